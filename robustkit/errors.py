@@ -1,0 +1,35 @@
+"""The errors that robustkit raises on purpose. Each message says what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+
+class RobustkitError(Exception):
+    """Anything that robustkit refuses or gives up on. The command line prints it on one line.
+
+    Attributes:
+        exit_code: The exit status of a command that ends with this error.
+    """
+
+    exit_code = 1
+
+
+class InputError(RobustkitError, ValueError):
+    """What the user gave cannot be used: a file, a shape, a label, a setting."""
+
+    exit_code = 2
+
+
+class SecurityError(InputError):
+    """A file would have to run code to be opened, and nobody has named that code."""
+
+    exit_code = 3
+
+
+class MissingExtra(InputError, ImportError):
+    """An optional package is needed and not installed; the message names the extra that brings it."""
+
+
+class RunInterrupted(RobustkitError):
+    """The run was stopped by a signal after saving what it had; it can be resumed."""
+
+    exit_code = 75
