@@ -47,7 +47,7 @@ class Record:
         header = json.dumps({"kind": type(self).__name__, "version": self.version, "values": values}, sort_keys=True)
         path = Path(path)
         with atomic_write(path) as file:
-            np.savez(file, allow_pickle=False, **{_HEADER: np.array(header)}, **arrays)
+            np.savez(file, **{_HEADER: np.array(header)}, **arrays)
         return path
 
     @classmethod

@@ -1,0 +1,19 @@
+"""Networks, how they are split at their latent layer, and how they are saved and opened safely."""
+
+from robustkit.models.checkpoint import Card, Checkpoint, open_checkpoint, save_checkpoint
+from robustkit.models.classifier import AuditedClassifier
+from robustkit.models.networks import NETWORKS, ConvNet, DeepMerge, ResNet18
+from robustkit.models.outputs import Output
+
+__all__ = [
+    "NETWORKS",
+    "AuditedClassifier",
+    "Card",
+    "Checkpoint",
+    "ConvNet",
+    "DeepMerge",
+    "Output",
+    "ResNet18",
+    "open_checkpoint",
+    "save_checkpoint",
+]

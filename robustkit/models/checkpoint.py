@@ -1,0 +1,150 @@
+"""robustkit's own checkpoint: a state_dict and JSON, safe to open, and enough to audit with no other option."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import robustkit
+from robustkit.data.stretch import Stretch, stretch_from_json
+from robustkit.errors import InputError, SecurityError
+from robustkit.files import atomic_write
+from robustkit.models.classifier import AuditedClassifier
+from robustkit.models.networks import NETWORKS
+
+FORMAT = "robustkit-checkpoint-1"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a checkpoint says about its network, as JSON values.
+
+    Attributes:
+        network: A name in `NETWORKS`.
+        class_names: The K classes, in the order of the logits.
+        bands: The C bands, in the order of the input.
+        input_shape: (C, H, W).
+        stretch: The stretch from calibrated values to network input, as `Stretch.to_json` gives it.
+        input_range: Lowest and highest network input of each band in the training images, C pairs.
+        latent: The layer whose output is the latent.
+        data: Where the training data are: path, hashes, and the split with its hash.
+        training: The settings and figures of the training.
+        versions: Of robustkit, torch, numpy and Python.
+    """
+
+    network: str
+    class_names: tuple[str, ...]
+    bands: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    stretch: dict[str, Any]
+    input_range: tuple[tuple[float, float], ...]
+    latent: str
+    data: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=lambda: versions())
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """An opened checkpoint.
+
+    Attributes:
+        classifier: The network, split at its latent layer.
+        card: What the file says about it.
+        stretch: The stretch that belongs in front of the network.
+    """
+
+    classifier: AuditedClassifier
+    card: Card
+    stretch: Stretch
+
+
+def versions() -> dict[str, str]:
+    """The versions that numbers depend on."""
+    return {
+        "robustkit": robustkit.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def build_network(card: Card) -> nn.Module:
+    """A fresh network of the kind that the card names.
+
+    Raises:
+        InputError: If the name is not known.
+    """
+    if card.network not in NETWORKS:
+        raise InputError(f"unknown network {card.network!r}; known are {', '.join(NETWORKS)}")
+    channels, height, width = card.input_shape
+    return NETWORKS[card.network](bands=channels, classes=len(card.class_names), size=(height, width))
+
+
+def save_checkpoint(path: str | os.PathLike[str], module: nn.Module, card: Card) -> Path:
+    """Writes weights and card to one file, atomically."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    path = Path(path)
+    with atomic_write(path) as file:
+        torch.save({"format": FORMAT, "card": json.dumps(asdict(card), sort_keys=True), "state_dict": state}, file)
+    return path
+
+
+def open_checkpoint(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Checkpoint:
+    """Opens a checkpoint that robustkit wrote; no code that the file names is run.
+
+    Raises:
+        InputError: If the file is missing, truncated, not a robustkit checkpoint, or does not fit its own card.
+        SecurityError: If opening it would need code from the file.
+    """
+    content = _read(Path(path))
+    try:
+        card = _card(json.loads(content["card"]))
+    except (TypeError, ValueError, KeyError) as error:
+        raise InputError(f"the card inside {path} is damaged ({error}); train the model again") from error
+    module = build_network(card)
+    try:
+        module.load_state_dict(content["state_dict"], strict=True)
+    except (RuntimeError, KeyError) as error:
+        raise InputError(f"the weights in {path} do not fit a {card.network}: {str(error).splitlines()[-1]}") from error
+    module.eval().to(device)
+    classifier = AuditedClassifier(
+        module, latent=card.latent, input_shape=card.input_shape, class_names=card.class_names
+    )
+    return Checkpoint(classifier, card, stretch_from_json(card.stretch))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"expected a checkpoint file at {path}, but there is none")
+    try:
+        # Written out, because an environment variable can switch the default off.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds on a file that is not its own
+        if "weights_only" in str(error) or "Weights only" in str(error):
+            raise SecurityError(
+                f"{path} holds Python objects, and opening them could run code from the file; ask for a plain "
+                "state_dict or .safetensors file"
+            ) from error
+        raise InputError(f"{path} is not a readable checkpoint ({str(error).splitlines()[0]}); it may be truncated") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"{path} is not a robustkit checkpoint; train one with `robustkit train`")
+    return content
+
+
+def _card(value: dict[str, Any]) -> Card:
+    tuples = {
+        "class_names": tuple(value["class_names"]),
+        "bands": tuple(value["bands"]),
+        "input_shape": tuple(value["input_shape"]),
+        "input_range": tuple(tuple(pair) for pair in value["input_range"]),
+    }
+    return Card(**{**value, **tuples})
