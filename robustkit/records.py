@@ -40,7 +40,9 @@ class Record:
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
                 if value.dtype == object:
-                    raise TypeError(f"field {field.name!r} of {type(self).__name__} is an object array; use numbers or str")
+                    raise TypeError(
+                        f"field {field.name!r} of {type(self).__name__} is an object array; use numbers or str"
+                    )
                 arrays[field.name] = value
             else:
                 values[field.name] = value

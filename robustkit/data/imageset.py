@@ -107,7 +107,9 @@ class ImageSet:
         """How many images each class has; empty when there are no labels."""
         if self.labels is None:
             return {}
-        return dict(zip(self.class_names, np.bincount(self.labels, minlength=len(self.class_names)).tolist(), strict=True))
+        return dict(
+            zip(self.class_names, np.bincount(self.labels, minlength=len(self.class_names)).tolist(), strict=True)
+        )
 
     def describe(self) -> str:
         """One line for the terminal."""

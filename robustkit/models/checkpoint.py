@@ -134,7 +134,9 @@ def _read(path: Path) -> dict[str, Any]:
                 f"{path} holds Python objects, and opening them could run code from the file; ask for a plain "
                 "state_dict or .safetensors file"
             ) from error
-        raise InputError(f"{path} is not a readable checkpoint ({str(error).splitlines()[0]}); it may be truncated") from error
+        raise InputError(
+            f"{path} is not a readable checkpoint ({str(error).splitlines()[0]}); it may be truncated"
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path} is not a robustkit checkpoint; train one with `robustkit train`")
     return content

@@ -59,7 +59,9 @@ class Output:
     def _select(self, returned: Any) -> Any:
         if isinstance(returned, Tensor):
             if self.part is not None:
-                raise InputError(f"the network returns one tensor, so it has no part {self.part!r}; leave --output away")
+                raise InputError(
+                    f"the network returns one tensor, so it has no part {self.part!r}; leave --output away"
+                )
             return returned
         if self.part is None:
             raise InputError(f"the network returns {describe(returned)}; say which part holds the scores with --output")
