@@ -12,7 +12,7 @@ ROOT = Path(robustkit.__file__).parent
 # What each part may import, beside itself and the leaves.
 LEAVES = {"errors", "extras", "files", "progress", "seeds", "records"}
 MAY_IMPORT = {
-    **{leaf: LEAVES for leaf in LEAVES},
+    **dict.fromkeys(LEAVES, LEAVES),
     "stats": LEAVES,
     "data": LEAVES,
     "models": LEAVES | {"data"},
