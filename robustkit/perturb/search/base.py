@@ -1,4 +1,4 @@
-"""What every search is: settings that `start` on a problem, then `propose` candidates and are `tell`-ed their logits."""
+"""What a search is: settings that `start` on a problem, then `propose` candidates and are `tell`-ed their logits."""
 
 from __future__ import annotations
 
