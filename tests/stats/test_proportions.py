@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
@@ -55,6 +55,7 @@ def test_clopper_pearson_covers_at_every_rate():
     assert coverage.min() >= 0.95
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60), st.sampled_from([0.5, 0.9, 0.99]))
 def test_intervals_are_symmetric_and_hold_the_rate(successes, failures, level):
     n = successes + failures
@@ -99,6 +100,7 @@ def test_paired_difference_narrows_as_the_answers_agree():
     assert agree.high - agree.low < 0.75 * (disagree.high - disagree.low)
 
 
+@settings(deadline=None)
 @given(*[st.integers(0, 40)] * 4)
 def test_paired_difference_changes_sign_with_the_order(both, first, second, neither):
     one, two = newcombe_paired(both, first, second, neither), newcombe_paired(both, second, first, neither)
@@ -113,6 +115,7 @@ def test_mcnemar_is_the_published_one():
     assert (result.p, result.mid_p) == pytest.approx((0.0703, 0.0391), abs=5e-5)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_is_the_sign_test_of_the_discordant(first, second):
     result = mcnemar(first, second)
