@@ -121,10 +121,17 @@ class ImageSet:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Writes the set to a new folder: images.npy, labels.npy, imageset.json."""
         folder = new_folder(folder)
-        arrays = {"images": self.images} | ({} if self.labels is None else {"labels": self.labels})
-        for name, array in arrays.items():
-            with atomic_write(folder / f"{name}.npy") as file:
-                np.save(file, array, allow_pickle=False)
+        with atomic_write(folder / "images.npy") as file:
+            np.save(file, self.images, allow_pickle=False)
+        self.save_description(folder)
+        return folder
+
+    def save_description(self, folder: str | os.PathLike[str]) -> None:
+        """Writes labels.npy and imageset.json into a folder that already holds images.npy."""
+        folder = Path(folder)
+        if self.labels is not None:
+            with atomic_write(folder / "labels.npy") as file:
+                np.save(file, self.labels, allow_pickle=False)
         write_json(
             folder / IMAGE_SET_FILE,
             {
@@ -138,7 +145,6 @@ class ImageSet:
                 "provenance": self.provenance,
             },
         )
-        return folder
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:

@@ -72,7 +72,8 @@ class Stretch:
 
     def to_json(self) -> dict[str, Any]:
         """The stretch as JSON values; `stretch_from_json` reads them."""
-        return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
+        fields = asdict(self)  # type: ignore[call-overload]
+        return {"name": self.name} | {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
 
 @dataclass(frozen=True)

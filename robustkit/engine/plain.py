@@ -33,6 +33,8 @@ class PlainEvaluator:
     def __call__(self, candidates: Candidates) -> Tensor:
         """Logits of candidates, shape (M, P, K)."""
         m, p = candidates.row.shape[:2]
+        if len(candidates) == 0:
+            return self.images.new_zeros(m, p, self.classifier.classes)
         image = candidates.image[:, None].expand(m, p).reshape(-1)
         row, column, value = (part.flatten(0, 1) for part in (candidates.row, candidates.column, candidates.value))
 
