@@ -49,7 +49,7 @@ def summarize(
     draws: int = 4999,
     rng: np.random.Generator,
 ) -> Summary:
-    """Mean, median and standard error of a sample, with BCa bootstrap intervals.
+    """Mean, median and standard error of a sample, with bootstrap intervals.
 
     Args:
         values: The sample, shape (N,).

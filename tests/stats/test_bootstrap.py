@@ -95,6 +95,18 @@ def test_percentile_answers_where_bca_is_undefined_and_says_so():
     assert (tied.low, tied.value, tied.high) == (0.0, 1.0, 2.0)
 
 
+def test_many_objects_get_percentiles_and_no_object_is_left_out(monkeypatch):
+    values, sizes = _rng(1).normal(size=30), []
+    monkeypatch.setattr("robustkit.stats.bootstrap._BCA_UP_TO", 29)
+    many = bootstrap_weights(
+        lambda w: sizes.extend(w.sum(axis=1)) or weighted_mean(values, w), 30, draws=500, rng=_rng()
+    )
+    expected = stats.bootstrap((values,), np.mean, n_resamples=500, method="percentile", rng=_rng())
+    assert (many.low, many.high) == pytest.approx(tuple(expected.confidence_interval))
+    assert many.method == "percentile bootstrap"
+    assert set(sizes) == {30.0}
+
+
 def test_a_statistic_that_few_resamples_have_gets_no_interval():
     rare = np.zeros(30)
     rare[0] = 1.0
