@@ -42,7 +42,8 @@ def scan_images(images: np.ndarray) -> Scan:
     by_sum: dict[float, list[int]] = defaultdict(list)
     with progress(total=len(images), label="checking images", unit="images") as bar:
         for block in blocks(images):
-            sums = block.sum((1, 2, 3), dtype=np.float64)  # finite where, and only where, all float32 pixels are
+            with np.errstate(invalid="ignore"):
+                sums = block.sum((1, 2, 3), dtype=np.float64)  # finite where, and only where, all float32 pixels are
             for index in np.flatnonzero(~np.isfinite(sums)):
                 bad = np.argwhere(~np.isfinite(block[index]))
                 nonfinite += len(bad)

@@ -23,9 +23,9 @@ def reading(name: object, kind: str) -> Iterator[None]:
         yield
     except RobustkitError:
         raise
-    except OSError as error:
-        raise InputError(f"cannot read {name} as {kind}: {error.strerror or brief(error)}") from error
     except Exception as error:  # parsers raise every kind of error on random bytes
+        if isinstance(error, OSError) and error.strerror:  # the system speaks, not a parser
+            raise InputError(f"cannot read {name} as {kind}: {error.strerror}") from error
         raise InputError(
             f"{name} is not readable as {kind} ({brief(error)}); it is damaged or of another kind"
         ) from error

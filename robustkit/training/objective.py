@@ -24,15 +24,14 @@ from robustkit.training.alignment import (
 )
 from robustkit.training.settings import Settings
 
-# Each takes the number of latents D and of classes K; the other methods need no penalty.
-ALIGNMENTS: dict[str, Callable[[int, int], Alignment]] = {
-    "mmd": lambda latents, classes: MMD(),
-    "mmd-published": lambda latents, classes: PublishedMMD(),
-    "dann": lambda latents, classes: Adversarial(latents),
-    "cdan": lambda latents, classes: Conditional(latents * classes),
-    "coral": lambda latents, classes: Coral(),
-    "sinkhorn": lambda latents, classes: Sinkhorn(),
-    "mcc": lambda latents, classes: Confusion(),
+# Each takes the settings and the number of latents D and of classes K; the other methods need no penalty.
+ALIGNMENTS: dict[str, Callable[[Settings, int, int], Alignment]] = {
+    "mmd": lambda settings, latents, classes: PublishedMMD() if settings.kernels == "published" else MMD(),
+    "dann": lambda settings, latents, classes: Adversarial(latents),
+    "cdan": lambda settings, latents, classes: Conditional(latents * classes),
+    "coral": lambda settings, latents, classes: Coral(),
+    "sinkhorn": lambda settings, latents, classes: Sinkhorn(),
+    "mcc": lambda settings, latents, classes: Confusion(),
 }
 
 
@@ -60,7 +59,7 @@ class Objective(nn.Module):
         self.settings = settings
         self.register_buffer("weights", weights, persistent=False)
         make = ALIGNMENTS.get(settings.method)
-        self.alignment = make(latents, len(weights)) if make else None
+        self.alignment = make(settings, latents, len(weights)) if make else None
         self.fisher = Fisher(len(weights), latents, form=settings.fisher) if settings.fisher else None
 
     def forward(
@@ -94,4 +93,5 @@ class Objective(nn.Module):
         if self.settings.entropy and target is not None:
             terms["entropy"] = information_loss(target.logits)
             total = total + ramp * self.settings.entropy * terms["entropy"]
-        return total, {name: float(term.detach()) for name, term in terms.items()}
+        figures = self.alignment.figures() if self.alignment is not None else {}
+        return total, {name: float(term.detach()) for name, term in terms.items()} | figures

@@ -70,6 +70,11 @@ def read_fits(path: Path, options: Options) -> Found:
     else:
         layouts = [image_layout(hdu.shape, options, f"HDU {hdu.index} of {path.name}") for hdu in hdus]
         notes.append(f"images: one HDU an object, {len(hdus)} of {_span(hdus)}")
+        if options.size is None and len({hdu.shape for hdu in hdus}) > 1:
+            raise InputError(
+                f"the {len(hdus)} images in {path.name} are from {_span(hdus)}; give size= to cut and pad all images "
+                "about their centre, or size= with fit='resize' to resample them"
+            )
         frames = _hdu_frames(path, hdus, layouts)
     found = Found(frames, labels=labels, notes=notes, provenance=provenance, units=_units(hdus, notes))
     if {layout.channels for layout in layouts} == {"none"}:
@@ -111,7 +116,10 @@ def _survey(source: Path | bytes, name: str, size: int, notes: list[str]) -> lis
             _check_size(hdu, shape, size, f"HDU {index} of {name}")
             unit, band = (str(hdu.header.get(key, "")).strip() for key in ("BUNIT", "FILTER"))
             found.append(ImageHdu(index, "" if hdu.name == "PRIMARY" else hdu.name, shape, unit, band))
+        end = max(info["datLoc"] + info["datSpan"] for info in (hdu.fileinfo() for hdu in file))
     _judge([str(warning.message) for warning in caught], name, notes)
+    if end != size:
+        raise InputError(f"{name} has {size} bytes and its HDUs end at {end}; it is truncated or a header is damaged")
     if not found:
         raise InputError(f"{name} holds no images" + (f", only the tables {', '.join(tables[:4])}" if tables else ""))
     if tables:

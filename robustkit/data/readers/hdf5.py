@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +24,7 @@ from robustkit.data.readers.provenance import file_hash
 from robustkit.errors import InputError
 from robustkit.extras import require
 
+WORKER = Path(__file__).with_name("hdf5_worker.py")
 PATIENCE = 60.0  # seconds without a byte after which the library is taken to hang
 _MOST_COMPRESSED = 1040  # deflate, and nearly every other filter, cannot shrink further than about 1032 to 1
 
@@ -38,9 +40,9 @@ def read_hdf5(path: Path, options: Options) -> Found:
     provenance = {path.name: file_hash(path)}
     members = _members(path, options)
     chosen = choose(members, options, path.name, notes)
-    if chosen.labels is not None:
-        labels = _read(path, chosen.labels, members)
-    else:
+    beside = _read(path, [chosen.labels, chosen.ids, chosen.class_names, chosen.split], members)
+    labels = beside.get(chosen.labels)
+    if labels is None:
         labels = stated_labels(options, notes, provenance)
     member = members[chosen.images]
     layout = set_layout(member.shape, options, repr(chosen.images), labelled=None if labels is None else len(labels))
@@ -53,11 +55,9 @@ def read_hdf5(path: Path, options: Options) -> Found:
     return Found(
         frames=Frames(rows_of(chosen.images, 1 if layout.single else member.shape[0]), blocks),
         labels=labels,
-        class_names=None
-        if chosen.class_names is None
-        else tuple(text(_read(path, chosen.class_names, members)).tolist()),
-        ids=None if chosen.ids is None else _read(path, chosen.ids, members),
-        split=None if chosen.split is None else text(_read(path, chosen.split, members)),
+        class_names=tuple(text(beside[chosen.class_names]).tolist()) if chosen.class_names else None,
+        ids=beside.get(chosen.ids),
+        split=text(beside[chosen.split]) if chosen.split else None,
         notes=notes,
         provenance=provenance,
     )
@@ -80,19 +80,25 @@ def _members(path: Path, options: Options) -> dict[str, Member]:
     return members
 
 
-def _read(path: Path, name: str, members: dict[str, Member]) -> np.ndarray:
-    """A whole dataset, in memory."""
-    return np.concatenate(list(_stream(path, name, members[name], max(1, members[name].shape[0]))))
+def _read(path: Path, names: Iterable[str | None], members: dict[str, Member]) -> dict[str | None, np.ndarray]:
+    """Whole datasets, in memory, by name."""
+    wanted = sorted({name for name in names if name is not None})
+    if not wanted:
+        return {}
+    with _Worker(path, "read", "0", *wanted) as worker:
+        return {name: _values(worker.read(members[name].nbytes), members[name]) for name in wanted}
 
 
 def _stream(path: Path, name: str, member: Member, rows: int) -> Iterator[np.ndarray]:
     """Consecutive rows of a dataset, as the other process sends them."""
-    row_bytes = member.nbytes // max(1, member.shape[0])
-    with _Worker(path, "read", name, str(rows)) as worker:
+    with _Worker(path, "read", str(rows), name) as worker:
         for start in range(0, member.shape[0], rows):
-            count = min(rows, member.shape[0] - start)
-            data = worker.read(count * row_bytes)
-            yield np.frombuffer(data, member.dtype).reshape(count, *member.shape[1:])
+            part = replace(member, shape=(min(rows, member.shape[0] - start), *member.shape[1:]))
+            yield _values(worker.read(part.nbytes), part)
+
+
+def _values(data: bytes, member: Member) -> np.ndarray:
+    return np.frombuffer(data, member.dtype).reshape(member.shape)
 
 
 class _Worker:
@@ -101,9 +107,8 @@ class _Worker:
     def __init__(self, path: Path, *command: str) -> None:
         self.path = path
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        script = Path(__file__).with_name("hdf5_worker.py")
         self.process = subprocess.Popen(
-            [sys.executable, "-P", str(script), str(path), *command], stdout=subprocess.PIPE, stderr=self.errors
+            [sys.executable, "-P", str(WORKER), str(path), *command], stdout=subprocess.PIPE, stderr=self.errors
         )
 
     def __enter__(self) -> Self:

@@ -1,7 +1,7 @@
 """The process in which `hdf5` opens a file. It is run as a script and needs h5py and NumPy only.
 
-usage: hdf5_worker.py FILE list              the datasets, as JSON
-       hdf5_worker.py FILE read NAME ROWS    the values of one dataset, so many rows at a time
+usage: hdf5_worker.py FILE list                 the datasets, as JSON
+       hdf5_worker.py FILE read ROWS NAME...    the values of some, so many rows at a time; all at once for 0
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TAKEN = "fiubSU"
 
 
 def describe(name: str, dataset: Any) -> dict[str, Any]:
-    """Shape, dtype and stored size of a dataset, or why it is refused."""
+    """Shape, dtype and stored size in bytes of a dataset, or why it is refused."""
     import h5py
 
     entry = {"name": name, "shape": dataset.shape, "refused": None}
@@ -64,11 +64,12 @@ def main(path: str, command: str, *rest: str) -> None:
         if command == "list":
             sys.stdout.write(json.dumps(list_datasets(file)))
             return
-        name, rows = rest[0], int(rest[1])
-        dataset = file[name]
-        source = strings(dataset) if dataset.dtype.kind == "O" else dataset
-        for start in range(0, dataset.shape[0], rows):
-            sys.stdout.buffer.write(np.ascontiguousarray(source[start : start + rows]).tobytes())
+        for name in rest[1:]:
+            dataset = file[name]
+            source = strings(dataset) if dataset.dtype.kind == "O" else dataset
+            rows = int(rest[0]) or max(1, dataset.shape[0])
+            for start in range(0, dataset.shape[0], rows):
+                sys.stdout.buffer.write(np.ascontiguousarray(source[start : start + rows]).tobytes())
 
 
 if __name__ == "__main__":

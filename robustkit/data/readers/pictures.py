@@ -6,7 +6,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from robustkit.data.guard import reading
 from robustkit.data.readers.single import SingleImage
@@ -35,7 +35,11 @@ def read_picture(data: bytes, name: str) -> SingleImage:
         raise InputError(f"{name} has 16 bits a colour, which Pillow cuts to 8; store it as FITS or .npy")
     with reading(name, _KIND), warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+        try:
+            opened = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+        except UnidentifiedImageError as error:
+            raise InputError(f"{name} is not {_KIND}; it is damaged or of another kind") from error
+        with opened as image:
             if getattr(image, "n_frames", 1) > 1:
                 raise InputError(f"{name} holds {getattr(image, 'n_frames', 1)} pictures; expected one a file")
             image.load()

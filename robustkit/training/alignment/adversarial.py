@@ -58,7 +58,9 @@ class Adversarial(Alignment):
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Loss of the discriminator, the mean over the two domains."""
-        scores = [self.discriminator(rows).squeeze(1) for rows in (source, target)]  # source is 1, target 0
+        # One scale for both, so that the network cannot win by making its latents large.
+        scale = torch.cat([source, target]).detach().square().mean().sqrt().clamp_min(torch.finfo(source.dtype).tiny)
+        scores = [self.discriminator(rows / scale).squeeze(1) for rows in (source, target)]  # source is 1, target 0
         self.right = (float((scores[0] > 0).float().mean()), float((scores[1] <= 0).float().mean()))
         losses = [
             binary_cross_entropy_with_logits(score, torch.full_like(score, domain))

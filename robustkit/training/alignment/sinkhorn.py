@@ -25,7 +25,13 @@ def sinkhorn_divergence(x: Tensor, y: Tensor, *, blur: float, scaling: float = 0
 
     Source: Feydy et al. 2019, arXiv:1810.08278, sections 3.1 and 3.2.
     """
-    costs = {"xy": squared_distances(x, y) / 2, "xx": squared_distances(x, x) / 2, "yy": squared_distances(y, y) / 2}
+    # Each cost gets its gradient through its rows alone, so that none is counted twice.
+    costs = {
+        "xy": squared_distances(x, y.detach()) / 2,
+        "yx": squared_distances(y, x.detach()) / 2,
+        "xx": squared_distances(x, x.detach()) / 2,
+        "yy": squared_distances(y, y.detach()) / 2,
+    }
     fixed = {name: cost.detach() for name, cost in costs.items()}
     start = math.sqrt(2 * float(max(cost.max() for cost in fixed.values())))
     steps = max(1, math.ceil(math.log(max(start / blur, 1)) / -math.log(scaling)))
@@ -34,11 +40,11 @@ def sinkhorn_divergence(x: Tensor, y: Tensor, *, blur: float, scaling: float = 0
         p, q = x.new_zeros(len(x)), x.new_zeros(len(y))  # of x against itself, and of y against itself
         for step in range(steps + 1):
             epsilon = max(start * scaling**step, blur) ** 2
-            f, g = (f + _soft_min(epsilon, fixed["xy"], g)) / 2, (g + _soft_min(epsilon, fixed["xy"].T, f)) / 2
+            f, g = (f + _soft_min(epsilon, fixed["xy"], g)) / 2, (g + _soft_min(epsilon, fixed["yx"], f)) / 2
             p, q = (p + _soft_min(epsilon, fixed["xx"], p)) / 2, (q + _soft_min(epsilon, fixed["yy"], q)) / 2
     # At the optimum the potentials do not contribute to the gradient, so one last step through the costs is enough.
     epsilon = blur**2
-    last_f, last_g = _soft_min(epsilon, costs["xy"], g), _soft_min(epsilon, costs["xy"].T, f)
+    last_f, last_g = _soft_min(epsilon, costs["xy"], g), _soft_min(epsilon, costs["yx"], f)
     last_p, last_q = _soft_min(epsilon, costs["xx"], p), _soft_min(epsilon, costs["yy"], q)
     return (last_f - last_p).mean() + (last_g - last_q).mean()
 
