@@ -56,7 +56,7 @@ def test_the_interval_inverts_the_test():
 
 
 @settings(deadline=None, max_examples=15)
-@given(st.lists(st.integers(-20, 20), min_size=6, max_size=30).filter(any), st.floats(0.1, 10))
+@given(st.lists(st.integers(-20, 20), min_size=14, max_size=30).filter(any), st.floats(0.1, 10))
 def test_shift_follows_order_and_scale(differences, scale):
     d = np.array(differences, dtype=float)
     zero = np.zeros(len(d))
