@@ -169,6 +169,7 @@ def run_attack(
         for note in sample.image_set.notes:
             say(note)
         say(describe_values(settings.values, bands=card.bands, stretch=checkpoint.stretch, units=units))
+        say(job.describe())
         found = [Attempt.from_json(entry) for entry in run.finished]
         about["resumed_after"] = len(found)
         for attempt in job.attempts(finished=found):

@@ -18,7 +18,7 @@ from robustkit.perturb.attack_record import AttackRecord, Attempt, attempt_array
 from robustkit.perturb.attack_settings import AttackSettings, Report, Targeted
 from robustkit.perturb.proof import FlipRule
 from robustkit.perturb.pursuit import Block, Cost, pursue
-from robustkit.perturb.search.base import SearchSettings
+from robustkit.perturb.search.base import UNTARGETED, SearchSettings
 from robustkit.perturb.values import ValueSet
 from robustkit.progress import progress
 
@@ -92,7 +92,7 @@ class AttackJob:
         engine: Which evaluator scored, and why not a faster one where it says so.
 
     Raises:
-        InputError: If the images, labels, ids or settings do not fit each other.
+        InputError: If the images, labels, ids or settings do not fit each other, or a search refuses them.
     """
 
     def __init__(
@@ -113,12 +113,21 @@ class AttackJob:
         self.clean = self._clean_logits()
         self.costs = {search.name: Cost() for search in settings.searches}
         self.engine: dict[str, str | None] = {}
+        self._rehearse()
 
     @property
     def predicted(self) -> Tensor:
         """The predicted classes before the attack, shape (N,); -1 where an output is not finite."""
         classes = self.clean.argmax(1)
         return torch.where(self.clean.isfinite().all(1), classes, torch.full_like(classes, -1))
+
+    def describe(self) -> str:
+        """One line for the terminal: what is about to be done."""
+        settings, right = self.settings, int((self.predicted == self.labels).sum())
+        names = " and ".join(search.name for search in settings.searches)
+        most = "to each search's own end" if settings.budget is None else f"with at most {settings.budget:,} queries"
+        targets = {False: "to any other class", True: "to each wrong class in turn", "each": "to each wrong class"}
+        return f"{right} of {len(self.images)} are classified correctly: {names}, {most}, {targets[settings.targeted]}"
 
     def attempts(self, finished: Iterable[Attempt] = ()) -> Iterator[Attempt]:
         """Attacks the correctly classified images.
@@ -172,19 +181,30 @@ class AttackJob:
         )
 
     def _block(self, part: Tensor, beat: Callable[[int], Any]) -> Block:
-        device = self.classifier.device
-        images = self.images[part].to(device)
+        images = self.images[part].to(self.classifier.device)
         scorer = self.evaluator(self.classifier, images)
         said = {name: getattr(scorer, name, None) for name in ("runner", "reason")}
         self.engine = {"name": type(scorer).__name__, **said}
+        return self._group(part, images, _Watched(scorer, beat))
+
+    def _group(self, part: Tensor, images: Tensor, scorer: Evaluator) -> Block:
         return Block(
             classifier=self.classifier,
-            scorer=_Watched(scorer, beat),
+            scorer=scorer,
             images=images,
-            labels=self.labels[part].to(device),
-            clean_logits=self.clean[part].to(device),
+            labels=self.labels[part].to(images.device),
+            clean_logits=self.clean[part].to(images.device),
             ids=[self.ids[i] for i in part.tolist()],
         )
+
+    def _rehearse(self) -> None:
+        """Starts each search on one image, so that what it refuses it refuses now."""
+        first = torch.tensor([0])
+        images = self.images[:1].to(self.classifier.device)
+        block = self._group(first, images, PlainEvaluator(self.classifier, images))
+        where, targets = first.to(images.device), torch.full((1,), UNTARGETED, device=images.device)
+        for search in self.settings.searches:
+            search.start(block.problem(where, targets, self.settings, "rehearsal"))
 
     def _clean_logits(self) -> Tensor:
         device = self.classifier.device

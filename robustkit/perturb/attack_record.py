@@ -98,7 +98,8 @@ class AttackRecord(Record):
         searches: Names of the searches.
         class_names: The K classes.
         settings: Everything that decides the answer: searches, values, success, targets, budget, pixels, seed.
-        costs: Of each search: `seconds` in all, `scoring_seconds` in the evaluator, `candidates` scored.
+        costs: Of each search: `seconds` in all, `scoring_seconds` in the evaluator, `proving_seconds`
+            in the proofs, `candidates` scored.
     """
 
     ids: np.ndarray

@@ -95,7 +95,9 @@ class AttackSummary:
             median = f", median {one.median_queries:,.0f} queries to a flip" if flips else ""
             lines.append(f"  {name:<{width}}  flips {flips} of {self.correct}: {one.flipped}{median}{speed}")
             if one.unproved:
-                lines.append(f"  {'':<{width}}  {one.unproved} flips were seen in a batch and not alone; not counted")
+                lines.append(
+                    f"  {'':<{width}}  candidates that flipped in a batch and not alone: {one.unproved}, not counted"
+                )
         return "\n".join(lines)
 
 

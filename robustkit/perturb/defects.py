@@ -73,6 +73,12 @@ class Defect:
         # A band that the defect does not reach keeps its value to the last bit, free of the round trip's rounding.
         return torch.where(changed == self.stretch(calibrated), clean[..., None, None], changed)[..., 0, 0]
 
+    def words(self) -> str:
+        """What the defect does, for the terminal."""
+        change = f"shows {self.level:.6g}" if self.level is not None else f"gains {self.charge:.6g}"
+        bands = "every band" if self.size == 1 else "every band, or one alone,"
+        return f"{bands} {change} electrons, and clean pixels stay where they are"
+
     def to_json(self) -> dict[str, Any]:
         """The set as JSON values."""
         return {

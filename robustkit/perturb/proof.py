@@ -94,5 +94,5 @@ def prove(
     rows = torch.tensor([row], device=clean.device)
     if not bool(rule.reached(problem, rows, logits[:, None])):
         return None
-    distance = torch.linalg.vector_norm(classifier.embed(painted).double() - classifier.embed(clean).double())
-    return Proof(logits[0].cpu(), float(distance))
+    before, after = classifier.embed(torch.cat([clean, painted])).double()
+    return Proof(logits[0].cpu(), float(torch.linalg.vector_norm(after - before)))

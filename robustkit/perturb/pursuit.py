@@ -27,11 +27,13 @@ class Cost:
     Attributes:
         seconds: In all.
         scoring_seconds: In the evaluator.
+        proving_seconds: In the proofs of flips.
         candidates: How many were scored, those after a flip in the same generation included.
     """
 
     seconds: float = 0.0
     scoring_seconds: float = 0.0
+    proving_seconds: float = 0.0
     candidates: int = 0
 
     @property
@@ -59,6 +61,20 @@ class Block:
     labels: Tensor
     clean_logits: Tensor
     ids: list[str]
+
+    def problem(self, where: Tensor, targets: Tensor, settings: AttackSettings, purpose: str) -> Problem:
+        """Some of the images as a problem for a search; `purpose` names its random streams."""
+        return Problem(
+            images=self.images[where],
+            clean_logits=self.clean_logits[where],
+            labels=self.labels[where],
+            targets=targets,
+            values=settings.values,
+            streams=Streams(settings.seed, [self.ids[i] for i in where.tolist()], purpose=purpose),
+            pixels=settings.pixels,
+            classifier=self.classifier,
+            budget=settings.budget,
+        )
 
 
 def pursue(
@@ -113,22 +129,12 @@ def _one_target(
     cost: Cost,
 ) -> Iterator[tuple[int, Attempt]]:
     """Attempts on some images of a block for one target each, with their rows among these images."""
+    problem = block.problem(where, targets, settings, f"{search.name}/{turn}")
     ids = [block.ids[i] for i in where.tolist()]
-    problem = Problem(
-        images=block.images[where],
-        clean_logits=block.clean_logits[where],
-        labels=block.labels[where],
-        targets=targets,
-        values=settings.values,
-        streams=Streams(settings.seed, ids, purpose=f"{search.name}/{turn}"),
-        pixels=settings.pixels,
-        classifier=block.classifier,
-        budget=settings.budget,
-    )
     began = time.perf_counter()
     under_way = search.start(problem)
     cost.seconds += time.perf_counter() - began
-    tally = _Tally(problem, ids, search.name, settings)
+    tally = _Tally(block.classifier, problem, ids, search.name, settings, cost)
     while len(tally.active):
         began = time.perf_counter()
         candidates = under_way.propose(tally.active)
@@ -139,7 +145,7 @@ def _one_target(
         logits = block.scorer(replace(candidates, image=where[candidates.image]))
         cost.scoring_seconds += time.perf_counter() - scored
         cost.candidates += len(candidates)
-        finished = tally.count(block.classifier, candidates, logits)
+        finished = tally.count(candidates, logits)
         if len(tally.active):
             under_way.tell(candidates, logits)
         cost.seconds += time.perf_counter() - began
@@ -150,8 +156,17 @@ def _one_target(
 class _Tally:
     """What each image of a problem has had so far: queries, generations, flips that failed their proof."""
 
-    def __init__(self, problem: Problem, ids: list[str], search: str, settings: AttackSettings) -> None:
-        self.problem, self.ids, self.search, self.settings = problem, ids, search, settings
+    def __init__(
+        self,
+        classifier: AuditedClassifier,
+        problem: Problem,
+        ids: list[str],
+        search: str,
+        settings: AttackSettings,
+        cost: Cost,
+    ) -> None:
+        self.classifier, self.problem, self.ids = classifier, problem, ids
+        self.search, self.settings, self.cost = search, settings, cost
         self.active = torch.arange(len(problem), device=problem.images.device)
         n = len(problem)
         self.queries, self.generations, self.unproved = (np.zeros(n, dtype=np.int64) for _ in range(3))
@@ -170,7 +185,7 @@ class _Tally:
         row, column, value = (part[:, :allowed] for part in (candidates.row, candidates.column, candidates.value))
         return Candidates(candidates.image, row, column, value)
 
-    def count(self, classifier: AuditedClassifier, candidates: Candidates, logits: Tensor) -> list[tuple[int, Attempt]]:
+    def count(self, candidates: Candidates, logits: Tensor) -> list[tuple[int, Attempt]]:
         """Counts a generation, proves its flips, and returns the attempts that it finished."""
         rows, size = candidates.image.cpu().numpy(), logits.shape[1]
         reached = self.settings.rule.reached(self.problem, candidates.image, logits)
@@ -179,7 +194,9 @@ class _Tally:
         self.generations[rows] += 1
         finished: list[tuple[int, Attempt]] = []
         for m in reached.any(1).nonzero().squeeze(1).tolist():
-            flip = self._proved(classifier, candidates, logits, m, reached[m].nonzero().squeeze(1))
+            began = time.perf_counter()
+            flip = self._proved(candidates, logits, m, reached[m].nonzero().squeeze(1))
+            self.cost.proving_seconds += time.perf_counter() - began
             if flip is None:
                 continue
             if self.settings.report == "first":
@@ -201,9 +218,7 @@ class _Tally:
         """The attempts on images that the search has nothing left for."""
         return [(row, self._attempt(row, None)) for row in self.active.tolist()]
 
-    def _proved(
-        self, classifier: AuditedClassifier, candidates: Candidates, logits: Tensor, m: int, places: Tensor
-    ) -> tuple[int, Flip] | None:
+    def _proved(self, candidates: Candidates, logits: Tensor, m: int, places: Tensor) -> tuple[int, Flip] | None:
         """The first flip of row m that stands alone, or the best, with its place in the generation."""
         if self.settings.report == "best":
             certainty = logits[m, places].softmax(1).amax(1)
@@ -217,7 +232,7 @@ class _Tally:
                 candidates.column[m : m + 1, one],
                 candidates.value[m : m + 1, one],
             )
-            proof = prove(classifier, self.problem, row, pixels, self.settings.rule)
+            proof = prove(self.classifier, self.problem, row, pixels, self.settings.rule)
             if proof is not None:
                 return place, self._flip(row, pixels, proof)
             self.unproved[row] += 1

@@ -80,6 +80,8 @@ def describe_values(values: ValueSet, *, bands: Sequence[str], stretch: Stretch 
         f"{band} {a:.4g} to {b:.4g}" for band, a, b in zip(bands, low.tolist(), high.tolist(), strict=True)
     )
     options = f"{values.size} option{'s' if values.size > 1 else ''} a pixel"
+    if isinstance(values, Defect):
+        options = f"{options} ({values.words()}); the network sees"
     text = f"{values.name}: {options}, network input {ranges}"
     if stretch is None or not stretch.invertible:
         return f"{text} (the stretch cannot be inverted, so no calibrated values)"

@@ -429,6 +429,22 @@ def test_flips_stand_when_they_are_painted_from_the_record():
         np.testing.assert_allclose(logits.softmax(1)[0].numpy(), record.probabilities[a], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(("shape", "classes"), [((1, 8, 9), 2), ((5, 9, 7), 4)])
+def test_any_number_of_bands_and_classes(shape, classes):
+    bands = shape[0]
+    network = PlantedPixel(shape, row=5, column=2, band=bands - 1, classes=classes)
+    images = 0.5 * torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
+    record = run(
+        AuditedClassifier(network, input_shape=shape),
+        images,
+        search=[BEST, RANDOM],
+        values=Corners(torch.zeros(bands), torch.ones(bands)),
+    )
+    assert record.flipped.all()
+    assert set(zip(record.row.ravel().tolist(), record.column.ravel().tolist(), strict=True)) == {(5, 2)}
+    assert (record.after[:, 0, -1] > 0.9).all()
+
+
 def test_record_survives_the_disk(tmp_path):
     record = run(planted(), grey(3), search=[DE, RANDOM])
     record.save(tmp_path / "attack.npz")
@@ -471,6 +487,16 @@ def test_refusals(change, words):
     options = {"images": grey(2), "labels": torch.zeros(2, dtype=torch.int64), "ids": ["a", "b"], **change}
     with pytest.raises(InputError, match=words):
         run(planted(), options.pop("images"), options.pop("labels"), **options)
+
+
+def test_what_a_search_refuses_is_refused_before_the_attack():
+    class Refusing(Scripted):
+        def start(self, problem):
+            raise InputError(f"{problem.pixels} pixels are too many")
+
+    settings = AttackSettings((DE, Refusing([])), UNIT, 0, pixels=2)
+    with pytest.raises(InputError, match="2 pixels are too many"):
+        AttackJob(planted(), grey(2), torch.zeros(2, dtype=torch.int64), names(2), settings)
 
 
 def test_flip_rule_reads_both_ways():

@@ -170,6 +170,12 @@ def test_refusals_say_what_to_do(name, options, words):
         make_values(name, **{"input_range": RANGE, "stretch": STRETCH, "units": "electron", **options})
 
 
+def test_a_defect_says_what_it_does():
+    for name, words in (("hot:5000", "gains 5000 electrons"), ("dead", "shows 0 electrons"), ("dead:-40", "shows -40")):
+        values = make_values(name, input_range=RANGE, stretch=STRETCH, units="electron")
+        assert words in describe_values(values, bands=("g", "r", "i"), stretch=STRETCH, units="electron")
+
+
 def test_range_is_the_data_unless_it_is_asked_for():
     data = make_values("corners", input_range=RANGE)
     wide = make_values("corners", input_range=RANGE, value_range="paper")
