@@ -32,6 +32,9 @@ from robustkit.models import AuditedClassifier
 if TYPE_CHECKING:
     from robustkit.engine import Evaluator
 
+# Candidates taken at a time, and numbers in their changes.
+_BATCH = {"cpu": (1 << 14, 1 << 24), "other": (1 << 17, 1 << 27)}
+
 
 @dataclass(frozen=True, eq=False)
 class _Runner:
@@ -87,7 +90,6 @@ class ChainEvaluator:
         self.tolerance = 0.0
         self._cache_bytes = cache_bytes
         self._scores = replace(classifier.output, part=None)
-        self._batches = Batches(1 << 14 if images.device.type == "cpu" else 1 << 17)
         low, high = images.amin((0, 2, 3)), images.amax((0, 2, 3))
         self._low, self._high = _widened(low, high)
         self._choose(compiled)
@@ -152,6 +154,9 @@ class ChainEvaluator:
     ) -> None:
         plan = _planned(chain, self.classifier)
         self._runner, self.runner = _Runner(name, make(chain, plan), chain, plan), name
+        widest = max(at.y.cells * at.x.cells * at.channels for at in plan)
+        most, numbers = _BATCH["cpu" if self.images.device.type == "cpu" else "other"]
+        self._batches = Batches(min(most, numbers // widest))
         self._cached: CleanCache | None = None
         self._slot = torch.full((len(self.images),), -1, device=self.images.device)
 
