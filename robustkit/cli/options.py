@@ -8,7 +8,7 @@ import click
 class Numbers(click.Option):
     """An option that takes one or more numbers: `--years 10 1`. Its command must be a `Command`."""
 
-    def __init__(self, *args, **kwargs) -> None:  # noqa: D107
+    def __init__(self, *args, **kwargs) -> None:
         kwargs = {"type": float, "multiple": True, "metavar": "NUMBER..."} | kwargs
         super().__init__(*args, **kwargs)
 

@@ -21,9 +21,10 @@ from robustkit.seeds import stream
 CLASSES = ("spiral", "elliptical", "merger")
 SHARES = {"spiral": 0.4, "elliptical": 0.3, "merger": 0.3}
 
-_BRIGHT, _FAINT = 16.0, 21.5
-_SLOPE = 0.30  # of log10 counts per magnitude
-_SMALLEST, _LARGEST = 1.0, 4.5  # half-light radius, arcsec
+_BRIGHT, _FAINT = 17.0, 21.5
+_SLOPE = 0.40  # of log10 counts per magnitude
+_SMALLEST, _LARGEST = 1.4, 5.0  # half-light radius, arcsec
+_CROWD = 30.0  # objects in the field to r = 25.5, per square arcminute
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -51,11 +52,11 @@ def draw_galaxy(seed: int, index: int, plane: Plane, shares: Mapping[str, float]
     label = label_of(index, shares)
     magnitude = _magnitude(rng)
     radius = _radius(rng, magnitude, label)
-    redshift = float(0.055 * 10 ** (0.135 * (magnitude - 16)) * rng.lognormal(0, 0.2))
+    redshift = float(0.035 * 10 ** (0.12 * (magnitude - 16)) * rng.lognormal(0, 0.2))
     truth: dict[str, Any] = {"redshift": redshift, "mag_r": magnitude, "radius_arcsec": radius}
     make = (_spiral, _elliptical, _merger)[label]
     parts, own = make(rng, plane, magnitude, radius, redshift)
-    field = _field(rng, plane)
+    field = _field(rng, plane, magnitude)
     truth |= own | {"neighbours": len(field)}
     return Galaxy(name, label, (*parts, *field), truth, seeing=float(rng.lognormal(0, 0.05)))
 
@@ -67,7 +68,7 @@ def _magnitude(rng: np.random.Generator) -> float:
 
 
 def _radius(rng: np.random.Generator, magnitude: float, label: int) -> float:
-    typical = 2.1 * 10 ** (-0.10 * (magnitude - 19))
+    typical = 2.7 * 10 ** (-0.08 * (magnitude - 20))
     if label == 1:
         typical *= 0.85
     while True:
@@ -94,8 +95,8 @@ Made = tuple[list[Profile | Map], dict[str, Any]]
 
 
 def _spiral(rng: np.random.Generator, plane: Plane, magnitude: float, radius: float, redshift: float) -> Made:
-    bulge = float(rng.beta(1.6, 5.0)) * 0.8 + 0.02
-    young = float(rng.uniform(0.12, 0.35)) * (1 - bulge)
+    bulge = float(rng.beta(1.5, 6.0)) * 0.8 + 0.02
+    young = float(rng.uniform(0.15, 0.45)) * (1 - bulge)
     knots = float(rng.uniform(0.02, 0.08)) * (1 - bulge)
     cos = float(rng.uniform(0.15, 1.0))
     bar = float(rng.uniform(0.6, 1.3)) if rng.random() < 0.45 else 0.0
@@ -107,7 +108,7 @@ def _spiral(rng: np.random.Generator, plane: Plane, magnitude: float, radius: fl
         angle=float(rng.uniform(0, math.pi)),
         arms=int(rng.choice([2, 3, 4, 5], p=[0.66, 0.14, 0.13, 0.07])),
         pitch=math.radians(rng.uniform(10, 28)) * float(rng.choice([-1, 1])),
-        contrast=float(rng.uniform(0.15, 0.5)),
+        contrast=float(rng.uniform(0.2, 0.6)),
         sharpness=float(rng.uniform(1.5, 5.0)),
         bar=bar,
         roughness=float(rng.uniform(0.2, 0.7)),
@@ -170,11 +171,14 @@ def _merger(rng: np.random.Generator, plane: Plane, magnitude: float, radius: fl
     parts: list[Profile | Map] = []
     for galaxy in range(2):
         share = float(weights[galaxy])
-        young = float(rng.uniform(0.1, 0.3)) if discs[galaxy] else 0.02
         bulge = float(rng.uniform(0.1, 0.35)) if discs[galaxy] else float(rng.uniform(0.5, 0.8))
+        burst = float(rng.uniform(0.03, 0.15)) if discs[galaxy] else 0.0
         stars = (remains.stars[galaxy] - origin) * length
-        flux = _flux(rng, _share(magnitude, share * (1 - bulge)), 0.6 if discs[galaxy] else 1.0, redshift)
+        flux = _flux(rng, _share(magnitude, share * (1 - bulge - burst)), 0.6 if discs[galaxy] else 1.0, redshift)
         parts += _star_maps(plane, stars, remains.weights[galaxy], flux)
+        if burst:
+            blue = _flux(rng, _share(magnitude, share * burst), 0.0, redshift)
+            parts += _burst(rng, plane, stars, remains.weights[galaxy], blue)
         x, y = ((remains.centres[galaxy] - origin) * length).tolist()
         size = length * encounter.mass_ratio ** (0.4 * galaxy) * float(rng.uniform(0.2, 0.45))
         index = float(rng.choice([1.0, 2.0, 3.0] if discs[galaxy] else [2.5, 3.0, 4.0]))
@@ -199,38 +203,62 @@ def _merger(rng: np.random.Generator, plane: Plane, magnitude: float, radius: fl
     }
 
 
-def _star_maps(
-    plane: Plane, stars: np.ndarray, weights: np.ndarray, flux: tuple[float, float, float]
-) -> list[Profile | Map]:
+def _star_maps(plane: Plane, stars: np.ndarray, weights: np.ndarray, flux: tuple[float, float, float]) -> list[Map]:
     """Stars as smooth light: where they are few, each is spread more."""
-    half = float(plane.x[0, -1])
-    bins = 48
-    edges = np.linspace(-half, half, bins + 1)
-    counts = np.histogram2d(stars[:, 1], stars[:, 0], bins=(edges, edges))[0]
-    cell = np.clip(np.searchsorted(edges, stars) - 1, 0, bins - 1)
-    crowd = counts[cell[:, 1], cell[:, 0]]
-    pixels = np.linspace(-half - plane.step / 2, half + plane.step / 2, len(plane) + 1)
-    inside = (np.abs(stars) < half).all(1)
-    maps: list[Profile | Map] = []
-    for low, high, blur in ((60, np.inf, 0.15), (12, 60, 0.3), (0, 12, 0.7)):
-        chosen = inside & (crowd > low) & (crowd <= high)
-        if not chosen.any():
-            continue
-        share = float(weights[chosen].sum())
-        light = np.histogram2d(stars[chosen, 1], stars[chosen, 0], bins=(pixels, pixels), weights=weights[chosen])[0]
-        maps.append(Map(light, (flux[0] * share, flux[1] * share, flux[2] * share), blur))
+    cell = 10 * plane.step
+    column, row = np.round((stars - stars.min(0)) / cell).astype(np.int64).T
+    crowd = np.bincount(row * (column.max() + 1) + column)[row * (column.max() + 1) + column]
+    maps = []
+    for low, high, blur in ((60, math.inf, 0.15), (12, 60, 0.3), (0, 12, 0.7)):
+        chosen = (crowd > low) & (crowd <= high)
+        maps += _points(plane, stars[chosen], weights[chosen], flux, blur)
     return maps
 
 
-def _field(rng: np.random.Generator, plane: Plane) -> list[Profile | Map]:
-    """Stars and galaxies that happen to lie in the stamp: about 25 a square arcminute, r 20 to 25."""
+def _burst(
+    rng: np.random.Generator, plane: Plane, stars: np.ndarray, weights: np.ndarray, flux: tuple[float, float, float]
+) -> list[Map]:
+    """Star-forming regions where stars are: the gas of an encounter collects in its nuclei, bridges and tails."""
+    count = int(rng.integers(10, 40))
+    light = rng.lognormal(0, 1.0, count)
+    return _points(plane, stars[rng.choice(len(stars), count, p=weights)], light / light.sum(), flux, 0.18)
+
+
+def _points(
+    plane: Plane, places: np.ndarray, light: np.ndarray, flux: tuple[float, float, float], blur: float
+) -> list[Map]:
+    """Points of light as a map, or nothing where none falls on the plane.
+
+    Args:
+        plane: Where the map is drawn.
+        places: Arcsec from the centre, shape (S, 2).
+        light: Share of the flux of each point, shape (S,).
+        flux: In g, r, i, of all points, also of those beyond the plane.
+        blur: Sigma of each, arcsec.
+    """
+    points = len(plane)
+    column, row = np.round((places - plane.x[0, 0]) / plane.step).astype(np.int64).T
+    inside = (column >= 0) & (column < points) & (row >= 0) & (row < points)
+    image = np.bincount((row * points + column)[inside], light[inside], points * points).reshape(points, points)
+    share = float(image.sum())
+    if share == 0:
+        return []
+    return [Map(image, (flux[0] * share, flux[1] * share, flux[2] * share), blur)]
+
+
+def _field(rng: np.random.Generator, plane: Plane, magnitude: float) -> list[Profile | Map]:
+    """Stars and galaxies that happen to lie in the stamp, all at least a magnitude fainter than the galaxy."""
     half = float(plane.x[0, -1])
+    brightest, faintest, slope = 20.0, 25.5, 0.33
+    low, high = 10 ** (slope * brightest), 10 ** (slope * faintest)
     parts: list[Profile | Map] = []
-    for _ in range(rng.poisson(25 * (2 * half / 60) ** 2)):
+    for _ in range(rng.poisson(_CROWD * (2 * half / 60) ** 2)):
         x, y = rng.uniform(-half, half, 2).tolist()
-        magnitude = float(np.log10(rng.uniform(10 ** (0.3 * 20), 10 ** (0.3 * 25))) / 0.3)
+        own = float(np.log10(rng.uniform(low, high)) / slope)
         star = rng.random() < 0.15
-        flux = _flux(rng, magnitude, float(rng.uniform(0, 1)), 0.0 if star else 0.4, 0.15)
+        flux = _flux(rng, own, float(rng.uniform(0, 1)), 0.0 if star else 0.3, 0.12)
         radius = 0.0 if star else float(rng.lognormal(math.log(0.35), 0.35))
-        parts.append(Profile(1.0, radius, flux, x, y, float(rng.uniform(0.3, 1.0)), float(rng.uniform(0, math.pi))))
+        axis_ratio, angle = float(rng.uniform(0.3, 1.0)), float(rng.uniform(0, math.pi))
+        if own > magnitude + 1:
+            parts.append(Profile(1.0, radius, flux, x, y, axis_ratio, angle))
     return parts

@@ -6,9 +6,7 @@ differed. Functions that draw random numbers take a NumPy `rng`. What cannot be 
 `InputError`, or has no interval and says why in `method`.
 """
 
-from robustkit.stats.bootstrap import bootstrap, bootstrap_many, bootstrap_weights, weighted_mean, weighted_median
 from robustkit.stats.calibration import Reliability, brier_scores, reliability
-from robustkit.stats.chance import AgainstChance, against_chance, chance
 from robustkit.stats.classification import Scores, score_classifier
 from robustkit.stats.divergence import BinChoice, Divergence, compare_samples, js_distance
 from robustkit.stats.equivalence import (
@@ -19,7 +17,8 @@ from robustkit.stats.equivalence import (
     equivalent_rates,
 )
 from robustkit.stats.estimate import Estimate, format_p
-from robustkit.stats.mmd import MMD, mmd
+from robustkit.stats.majority import AgainstChance, against_chance, chance
+from robustkit.stats.mmd import MMD, mmd_test
 from robustkit.stats.multiple import benjamini_hochberg, holm
 from robustkit.stats.paired import PairedShift, hodges_lehmann, paired_ratio, paired_shift, what_is_compared
 from robustkit.stats.permutation import permutation_null, permutation_p
@@ -33,8 +32,9 @@ from robustkit.stats.proportions import (
     paired_counts,
     wilson,
 )
+from robustkit.stats.resampling import bootstrap, bootstrap_many, bootstrap_weights, weighted_mean, weighted_median
 from robustkit.stats.summary import Summary, standard_error, summarize
-from robustkit.stats.survival import LogRank, Survival, flips_sooner, log_rank, survival
+from robustkit.stats.survival import LogRank, Survival, flips_sooner, kaplan_meier, log_rank
 from robustkit.stats.two_sample import ClassifierTest, classifier_two_sample
 
 __all__ = [
@@ -72,9 +72,10 @@ __all__ = [
     "hodges_lehmann",
     "holm",
     "js_distance",
+    "kaplan_meier",
     "log_rank",
     "mcnemar",
-    "mmd",
+    "mmd_test",
     "newcombe",
     "newcombe_paired",
     "paired_counts",
@@ -86,7 +87,6 @@ __all__ = [
     "score_classifier",
     "standard_error",
     "summarize",
-    "survival",
     "weighted_mean",
     "weighted_median",
     "what_is_compared",

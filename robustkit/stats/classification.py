@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from robustkit.stats.bootstrap import bootstrap_many, weighted_mean
 from robustkit.stats.calibration import Reliability, brier_scores, check_probabilities, reliability
 from robustkit.stats.estimate import Estimate
 from robustkit.stats.proportions import wilson
+from robustkit.stats.resampling import bootstrap_many, weighted_mean
 
 
 @dataclass(frozen=True, eq=False)

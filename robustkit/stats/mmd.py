@@ -45,7 +45,7 @@ class MMD:
         )
 
 
-def mmd(
+def mmd_test(
     first: ArrayLike,
     second: ArrayLike,
     *,

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import binomtest, norm, rankdata, wilcoxon
 
 from robustkit.errors import InputError
-from robustkit.stats.bootstrap import bootstrap_weights, weighted_mean, weighted_median
 from robustkit.stats.checks import pairs
 from robustkit.stats.estimate import Estimate, check_level, format_p
+from robustkit.stats.resampling import bootstrap_weights, weighted_mean, weighted_median
 
 _EXACT_UP_TO = 200  # pairs; the normal approximation is good to four digits there
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from robustkit.errors import InputError
-from robustkit.stats.chance import against_chance, chance
+from robustkit.stats.majority import against_chance, chance
 from robustkit.stats.proportions import mcnemar
 
 LABELS = np.repeat([0, 1, 2], [90, 40, 20])
