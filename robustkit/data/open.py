@@ -184,7 +184,7 @@ def _names(names: Sequence[str] | None, what: str) -> tuple[str, ...] | None:
 def _size_option(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     if size is None:
         return None
-    pair: tuple[int, ...] = (size, size) if isinstance(size, int) else tuple(size)
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2 or not all(isinstance(side, int) and 0 < side <= 1 << 16 for side in pair):
         raise InputError(f"expected size as pixels, one number or height and width, came {size!r}")
     return pair[0], pair[1]
