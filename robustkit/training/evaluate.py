@@ -15,7 +15,7 @@ from robustkit.errors import InputError
 from robustkit.models import open_checkpoint
 from robustkit.progress import progress
 from robustkit.records import Record
-from robustkit.stats.bootstrap import bootstrap_many
+from robustkit.stats import bootstrap_many
 from robustkit.stats.classification import Scores, score_classifier
 from robustkit.stats.estimate import Estimate
 from robustkit.training.domains import make_part
