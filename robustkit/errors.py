@@ -33,3 +33,8 @@ class RunInterrupted(RobustkitError):
     """The run was stopped by a signal after saving what it had; it can be resumed."""
 
     exit_code = 75
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its kind when it has none."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -49,7 +49,7 @@ class Record:
         header = json.dumps({"kind": type(self).__name__, "version": self.version, "values": values}, sort_keys=True)
         path = Path(path)
         with atomic_write(path) as file:
-            np.savez(file, **{_HEADER: np.array(header)}, **arrays)
+            np.savez(file, **{_HEADER: np.array(header), **arrays})  # type: ignore[arg-type]
         return path
 
     @classmethod
@@ -60,7 +60,8 @@ class Record:
             InputError: If the file is missing, damaged, of another kind or version, or lacks a field.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # Opened here, because NumPy leaves the file open when the archive inside is damaged.
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 content = {name: archive[name] for name in archive.files}
             header = json.loads(str(content.pop(_HEADER)))
             kind, version, values = header["kind"], header["version"], header["values"]

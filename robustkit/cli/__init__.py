@@ -1,1 +1,59 @@
-"""cli."""
+"""The `robustkit` command. A subcommand's module is imported only when that subcommand runs."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from robustkit import __version__
+from robustkit.errors import RobustkitError
+
+# Name -> the line that `robustkit --help` shows; each lives in robustkit/cli/<name>.py as `command`.
+COMMANDS = {
+    "simulate": "Make galaxies as a survey would see them, at two depths.",
+    "train": "Train the classifier that is to be audited.",
+    "attack": "Search for single pixels that change a classifier's mind.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, in the order in which one uses them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports a command; `None` when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(f"robustkit.cli.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="robustkit")
+def group() -> None:
+    """Audits any trained image classifier: what does it take to change its mind, and can that happen by accident?"""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs the command line; an error of ours is one line on standard error and its own exit status."""
+    try:
+        group.main(args=args, prog_name="robustkit", standalone_mode=False)
+    except RobustkitError as error:
+        click.echo(f"robustkit: {' '.join(str(error).split())}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("robustkit: stopped", err=True)
+        sys.exit(130)
+    sys.exit(0)

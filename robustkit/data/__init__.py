@@ -1,6 +1,13 @@
-"""Image sets: what they are, how they are read, stretched, split, and simulated."""
+"""Image sets: what they are, how they are read, stretched, split, and simulated.
 
-from robustkit.data.imageset import ImageSet
+`open_images` opens any format as an `ImageSet`: images with their bands, units, ids and provenance. A *stretch* maps
+their calibrated values to network input; it is fitted once, on source training images. A `Split` divides the objects
+of a set into train, valid and test.
+"""
+
+from robustkit.data.imageset import ImageSet, Units
+from robustkit.data.open import open_images, open_pair
+from robustkit.data.split import Split, given_split, split_images
 from robustkit.data.stretch import (
     STRETCHES,
     ArcsinhStretch,
@@ -9,6 +16,7 @@ from robustkit.data.stretch import (
     MeanStdStretch,
     MinMaxStretch,
     Stretch,
+    fit_stretch,
     stretch_from_json,
 )
 
@@ -20,6 +28,13 @@ __all__ = [
     "LuptonStretch",
     "MeanStdStretch",
     "MinMaxStretch",
+    "Split",
     "Stretch",
+    "Units",
+    "fit_stretch",
+    "given_split",
+    "open_images",
+    "open_pair",
+    "split_images",
     "stretch_from_json",
 ]

@@ -10,12 +10,15 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
+from robustkit.data.guard import reading
+from robustkit.data.npyfile import map_npy, write_npy
 from robustkit.data.stretch import Stretch, stretch_from_json
 from robustkit.errors import InputError
-from robustkit.files import atomic_write, new_folder, read_json, sha256_file, write_json
+from robustkit.files import new_folder, read_json, sha256_file, write_json
 
 Units = Literal["electron", "display", "unknown"]
 IMAGE_SET_FILE = "imageset.json"
+KIND = "robustkit-images"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +30,13 @@ class ImageSet:
         labels: Class of each image, shape (N,), int64 in [0, K), or `None` when nobody knows.
         class_names: The K classes.
         bands: A name for each of the C bands.
-        ids: A unique id for each image, shape (N,), str.
+        ids: A unique id for each image, shape (N,), str. `name#rot90` is a further image of the object `name`.
         units: `electron` (sky-subtracted counts), `display` (a picture's own scale) or `unknown`.
         bounds: Lowest and highest value that a pixel can physically take, or `None`.
         stretch: The stretch that was already applied to these images; `None` for calibrated values.
         meta: Survey, exposure and whatever else the source says; JSON values.
         provenance: SHA-256 of each file that was read, by name.
+        notes: What was decided for the user when the images were opened, one sentence each.
     """
 
     images: np.ndarray
@@ -45,22 +49,28 @@ class ImageSet:
     stretch: Stretch | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4:
             raise InputError(f"expected images of shape (N, C, H, W), came shape {self.images.shape}")
-        if len(self.images) == 0:
-            raise InputError("the image set is empty; expected at least one image")
+        if 0 in self.images.shape:
+            raise InputError(f"the image set is empty, its shape is {self.images.shape}; expected at least one image")
         if self.images.dtype != np.float32:
             raise InputError(f"expected float32 images, came {self.images.dtype}; convert them first")
         if len(self.bands) != self.images.shape[1]:
             raise InputError(
                 f"the images have {self.images.shape[1]} bands but {len(self.bands)} are named: {', '.join(self.bands)}"
             )
+        for what, names in (("bands", self.bands), ("classes", self.class_names)):
+            if len(set(names)) != len(names):
+                raise InputError(f"expected {what} of different names, came {', '.join(names)}")
         if self.units not in get_args(Units):
             raise InputError(f"unknown units {self.units!r}; known are {', '.join(get_args(Units))}")
-        if len(self.ids) != len(self.images):
-            raise InputError(f"{len(self.images)} images but {len(self.ids)} ids; expected one each")
+        if self.bounds is not None and not (len(self.bounds) == 2 and self.bounds[0] < self.bounds[1]):
+            raise InputError(f"expected bounds as the lowest and the highest value of a pixel, came {self.bounds}")
+        if self.ids.shape != (len(self.images),):
+            raise InputError(f"{len(self.images)} images but ids of shape {self.ids.shape}; expected one each")
         if len(np.unique(self.ids)) != len(self.ids):
             raise InputError("image ids must be unique, because each image's random stream is made from its id")
         if self.labels is not None:
@@ -69,6 +79,8 @@ class ImageSet:
     def _check_labels(self, labels: np.ndarray) -> None:
         if labels.shape != (len(self.images),):
             raise InputError(f"{len(self.images)} images but labels of shape {labels.shape}; expected one label each")
+        if labels.dtype.kind not in "iu":
+            raise InputError(f"expected labels as integers, came {labels.dtype}")
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(self.class_names):
             raise InputError(
@@ -79,6 +91,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def objects(self) -> np.ndarray:
+        """The object that each image shows: its id up to the first `#`, shape (N,), str."""
+        return np.array([str(image_id).partition("#")[0] for image_id in self.ids], dtype=str)
+
     def select(self, indices: Sequence[int] | np.ndarray) -> Self:
         """The set of some of the images, in the order given.
 
@@ -88,6 +105,8 @@ class ImageSet:
         indices = np.asarray(indices)
         if indices.dtype == bool:
             indices = np.flatnonzero(indices)
+        if len(indices) == 0:
+            raise InputError(f"none of the {len(self)} images is selected; expected at least one")
         labels = None if self.labels is None else self.labels[indices]
         return replace(self, images=np.asarray(self.images[indices]), labels=labels, ids=self.ids[indices])
 
@@ -107,27 +126,35 @@ class ImageSet:
         """How many images each class has; empty when there are no labels."""
         if self.labels is None:
             return {}
-        return dict(
-            zip(self.class_names, np.bincount(self.labels, minlength=len(self.class_names)).tolist(), strict=True)
-        )
+        counts = np.bincount(self.labels, minlength=len(self.class_names)).tolist()
+        return dict(zip(self.class_names, counts, strict=True))
 
     def describe(self) -> str:
         """One line for the terminal."""
         n, _, height, width = self.images.shape
         counts = ", ".join(f"{count} {name}" for name, count in self.class_counts().items()) or "no labels"
         stretch = f", stretched by {self.stretch.name}" if self.stretch else ""
-        return f"{n} images of {height}x{width}, bands {' '.join(self.bands)}, units {self.units}{stretch}: {counts}"
+        images = "image" if n == 1 else "images"
+        return f"{n} {images} of {height}x{width}, bands {' '.join(self.bands)}, units {self.units}{stretch}: {counts}"
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Writes the set to a new folder: images.npy, labels.npy, imageset.json."""
+        """Writes the set to a new folder: images.npy, labels.npy, and imageset.json with the hashes of both."""
         folder = new_folder(folder)
-        arrays = {"images": self.images} | ({} if self.labels is None else {"labels": self.labels})
-        for name, array in arrays.items():
-            with atomic_write(folder / f"{name}.npy") as file:
-                np.save(file, array, allow_pickle=False)
+        self._describe(folder, write_npy(folder / "images.npy", self.images))
+        return folder
+
+    def save_description(self, folder: str | os.PathLike[str]) -> None:
+        """Writes labels.npy and imageset.json into a folder that already holds images.npy."""
+        self._describe(Path(folder), sha256_file(Path(folder) / "images.npy"))
+
+    def _describe(self, folder: Path, images_sha256: str) -> None:
+        hashes = {"images.npy": images_sha256}
+        if self.labels is not None:
+            hashes["labels.npy"] = write_npy(folder / "labels.npy", self.labels)
         write_json(
             folder / IMAGE_SET_FILE,
             {
+                "kind": KIND,
                 "class_names": list(self.class_names),
                 "bands": list(self.bands),
                 "ids": [str(image_id) for image_id in self.ids],
@@ -136,34 +163,49 @@ class ImageSet:
                 "stretch": self.stretch.to_json() if self.stretch else None,
                 "meta": self.meta,
                 "provenance": self.provenance,
+                "notes": list(self.notes),
+                "sha256": hashes,
             },
         )
-        return folder
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
         """Opens a folder that `save` wrote; the images are memory-mapped.
 
         Raises:
-            InputError: If a file is missing, truncated or does not fit the others.
+            InputError: If a file is missing, truncated, or no longer what was written.
         """
         folder = Path(folder)
         value = read_json(folder / IMAGE_SET_FILE)
-        try:
-            images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-            has_labels = (folder / "labels.npy").exists()
-            labels = np.load(folder / "labels.npy", allow_pickle=False) if has_labels else None
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"the image set in {folder} cannot be read ({error}); it may be truncated") from error
-        return cls(
-            images=images,
-            labels=labels,
-            class_names=tuple(value["class_names"]),
-            bands=tuple(value["bands"]),
-            ids=np.array(value["ids"], dtype=str),
-            units=value["units"],
-            bounds=tuple(value["bounds"]) if value["bounds"] else None,
-            stretch=stretch_from_json(value["stretch"]) if value["stretch"] else None,
-            meta=value["meta"],
-            provenance={name: sha256_file(folder / name) for name in ("images.npy",)},
+        if not isinstance(value, dict) or value.get("kind") != KIND:
+            raise InputError(f"{folder / IMAGE_SET_FILE} does not describe an image set; expected kind {KIND!r}")
+        with reading(folder / IMAGE_SET_FILE, "the description of an image set"):
+            written = value["sha256"]
+            digests = {name: _verified(folder / name, written[name]) for name in sorted({"images.npy", *written})}
+            return cls(
+                images=map_npy(folder / "images.npy"),
+                labels=np.array(map_npy(folder / "labels.npy")) if "labels.npy" in digests else None,
+                class_names=tuple(map(str, value["class_names"])),
+                bands=tuple(map(str, value["bands"])),
+                ids=np.array(value["ids"], dtype=str),
+                units=value["units"],
+                bounds=(float(value["bounds"][0]), float(value["bounds"][1])) if value["bounds"] else None,
+                stretch=stretch_from_json(value["stretch"]) if value["stretch"] else None,
+                meta=dict(value["meta"]),
+                provenance=dict(value["provenance"]) | digests,
+                notes=tuple(map(str, value["notes"])),
+            )
+
+
+def _verified(path: Path, expected: Any) -> str:
+    """The hash of a file that must be what it was when it was written."""
+    if path.name not in ("images.npy", "labels.npy"):
+        raise InputError(f"{path.parent / IMAGE_SET_FILE} names a file {path.name!r} that no image set has")
+    if not path.is_file():
+        raise InputError(f"the image set lacks the file {path}; write the image set again")
+    found = sha256_file(path)
+    if found != expected:
+        raise InputError(
+            f"{path} was changed or damaged after it was written (its SHA-256 differs); write the image set again"
         )
+    return found

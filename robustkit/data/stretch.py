@@ -6,44 +6,41 @@ noisier set, as in published code, it rescales that set by its own extremes and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self, TypeVar
+import inspect
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
-import torch
 
+from robustkit.data.pixels import moments, percentiles
 from robustkit.errors import InputError
 
-Array = TypeVar("Array", np.ndarray, torch.Tensor)
+if TYPE_CHECKING:  # images can be stretched as NumPy arrays before anyone needs torch
+    import torch
+
+Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
 
-def _like(values: tuple[float, ...], images: Array) -> Array:
+def _library(images: Any) -> Any:
+    """The library that the images belong to: both spell the functions below alike."""
+    if isinstance(images, np.ndarray):
+        return np
+    import torch
+
+    return torch
+
+
+def _like(values: tuple[float, ...], images: Any) -> Any:
     """Per-band constants as (C, 1, 1), of the kind, dtype and device of `images`."""
-    if isinstance(images, torch.Tensor):
-        return images.new_tensor(values)[:, None, None]
-    return np.asarray(values, dtype=images.dtype)[:, None, None]
-
-
-def _map(images: Array, torch_function: Callable[..., torch.Tensor], numpy_function: Callable[..., Any]) -> Array:
-    return torch_function(images) if isinstance(images, torch.Tensor) else numpy_function(images)
-
-
-def _clip(images: Array, low: tuple[float, ...], high: tuple[float, ...]) -> Array:
-    if isinstance(images, torch.Tensor):
-        return torch.clamp(images, _like(low, images), _like(high, images))
-    return np.clip(images, _like(low, images), _like(high, images))
-
-
-def percentiles(images: np.ndarray, q: tuple[float, float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Two percentiles of each band over all images and pixels.
-
-    Args:
-        images: Shape (N, C, H, W).
-        q: The two percentages, in [0, 100].
-    """
-    per_band = [np.percentile(images[:, band], q) for band in range(images.shape[1])]
-    return tuple(float(low) for low, _ in per_band), tuple(float(high) for _, high in per_band)
+    if images.ndim < 3 or images.shape[-3] != len(values):
+        raise InputError(
+            f"the stretch was fitted on {len(values)} bands and the images have shape {tuple(images.shape)}; "
+            f"expected (..., {len(values)}, H, W)"
+        )
+    if isinstance(images, np.ndarray):
+        return np.asarray(values, dtype=images.dtype)[:, None, None]
+    return images.new_tensor(values)[:, None, None]
 
 
 class Stretch:
@@ -56,6 +53,12 @@ class Stretch:
 
     name: ClassVar[str]
     invertible: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            for number in value if isinstance(value, tuple) else (value,):
+                if not isinstance(number, int | float) or not math.isfinite(number):
+                    raise InputError(f"expected finite numbers for {key} of the {self.name} stretch, came {value!r}")
 
     @classmethod
     def fit(cls, images: np.ndarray) -> Self:
@@ -72,7 +75,8 @@ class Stretch:
 
     def to_json(self) -> dict[str, Any]:
         """The stretch as JSON values; `stretch_from_json` reads them."""
-        return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
+        constants = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        return {"name": self.name} | constants
 
 
 @dataclass(frozen=True)
@@ -108,12 +112,14 @@ class ArcsinhStretch(Stretch):
 
     def __call__(self, images: Array) -> Array:
         """Calibrated values to network input."""
-        value = _map(_clip(images, self.low, self.high) * self.c, torch.asinh, np.arcsinh)
+        library = _library(images)
+        clipped = library.clip(images, _like(self.low, images), _like(self.high, images))
+        value = library.arcsinh(clipped * self.c)
         return (value + 1) / 2 if self.unit else value
 
     def inverse(self, images: Array) -> Array:
         """Network input to calibrated values, exact where nothing was clipped."""
-        return _map(images * 2 - 1 if self.unit else images, torch.sinh, np.sinh) / self.c
+        return _library(images).sinh(images * 2 - 1 if self.unit else images) / self.c
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,11 @@ class LuptonStretch(Stretch):
     softening: float
     stretch: float
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.softening > 0 and self.stretch > 0):
+            raise InputError(f"expected softening and stretch above 0, came {self.softening} and {self.stretch}")
+
     @classmethod
     def fit(cls, images: np.ndarray, *, softening: float = 8.0) -> Self:
         """Takes the minimum (the median) and the linear range (99.5 percentile) from images (N, C, H, W)."""
@@ -151,18 +162,16 @@ class LuptonStretch(Stretch):
     def inverse(self, images: Array) -> Array:
         """Network input to calibrated values."""
         mean = images.mean(-3)[..., None, :, :]
-        original = _map(mean * self.softening, torch.sinh, np.sinh) * (self.stretch / self.softening)
+        original = _library(images).sinh(mean * self.softening) * (self.stretch / self.softening)
         return images / self._factor(original) + _like(self.minimum, images)
 
-    def _factor(self, mean: Array) -> Array:
+    def _factor(self, mean: Any) -> Any:
         """The scale factor at a mean intensity: arcsinh(Q I / w) / (Q I), with its limit 1 / w at 0."""
+        library = _library(mean)
         x = mean * (self.softening / self.stretch)
-        if isinstance(x, torch.Tensor):
-            safe = torch.where(x.abs() < 1e-4, torch.ones_like(x), x)
-            ratio = torch.where(x.abs() < 1e-4, torch.ones_like(x), torch.asinh(safe) / safe)
-        else:
-            safe = np.where(np.abs(x) < 1e-4, np.ones_like(x), x)
-            ratio = np.where(np.abs(x) < 1e-4, np.ones_like(x), np.arcsinh(safe) / safe)
+        small = library.abs(x) < 1e-4
+        safe = library.where(small, library.ones_like(x), x)
+        ratio = library.where(small, library.ones_like(x), library.arcsinh(safe) / safe)
         return ratio / self.stretch
 
 
@@ -180,15 +189,15 @@ class MeanStdStretch(Stretch):
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.mean) != len(self.std) or not all(value > 0 for value in self.std):
             raise InputError(f"expected one mean and one std above 0 for each band, came {self.mean} and {self.std}")
 
     @classmethod
     def fit(cls, images: np.ndarray) -> Self:
         """Takes mean and standard deviation from training images, shape (N, C, H, W)."""
-        axes = (0, 2, 3)
-        mean = images.mean(axes, dtype=np.float64)
-        return cls(mean=tuple(map(float, mean)), std=tuple(map(float, images.std(axes, dtype=np.float64))))
+        mean, std = moments(images)
+        return cls(mean=mean, std=std)
 
     def __call__(self, images: Array) -> Array:
         """Calibrated values to network input."""
@@ -213,11 +222,10 @@ class MinMaxStretch(Stretch):
 
     def __call__(self, images: Array) -> Array:
         """Calibrated values to network input; a constant image becomes 0."""
-        if isinstance(images, torch.Tensor):
-            low, high = images.amin((-3, -2, -1), keepdim=True), images.amax((-3, -2, -1), keepdim=True)
-            return (images - low) / torch.where(high > low, high - low, torch.ones_like(low))
-        low, high = images.min((-3, -2, -1), keepdims=True), images.max((-3, -2, -1), keepdims=True)
-        return (images - low) / np.where(high > low, high - low, np.ones_like(low))
+        library = _library(images)
+        low = library.amin(images, axis=(-3, -2, -1), keepdims=True)
+        high = library.amax(images, axis=(-3, -2, -1), keepdims=True)
+        return (images - low) / library.where(high > low, high - low, library.ones_like(low))
 
     def inverse(self, images: Array) -> Array:
         """Refused: the image's own extremes are gone."""
@@ -249,17 +257,44 @@ STRETCHES: dict[str, type[Stretch]] = {
 }
 
 
+def fit_stretch(name: str, images: np.ndarray, **settings: Any) -> Stretch:
+    """Fits the stretch of this name on training images.
+
+    Args:
+        name: A name in `STRETCHES`.
+        images: Shape (N, C, H, W); may be memory-mapped and larger than memory.
+        settings: What that stretch lets one choose, such as `softening`.
+
+    Raises:
+        InputError: If the name or a setting is not known.
+    """
+    kind = _kind(name)
+    known = list(inspect.signature(kind.fit).parameters)[1:]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise InputError(
+            f"the {name} stretch has no setting {', '.join(unknown)}; it has {', '.join(known) or 'none to choose'}"
+        )
+    return kind.fit(images, **settings)
+
+
 def stretch_from_json(value: dict[str, Any]) -> Stretch:
     """Rebuilds a stretch from `Stretch.to_json`.
 
     Raises:
         InputError: If the name or the constants are not known.
     """
-    fields = {key: tuple(item) if isinstance(item, list) else item for key, item in value.items() if key != "name"}
-    name = value.get("name")
-    if name not in STRETCHES:
-        raise InputError(f"unknown stretch {name!r}; known are {', '.join(STRETCHES)}")
+    if not isinstance(value, dict):
+        raise InputError(f"expected a stretch as a JSON object with a name, came {value!r}")
+    constants = {key: tuple(item) if isinstance(item, list) else item for key, item in value.items() if key != "name"}
+    kind = _kind(value.get("name"))
     try:
-        return STRETCHES[name](**fields)
+        return kind(**constants)
     except TypeError as error:
-        raise InputError(f"the constants of the {name} stretch do not fit: {error}") from error
+        raise InputError(f"the constants of the {kind.name} stretch do not fit: {error}") from error
+
+
+def _kind(name: Any) -> type[Stretch]:
+    if not isinstance(name, str) or name not in STRETCHES:
+        raise InputError(f"unknown stretch {name!r}; known are {', '.join(STRETCHES)}")
+    return STRETCHES[name]

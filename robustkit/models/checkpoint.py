@@ -15,7 +15,7 @@ from torch import nn
 
 import robustkit
 from robustkit.data.stretch import Stretch, stretch_from_json
-from robustkit.errors import InputError, SecurityError
+from robustkit.errors import InputError, SecurityError, first_line
 from robustkit.files import atomic_write
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.networks import NETWORKS
@@ -134,9 +134,7 @@ def _read(path: Path) -> dict[str, Any]:
                 f"{path} holds Python objects, and opening them could run code from the file; ask for a plain "
                 "state_dict or .safetensors file"
             ) from error
-        raise InputError(
-            f"{path} is not a readable checkpoint ({str(error).splitlines()[0]}); it may be truncated"
-        ) from error
+        raise InputError(f"{path} is not a readable checkpoint ({first_line(error)}); it may be truncated") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path} is not a robustkit checkpoint; train one with `robustkit train`")
     return content

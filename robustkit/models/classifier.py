@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from robustkit.errors import InputError
+from robustkit.errors import InputError, first_line
 from robustkit.models.outputs import Output, looks_like_probabilities
 
 # How far head(embed(x)) may lie from model(x), relative to the size of the logits: float32 rounding and no more.
@@ -144,7 +144,7 @@ class AuditedClassifier:
                 except (RuntimeError, ValueError, TypeError, IndexError) as error:
                     raise InputError(
                         f"the network refuses images of shape (N, {', '.join(map(str, self.input_shape))}): "
-                        f"{str(error).splitlines()[0]}; check bands, size and band order"
+                        f"{first_line(error)}; check bands, size and band order"
                     ) from error
             if len(runs) != 1:
                 times = "does not run" if not runs else f"runs {len(runs)} times"
@@ -176,7 +176,7 @@ class AuditedClassifier:
         except (RuntimeError, InputError) as error:
             raise InputError(
                 f"the layers after {self.latent_name!r} cannot run on latents alone "
-                f"({str(error).splitlines()[0]}); name a later layer with --latent"
+                f"({first_line(error)}); name a later layer with --latent"
             ) from error
         scale = float(logits.abs().max()) + 1e-6
         if again.shape != logits.shape or not float((again - logits).abs().max()) <= _SPLIT_TOLERANCE * scale:

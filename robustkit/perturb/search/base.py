@@ -29,6 +29,7 @@ class Problem:
         streams: One random stream per image.
         pixels: How many pixels a candidate overwrites.
         classifier: For searches that use gradients; `None` when only logits can be had.
+        budget: The most queries that an image will get; `None` lets the search end by its own settings.
     """
 
     images: Tensor
@@ -39,6 +40,7 @@ class Problem:
     streams: Streams
     pixels: int = 1
     classifier: AuditedClassifier | None = None
+    budget: int | None = None
 
     def __len__(self) -> int:
         return len(self.images)

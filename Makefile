@@ -1,0 +1,30 @@
+# Both `make test` and `make demo` start from a bare clone: Python 3.11+ and make are all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := sim,fits,hdf5,onnx,fast,test
+
+.PHONY: demo test soak lint bench clean
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest -q -n auto -m "not slow and not gpu"
+
+soak: $(VENV)/ready
+	$(BIN)/python -m pytest -q -n auto -m "slow"
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+demo: $(VENV)/ready
+	rm -rf demo
+	$(BIN)/python examples/demo.py demo
+
+clean:
+	rm -rf demo dist build site .pytest_cache .ruff_cache

@@ -1,0 +1,26 @@
+"""`robustkit simulate`: galaxies to try everything on."""
+
+from __future__ import annotations
+
+import click
+
+from robustkit.cli.options import Command, Numbers
+
+
+@click.command("simulate", cls=Command)
+@click.option("--n", type=int, default=1200, show_default=True, help="How many galaxies.")
+@click.option("--survey", default="lsst", show_default=True, help="lsst, des or hsc.")
+@click.option("--years", cls=Numbers, default=(10, 1), show_default=True, help="Depths, in years of the survey.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the population and of the noise.")
+@click.option("--size", type=int, default=100, show_default=True, help="Height and width of the images, pixels.")
+@click.option("--workers", type=int, help="Processes; by default one for each processor.")
+@click.option("--out", type=click.Path(), default="galaxies", show_default=True, help="A new folder.")
+def command(n: int, survey: str, years: tuple[float, ...], seed: int, size: int, workers: int | None, out: str) -> None:
+    """Simulate spirals, ellipticals and mergers as a survey sees them at several depths."""
+    from robustkit.data.imageset import ImageSet
+    from robustkit.data.simulate import GALAXIES_FILE, simulate
+    from robustkit.files import read_json
+
+    folder = simulate(n, survey=survey, years=years, seed=seed, out=out, workers=workers, size=size)
+    for depth in read_json(folder / GALAXIES_FILE)["depths"]:
+        click.echo(f"{folder / depth}: {ImageSet.load(folder / depth).describe()}")

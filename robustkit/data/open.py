@@ -1,0 +1,190 @@
+"""`open_images`: one door for every format, which says what it chose and refuses what it would have to guess."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from robustkit.data.imageset import IMAGE_SET_FILE, ImageSet, Units
+from robustkit.data.readers import catalogue, decode, fits, folder, galaxies, hdf5, npy, npz
+from robustkit.data.readers.assemble import assemble, checked
+from robustkit.data.readers.found import Channels, Fit, Found, Options
+from robustkit.data.readers.single import find_files, names_of
+from robustkit.errors import InputError
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of source: how it is called, read, and which options beside the common ones it understands."""
+
+    name: str
+    read: Callable[[Path, Options], Found]
+    options: frozenset[str]
+
+
+_COMMON = frozenset({"class_names", "bands", "units", "bounds", "size", "fit", "nan", "channels"})
+_NAMED = _COMMON | {"images", "labels", "ids"}
+
+
+def _read_picture(path: Path, options: Options) -> Found:
+    found = find_files(path.parent, [path], lambda data, file: decode.read_one(data, file, options))
+    found.ids = names_of(path.parent, [path])
+    return found
+
+
+FOLDER = Format("a folder of images", folder.read_folder, _COMMON | {"images", "labels"})
+FORMATS: dict[str, Format] = {
+    ".npy": Format("a .npy file", npy.read_npy, _COMMON | {"labels"}),
+    ".npz": Format("an .npz archive", npz.read_npz, _NAMED),
+    **dict.fromkeys((".h5", ".hdf5", ".hdf", ".he5"), Format("an HDF5 file", hdf5.read_hdf5, _NAMED)),
+    **dict.fromkeys((".csv", ".tsv"), Format("a catalogue", catalogue.read_catalogue, _NAMED)),
+    **dict.fromkeys(fits.SUFFIXES, Format("a FITS file", fits.read_fits, _COMMON | {"images", "labels"})),
+    **dict.fromkeys((".png", ".jpg", ".jpeg"), Format("a picture", _read_picture, _COMMON)),
+}
+
+
+def open_images(
+    path: str | os.PathLike[str],
+    *,
+    images: str | None = None,
+    labels: str | os.PathLike[str] | Sequence[int] | Sequence[str] | np.ndarray | None = None,
+    ids: str | None = None,
+    class_names: Sequence[str] | None = None,
+    bands: Sequence[str] | None = None,
+    channels: Channels | None = None,
+    units: Units | None = None,
+    bounds: tuple[float, float] | None = None,
+    size: int | tuple[int, int] | None = None,
+    fit: Fit | None = None,
+    nan: Literal["refuse", "fill"] = "refuse",
+) -> ImageSet:
+    """Opens images of any format as an `ImageSet`, whose `notes` say every choice that was made.
+
+    Args:
+        path: A folder that robustkit wrote; a .npy, .npz, .h5, .fits, .png or .jpg file; a .csv catalogue; a folder
+            of classes with PNG, JPEG or FITS files.
+        images: Which array, column of paths or FITS extension holds the images, where there are several.
+        labels: Which array or column holds the labels; or a .npy file with them; or the labels themselves.
+        ids: Which array or column holds the ids.
+        class_names: The K classes, in the order of the labels.
+        bands: The C bands, in the order of the channels; for a folder of one FITS file a band, the ends of their names.
+        channels: Where the bands of an image are: its `first` or `last` axis, or `none` for (N, H, W).
+        units: `electron` (sky-subtracted counts), `display` or `unknown`.
+        bounds: Lowest and highest value that a pixel can physically take.
+        size: Height and width to bring all images to, or one number for both.
+        fit: How: `crop` (the default) cuts and pads about the centre, `resize` resamples.
+        nan: `refuse` pixels that are not finite, or `fill` them with the median of their image and band.
+
+    Raises:
+        InputError: If the source is missing, damaged, leaves a choice open, or does not fit what was said.
+        MissingExtra: If astropy or h5py is needed and not installed.
+    """
+    path = Path(path)
+    options = Options(
+        images=images,
+        labels=_label_option(labels),
+        ids=ids,
+        class_names=_names(class_names, "class_names"),
+        bands=_names(bands, "bands"),
+        channels=channels,
+        units=units,
+        bounds=bounds,
+        size=_size_option(size),
+        fit=fit,
+        nan=nan,
+    )
+    _check_choices(options)
+    own = _open_own(path, options)
+    if own is not None:
+        return checked(own)
+    chosen = _format(path)
+    _refuse_options(options, chosen.options, chosen.name)
+    return assemble(chosen.read(path, options), options, path)
+
+
+def open_pair(path: str | os.PathLike[str]) -> tuple[ImageSet, ImageSet]:
+    """Opens simulated galaxies at their deepest and at their shallowest, row by row the same objects.
+
+    Raises:
+        InputError: If the folder does not hold galaxies at two depths or more, or the depths show other objects.
+    """
+    folder = Path(path)
+    depths = galaxies.depths_of(folder)
+    if len(depths) < 2:
+        raise InputError(f"{folder} has only the depth {', '.join(depths)}; expected at least two to compare")
+    deep, shallow = (checked(ImageSet.load(folder / depth)) for depth in (depths[0], depths[-1]))
+    if set(deep.ids) != set(shallow.ids):
+        raise InputError(f"{depths[0]} and {depths[-1]} in {folder} do not show the same objects; simulate them again")
+    return deep, shallow.select(shallow.positions(deep.ids)) if (deep.ids != shallow.ids).any() else shallow
+
+
+def _open_own(path: Path, options: Options) -> ImageSet | None:
+    """What robustkit wrote itself, or `None`."""
+    if (path / galaxies.GALAXIES_FILE).is_file():
+        _refuse_options(options, frozenset(), "simulated galaxies, which know all that")
+        depth = galaxies.depths_of(path)
+        note = f"depth: {depth[0]}, the deepest of {', '.join(depth)}"
+        image_set = ImageSet.load(path / depth[0])
+        return replace(image_set, notes=(*image_set.notes, note))
+    if (path / IMAGE_SET_FILE).is_file():
+        _refuse_options(options, frozenset(), "a saved image set, which knows all that")
+        return ImageSet.load(path)
+    return None
+
+
+def _format(path: Path) -> Format:
+    if path.is_dir():
+        return FOLDER
+    if not path.exists():
+        raise InputError(f"there is nothing at {path}; expected images")
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{path} is of no kind that robustkit reads; expected a folder or {', '.join(FORMATS)}")
+    if not path.is_file():
+        raise InputError(f"{path} is neither a file nor a folder; expected images")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty; expected images")
+    return FORMATS[path.suffix.lower()]
+
+
+def _refuse_options(options: Options, understood: frozenset[str], name: str) -> None:
+    for field in fields(Options):
+        if getattr(options, field.name) is not field.default and field.name not in understood:
+            raise InputError(f"{field.name}= does not apply to {name}; leave it out")
+
+
+def _check_choices(options: Options) -> None:
+    known = {"channels": ("first", "last", "none"), "fit": ("crop", "resize"), "nan": ("refuse", "fill")}
+    for name, choices in known.items():
+        value = getattr(options, name)
+        if value is not None and value not in choices:
+            raise InputError(f"unknown {name}={value!r}; known are {', '.join(choices)}")
+    if options.fit is not None and options.size is None:
+        raise InputError(f"fit={options.fit!r} needs size=, the height and width to bring the images to")
+
+
+def _label_option(labels: object) -> str | np.ndarray | None:
+    if labels is None or isinstance(labels, str | np.ndarray):
+        return labels
+    return os.fspath(labels) if isinstance(labels, os.PathLike) else np.asarray(labels)
+
+
+def _names(names: Sequence[str] | None, what: str) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    if isinstance(names, str) or not names or not all(isinstance(name, str) for name in names):
+        raise InputError(f"expected {what} as a sequence of names, came {names!r}")
+    return tuple(names)
+
+
+def _size_option(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    pair: tuple[int, ...] = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or not all(isinstance(side, int) and 0 < side <= 1 << 16 for side in pair):
+        raise InputError(f"expected size as pixels, one number or height and width, came {size!r}")
+    return pair[0], pair[1]

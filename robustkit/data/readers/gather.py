@@ -1,0 +1,159 @@
+"""From found images to float32 images: as they lie on disk where that can be, else block by block in bounded memory."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+
+import numpy as np
+
+from robustkit.data.readers.found import Frames, Options
+from robustkit.data.readers.resize import fit_size
+from robustkit.errors import InputError
+from robustkit.progress import progress
+
+IN_MEMORY_BYTES = 2 << 30  # converted images larger than this go to a temporary file
+EXACT_INTEGER = 1 << 24  # above it, float32 no longer holds every integer
+
+
+def as_float32(frames: Frames, options: Options, notes: list[str]) -> tuple[np.ndarray, np.dtype]:
+    """The images as float32 (N, C, H, W), and the dtype they had.
+
+    Float32 images of the wanted size in native byte order are not copied. All others are converted block by block.
+
+    Raises:
+        InputError: If the images differ in shape, do not fit float32, or are too many for the disk.
+    """
+    view = frames.view
+    if (
+        view is not None
+        and view.dtype == np.float32
+        and options.size in (None, view.shape[2:])
+        and options.nan == "refuse"
+    ):
+        return view, view.dtype
+    return _Gathering(frames, options, notes).run()
+
+
+class _Gathering:
+    """One pass over frames that are converted."""
+
+    def __init__(self, frames: Frames, options: Options, notes: list[str]) -> None:
+        self.frames, self.options, self.notes = frames, options, notes
+        self.filled_pixels = self.filled_images = self.cropped = self.padded = self.resized = 0
+        self.sizes: set[tuple[int, int]] = set()
+        self.rounded = False
+
+    def run(self) -> tuple[np.ndarray, np.dtype]:
+        out: np.ndarray | None = None
+        dtypes: set[np.dtype] = set()
+        start = 0
+        with progress(total=len(self.frames), label="reading images", unit="images") as bar:
+            for block in self.frames.blocks(None):
+                dtypes.add(block.dtype)
+                block = self._fit(self._fill(self._cast(block, start), start))
+                if out is None:
+                    out = _allocate((len(self.frames), *block.shape[1:]), self.notes)
+                if block.shape[1:] != out.shape[1:]:
+                    self._refuse_shape(out.shape[1:], block.shape[1:], start)
+                out[start : start + len(block)] = block
+                start += len(block)
+                bar.update(len(block))
+        if out is None or start != len(self.frames):
+            raise InputError(f"expected {len(self.frames)} images, came {start}; the file may be truncated")
+        self._report(dtypes)
+        return out, np.result_type(*dtypes)
+
+    def _cast(self, block: np.ndarray, start: int) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            values = block.astype(np.float32)
+        if block.dtype.kind == "f" and block.dtype.itemsize > 4:
+            lost = np.isfinite(block) & ~np.isfinite(values)
+            if lost.any():
+                first = start + int(np.argwhere(lost)[0][0])
+                raise InputError(
+                    f"{int(lost.sum())} pixels are too large for float32, the first in {self.frames.names[first]}; "
+                    "rescale the images"
+                )
+        if block.dtype.kind in "iu" and block.dtype.itemsize > 2 and block.size:
+            self.rounded |= bool(max(int(block.max()), -int(block.min())) > EXACT_INTEGER)
+        return values
+
+    def _fill(self, block: np.ndarray, start: int) -> np.ndarray:
+        """Replaces NaN and infinity by the median of their image and band, where that was asked for."""
+        if self.options.nan == "refuse":
+            return block
+        bad = ~np.isfinite(block)
+        for image, band in np.argwhere(bad.any((2, 3))):
+            plane, hole = block[image, band], bad[image, band]
+            if hole.all():
+                raise InputError(
+                    f"band {band} of {self.frames.names[start + int(image)]} has no finite pixel to fill from"
+                )
+            plane[hole] = np.median(plane[~hole])
+        self.filled_pixels += int(bad.sum())
+        self.filled_images += int(bad.any((1, 2, 3)).sum())
+        return block
+
+    def _fit(self, block: np.ndarray) -> np.ndarray:
+        height, width = block.shape[2:]
+        self.sizes.add((height, width))
+        size = self.options.size
+        if size is None or size == (height, width):
+            return block
+        if self.options.fit == "resize":
+            self.resized += len(block)
+        else:
+            self.cropped += len(block) * (height > size[0] or width > size[1])
+            self.padded += len(block) * (height < size[0] or width < size[1])
+        return fit_size(block, size, self.options.fit or "crop")
+
+    def _refuse_shape(self, expected: tuple[int, ...], came: tuple[int, ...], start: int) -> None:
+        first, other = self.frames.names[0], self.frames.names[start]
+        if expected[0] != came[0]:
+            raise InputError(f"{first} has {expected[0]} bands and {other} has {came[0]}; expected the same in all")
+        raise InputError(
+            f"{first} is {expected[1]}x{expected[2]} and {other} is {came[1]}x{came[2]}; give size= to cut and pad all "
+            "images about their centre, or size= with fit='resize' to resample them"
+        )
+
+    def _report(self, dtypes: set[np.dtype]) -> None:
+        if dtypes != {np.dtype(np.float32)}:
+            kinds = ", ".join(sorted(_dtype_words(dtype) for dtype in dtypes))
+            rounded = "; values above 16777216 are rounded" if self.rounded else ""
+            self.notes.append(f"values: {kinds} converted to float32{rounded}")
+        if self.filled_pixels:
+            self.notes.append(
+                f"NaN: {self.filled_pixels} pixels of {self.filled_images} images were not finite and took the median "
+                "of their image and band"
+            )
+        if self.options.size is not None and self.sizes != {self.options.size}:
+            low, high = min(self.sizes), max(self.sizes)
+            span = f"{low[0]}x{low[1]}" + (f" to {high[0]}x{high[1]}" if high != low else "")
+            how = f"{self.resized} resampled bilinearly"
+            if self.options.fit != "resize":
+                how = f"{self.cropped} cut, {self.padded} padded with the median of their border, about the centre"
+            self.notes.append(f"size: {span} became {self.options.size[0]}x{self.options.size[1]}; {how}")
+
+
+def _allocate(shape: tuple[int, ...], notes: list[str]) -> np.ndarray:
+    """Room for float32 images: in memory, or in a temporary file that vanishes with the array."""
+    size = math.prod(shape) * 4
+    if size <= IN_MEMORY_BYTES:
+        return np.empty(shape, dtype=np.float32)
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise InputError(
+            f"the images take {size / 1e9:.1f} GB as float32 and {folder} has {free / 1e9:.1f} GB; set TMPDIR to a "
+            "folder with more room, or store them as float32 with the bands first, which needs no copy"
+        )
+    notes.append(f"memory: the converted images lie in a temporary file of {size / 1e9:.1f} GB in {folder}")
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        return np.memmap(file, dtype=np.float32, mode="r+", shape=shape)
+
+
+def _dtype_words(dtype: np.dtype) -> str:
+    return dtype.name + ("" if dtype.isnative else " in foreign byte order")

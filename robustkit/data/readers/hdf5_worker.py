@@ -1,0 +1,79 @@
+"""The process in which `hdf5` opens a file. It is run as a script and needs h5py and NumPy only.
+
+usage: hdf5_worker.py FILE list                 the datasets, as JSON
+       hdf5_worker.py FILE read ROWS NAME...    the values of some, so many rows at a time; all at once for 0
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+MOST_STRINGS = 10_000_000
+TAKEN = "fiubSU"
+
+
+def describe(name: str, dataset: Any) -> dict[str, Any]:
+    """Shape, dtype and stored size in bytes of a dataset, or why it is refused."""
+    import h5py
+
+    entry = {"name": name, "shape": dataset.shape, "refused": None}
+    if dataset.external or dataset.is_virtual:
+        return entry | {"refused": "keeps its values in another file"}
+    if dataset.shape is None:
+        return entry | {"refused": "is empty"}
+    if h5py.check_string_dtype(dataset.dtype) and dataset.dtype.kind == "O":
+        if dataset.size > MOST_STRINGS:
+            return entry | {"refused": f"holds more than {MOST_STRINGS} strings"}
+        values = strings(dataset)
+        return entry | {"dtype": values.dtype.str, "stored": values.nbytes}
+    if dataset.dtype.kind not in TAKEN:
+        return entry | {"refused": f"holds values of type {dataset.dtype}"}
+    return entry | {"dtype": dataset.dtype.str, "stored": dataset.id.get_storage_size()}
+
+
+def strings(dataset: Any) -> np.ndarray:
+    """Strings of any length as strings of one length."""
+    return np.array(dataset.asstr()[()], dtype=str)
+
+
+def list_datasets(file: Any) -> list[dict[str, Any]]:
+    """All datasets that are reached without following a soft or external link."""
+    import h5py
+
+    found = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found.append(describe(name, item))
+
+    file.visititems(visit)
+    return found
+
+
+def main(path: str, command: str, *rest: str) -> None:
+    """Writes what was asked for to standard output."""
+    os.environ["HDF5_PLUGIN_PRELOAD"] = "::"  # a file must not choose a filter plugin to load
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if command == "list":
+            sys.stdout.write(json.dumps(list_datasets(file)))
+            return
+        for name in rest[1:]:
+            dataset = file[name]
+            source = strings(dataset) if dataset.dtype.kind == "O" else dataset
+            rows = int(rest[0]) or max(1, dataset.shape[0])
+            for start in range(0, dataset.shape[0], rows):
+                sys.stdout.buffer.write(np.ascontiguousarray(source[start : start + rows]).tobytes())
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except Exception as error:  # the other side shows the last line
+        sys.exit(f"{type(error).__name__}: {error}")

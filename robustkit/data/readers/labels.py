@@ -1,0 +1,176 @@
+"""Labels and ids, from the forms in which they are found to integers from 0 and unique names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from robustkit.data.npyfile import NUMBERS, TEXT, map_npy
+from robustkit.data.readers.found import Options
+from robustkit.data.readers.provenance import file_hash
+from robustkit.errors import InputError
+
+MOST_UNNAMED = 10_000  # a label above this is more likely not a label
+
+
+def resolve_labels(
+    values: np.ndarray | None, stated: Sequence[str] | None, found: Sequence[str] | None, count: int, notes: list[str]
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Labels as int64 in [0, K) and the K class names.
+
+    Args:
+        values: Integers, whole floats, one-hot rows or names; `None` if there are none.
+        stated: The class names that the user gave.
+        found: The class names that the source gives; the user's go first.
+        count: How many images there are.
+        notes: Receives what was chosen.
+
+    Raises:
+        InputError: If the labels fit neither the images nor the class names.
+    """
+    names = tuple(stated or found or ())
+    if values is None:
+        return None, names
+    if values.ndim not in (1, 2) or len(values) != count:
+        raise InputError(f"{count} images but labels of shape {values.shape}; expected one label an image")
+    if values.ndim == 2:
+        values = _from_one_hot(values, names, notes)
+    if values.dtype.kind in "US":
+        return _from_names(text(values), names, notes)
+    return _from_integers(_whole(values, notes), names, notes)
+
+
+def _from_integers(labels: np.ndarray, names: tuple[str, ...], notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0:
+        raise InputError(f"the lowest label is {low}; expected integers from 0, so leave out images without a class")
+    if low >= 1 and (not names or high == len(names)):
+        raise InputError(f"labels run from {low} to {high}, which looks like counting from 1; subtract 1 from them")
+    if names and high >= len(names):
+        raise InputError(f"labels run from {low} to {high} but {len(names)} classes are named: {', '.join(names)}")
+    if not names and high >= MOST_UNNAMED:
+        raise InputError(f"labels run up to {high} and no class is named; say class_names=, or name the right labels")
+    if not names:
+        names = tuple(str(number) for number in range(high + 1))
+        notes.append(f"class names: none found, so the classes are called {_few(names)}; say class_names=")
+    absent = [name for name, n in zip(names, np.bincount(labels, minlength=len(names)), strict=True) if n == 0]
+    if absent:
+        notes.append(f"labels: no image is of class {_few(absent)}")
+    return labels, names
+
+
+def _from_one_hot(values: np.ndarray, names: Sequence[str], notes: list[str]) -> np.ndarray:
+    classes = values.shape[1]
+    if classes == 1:
+        return values[:, 0]
+    if values.dtype.kind not in "fiub" or not (np.isin(values, (0, 1)).all() and (values.sum(1) == 1).all()):
+        raise InputError(
+            f"labels of shape {values.shape} are not one-hot, where each row has a single 1; give one class an image"
+        )
+    if names and len(names) != classes:
+        raise InputError(f"the one-hot labels have {classes} classes but {len(names)} are named: {', '.join(names)}")
+    notes.append(f"labels: one-hot {values.shape}, turned into integers")
+    return values.argmax(1)
+
+
+def _from_names(values: np.ndarray, names: tuple[str, ...], notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    present = Counter(values.tolist())
+    if "" in present:
+        raise InputError(f"{present['']} of {len(values)} labels are empty; leave out images without a class")
+    integers = all(value.isascii() and value.isdigit() for value in present)
+    if names and integers and not set(present) <= set(names):
+        return _from_integers(values.astype(np.int64), names, notes)
+    if not names:
+        names = tuple(sorted(present, key=int if integers else None))
+        notes.append(f"class names: {_few(names)}, in sorted order, from the labels")
+    unknown = sorted(set(present) - set(names))
+    if unknown:
+        raise InputError(f"labels have the class {_few(unknown)}, which is not among {', '.join(names)}")
+    absent = [name for name in names if name not in present]
+    if absent:
+        notes.append(f"labels: no image is of class {_few(absent)}")
+    place = {name: number for number, name in enumerate(names)}
+    return np.array([place[value] for value in values.tolist()], dtype=np.int64), tuple(names)
+
+
+def _whole(values: np.ndarray, notes: list[str]) -> np.ndarray:
+    if values.dtype.kind == "f":
+        if not (np.isfinite(values).all() and (values == np.floor(values)).all()):
+            raise InputError(f"labels are {values.dtype} and not whole numbers; expected one class an image from 0")
+        notes.append(f"labels: whole numbers stored as {values.dtype}, turned into integers")
+    elif values.dtype.kind not in "iub":
+        raise InputError(f"labels are {values.dtype}; expected integers from 0, one-hot rows, or names")
+    return values.astype(np.int64)
+
+
+def stated_labels(options: Options, notes: list[str], provenance: dict[str, str]) -> np.ndarray | None:
+    """The labels that the user gave, as an array or as the path of a .npy file; `None` if none were given.
+
+    Raises:
+        InputError: If the file is missing, damaged, or has more than two axes.
+    """
+    if options.labels is None or isinstance(options.labels, np.ndarray):
+        return options.labels
+    return read_label_file(Path(options.labels), notes, provenance)
+
+
+def read_label_file(path: Path, notes: list[str], provenance: dict[str, str]) -> np.ndarray:
+    """The labels in a .npy file, as they are.
+
+    Raises:
+        InputError: If the file is missing, damaged, or has more than two axes.
+    """
+    if path.suffix != ".npy":
+        raise InputError(f"expected labels in a .npy file or as an array of the same file as the images, came {path}")
+    labels = np.array(map_npy(path, kinds=NUMBERS + TEXT))
+    if labels.ndim not in (1, 2):
+        raise InputError(f"{path} holds an array of shape {labels.shape}; expected labels of shape (N,) or (N, K)")
+    provenance[path.name] = file_hash(path)
+    notes.append(f"labels: from {path.name}, {labels.shape} {labels.dtype.name}")
+    return labels
+
+
+def resolve_ids(values: np.ndarray | None, count: int, notes: list[str]) -> np.ndarray:
+    """Unique ids, shape (N,), str; row numbers where the source has none.
+
+    Raises:
+        InputError: If there is not one id an image.
+    """
+    if values is None:
+        notes.append("ids: none found, so images are called by their row, 000000 the first")
+        return np.array([f"{row:06d}" for row in range(count)], dtype=str)
+    if values.shape != (count,) or values.dtype.kind not in "USiu":
+        raise InputError(f"{count} images but ids of shape {values.shape}, {values.dtype}; expected one name an image")
+    ids = text(values)
+    repeated = sorted(name for name, n in Counter(ids.tolist()).items() if n > 1)
+    if repeated:
+        shared = set(repeated)
+        ids = np.array([f"{name}@{row}" if name in shared else name for row, name in enumerate(ids.tolist())])
+        notes.append(f"ids: {len(repeated)} names occur more than once and got their row added ({_few(repeated)})")
+    if len(np.unique(ids)) != count:
+        raise InputError("ids are not unique even with the row added to them; give other ids")
+    if any("#" in name for name in ids.tolist()):
+        notes.append("ids: what follows '#' marks a further image of one object, and a split keeps both together")
+    return ids
+
+
+def text(values: np.ndarray) -> np.ndarray:
+    """Strings, UTF-8 bytes or integers as an array of str.
+
+    Raises:
+        InputError: If bytes are not UTF-8.
+    """
+    if values.dtype.kind == "S":
+        try:
+            values = np.char.decode(values, "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"names are not UTF-8 text ({error}); store them as strings") from error
+    return values.astype(str)
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

@@ -1,0 +1,255 @@
+"""Simulated galaxies of three classes, as a survey sees the same ones after different numbers of years."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import robustkit
+from robustkit.data.galaxies import CLASSES, SHARES, draw_galaxy
+from robustkit.data.imageset import ImageSet
+from robustkit.data.render import Renderer
+from robustkit.data.survey import Depth, Survey, open_survey
+from robustkit.errors import InputError
+from robustkit.extras import require
+from robustkit.files import new_folder, sha256_file, write_json, write_text
+from robustkit.progress import progress
+from robustkit.seeds import stream
+
+GALAXIES_FILE = "galaxies.json"
+CATALOGUE_FILE = "catalogue.csv"
+# Galaxies that one process makes at a time; fewer than this many are made without starting processes.
+_CHUNK = 32
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a process must know to make any of the galaxies."""
+
+    folder: str
+    survey: Survey
+    depths: tuple[Depth, ...]
+    size: int
+    seed: int
+    shares: Mapping[str, float]
+
+
+def simulate(
+    n: int,
+    *,
+    survey: str | Survey = "lsst",
+    years: Sequence[float] = (10, 1),
+    seed: int = 0,
+    out: str | os.PathLike[str],
+    workers: int | None = None,
+    size: int = 100,
+    classes: Mapping[str, float] = SHARES,
+) -> Path:
+    """Makes n galaxies and writes what a survey sees of each after every one of `years`.
+
+    All depths show the same galaxies. Images are sky-subtracted and stored in electrons of the deepest exposure, so
+    that one frozen stretch serves all: a shallower image is as bright and noisier (see `robustkit.data.survey`).
+    Every galaxy has its own random streams: n, workers and the other depths never change it.
+
+    Args:
+        n: How many galaxies, at least 1.
+        survey: `lsst`, `des` or `hsc`, or a `Survey` of one's own.
+        years: The depths, each above 0; for LSST, 10 is the whole survey.
+        seed: Seed of the population and of the noise, at least 0.
+        out: A new folder. It gets one image set for each depth (`Y10`, `Y1`), `catalogue.csv` with one row for each
+            galaxy and `galaxies.json`. It appears when all is written; an interrupted run leaves nothing.
+        workers: Processes; by default as many as there are processors.
+        size: Height and width of the images, pixels.
+        classes: Share of each of `spiral`, `elliptical`, `merger`; they need not add to 1.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: If an argument is out of its range, or the folder holds something.
+        MissingExtra: If GalSim is not installed.
+    """
+    require("galsim", extra="sim", purpose="simulate galaxies")
+    depths = _depths(open_survey(survey), years)
+    _check(n, seed, workers, size, classes)
+    folder = new_folder(out)
+    workers = min(workers or _processors(), math.ceil(n / _CHUNK))
+    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        job = _Job(str(building), depths[0].survey, depths, size, seed, dict(classes))
+        for depth in depths:
+            (building / depth.name).mkdir()
+            shape = (n, len(job.survey.bands), size, size)
+            np.lib.format.open_memmap(building / depth.name / "images.npy", "w+", np.float32, shape)
+        rows = _make(job, n, workers)
+        _describe(building, job, rows)
+        building.chmod(folder.stat().st_mode)
+        building.replace(folder)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return folder
+
+
+def expose(rate: np.ndarray, depth: Depth, rng: np.random.Generator) -> np.ndarray:
+    """What one exposure records of a galaxy, sky-subtracted.
+
+    Args:
+        rate: Electrons per second without sky, shape (C, H, W).
+        depth: How long it is exposed.
+        rng: Draws the noise: Poisson of source and sky, and the read noise of every visit.
+
+    Returns:
+        Stored values, `depth.scale` times electrons, shape (C, H, W), float32.
+    """
+    bands = depth.survey.bands
+    seconds, sky, visits = (
+        np.array([get(band) for band in bands])[:, None, None] for get in (depth.exposure, depth.sky, depth.visits)
+    )
+    electrons = rng.poisson(seconds * rate + sky) - sky
+    electrons += np.sqrt(visits) * depth.survey.read_noise * rng.standard_normal(rate.shape)
+    return (depth.scale * electrons).astype(np.float32)
+
+
+def _depths(survey: Survey, years: Sequence[float]) -> tuple[Depth, ...]:
+    years = sorted({float(value) for value in years}, reverse=True)
+    if not years or not (years[-1] > 0 and np.isfinite(years[0])):
+        raise InputError(f"expected one or more numbers of years above 0, came {list(years)}")
+    return tuple(Depth(survey, value, years[0]) for value in years)
+
+
+def _check(n: int, seed: int, workers: int | None, size: int, classes: Mapping[str, float]) -> None:
+    for name, value, least in (("n", n, 1), ("seed", seed, 0), ("workers", workers, 1), ("size", size, 16)):
+        if value is not None and value < least:
+            raise InputError(f"expected {name} to be at least {least}, came {value}")
+    unknown = [name for name in classes if name not in CLASSES]
+    if unknown:
+        raise InputError(f"unknown class {unknown[0]!r}; known are {', '.join(CLASSES)}")
+    if min(classes.values(), default=0) < 0 or not sum(classes.values()) > 0:
+        raise InputError(f"expected shares of the classes that are not below 0 and not all 0, came {dict(classes)}")
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _make(job: _Job, n: int, workers: int) -> list[dict[str, Any]]:
+    """Draws all galaxies into the image files and returns their catalogue rows in order."""
+    chunks = [range(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK)]
+    rows: list[dict[str, Any]] = []
+    with progress(total=n, label="simulating", unit="galaxies") as bar:
+        for made in _chunks(job, chunks, workers):
+            rows += made
+            bar.update(len(made))
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def _chunks(job: _Job, chunks: list[range], workers: int) -> Iterator[list[dict[str, Any]]]:
+    if workers == 1:
+        renderer = Renderer(job.survey, job.size)
+        for chunk in chunks:
+            yield _draw(job, renderer, chunk)
+        return
+    # Processes are spawned, not forked: a fork of a process with threads (torch's) may hang.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (job,)) as pool:
+        futures = [pool.submit(_work, chunk) for chunk in chunks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+_state: tuple[_Job, Renderer] | None = None
+
+
+def _start(job: _Job) -> None:
+    global _state
+    _state = job, Renderer(job.survey, job.size)
+
+
+def _work(chunk: range) -> list[dict[str, Any]]:
+    assert _state is not None
+    return _draw(*_state, chunk)
+
+
+def _draw(job: _Job, renderer: Renderer, chunk: range) -> list[dict[str, Any]]:
+    """Draws some galaxies straight into the image files."""
+    files = [np.load(Path(job.folder) / depth.name / "images.npy", mmap_mode="r+") for depth in job.depths]
+    rows = []
+    # One thread each: the processes fill the machine, and sums in another order would round otherwise.
+    with threadpool_limits(1):
+        for index in chunk:
+            galaxy = draw_galaxy(job.seed, index, renderer.plane, job.shares)
+            rate = renderer(galaxy)
+            for file, depth in zip(files, job.depths, strict=True):
+                file[index] = expose(rate, depth, stream(job.seed, galaxy.id, f"noise {depth.name}"))
+            row = {"id": galaxy.id, "label": galaxy.label, "class": CLASSES[galaxy.label], "seeing": galaxy.seeing}
+            rows.append(row | galaxy.truth)
+    return rows
+
+
+def _describe(folder: Path, job: _Job, rows: list[dict[str, Any]]) -> None:
+    """Writes everything but the images."""
+    labels = np.array([row["label"] for row in rows], dtype=np.int64)
+    ids = np.array([row["id"] for row in rows], dtype=str)
+    renderer = Renderer(job.survey, job.size)
+    bands = tuple(band.name for band in job.survey.bands)
+    psf_fwhm = {band: float(renderer.psf(band).calculateFWHM()) for band in bands}
+    for depth in job.depths:
+        ImageSet(
+            images=np.load(folder / depth.name / "images.npy", mmap_mode="r"),
+            labels=labels,
+            class_names=CLASSES,
+            bands=bands,
+            ids=ids,
+            units="electron",
+            bounds=depth.bounds,
+            meta=depth.meta() | {"psf_fwhm": psf_fwhm, "simulated": True, "seed": job.seed},
+        ).save_description(folder / depth.name)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: f"{v:.6g}" if isinstance(v, float) else v for key, v in row.items()} for row in rows)
+    write_text(folder / CATALOGUE_FILE, text.getvalue())
+    galsim = require("galsim", extra="sim", purpose="simulate galaxies")
+    write_json(
+        folder / GALAXIES_FILE,
+        {
+            "kind": "robustkit-galaxies",
+            "version": 1,
+            "depths": [depth.name for depth in job.depths],
+            "n": len(rows),
+            "survey": job.survey.name,
+            "years": [depth.years for depth in job.depths],
+            "seed": job.seed,
+            "size": job.size,
+            "classes": dict(job.shares),
+            "versions": {
+                "robustkit": robustkit.__version__,
+                "galsim": galsim.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "sha256": {
+                f"{depth.name}/images.npy": sha256_file(folder / depth.name / "images.npy") for depth in job.depths
+            },
+        },
+    )

@@ -1,0 +1,204 @@
+"""What an attack found: every image drawn, and every attempt on it, flipped or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from robustkit.records import Record
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A proved flip.
+
+    Attributes:
+        new_class: The class after the flip.
+        row: Rows of the L pixels.
+        column: Columns of the L pixels.
+        before: The clean pixels, network input, L tuples of C values.
+        after: The perturbed pixels, network input, L tuples of C values.
+        probabilities: Of the K classes for the perturbed image.
+        latent_distance: Euclidean distance in latent space to the clean image.
+    """
+
+    new_class: int
+    row: tuple[int, ...]
+    column: tuple[int, ...]
+    before: tuple[tuple[float, ...], ...]
+    after: tuple[tuple[float, ...], ...]
+    probabilities: tuple[float, ...]
+    latent_distance: float
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One image under one search, from the first query to the proved flip or to the end; all fields are JSON values.
+
+    Attributes:
+        image_id: The image.
+        search: The search's name.
+        target: The class asked for, or `UNTARGETED`. Wrong classes tried in turn make one attempt, whose target is
+            the last one tried.
+        generations: How many times the search proposed candidates for that target.
+        queries: How many candidates were scored, over all targets tried, the one that flipped included.
+        unproved: How many candidates flipped in a batch and not alone.
+        flip: The proved flip, or `None`.
+    """
+
+    image_id: str
+    search: str
+    target: int
+    generations: int
+    queries: int
+    unproved: int
+    flip: Flip | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The attempt as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Attempt:
+        """The attempt from JSON values."""
+        flip = value["flip"]
+        if flip is not None:
+            pixels = {name: tuple(tuple(pixel) for pixel in flip[name]) for name in ("before", "after")}
+            flat = {name: tuple(flip[name]) for name in ("row", "column", "probabilities")}
+            flip = Flip(**{**flip, **pixels, **flat})
+        return cls(**{**value, "flip": flip})
+
+
+@dataclass(frozen=True, eq=False)
+class AttackRecord(Record):
+    """An attack on N images with A attempts; images that were wrong before the attack have no attempt.
+
+    Attributes:
+        ids: Image ids, shape (N,), str.
+        true: True classes, shape (N,).
+        clean_class: Predicted classes before the attack, shape (N,); -1 where the output was not finite.
+        clean_probabilities: Probabilities before the attack, shape (N, K).
+        image: Which image each attempt is on, shape (A,).
+        search: Which of `searches` made it, shape (A,).
+        target: The class asked for, or -1, shape (A,).
+        flipped: Whether a flip was proved, shape (A,), bool. The fields below hold nan, or -1, where it was not.
+        generations: How many times the search proposed, shape (A,).
+        queries: How many candidates were scored, shape (A,).
+        unproved: How many candidates flipped in a batch and not alone, shape (A,).
+        new_class: The class after the flip, shape (A,).
+        row: Pixel rows, shape (A, L).
+        column: Pixel columns, shape (A, L).
+        before: Clean pixels, network input, shape (A, L, C).
+        after: Perturbed pixels, network input, shape (A, L, C).
+        probabilities: Probabilities after the flip, shape (A, K).
+        latent_distance: Euclidean distance in latent space to the clean image, shape (A,).
+        searches: Names of the searches.
+        class_names: The K classes.
+        settings: Everything that decides the answer: searches, values, success, targets, budget, pixels, seed.
+        costs: Of each search: `seconds` in all, `scoring_seconds` in the evaluator, `candidates` scored.
+    """
+
+    ids: np.ndarray
+    true: np.ndarray
+    clean_class: np.ndarray
+    clean_probabilities: np.ndarray
+    image: np.ndarray
+    search: np.ndarray
+    target: np.ndarray
+    flipped: np.ndarray
+    generations: np.ndarray
+    queries: np.ndarray
+    unproved: np.ndarray
+    new_class: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    probabilities: np.ndarray
+    latent_distance: np.ndarray
+    searches: list[str]
+    class_names: list[str]
+    settings: dict[str, Any]
+    costs: dict[str, dict[str, float]]
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Which images were right before the attack, and so attacked, shape (N,), bool."""
+        return self.true == self.clean_class
+
+    def of_search(self, name: str) -> np.ndarray:
+        """Which attempts a search made, shape (A,), bool."""
+        return self.search == self.searches.index(name)
+
+    def flipped_images(self, name: str | None = None) -> np.ndarray:
+        """Which images were flipped, to any class, by one search or by any of them, shape (N,), bool."""
+        flips = self.flipped if name is None else self.flipped & self.of_search(name)
+        images = np.zeros(len(self.ids), dtype=bool)
+        images[self.image[flips]] = True
+        return images
+
+    def queries_to_flip(self, name: str) -> np.ndarray:
+        """The fewest queries with which a search flipped each image, shape (N,); infinite where it never did."""
+        fewest = np.full(len(self.ids), np.inf)
+        flips = self.flipped & self.of_search(name)
+        np.minimum.at(fewest, self.image[flips], self.queries[flips])
+        return fewest
+
+
+def attempt_arrays(
+    attempts: Iterable[Attempt],
+    *,
+    ids: Sequence[str],
+    searches: Sequence[str],
+    pixels: int,
+    bands: int,
+    classes: int,
+) -> dict[str, np.ndarray]:
+    """The attempt fields of an `AttackRecord`, in the order of image, search and target whatever the order given.
+
+    Args:
+        attempts: The attempts.
+        ids: Ids of the N images drawn.
+        searches: Names of the searches.
+        pixels: L.
+        bands: C.
+        classes: K.
+    """
+    image_of = {str(image_id): i for i, image_id in enumerate(ids)}
+    search_of = {name: i for i, name in enumerate(searches)}
+    # A run that was stopped between two targets of an image makes both again, to the same end.
+    once = {(image_of[a.image_id], search_of[a.search], a.target): a for a in attempts}
+    found = [once[key] for key in sorted(once)]
+    nothing = Flip(
+        new_class=-1,
+        row=(-1,) * pixels,
+        column=(-1,) * pixels,
+        before=((np.nan,) * bands,) * pixels,
+        after=((np.nan,) * bands,) * pixels,
+        probabilities=(np.nan,) * classes,
+        latent_distance=np.nan,
+    )
+    flips = [attempt.flip or nothing for attempt in found]
+
+    def column(rows: Iterable[Any], dtype: type, *shape: int) -> np.ndarray:
+        return np.array(list(rows), dtype=dtype).reshape(len(found), *shape)
+
+    return {
+        "image": column((image_of[attempt.image_id] for attempt in found), np.int64),
+        "search": column((search_of[attempt.search] for attempt in found), np.int64),
+        "flipped": column((attempt.flip is not None for attempt in found), np.bool_),
+        **{
+            name: column((getattr(attempt, name) for attempt in found), np.int64)
+            for name in ("target", "generations", "queries", "unproved")
+        },
+        "new_class": column((flip.new_class for flip in flips), np.int64),
+        "row": column((flip.row for flip in flips), np.int64, pixels),
+        "column": column((flip.column for flip in flips), np.int64, pixels),
+        "before": column((flip.before for flip in flips), np.float32, pixels, bands),
+        "after": column((flip.after for flip in flips), np.float32, pixels, bands),
+        "probabilities": column((flip.probabilities for flip in flips), np.float32, classes),
+        "latent_distance": column((flip.latent_distance for flip in flips), np.float64),
+    }

@@ -1,0 +1,98 @@
+"""What counts as a flip, and how one is proved: alone, through the plain network, in float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robustkit.engine import Candidates, paint
+from robustkit.errors import InputError
+from robustkit.models import AuditedClassifier
+from robustkit.perturb.search.base import Problem
+
+
+@dataclass(frozen=True)
+class FlipRule:
+    """When a candidate is a success: the predicted class changes, to the target where there is one.
+
+    Attributes:
+        probability: What the new class's probability must exceed besides, in [0, 1); `None` for the change alone.
+            The published searches ask for 0.5.
+    """
+
+    probability: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.probability is not None and not 0 <= self.probability < 1:
+            raise InputError(f"expected 'argmax' or a probability in [0, 1) for a success, came {self.probability}")
+
+    @classmethod
+    def parse(cls, success: str | float) -> FlipRule:
+        """The rule from `"argmax"` or a probability.
+
+        Raises:
+            InputError: If it is neither.
+        """
+        if success == "argmax":
+            return cls()
+        try:
+            return cls(float(success))
+        except ValueError as error:
+            raise InputError(f"expected 'argmax' or a probability in [0, 1) for a success, came {success!r}") from error
+
+    def reached(self, problem: Problem, rows: Tensor, logits: Tensor) -> Tensor:
+        """Which candidates are a success; outputs that are not finite never are.
+
+        Args:
+            problem: The images.
+            rows: Row of each image, shape (M,).
+            logits: Shape (M, P, K).
+
+        Returns:
+            Shape (M, P), bool.
+        """
+        reached = problem.margin(rows, logits) > 0
+        if self.probability is not None:
+            reached &= logits.permute(2, 0, 1).contiguous().softmax(0).amax(0) > self.probability
+        return reached
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """A flip that was seen on the image alone.
+
+    Attributes:
+        logits: Of the perturbed image, shape (K,).
+        latent_distance: Euclidean distance between the latents of the clean and the perturbed image.
+    """
+
+    logits: Tensor
+    latent_distance: float
+
+
+@torch.inference_mode()
+def prove(
+    classifier: AuditedClassifier, problem: Problem, row: int, pixels: Candidates, rule: FlipRule
+) -> Proof | None:
+    """Writes the pixels into the clean image and runs it alone through the plain network.
+
+    Args:
+        classifier: The classifier.
+        problem: The images.
+        row: Which of them.
+        pixels: One candidate, M = P = 1.
+        rule: What counts as a flip.
+
+    Returns:
+        The proof, or `None` when the image does not flip.
+    """
+    clean = problem.images[row : row + 1]
+    painted = paint(clean, pixels.row[0], pixels.column[0], pixels.value[0])
+    logits = classifier(painted)
+    rows = torch.tensor([row], device=clean.device)
+    if not bool(rule.reached(problem, rows, logits[:, None])):
+        return None
+    distance = torch.linalg.vector_norm(classifier.embed(painted).double() - classifier.embed(clean).double())
+    return Proof(logits[0].cpu(), float(distance))

@@ -1,0 +1,252 @@
+"""The loop of the attack: propose, score, prove, tell, until every image is flipped or done with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustkit.engine import Candidates, Evaluator
+from robustkit.models import AuditedClassifier
+from robustkit.perturb.attack_record import Attempt, Flip
+from robustkit.perturb.attack_settings import AttackSettings
+from robustkit.perturb.proof import Proof, prove
+from robustkit.perturb.search.base import UNTARGETED, Problem, SearchSettings
+from robustkit.seeds import Streams
+
+
+@dataclass
+class Cost:
+    """What one search has cost so far.
+
+    Attributes:
+        seconds: In all.
+        scoring_seconds: In the evaluator.
+        candidates: How many were scored, those after a flip in the same generation included.
+    """
+
+    seconds: float = 0.0
+    scoring_seconds: float = 0.0
+    candidates: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Candidates a second."""
+        return self.candidates / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Images that are attacked at once.
+
+    Attributes:
+        classifier: The classifier.
+        scorer: Scores candidates against these images.
+        images: Clean network input, shape (N, C, H, W).
+        labels: Predicted and true class, shape (N,).
+        clean_logits: Shape (N, K).
+        ids: Ids, length N.
+    """
+
+    classifier: AuditedClassifier
+    scorer: Evaluator
+    images: Tensor
+    labels: Tensor
+    clean_logits: Tensor
+    ids: list[str]
+
+
+def pursue(
+    block: Block, rows: list[int], search: SearchSettings, settings: AttackSettings, cost: Cost
+) -> Iterator[Attempt]:
+    """All attempts of one search on images of a block, each as soon as it is finished.
+
+    Args:
+        block: The images.
+        rows: Which of them, ascending.
+        search: The search.
+        settings: Of the attack.
+        cost: Is added to.
+    """
+    wrong = wrong_classes(block.labels, block.clean_logits.shape[1]) if settings.targeted else None
+    turns = 1 if wrong is None else wrong.shape[1]
+    spent: dict[str, Attempt] = {}  # what earlier targets cost, where they are tried in turn
+    where = torch.tensor(rows, dtype=torch.int64, device=block.labels.device)
+    for turn in range(turns):
+        if len(where) == 0:
+            return
+        targets = torch.full_like(where, UNTARGETED) if wrong is None else wrong[where, turn]
+        unfinished: list[int] = []
+        for row, attempt in _one_target(block, where, targets, turn, search, settings, cost):
+            before = spent.get(attempt.image_id)
+            if before is not None:
+                attempt = replace(
+                    attempt, queries=before.queries + attempt.queries, unproved=before.unproved + attempt.unproved
+                )
+            if settings.targeted is True and attempt.flip is None and turn + 1 < turns:
+                spent[attempt.image_id] = attempt
+                unfinished.append(int(where[row]))
+            else:
+                yield attempt
+        if settings.targeted is True:
+            where = torch.tensor(sorted(unfinished), dtype=torch.int64, device=where.device)
+
+
+def wrong_classes(labels: Tensor, classes: int) -> Tensor:
+    """The classes that each label is not, ascending, shape (N, K - 1)."""
+    turn = torch.arange(classes - 1, device=labels.device)
+    return turn + (turn >= labels[:, None])
+
+
+def _one_target(
+    block: Block,
+    where: Tensor,
+    targets: Tensor,
+    turn: int,
+    search: SearchSettings,
+    settings: AttackSettings,
+    cost: Cost,
+) -> Iterator[tuple[int, Attempt]]:
+    """Attempts on some images of a block for one target each, with their rows among these images."""
+    ids = [block.ids[i] for i in where.tolist()]
+    problem = Problem(
+        images=block.images[where],
+        clean_logits=block.clean_logits[where],
+        labels=block.labels[where],
+        targets=targets,
+        values=settings.values,
+        streams=Streams(settings.seed, ids, purpose=f"{search.name}/{turn}"),
+        pixels=settings.pixels,
+        classifier=block.classifier,
+        budget=settings.budget,
+    )
+    began = time.perf_counter()
+    under_way = search.start(problem)
+    cost.seconds += time.perf_counter() - began
+    tally = _Tally(problem, ids, search.name, settings)
+    while len(tally.active):
+        began = time.perf_counter()
+        candidates = under_way.propose(tally.active)
+        if candidates is None:
+            break
+        candidates = tally.within_budget(candidates)
+        scored = time.perf_counter()
+        logits = block.scorer(replace(candidates, image=where[candidates.image]))
+        cost.scoring_seconds += time.perf_counter() - scored
+        cost.candidates += len(candidates)
+        finished = tally.count(block.classifier, candidates, logits)
+        if len(tally.active):
+            under_way.tell(candidates, logits)
+        cost.seconds += time.perf_counter() - began
+        yield from finished
+    yield from tally.unfinished()
+
+
+class _Tally:
+    """What each image of a problem has had so far: queries, generations, flips that failed their proof."""
+
+    def __init__(self, problem: Problem, ids: list[str], search: str, settings: AttackSettings) -> None:
+        self.problem, self.ids, self.search, self.settings = problem, ids, search, settings
+        self.active = torch.arange(len(problem), device=problem.images.device)
+        n = len(problem)
+        self.queries, self.generations, self.unproved = (np.zeros(n, dtype=np.int64) for _ in range(3))
+
+    def left(self, rows: np.ndarray) -> np.ndarray:
+        """How many queries the budget still allows each of some images."""
+        if self.settings.budget is None:
+            return np.full(len(rows), np.iinfo(np.int64).max)
+        return self.settings.budget - self.queries[rows]
+
+    def within_budget(self, candidates: Candidates) -> Candidates:
+        """Leaves away what no image may still ask; a search that proposed for all images will not be told again."""
+        allowed = int(self.left(candidates.image.cpu().numpy()).max())
+        if len(candidates.image) < len(self.active) or allowed >= candidates.row.shape[1]:
+            return candidates
+        row, column, value = (part[:, :allowed] for part in (candidates.row, candidates.column, candidates.value))
+        return Candidates(candidates.image, row, column, value)
+
+    def count(self, classifier: AuditedClassifier, candidates: Candidates, logits: Tensor) -> list[tuple[int, Attempt]]:
+        """Counts a generation, proves its flips, and returns the attempts that it finished."""
+        rows, size = candidates.image.cpu().numpy(), logits.shape[1]
+        reached = self.settings.rule.reached(self.problem, candidates.image, logits)
+        counted = np.minimum(self.left(rows), size)
+        reached &= torch.arange(size, device=reached.device) < torch.from_numpy(counted).to(reached.device)[:, None]
+        self.generations[rows] += 1
+        finished: list[tuple[int, Attempt]] = []
+        for m in reached.any(1).nonzero().squeeze(1).tolist():
+            flip = self._proved(classifier, candidates, logits, m, reached[m].nonzero().squeeze(1))
+            if flip is None:
+                continue
+            if self.settings.report == "first":
+                counted[m] = flip[0] + 1
+            self.queries[rows[m]] += counted[m]
+            counted[m] = 0
+            finished.append((int(rows[m]), self._attempt(rows[m], flip[1])))
+        self.queries[rows] += counted
+        flipped = {row for row, _ in finished}
+        if self.settings.budget is not None:
+            spent = (self.queries[rows] >= self.settings.budget).nonzero()[0]
+            finished += [(int(rows[m]), self._attempt(rows[m], None)) for m in spent if int(rows[m]) not in flipped]
+        if finished:
+            over = torch.tensor([row for row, _ in finished], device=self.active.device)
+            self.active = self.active[~torch.isin(self.active, over)]
+        return finished
+
+    def unfinished(self) -> list[tuple[int, Attempt]]:
+        """The attempts on images that the search has nothing left for."""
+        return [(row, self._attempt(row, None)) for row in self.active.tolist()]
+
+    def _proved(
+        self, classifier: AuditedClassifier, candidates: Candidates, logits: Tensor, m: int, places: Tensor
+    ) -> tuple[int, Flip] | None:
+        """The first flip of row m that stands alone, or the best, with its place in the generation."""
+        if self.settings.report == "best":
+            certainty = logits[m, places].softmax(1).amax(1)
+            places = places[certainty.argsort(descending=True, stable=True)]
+        row = int(candidates.image[m])
+        for place in places.tolist():
+            one = slice(place, place + 1)
+            pixels = Candidates(
+                candidates.image[m : m + 1],
+                candidates.row[m : m + 1, one],
+                candidates.column[m : m + 1, one],
+                candidates.value[m : m + 1, one],
+            )
+            proof = prove(classifier, self.problem, row, pixels, self.settings.rule)
+            if proof is not None:
+                return place, self._flip(row, pixels, proof)
+            self.unproved[row] += 1
+        return None
+
+    def _flip(self, row: int, pixels: Candidates, proof: Proof) -> Flip:
+        at_row, at_column = pixels.row[0, 0], pixels.column[0, 0]  # (L,)
+        before = self.problem.images[row, :, at_row, at_column].T  # (L, C)
+        return Flip(
+            new_class=int(proof.logits.argmax()),
+            row=tuple(at_row.tolist()),
+            column=tuple(at_column.tolist()),
+            before=_rows(before),
+            after=_rows(pixels.value[0, 0]),
+            probabilities=tuple(proof.logits.double().softmax(0).tolist()),
+            latent_distance=proof.latent_distance,
+        )
+
+    def _attempt(self, row: Any, flip: Flip | None) -> Attempt:
+        return Attempt(
+            image_id=self.ids[row],
+            search=self.search,
+            target=int(self.problem.targets[row]),
+            generations=int(self.generations[row]),
+            queries=int(self.queries[row]),
+            unproved=int(self.unproved[row]),
+            flip=flip,
+        )
+
+
+def _rows(values: Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in values.tolist())

@@ -1,0 +1,93 @@
+"""The run folder: a manifest of what the run is, a journal of what is finished, and what came out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from robustkit.errors import InputError
+from robustkit.files import new_folder, read_json, write_json
+from robustkit.runs.journal import Journal, read_journal
+from robustkit.runs.lock import only_writer
+
+MANIFEST = "manifest.json"
+JOURNAL = "journal.jsonl"
+LOCK = "lock"
+
+
+class Run:
+    """An open run folder.
+
+    Attributes:
+        folder: Where it is.
+        finished: The journal's entries so far, in the order in which they were written.
+    """
+
+    def __init__(self, folder: Path, journal: Journal, finished: list[dict[str, Any]]) -> None:
+        self.folder = folder
+        self.finished = finished
+        self._journal = journal
+
+    def append(self, entries: list[dict[str, Any]]) -> None:
+        """Journals finished units; they are on disk when this returns."""
+        self._journal.append(entries)
+        self.finished.extend(entries)
+
+
+@contextmanager
+def open_run(folder: str | os.PathLike[str], manifest: dict[str, Any], *, resume: bool = False) -> Iterator[Run]:
+    """Opens a run folder for writing, new or to go on with.
+
+    Args:
+        folder: The run folder.
+        manifest: What the run is, as JSON values: under `inputs` what its answers depend on (settings, seeds, hashes
+            of model and data), beside it what is only worth knowing (versions, device).
+        resume: Go on with what is there; a folder that is not there yet is started.
+
+    Yields:
+        The run.
+
+    Raises:
+        InputError: If the folder holds something and `resume` is false, another process writes to it, or its inputs
+            are not those of `manifest`; the message lists the differences.
+    """
+    folder = Path(folder)
+    if not (resume and _was_started(folder)):
+        new_folder(folder)
+    with only_writer(folder / LOCK):
+        if (folder / MANIFEST).is_file():
+            _same_inputs(folder, read_json(folder / MANIFEST), manifest)
+        else:
+            write_json(folder / MANIFEST, manifest)
+        with Journal(folder / JOURNAL) as journal:
+            yield Run(folder, journal, list(read_journal(folder / JOURNAL)))
+
+
+def _was_started(folder: Path) -> bool:
+    """Whether a run was begun here, if only to the point where nothing but its lock was written."""
+    return (folder / MANIFEST).is_file() or (folder.is_dir() and os.listdir(folder) == [LOCK])
+
+
+def _same_inputs(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    differences = list(_differences(old.get("inputs"), new.get("inputs")))
+    if differences:
+        raise InputError(
+            f"the run in {folder} was started with other inputs: {'; '.join(differences)}; "
+            "give the same again, or name a new folder with --out"
+        )
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield f"{name} was {_short(old)} and is {_short(new)}"
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."

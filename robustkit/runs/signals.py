@@ -1,0 +1,36 @@
+"""Being told to stop: what is finished is kept, and the exit status says that the run can go on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from robustkit.errors import RunInterrupted
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
+
+
+@contextmanager
+def interruptible(advice: str = "go on with --resume") -> Iterator[None]:
+    """Turns Ctrl-C, SIGTERM and SIGUSR1 into `RunInterrupted` while the block runs.
+
+    The error is raised at once rather than at the end of a unit: a scheduler gives a few seconds, a unit may take
+    minutes, and the journal is whole at every moment.
+
+    Args:
+        advice: What to do next, for the message.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not break the clean-up
+        raise RunInterrupted(f"stopped by {signal.Signals(number).name}; finished work is kept, {advice}")
+
+    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

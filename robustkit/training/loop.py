@@ -1,0 +1,69 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from robustkit.progress import progress
+from robustkit.training.distributed import World
+from robustkit.training.feed import Feed
+from robustkit.training.keeping import Keeper
+from robustkit.training.machinery import Run
+from robustkit.training.network import renew_statistics
+from robustkit.training.settings import Settings
+from robustkit.training.watch import check_finite, warn
+
+Judge = Callable[[Run], dict[str, Any]]
+
+
+def run_epochs(
+    run: Run, feed: Feed, settings: Settings, world: World, *, judge: Judge, keep: Callable[[], None], keeper: Keeper
+) -> None:
+    """Trains until the last epoch, or until no better one has come for a while.
+
+    Args:
+        run: Where to begin; changed in place.
+        feed: The batches.
+        settings: The settings of the run.
+        world: The processes that share it.
+        judge: Scores the network on validation images; the row must have `gate` and `score`.
+        keep: Writes the checkpoint of an epoch that is the best so far.
+        keeper: Saves the state.
+    """
+    network: Any = world.wrap(run.network)
+    network = torch.compile(network) if settings.compiled else network
+    bar = progress(total=settings.epochs * feed.steps, label="training", unit="step")
+    bar.update(run.epoch * feed.steps + run.step)
+    while run.epoch < settings.epochs and not exhausted(run, settings):
+        run.network.train()
+        run.objective.train()
+        for step, batch in feed.epoch(run.epoch, first=run.step):
+            with torch.autocast(world.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+                outputs = network(world.share(batch.source), world.share(batch.target))
+            source, target = (world.gather(domain) for domain in outputs)
+            loss, terms = run.objective(source, batch.labels, target, settings.ramp_at(run.epoch + step / feed.steps))
+            check_finite(loss, terms, run, batch)
+            run.update(loss, terms)
+            bar.set_postfix({"epoch": run.epoch + 1} | {k: f"{v:.3f}" for k, v in terms.items()}, refresh=False)
+            bar.update()
+            keeper.after_step(run)
+        renew_statistics(run.network, feed.sample(run.epoch))
+        scores = judge(run)
+        if run.epoch >= settings.warm_up or not settings.uses_target:
+            scores["best"] = run.selector.offer(run.epoch, scores["gate"], scores["score"], run.network.module)
+        row = run.close_epoch(scores)
+        warn(run, settings)
+        if row.get("best"):
+            keep()
+        keeper.after_epoch(run)
+    bar.close()
+
+
+def exhausted(run: Run, settings: Settings) -> bool:
+    """Whether no better epoch has come for a while; the first half of the epochs is always trained."""
+    if not run.selector.candidates or run.epoch < settings.epochs / 2:
+        return False
+    return run.epoch - 1 - run.selector.best.epoch >= settings.patience

@@ -1,0 +1,149 @@
+"""`train`: from image sets to a checkpoint that can be audited with no other option."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from robustkit.errors import InputError
+from robustkit.models import Card, open_checkpoint, save_checkpoint
+from robustkit.training.distributed import World, open_world, share_batch_norm
+from robustkit.training.domains import Where
+from robustkit.training.feed import Feed
+from robustkit.training.keeping import Keeper, signals_to
+from robustkit.training.loop import run_epochs
+from robustkit.training.machinery import make_run
+from robustkit.training.network import Trainee, adapt_statistics, predict
+from robustkit.training.objective import class_weights
+from robustkit.training.plan import Plan, make_plan
+from robustkit.training.repeatable import repeatable
+from robustkit.training.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What `train` returns.
+
+    Attributes:
+        checkpoint: The file that was written.
+        card: What the file says about the network.
+        network: The trained network, in evaluation mode.
+        history: One dict for each epoch, as in the log beside the checkpoint.
+    """
+
+    checkpoint: Path
+    card: Card
+    network: nn.Module
+    history: list[dict[str, Any]]
+
+    def __str__(self) -> str:
+        training, method = self.card.training, self.card.training["settings"]["method"]
+        figures = training["figures"]
+        where = "target" if method == "oracle" else "source"
+        text = (
+            f"{self.checkpoint}: {method}, epoch {figures['epoch']} of {training['epochs_run']}, "
+            f"balanced accuracy {figures['valid_balanced_accuracy']:.3f} on {where} validation images"
+        )
+        return text + (" (ORACLE: it has learned from target labels)" if method == "oracle" else "")
+
+
+def train(
+    source: Where,
+    target: Where | None = None,
+    *,
+    out: str | os.PathLike[str],
+    settings: Settings | None = None,
+    device: torch.device | str | None = None,
+    resume: bool = False,
+    report_oracle: bool = False,
+) -> Trained:
+    """Trains a classifier and writes its checkpoint, with a log and the state to go on from beside it.
+
+    Target labels are dropped when the target is opened: neither the loss nor the choice of the epoch can see them.
+
+    Args:
+        source: The labelled image set, or where it is; a set in memory leaves no path in the checkpoint.
+        target: The images to be classified later. With `settings.method = "source"` nothing is learned from them; the
+            checkpoint remembers where they are, for `evaluate`.
+        out: The checkpoint to write.
+        settings: What to do; the defaults of `Settings` when left away.
+        device: Where to train; CUDA where there is one, unless named.
+        resume: Whether to go on with a run that was stopped, or return one that is complete.
+        report_oracle: Whether the log shows target accuracy too, from labels that nothing else reads.
+
+    Returns:
+        The checkpoint with what is in it.
+
+    Raises:
+        InputError: If the images or the settings cannot be used; the message says why.
+        RunInterrupted: After Ctrl-C or SIGTERM, when the state is saved.
+        RobustkitError: If the loss stops being a number.
+    """
+    out = Path(out)
+    plan = make_plan(source, target, settings or Settings(), report_oracle=report_oracle)
+    with open_world(device or ("cuda" if torch.cuda.is_available() else "cpu")) as world:
+        keeper = Keeper(out, plan.settings, plan.hashes, world)
+        found = keeper.found()
+        if found and not resume:
+            raise InputError(f"{found} is there already; add --resume to go on with that run, or name another --out")
+        world.barrier()
+        if found == out and _opened(out).card.training.get("complete"):
+            trained = _opened(out)
+            keeper.check_same(trained.card.training["settings"], trained.card.training["data"], out)
+            return trained
+        return _train(plan, keeper, world)
+
+
+def _train(plan: Plan, keeper: Keeper, world: World) -> Trained:
+    settings, device, out = plan.settings, world.device, keeper.out
+    if world.first:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    feed, judge = plan.feed(device), plan.judge(device)
+    with repeatable(settings.seed), signals_to(keeper):
+        module = share_batch_norm(plan.network(), world)
+        module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        weights = class_weights(feed.labels, len(plan.source.images.class_names))
+        run = make_run(module, weights, settings, width=_width(module, feed), steps=feed.steps)
+        card = plan.card(out, feed, str(module.latent))
+        keeper.resume(run)
+
+        def keep(complete: bool = False) -> None:
+            figures = {"figures": run.history[run.selector.best.epoch], "epochs_run": len(run.history)}
+            if world.first:
+                save_checkpoint(out, module, _with_training(card, figures | {"complete": complete}))
+
+        run_epochs(run, feed, settings, world, judge=judge, keep=keep, keeper=keeper)
+        module.load_state_dict(run.selector.best.weights)
+        if settings.method == "adabn" and plan.target is not None:
+            adapt_statistics(run.network, plan.part(plan.target, "train", device).images)
+        keep(complete=True)
+        keeper.complete()
+    run.network.release()
+    return _opened(out)
+
+
+def _with_training(card: Card, more: dict[str, Any]) -> Card:
+    return replace(card, training=card.training | more)
+
+
+def _width(module: nn.Module, feed: Feed) -> int:
+    """Number of latents D."""
+    with torch.no_grad():
+        trainee = Trainee(module)
+        width = predict(trainee, feed.parts[0].images[:1]).latents.shape[1]
+        trainee.release()
+    return width
+
+
+def _opened(out: Path) -> Trained:
+    """What a complete run has left."""
+    checkpoint = open_checkpoint(out)
+    log = out.with_suffix(".jsonl")
+    history = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    return Trained(out, checkpoint.card, checkpoint.classifier.module, history)

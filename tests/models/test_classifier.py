@@ -1,0 +1,145 @@
+import pytest
+import torch
+from torch import nn
+
+from robustkit.errors import InputError
+from robustkit.models import AuditedClassifier, ConvNet, DeepMerge, Output, ResNet18
+
+SHAPE = (3, 24, 24)
+
+
+def _convnet():
+    torch.manual_seed(0)
+    return ConvNet(size=SHAPE[1:]).eval()
+
+
+class Wrapped(nn.Module):
+    """ConvNet whose return value goes through a function."""
+
+    latent = "net.bottleneck"
+
+    def __init__(self, after):
+        super().__init__()
+        self.net, self.after = _convnet(), after
+
+    def forward(self, images):
+        return self.after(self.net(images))
+
+
+@pytest.mark.parametrize("network", [ConvNet, DeepMerge, ResNet18])
+def test_head_of_embed_is_the_network(network):
+    module = network(classes=3, size=SHAPE[1:]).eval()
+    classifier = AuditedClassifier(module, input_shape=SHAPE)
+    images = torch.rand(5, *SHAPE)
+    torch.testing.assert_close(classifier.head(classifier.embed(images)), module(images))
+    assert not module._forward_hooks
+    assert not any(layer._forward_hooks for layer in module.modules())
+
+
+def test_an_in_place_layer_after_the_latent_does_not_spoil_it():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(27, 8), nn.ReLU(inplace=True), nn.Linear(8, 2)).eval()
+    classifier = AuditedClassifier(module, latent="1", input_shape=(3, 3, 3))
+    images = torch.randn(4, 3, 3, 3)
+    latents = classifier.embed(images)
+    assert (latents < 0).any()
+    torch.testing.assert_close(latents, module[1](module[0](images)))
+    torch.testing.assert_close(classifier.head(latents), module(images))
+
+
+def test_head_shares_weights_and_gradients():
+    classifier = AuditedClassifier(_convnet(), input_shape=SHAPE)
+    latents = torch.randn(3, 256, requires_grad=True)
+    classifier.head(latents)[:, 0].sum().backward()
+    torch.testing.assert_close(latents.grad, classifier.module.fc.weight[0].expand(3, -1))
+
+
+def test_float64_weights_are_evaluated_in_float32():
+    classifier = AuditedClassifier(_convnet().double(), input_shape=SHAPE)
+    assert classifier(torch.rand(1, *SHAPE)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("part", "after"),
+    [(1, lambda z: (z * 0 + 5, z)), ("scores", lambda z: {"features": z.sum(1), "scores": z}), (None, lambda z: z)],
+    ids=["tuple", "dict", "tensor"],
+)
+def test_named_outputs(part, after):
+    classifier = AuditedClassifier(Wrapped(after).eval(), input_shape=SHAPE, output=Output(part))
+    images = torch.rand(3, *SHAPE)
+    torch.testing.assert_close(classifier(images), _convnet()(images))
+
+
+@pytest.mark.parametrize(
+    ("kind", "after"),
+    [("probabilities", lambda z: z.softmax(1)), ("log-probabilities", lambda z: z.log_softmax(1))],
+)
+def test_probabilities_become_logits_with_the_same_margins(kind, after):
+    classifier = AuditedClassifier(Wrapped(after).eval(), input_shape=SHAPE, output=Output(kind=kind))
+    images = torch.rand(3, *SHAPE)
+    torch.testing.assert_close(classifier(images).softmax(1), _convnet()(images).softmax(1))
+
+
+def test_one_sigmoid_column_becomes_two_classes():
+    classifier = AuditedClassifier(Wrapped(lambda z: z[:, :1]).eval(), input_shape=SHAPE, output=Output(kind="sigmoid"))
+    images = torch.rand(3, *SHAPE)
+    torch.testing.assert_close(classifier(images).softmax(1)[:, 1], _convnet()(images)[:, 0].sigmoid())
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.flat, self.dense, self.fc = nn.Flatten(), nn.Linear(27, 27), nn.Linear(27, 2)
+
+    def forward(self, images):
+        return self.fc(self.dense(self.dense(self.flat(images))))
+
+
+class Bypass(Twice):
+    def forward(self, images):
+        flat = self.flat(images)
+        return self.fc(self.dense(flat) + flat)
+
+
+class Random(Twice):
+    def forward(self, images):
+        return self.fc(nn.functional.dropout(self.dense(self.flat(images)), 0.5, training=True))
+
+
+SMALL = (3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "words"),
+    [
+        (lambda: Twice().train(), {"latent": "dense"}, r"training mode.*module\.eval"),
+        (lambda: Twice().eval(), {"latent": "nothing"}, "no layer is called 'nothing'; there are flat, dense, fc"),
+        (lambda: Twice().eval(), {}, "name the layer"),
+        (lambda: Twice().eval(), {"latent": "dense"}, "runs 2 times"),
+        (lambda: Bypass().eval(), {"latent": "dense"}, "a path leads around it"),
+        (lambda: Random().eval(), {"latent": "flat"}, "or the answer is random"),
+        (lambda: Twice().eval(), {"latent": "flat", "input_shape": (1, 9, 9)}, "refuses images of shape"),
+        (lambda: Twice().eval(), {"latent": "flat", "class_names": ("a", "b", "c")}, "has 2 outputs but 3 classes"),
+        (lambda: Wrapped(lambda z: (z, z)).eval(), {"input_shape": SHAPE}, "say which part holds the scores"),
+        (lambda: Wrapped(lambda z: {"a": z}).eval(), {"input_shape": SHAPE, "output": Output("b")}, "no part 'b'"),
+        (lambda: Wrapped(lambda z: (z,)).eval(), {"input_shape": SHAPE, "output": Output(3)}, "no part 3"),
+        (lambda: Wrapped(lambda z: z).eval(), {"input_shape": SHAPE, "output": Output(0)}, "returns one tensor"),
+        (lambda: Wrapped(lambda z: z.softmax(1)).eval(), {"input_shape": SHAPE}, "are probabilities"),
+        (lambda: Wrapped(lambda z: z[:, 0]).eval(), {"input_shape": SHAPE}, r"expected scores of shape \(N, K\)"),
+        (lambda: Wrapped(lambda z: z.repeat(2, 1)).eval(), {"input_shape": SHAPE}, "2 images gave 4 rows"),
+        (
+            lambda: Wrapped(lambda z: z).eval(),
+            {"input_shape": SHAPE, "output": Output(kind="sigmoid")},
+            "a sigmoid output has one column",
+        ),
+    ],
+)
+def test_refusals_say_what_is_wrong_and_what_to_do(module, options, words):
+    with pytest.raises(InputError, match=words):
+        AuditedClassifier(module(), **{"input_shape": SMALL, **options})
+
+
+def test_a_hook_is_removed_when_the_network_fails():
+    classifier = AuditedClassifier(_convnet(), input_shape=SHAPE)
+    with pytest.raises(RuntimeError):
+        classifier.embed(torch.rand(1, 2, 24, 24))
+    assert not any(layer._forward_hooks for layer in classifier.module.modules())

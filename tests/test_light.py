@@ -1,0 +1,31 @@
+"""`import robustkit` and `robustkit --help` load nothing heavy."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "numpy", "scipy", "sklearn", "matplotlib", "plotly", "galsim", "astropy", "pandas", "jinja2")
+
+
+def _loaded_after(code: str) -> list[str]:
+    probe = f"import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import robustkit",
+        "from robustkit.cli import group\ntry:\n    group.main(['--help'])\nexcept SystemExit:\n    pass",
+    ],
+    ids=["import", "help"],
+)
+def test_nothing_heavy_is_loaded(code):
+    assert not [name for name in HEAVY if name in _loaded_after(code)]
+
+
+def test_heavy_modules_are_seen_by_the_probe():
+    assert "numpy" in _loaded_after("import robustkit; robustkit.Record")

@@ -1,0 +1,60 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from robustkit.errors import InputError
+from robustkit.records import Record
+
+
+@dataclass(frozen=True, eq=False)
+class Speeds(Record):
+    speed: np.ndarray
+    names: np.ndarray
+    settings: dict
+
+
+@dataclass(frozen=True, eq=False)
+class Newer(Record):
+    version: ClassVar[int] = 2
+    speed: np.ndarray
+
+
+@pytest.fixture
+def speeds():
+    return Speeds(np.arange(3.0), np.array(["a", "\u00e9"]), {"seed": 1, "name": "</script>"})
+
+
+def test_a_record_goes_round(tmp_path, speeds):
+    again = Speeds.load(speeds.save(tmp_path / "r.npz"))
+    np.testing.assert_array_equal(again.speed, speeds.speed)
+    np.testing.assert_array_equal(again.names, speeds.names)
+    assert again.settings == speeds.settings
+
+
+def test_other_kinds_and_versions_are_refused(tmp_path, speeds):
+    with pytest.raises(InputError, match="expected a Newer record of version 2"):
+        Newer.load(speeds.save(tmp_path / "r.npz"))
+
+
+def test_objects_are_never_pickled(tmp_path):
+    with pytest.raises(TypeError, match="object array"):
+        Speeds(np.array([{}]), np.array([]), {}).save(tmp_path / "r.npz")
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        Speeds(np.array([1]), np.array([]), {"x": object()}).save(tmp_path / "r.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_record_cut_anywhere_is_refused_in_words(tmp_path, speeds):
+    whole = speeds.save(tmp_path / "r.npz").read_bytes()
+    for length in range(0, len(whole), 37):
+        (tmp_path / "cut.npz").write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"cut\.npz"):
+            Speeds.load(tmp_path / "cut.npz")
+
+
+def test_a_pickle_in_disguise_is_refused(tmp_path):
+    np.savez(tmp_path / "evil.npz", __record__=np.array([{"kind": "Speeds"}], dtype=object))
+    with pytest.raises(InputError, match="not a readable robustkit record"):
+        Speeds.load(tmp_path / "evil.npz")
