@@ -205,6 +205,7 @@ class ChainEvaluator:
     def _cache(self, wanted: Tensor) -> CleanCache:
         """Clean activations of some images, at `self._slot`; kept until others are wanted."""
         if self._cached is None or bool((self._slot[wanted] < 0).any()):
+            self._cached = None  # so that no two of them are held
             self._cached = make_cache(self._chain, self._plan, self.images[wanted])
             self._slot.fill_(-1)
             self._slot[wanted] = torch.arange(len(wanted), device=wanted.device)
