@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import click
 
+# Options of the training settings, in the order of the help; what is not given is left to the preset.
+_SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("--method", {"help": "source, adabn, augment, mmd, dann, coral, sinkhorn, mcc, cdan or oracle.  [source]"}),
+    ("--network", {"help": "convnet, resnet18 or deepmerge.  [convnet]"}),
+    ("--epochs", {"type": int, "help": "Passes over the longer domain.  [60]"}),
+    ("--batch", {"type": int, "help": "Images of each domain in a step.  [128, or all if there are fewer]"}),
+    ("--seed", {"type": int, "help": "Of weights, order and mirrorings.  [0]"}),
+    ("--split-seed", {"type": int, "help": "Of the split.  [0]"}),
+    ("--learning-rate", {"type": float, "help": "The highest of the schedule.  [0.001]"}),
+    ("--weight-decay", {"type": float, "help": "[0.0001]"}),
+    ("--patience", {"type": int, "help": "Epochs without a better checkpoint before stopping.  [10]"}),
+    ("--weight", {"type": float, "help": "Of the penalty.  [1]"}),
+    ("--warm-up", {"type": int, "help": "Epochs without the penalty.  [5]"}),
+    ("--kernels", {"help": "Of mmd: median or published.  [median]"}),
+    ("--fisher", {"is_flag": False, "flag_value": "ratio", "help": "Fisher loss: ratio or difference."}),
+    ("--entropy", {"type": float, "is_flag": False, "flag_value": 0.05, "help": "Weight of the information loss."}),
+    ("--batch-norm", {"help": "joint or separate.  [joint]"}),
+    ("--select", {"help": "information or source: what chooses the epoch.  [information]"}),
+    ("--stretch", {"help": "arcsinh, meanstd, lupton, minmax or none.  [arcsinh, fitted on the source]"}),
+    ("--dihedral/--no-dihedral", {"default": None, "help": "Turn and mirror at random.  [for electrons]"}),
+    ("--precision", {"help": "float32 or bf16.  [float32]"}),
+    ("--compile/--no-compile", {"default": None, "help": "Use torch.compile.  [no]"}),
+)
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds every option of the training settings to a command."""
+    for name, attributes in reversed(_SETTINGS):
+        names = [name, "compiled"] if name.startswith("--compile") else [name]
+        command = click.option(*names, **attributes)(command)
+    return command
+
 
 @click.command(name="train")
-@click.option("--data", required=True, help="A labelled image set.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The checkpoint to write.")
-@click.option("--network", default="convnet", show_default=True, help="convnet, resnet18 or deepmerge.")
-@click.option("--epochs", default=60, show_default=True, help="Passes over the images.")
-@click.option("--batch", type=int, help="Images in a step.  [default: 128, or all if there are fewer]")
-@click.option("--seed", default=0, show_default=True, help="Of weights, split and order.")
-@click.option("--learning-rate", default=1e-3, show_default=True, help="The highest of the schedule.")
-@click.option("--patience", default=10, show_default=True, help="Epochs without a better checkpoint before stopping.")
-@click.option("--stretch", help="arcsinh, meanstd, lupton, minmax or none.  [default: arcsinh, fitted on the source]")
-@click.option("--dihedral/--no-dihedral", default=None, help="Turn and mirror at random.  [default: for electrons]")
-@click.option("--device", default="cpu", show_default=True, help="Where to train.")
-def command(data: str, out: Path, device: str, **options: Any) -> None:
-    """Trains a classifier on an image set and writes a checkpoint."""
-    from robustkit.training import Settings, train
+@click.option("--data", help="One labelled image set, or simulated galaxies at two depths.")
+@click.option("--source", help="The labelled images.")
+@click.option("--target", help="The images to be classified later; their labels are not read.")
+@click.option("--out", required=True, help="The checkpoint (.pt), or a folder for several seeds.")
+@click.option("--seeds", default=1, show_default=True, help="How many seeds, counted up from --seed.")
+@click.option("--preset", help="The settings of a paper: ad22 or da20.")
+@settings_options
+@click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
+@click.option("--report-oracle", is_flag=True, help="Log target accuracy too; nothing else reads the target labels.")
+@click.option("--device", help="cpu or cuda.  [cuda where there is one]")
+def command(data: str | None, source: str | None, target: str | None, preset: str | None, **options: Any) -> None:
+    """Trains a classifier, on one domain or on a labelled source and an unlabelled target."""
+    from robustkit.training import pair_of, train_many
+    from robustkit.training import preset as settings_of
+    from robustkit.training.distributed import is_first
 
-    trained = train(data, out=out, settings=Settings(**options), device=device)
-    best = trained.card.training["figures"]
-    click.echo(f"{trained.checkpoint}: epoch {best['epoch']}, balanced accuracy {best['valid_balanced_accuracy']:.3f}")
+    pair = pair_of(data=data, source=source, target=target)
+    how = {name: options.pop(name) for name in ("out", "seeds", "resume", "report_oracle", "device")}
+    given = {name: value for name, value in options.items() if value is not None}
+    for trained in train_many(*pair, settings=settings_of(preset, **given), **how):
+        if is_first():
+            click.echo(trained)

@@ -1,33 +1,70 @@
-"""The plain evaluator: every candidate is painted and sent through the whole network."""
+"""The plain evaluator: every candidate is painted and sent through the whole network, as fast as that goes."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx, nn
 
 from robustkit.engine.batching import Batches
-from robustkit.engine.candidates import Candidates, paint
-from robustkit.models import AuditedClassifier
+from robustkit.engine.candidates import Candidates
+from robustkit.engine.forward import Forward, batch_size
+from robustkit.engine.graph import Untraceable, trace
+from robustkit.models import AuditedClassifier, Output
 
 
 class PlainEvaluator:
     """Scores candidates by full forward passes in large batches.
 
     Args:
-        classifier: The classifier.
+        classifier: The classifier; its network is copied before anything in it is folded.
         images: Clean network input, shape (N, C, H, W), on the classifier's device.
-        batch: Candidates in one forward pass to begin with; it halves when memory runs out.
+        batch: Candidates in one forward pass to begin with; it halves when memory runs out. By default what suits
+            the size of the network's activations.
+        autocast: Lower precision for the layers that allow it, such as `torch.bfloat16`; the logits then are only
+            about as exact as that. None for float32.
+        graph: The traced network, where it is at hand.
+
+    Attributes:
+        name: `plain`.
     """
 
-    def __init__(self, classifier: AuditedClassifier, images: Tensor, *, batch: int = 256) -> None:
+    name = "plain"
+
+    def __init__(
+        self,
+        classifier: AuditedClassifier,
+        images: Tensor,
+        *,
+        batch: int | None = None,
+        autocast: torch.dtype | None = None,
+        graph: fx.GraphModule | None = None,
+    ) -> None:
         self.classifier = classifier
         self.images = images
-        self.batches = Batches(batch)
+        self.why_not_traced = ""
+        module: nn.Module = classifier.module
+        self.output = classifier.output
+        if graph is None and len(images):
+            try:
+                graph = trace(classifier.module, images, part=classifier.output.part)
+            except Untraceable as reason:
+                self.why_not_traced = str(reason)
+        if graph is not None:
+            module, self.output = graph, Output(kind=classifier.output.kind)
+        self.forward = Forward(module, autocast=autocast)
+        self.batches = Batches(batch or batch_size(module, images.device))
+        self.memory_format = torch.contiguous_format if graph is None else torch.channels_last
+
+    @property
+    def reason(self) -> str:
+        """How the network runs and why, for a summary."""
+        folded = self.why_not_traced or "batch norm folded, channels last"
+        return f"{folded}; {self.forward.way} ({self.forward.reason}); batches of {self.batches.size}"
 
     @torch.inference_mode()
     def clean(self) -> Tensor:
         """Logits of the clean images, shape (N, K)."""
-        return self.batches.run(lambda start, stop: self.classifier(self.images[start:stop]), len(self.images))
+        return self.batches.run(lambda start, stop: self._logits(self.images[start:stop]), len(self.images))
 
     @torch.inference_mode()
     def __call__(self, candidates: Candidates) -> Tensor:
@@ -35,11 +72,43 @@ class PlainEvaluator:
         m, p = candidates.row.shape[:2]
         if len(candidates) == 0:
             return self.images.new_zeros(m, p, self.classifier.classes)
-        image = candidates.image[:, None].expand(m, p).reshape(-1)
-        row, column, value = (part.flatten(0, 1) for part in (candidates.row, candidates.column, candidates.value))
+        # The rows go in blocks that fit a batch, and a block's candidates side by side: a batch holds each image of
+        # the block some times over, so that the same clean images serve for all batches of the block.
+        blocks = torch.arange(m, device=self.images.device).split(self.batches.size)
+        return torch.cat([self._block(candidates.select(rows)) for rows in blocks])
+
+    def _block(self, candidates: Candidates) -> Tensor:
+        m, p = candidates.row.shape[:2]
+        row, column, value = (
+            part.transpose(0, 1).flatten(0, 1) for part in (candidates.row, candidates.column, candidates.value)
+        )
+        held: tuple[int, Tensor, Tensor] | None = None  # where in the block a batch begins, its images and their ids
 
         def forward(start: int, stop: int) -> Tensor:
-            part = slice(start, stop)
-            return self.classifier(paint(self.images[image[part]], row[part], column[part], value[part]))
+            nonlocal held
+            if held is None or held[0] != start % m or len(held[1]) < stop - start:
+                ids = candidates.image[torch.arange(start, stop, device=row.device) % m]
+                batch = self.images[ids].contiguous(memory_format=self.memory_format)
+            else:
+                _, batch, ids = held
+            held = None  # until the pixels are clean again, also where memory runs out
+            n, part = stop - start, slice(start, stop)
+            at = torch.arange(n, device=row.device)
+            for pixel in range(row.shape[1]):  # one after the other, so that the last of coinciding pixels holds
+                batch[at, :, row[part, pixel], column[part, pixel]] = value[part, pixel]
+            logits = self._logits(batch[:n])
+            for pixel in range(row.shape[1]):
+                places = row[part, pixel], column[part, pixel]
+                batch[at, :, places[0], places[1]] = self.images[ids[:n], :, places[0], places[1]]
+            held = (start % m, batch, ids)
+            return logits
 
-        return self.batches.run(forward, m * p).unflatten(0, (m, p))
+        batches = Batches(self.batches.size // m * m)
+        begun = batches.size
+        logits = batches.run(forward, m * p)
+        if batches.size < begun:
+            self.batches.size = batches.size
+        return logits.unflatten(0, (p, m)).transpose(0, 1)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        return self.output.logits(self.forward(images.contiguous(memory_format=self.memory_format)))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.engine import Evaluator, PlainEvaluator, make_evaluator
+from robustkit.engine import Candidates, Evaluator, PlainEvaluator, make_evaluator
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.attack_record import AttackRecord, Attempt, attempt_arrays
@@ -21,6 +23,9 @@ from robustkit.perturb.values import ValueSet
 from robustkit.progress import progress
 
 MakeEvaluator = Callable[[AuditedClassifier, Tensor], Evaluator]
+
+# Candidates in one call of the evaluator: many enough for its speed, few enough for a bar that moves.
+_CUT = 16_384
 
 
 def attack(
@@ -84,7 +89,7 @@ class AttackJob:
     Attributes:
         clean: Logits of the clean images by the plain network, shape (N, K), on the CPU.
         costs: What each search has cost so far.
-        engine: The name of the evaluator that scored, once it is known.
+        engine: Which evaluator scored, and why not a faster one where it says so.
 
     Raises:
         InputError: If the images, labels, ids or settings do not fit each other.
@@ -107,7 +112,7 @@ class AttackJob:
         self._check()
         self.clean = self._clean_logits()
         self.costs = {search.name: Cost() for search in settings.searches}
-        self.engine = ""
+        self.engine: dict[str, str | None] = {}
 
     @property
     def predicted(self) -> Tensor:
@@ -115,8 +120,11 @@ class AttackJob:
         classes = self.clean.argmax(1)
         return torch.where(self.clean.isfinite().all(1), classes, torch.full_like(classes, -1))
 
-    def attempts(self) -> Iterator[Attempt]:
+    def attempts(self, finished: Iterable[Attempt] = ()) -> Iterator[Attempt]:
         """Attacks the correctly classified images.
+
+        Args:
+            finished: Attempts made before; where a search has all of its attempts on an image, it makes none.
 
         Yields:
             Each attempt as soon as it is finished: one for each correct image and search, and for each wrong class
@@ -124,14 +132,19 @@ class AttackJob:
         """
         right = (self.predicted == self.labels).nonzero().squeeze(1)
         each = self.classifier.classes - 1 if self.settings.targeted == "each" else 1
+        made = Counter((attempt.image_id, attempt.search) for attempt in finished)
         total = len(right) * len(self.settings.searches) * each
         with progress(total=total, label="attacking", unit="image") as bar:
+            # By time alone, because minutes may pass between two images.
+            bar.miniters, bar.dynamic_miniters = 0, False
             for part in right.split(self.block):
-                block = self._block(part)
+                block = self._block(part, bar.update)
                 for search in self.settings.searches:
                     cost = self.costs[search.name]
-                    for attempt in pursue(block, search, self.settings, cost):
-                        bar.set_postfix_str(f"{cost.rate:,.0f} candidates/s", refresh=False)
+                    rows = [row for row, name in enumerate(block.ids) if made[name, search.name] < each]
+                    bar.update((len(part) - len(rows)) * each)
+                    for attempt in pursue(block, rows, search, self.settings, cost):
+                        bar.set_postfix_str(f"{search.name}, {cost.rate:,.0f} candidates/s", refresh=False)
                         bar.update()
                         yield attempt
 
@@ -158,14 +171,15 @@ class AttackJob:
             **arrays,
         )
 
-    def _block(self, part: Tensor) -> Block:
+    def _block(self, part: Tensor, beat: Callable[[int], Any]) -> Block:
         device = self.classifier.device
         images = self.images[part].to(device)
         scorer = self.evaluator(self.classifier, images)
-        self.engine = type(scorer).__name__
+        said = {name: getattr(scorer, name, None) for name in ("runner", "reason")}
+        self.engine = {"name": type(scorer).__name__, **said}
         return Block(
             classifier=self.classifier,
-            scorer=scorer,
+            scorer=_Watched(scorer, beat),
             images=images,
             labels=self.labels[part].to(device),
             clean_logits=self.clean[part].to(device),
@@ -205,3 +219,21 @@ class AttackJob:
         bands = len(self.settings.values.low)
         if bands != images.shape[1]:
             raise InputError(f"the values are for {bands} bands, the images have {images.shape[1]}")
+
+
+class _Watched:
+    """An evaluator that shows signs of life: large calls are cut, and after each cut the progress bar is told."""
+
+    def __init__(self, evaluator: Evaluator, beat: Callable[[int], Any]) -> None:
+        self.evaluator, self.images, self.beat = evaluator, evaluator.images, beat
+
+    def clean(self) -> Tensor:
+        return self.evaluator.clean()
+
+    def __call__(self, candidates: Candidates) -> Tensor:
+        images = max(1, _CUT // max(1, candidates.row.shape[1]))
+        parts = []
+        for rows in torch.arange(len(candidates.image), device=candidates.image.device).split(images):
+            parts.append(self.evaluator(candidates.select(rows)))
+            self.beat(0)
+        return torch.cat(parts)

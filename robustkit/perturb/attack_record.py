@@ -169,7 +169,9 @@ def attempt_arrays(
     """
     image_of = {str(image_id): i for i, image_id in enumerate(ids)}
     search_of = {name: i for i, name in enumerate(searches)}
-    found = sorted(attempts, key=lambda a: (image_of[a.image_id], search_of[a.search], a.target))
+    # A run that was stopped between two targets of an image makes both again, to the same end.
+    once = {(image_of[a.image_id], search_of[a.search], a.target): a for a in attempts}
+    found = [once[key] for key in sorted(once)]
     nothing = Flip(
         new_class=-1,
         row=(-1,) * pixels,

@@ -61,11 +61,14 @@ class Block:
     ids: list[str]
 
 
-def pursue(block: Block, search: SearchSettings, settings: AttackSettings, cost: Cost) -> Iterator[Attempt]:
-    """All attempts of one search on a block of images, each as soon as it is finished.
+def pursue(
+    block: Block, rows: list[int], search: SearchSettings, settings: AttackSettings, cost: Cost
+) -> Iterator[Attempt]:
+    """All attempts of one search on images of a block, each as soon as it is finished.
 
     Args:
         block: The images.
+        rows: Which of them, ascending.
         search: The search.
         settings: Of the attack.
         cost: Is added to.
@@ -73,8 +76,10 @@ def pursue(block: Block, search: SearchSettings, settings: AttackSettings, cost:
     wrong = wrong_classes(block.labels, block.clean_logits.shape[1]) if settings.targeted else None
     turns = 1 if wrong is None else wrong.shape[1]
     spent: dict[str, Attempt] = {}  # what earlier targets cost, where they are tried in turn
-    where = torch.arange(len(block.labels), device=block.labels.device)
+    where = torch.tensor(rows, dtype=torch.int64, device=block.labels.device)
     for turn in range(turns):
+        if len(where) == 0:
+            return
         targets = torch.full_like(where, UNTARGETED) if wrong is None else wrong[where, turn]
         unfinished: list[int] = []
         for row, attempt in _one_target(block, where, targets, turn, search, settings, cost):
@@ -90,8 +95,6 @@ def pursue(block: Block, search: SearchSettings, settings: AttackSettings, cost:
                 yield attempt
         if settings.targeted is True:
             where = torch.tensor(sorted(unfinished), dtype=torch.int64, device=where.device)
-            if not unfinished:
-                return
 
 
 def wrong_classes(labels: Tensor, classes: int) -> Tensor:

@@ -1,1 +1,94 @@
-"""stats."""
+"""Statistics that can be believed: pure functions of arrays, every number with its interval or its null.
+
+An `Estimate` is a number with its interval and its n; it prints as it is written in a paper. A *cluster* is an object
+(a galaxy) that several rows show; intervals then resample objects. A *null* is what a statistic would be if nothing
+differed. Functions that draw random numbers take a NumPy `rng`. What cannot be answered is refused with an
+`InputError`, or has no interval and says why in `method`.
+"""
+
+from robustkit.stats.calibration import Reliability, brier_scores, reliability
+from robustkit.stats.classification import Scores, score_classifier
+from robustkit.stats.divergence import BinChoice, Divergence, compare_samples, js_distance
+from robustkit.stats.equivalence import (
+    Equivalence,
+    equivalent_means,
+    equivalent_paired_means,
+    equivalent_paired_rates,
+    equivalent_rates,
+)
+from robustkit.stats.estimate import Estimate, format_p
+from robustkit.stats.majority import AgainstChance, against_chance, chance
+from robustkit.stats.mmd import MMD, mmd_test
+from robustkit.stats.multiple import benjamini_hochberg, holm
+from robustkit.stats.paired import PairedShift, hodges_lehmann, paired_ratio, paired_shift, what_is_compared
+from robustkit.stats.permutation import permutation_null, permutation_p
+from robustkit.stats.proportions import (
+    McNemar,
+    PairedCounts,
+    clopper_pearson,
+    mcnemar,
+    newcombe,
+    newcombe_paired,
+    paired_counts,
+    wilson,
+)
+from robustkit.stats.resampling import bootstrap, bootstrap_many, bootstrap_weights, weighted_mean, weighted_median
+from robustkit.stats.summary import Summary, standard_error, summarize
+from robustkit.stats.survival import LogRank, Survival, flips_sooner, kaplan_meier, log_rank
+from robustkit.stats.two_sample import ClassifierTest, classifier_two_sample
+
+__all__ = [
+    "MMD",
+    "AgainstChance",
+    "BinChoice",
+    "ClassifierTest",
+    "Divergence",
+    "Equivalence",
+    "Estimate",
+    "LogRank",
+    "McNemar",
+    "PairedCounts",
+    "PairedShift",
+    "Reliability",
+    "Scores",
+    "Summary",
+    "Survival",
+    "against_chance",
+    "benjamini_hochberg",
+    "bootstrap",
+    "bootstrap_many",
+    "bootstrap_weights",
+    "brier_scores",
+    "chance",
+    "classifier_two_sample",
+    "clopper_pearson",
+    "compare_samples",
+    "equivalent_means",
+    "equivalent_paired_means",
+    "equivalent_paired_rates",
+    "equivalent_rates",
+    "flips_sooner",
+    "format_p",
+    "hodges_lehmann",
+    "holm",
+    "js_distance",
+    "kaplan_meier",
+    "log_rank",
+    "mcnemar",
+    "mmd_test",
+    "newcombe",
+    "newcombe_paired",
+    "paired_counts",
+    "paired_ratio",
+    "paired_shift",
+    "permutation_null",
+    "permutation_p",
+    "reliability",
+    "score_classifier",
+    "standard_error",
+    "summarize",
+    "weighted_mean",
+    "weighted_median",
+    "what_is_compared",
+    "wilson",
+]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from robustkit.stats.bootstrap import bootstrap_many, weighted_mean, weighted_median
 from robustkit.stats.checks import cluster_indices, vector
 from robustkit.stats.estimate import Estimate
+from robustkit.stats.resampling import bootstrap_many, weighted_mean, weighted_median
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ def summarize(
     draws: int = 4999,
     rng: np.random.Generator,
 ) -> Summary:
-    """Mean, median and standard error of a sample, with BCa bootstrap intervals.
+    """Mean, median and standard error of a sample, with bootstrap intervals.
 
     Args:
         values: The sample, shape (N,).

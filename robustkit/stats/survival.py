@@ -54,7 +54,7 @@ class Survival:
         )
 
 
-def survival(
+def kaplan_meier(
     durations: ArrayLike, flipped: ArrayLike, *, horizon: float | None = None, level: float = 0.95
 ) -> Survival:
     """Kaplan-Meier curve with exponential Greenwood intervals, median and restricted mean.
@@ -73,7 +73,7 @@ def survival(
         for the restricted mean. SciPy computes the curve.
 
     Example:
-        >>> print(survival([400, 800, 800, 1200, 2000, 2000], [True, True, True, True, False, False]))
+        >>> print(kaplan_meier([400, 800, 800, 1200, 2000, 2000], [True, True, True, True, False, False]))
         4 of 6 flipped; median 800 [400, inf], n = 6; mean up to 2000: 1200 [711, 1689], n = 6
     """
     check_level(level)

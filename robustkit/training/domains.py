@@ -1,28 +1,66 @@
-"""The domains of a training run as tensors: split by object, stretched once, test images left out."""
+"""The domains of a training run: opened, checked against each other, split by object, and made into tensors."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.data import STRETCHES, IdentityStretch, ImageSet, Stretch
+from robustkit.data import IdentityStretch, ImageSet, Split, Stretch, open_images, split_images
+from robustkit.data import fit_stretch as fit_named_stretch
+from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
+from robustkit.data.split import PARTS
+from robustkit.data.split import Part as PartName
 from robustkit.errors import InputError
-from robustkit.training._interim import Split
+
+Where = ImageSet | str | os.PathLike[str]
 
 # Images stretched at a time, so that a memory-mapped set is never held twice.
 _CHUNK = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """The training or validation images of a domain.
+class Domain:
+    """An image set and which of its objects are used for what.
 
     Attributes:
-        images: Network input, shape (N, C, H, W), float32, channels last in memory.
-        labels: Classes, shape (N,), int64; `None` in a target domain, whose labels never come this far.
+        images: The set; a target has lost its labels.
+        path: Where it is, or `None` for a set in memory.
+        split: Ids of the training, validation and test images.
+    """
+
+    images: ImageSet
+    path: Path | None
+    split: Split
+
+    def rows(self, part: PartName) -> np.ndarray:
+        """Positions of the images of a part, shape (M,)."""
+        return np.flatnonzero(np.isin(self.images.objects, self.split.objects(part)))
+
+    def card(self, out: Path) -> dict[str, Any]:
+        """What a checkpoint written to `out` says about these data."""
+        absolute = self.path.resolve() if self.path else None
+        return {
+            "path": str(absolute) if absolute else None,
+            "relative": os.path.relpath(absolute, out.resolve().parent) if absolute else None,
+            "sha256": self.images.provenance,
+            "split": {part: self.images.ids[self.rows(part)].tolist() for part in PARTS},
+            "split_sha256": self.split.sha256,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The training or validation images of a domain, as tensors.
+
+    Attributes:
+        images: Shape (N, C, H, W), float32, channels last in memory.
+        labels: Classes, shape (N,), int64; `None` in a target.
         ids: Image ids, shape (N,).
     """
 
@@ -34,91 +72,159 @@ class Part:
         return len(self.images)
 
 
-@dataclass(frozen=True, eq=False)
-class Domain:
-    """What training sees of an image set: its training and validation images. Test images are not among them.
-
-    Attributes:
-        train: The training images.
-        valid: The validation images.
-        split: Which object is where.
-    """
-
-    train: Part
-    valid: Part
-    split: Split
-
-
-def without_labels(images: ImageSet) -> ImageSet:
-    """The image set as an unlabelled target: nothing after this can read its labels."""
-    return replace(images, labels=None)
-
-
-def fit_stretch(images: ImageSet, split: Split, name: str | None) -> Stretch:
-    """The stretch of a run, fitted on the training images of the source.
+def pair_of(
+    data: str | os.PathLike[str] | None = None,
+    *,
+    source: str | os.PathLike[str] | None = None,
+    target: str | os.PathLike[str] | None = None,
+) -> tuple[Path, Path | None]:
+    """Where source and target are.
 
     Args:
-        images: The source.
-        split: Which object is where.
+        data: One image set; or simulated galaxies, whose deepest images are the source and shallowest the target.
+        source: The source, instead of `data`.
+        target: The target, or `None`.
+
+    Raises:
+        InputError: If both `data` and `source` are given, or neither.
+    """
+    if (data is None) == (source is None) or (data is not None and target is not None):
+        raise InputError("expected either --data, or --source with or without --target")
+    if source is not None:
+        return Path(source), Path(target) if target is not None else None
+    data = Path(str(data))
+    if not (data / GALAXIES_FILE).is_file():
+        return data, None
+    depths = [data / name for name in depths_of(data)]  # deepest first
+    return depths[0], depths[-1] if len(depths) > 1 else None
+
+
+def open_domains(source: Where, target: Where | None, *, split_seed: int) -> tuple[Domain, Domain | None]:
+    """Opens source and target and splits them; objects that are in both fall into the same part of both.
+
+    Args:
+        source: The labelled images.
+        target: The images to be classified later; their labels, if they have any, are dropped here.
+        split_seed: Seed of the split.
+
+    Raises:
+        InputError: If the two do not fit each other.
+    """
+    source_images, source_path = _open(source)
+    split = split_images(source_images, seed=split_seed)
+    first = Domain(source_images, source_path, split)
+    if target is None:
+        return first, None
+    target_images, target_path = _open(target)
+    target_images = replace(target_images, labels=None)
+    _check_fit(source_images, target_images)
+    return first, Domain(target_images, target_path, split_target(target_images, split, seed=split_seed))
+
+
+def split_target(target: ImageSet, source: Split, *, seed: int) -> Split:
+    """The split of a target: objects that the source has too go where they are there, others are divided by themselves.
+
+    So no object is trained on in one domain and tested on in the other.
+
+    Args:
+        target: The target without labels.
+        source: The split of the source.
+        seed: Seed of the division.
+
+    Raises:
+        InputError: If a part is left with fewer than two objects.
+    """
+    objects = target.objects
+    shared = np.isin(objects, [*source.train, *source.valid, *source.test])
+    if not shared.any():
+        return split_images(target, seed=seed)
+    parts = [set(source.objects(part)) & set(objects.tolist()) for part in PARTS]
+    if not shared.all():
+        rest = split_images(target.select(~shared), seed=seed)
+        parts = [part | set(rest.objects(name)) for part, name in zip(parts, PARTS, strict=True)]
+    for part, name in zip(parts, PARTS, strict=True):
+        if len(part) < 2:
+            raise InputError(
+                f"the {name} part of the target has {len(part)} objects; expected at least 2, so give more"
+            )
+    train, valid, test = (tuple(sorted(part)) for part in parts)
+    return Split(train, valid, test, seed=seed, origin="as in the source, where the source has the object")
+
+
+def open_labelled(where: Where, target: Domain) -> Domain:
+    """Opens the target again, with its labels: for the oracle alone.
+
+    Args:
+        where: The target.
+        target: The same as it was opened for training, without labels.
+
+    Raises:
+        InputError: If it has none.
+    """
+    images, path = _open(where)
+    if images.labels is None:
+        raise InputError("the oracle needs a target with labels, and this one has none; leave the oracle away")
+    return Domain(images, path, target.split)
+
+
+def check_classes(domain: Domain) -> None:
+    """Refuses images that cannot be trained on.
+
+    Raises:
+        InputError: If there are no labels, or a class has fewer than two objects in a part of the split.
+    """
+    images = domain.images
+    if images.labels is None:
+        raise InputError("the images to learn from have no labels; give a labelled set with --source")
+    if len(images.class_names) < 2:
+        raise InputError(f"expected at least 2 classes, came {len(images.class_names)}")
+    for part in PARTS:
+        labels = images.labels[domain.rows(part)]
+        counts = np.bincount(labels, minlength=len(images.class_names))
+        for name, count in zip(images.class_names, counts.tolist(), strict=True):
+            if count < 2:
+                raise InputError(
+                    f"class {name!r} has {count} objects in the {part} part of the split; every part needs at least "
+                    "2 of each class, so add images or take the class out"
+                )
+
+
+def fit_stretch(domain: Domain, name: str | None) -> Stretch:
+    """The stretch of a run, fitted on the training images of the source; or the one that they have had already.
+
+    Args:
+        domain: The source.
         name: A name in `STRETCHES`, or `None` to choose.
 
     Raises:
         InputError: If the images are stretched already and another stretch is asked for.
     """
+    images = domain.images
     if images.stretch is not None:
-        if name not in (None, IdentityStretch.name):
+        if name not in (None, images.stretch.name):
             raise InputError(
                 f"the images are stretched already, by {images.stretch.name}; leave --stretch away or give the "
                 "calibrated images"
             )
-        return IdentityStretch()
-    return STRETCHES[name or "arcsinh"].fit(images.images[images.positions(split.train)])
+        return images.stretch
+    return fit_named_stretch(name or "arcsinh", images.images[domain.rows("train")])
 
 
-def make_domain(images: ImageSet, split: Split, stretch: Stretch, device: torch.device | str = "cpu") -> Domain:
-    """Stretches the training and validation images and puts them on the device.
+def make_part(domain: Domain, part: PartName, stretch: Stretch, device: torch.device | str) -> Part:
+    """Stretches the images of a part and puts them on the device.
 
     Args:
-        images: The set.
-        split: Which object is where.
-        stretch: The fitted stretch.
+        domain: The images and their split.
+        part: `train`, `valid` or `test`.
+        stretch: The fitted stretch, or `IdentityStretch()` for calibrated values.
         device: Where training runs.
-    """
-    train, valid = (_part(images, ids, stretch, device) for ids in (split.train, split.valid))
-    return Domain(train, valid, split)
-
-
-def input_range(part: Part) -> tuple[tuple[float, float], ...]:
-    """Lowest and highest network input of each band."""
-    low, high = part.images.amin((0, 2, 3)).tolist(), part.images.amax((0, 2, 3)).tolist()
-    return tuple(zip(low, high, strict=True))
-
-
-def check_classes(images: ImageSet, split: Split) -> None:
-    """Refuses a source that cannot be trained on.
 
     Raises:
-        InputError: If the source has no labels, or a class has fewer than two objects in a part of the split.
+        InputError: If a value is not finite.
     """
-    if images.labels is None:
-        raise InputError("the source has no labels, and training needs them; give a labelled set with --source")
-    if len(images.class_names) < 2:
-        raise InputError(f"expected at least 2 classes, the source has {len(images.class_names)}")
-    for part in ("train", "valid", "test"):
-        labels = images.labels[images.positions(getattr(split, part))]
-        counts = np.bincount(labels, minlength=len(images.class_names))
-        for name, count in zip(images.class_names, counts.tolist(), strict=True):
-            if count < 2:
-                raise InputError(
-                    f"class {name!r} has {count} objects in the {part} part of the source; every part needs at least "
-                    "2 of each class, so add images or take the class out"
-                )
-
-
-def _part(images: ImageSet, ids: tuple[str, ...], stretch: Stretch, device: torch.device | str) -> Part:
-    positions = images.positions(ids)
-    _, bands, height, width = images.images.shape
-    tensor = torch.empty((len(positions), bands, height, width), memory_format=torch.channels_last)
+    images, positions = domain.images, domain.rows(part)
+    stretch = IdentityStretch() if images.stretch is not None else stretch
+    tensor = torch.empty((len(positions), *images.images.shape[1:]), memory_format=torch.channels_last)
     for start in range(0, len(positions), _CHUNK):
         rows = positions[start : start + _CHUNK]
         tensor[start : start + len(rows)] = torch.from_numpy(np.ascontiguousarray(stretch(images.images[rows])))
@@ -126,3 +232,36 @@ def _part(images: ImageSet, ids: tuple[str, ...], stretch: Stretch, device: torc
         raise InputError("some images are not finite after the stretch; repair NaN and infinite pixels first")
     labels = None if images.labels is None else torch.from_numpy(images.labels[positions]).to(device)
     return Part(tensor.to(device), labels, images.ids[positions])
+
+
+def input_range(part: Part, stretch: Stretch) -> tuple[tuple[float, float], ...]:
+    """Lowest and highest stretched value of each band."""
+    chunks = [stretch(chunk) for chunk in part.images.split(_CHUNK)]
+    low = torch.stack([chunk.amin((0, 2, 3)) for chunk in chunks]).amin(0)
+    high = torch.stack([chunk.amax((0, 2, 3)) for chunk in chunks]).amax(0)
+    return tuple(zip(low.tolist(), high.tolist(), strict=True))
+
+
+def _open(where: Where) -> tuple[ImageSet, Path | None]:
+    if isinstance(where, ImageSet):
+        return where, None
+    return open_images(where), Path(where)
+
+
+def _check_fit(source: ImageSet, target: ImageSet) -> None:
+    """Refuses domains that one network cannot take."""
+    for what, ours, theirs in (
+        ("bands", source.bands, target.bands),
+        ("image sizes", source.images.shape[2:], target.images.shape[2:]),
+        ("units", source.units, target.units),
+        ("stretches", source.stretch, target.stretch),
+    ):
+        if ours != theirs:
+            raise InputError(
+                f"source and target have different {what}: {_text(ours)} and {_text(theirs)}; bring the target to the "
+                "form of the source"
+            )
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

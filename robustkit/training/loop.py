@@ -2,114 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
-from robustkit.errors import RobustkitError
 from robustkit.progress import progress
-from robustkit.training.batches import Batches
-from robustkit.training.domains import Domain
-from robustkit.training.journal import Journal
-from robustkit.training.network import Split
-from robustkit.training.selection import Selector, source_scores
+from robustkit.training.distributed import World
+from robustkit.training.feed import Feed
+from robustkit.training.keeping import Keeper
+from robustkit.training.machinery import Run
+from robustkit.training.network import renew_statistics
 from robustkit.training.settings import Settings
-from robustkit.training.symmetry import random_dihedral
+from robustkit.training.watch import check_finite, warn
 
-
-@dataclass(frozen=True, eq=False)
-class Machinery:
-    """What a step changes: the network, the optimiser and the schedule."""
-
-    network: Split
-    optimiser: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler | None
-
-
-def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """Weight of each class, N / (K n_k), shape (K,).
-
-    Source: Ciprijanovic et al. 2022, equation 1.
-    """
-    return len(labels) / (classes * torch.bincount(labels, minlength=classes).float())
-
-
-def make_machinery(network: nn.Module, settings: Settings, steps: int, device: torch.device | str) -> Machinery:
-    """Optimiser and schedule for a network.
-
-    Args:
-        network: The fresh network.
-        settings: The settings of the run.
-        steps: Steps of the whole run.
-        device: Where training runs.
-    """
-    split = Split(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
-    optimiser = kind(
-        split.parameters(), lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
-    )
-    schedule = None
-    if settings.schedule == "one-cycle":
-        # cycle_momentum would overwrite the first of the betas.
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, settings.learning_rate, total_steps=steps, cycle_momentum=False
-        )
-    return Machinery(split, optimiser, schedule)
+Judge = Callable[[Run], dict[str, Any]]
 
 
 def run_epochs(
-    machinery: Machinery, source: Domain, batches: Batches, settings: Settings, journal: Journal
-) -> Selector:
-    """Trains, and leaves the best weights in the network.
+    run: Run, feed: Feed, settings: Settings, world: World, *, judge: Judge, keep: Callable[[], None], keeper: Keeper
+) -> None:
+    """Trains until the last epoch, or until no better one has come for a while.
 
     Args:
-        machinery: Network, optimiser, schedule.
-        source: The labelled domain.
-        batches: The order of the images.
+        run: Where to begin; changed in place.
+        feed: The batches.
         settings: The settings of the run.
-        journal: Where each epoch is written down.
-
-    Returns:
-        The selector, whose best candidate holds the weights that are now in the network.
+        world: The processes that share it.
+        judge: Scores the network on validation images; the row must have `gate` and `score`.
+        keep: Writes the checkpoint of an epoch that is the best so far.
+        keeper: Saves the state.
     """
-    network, optimiser, schedule = machinery.network, machinery.optimiser, machinery.schedule
-    assert source.train.labels is not None
-    images, labels = source.train.images, source.train.labels
-    weights = class_weights(labels, int(labels.max()) + 1)
-    selector = Selector(tolerance=0.0)
-    bar = progress(total=settings.epochs * batches.steps, label="training", unit="step")
-    for epoch in range(settings.epochs):
-        network.train()
-        total = 0.0
-        for step, (rows,) in batches.epoch(epoch):
-            batch = images[rows]  # (B, C, H, W)
-            if settings.dihedral:
-                batch = random_dihedral(batch, np.random.default_rng([settings.seed, 1, epoch, step]))
-            with torch.autocast(batch.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                _, logits = network(batch)  # (B, K)
-            loss = cross_entropy(logits.float(), labels[rows], weights)
-            if not torch.isfinite(loss):
-                ids = ", ".join(source.train.ids[rows][:5])
-                raise RobustkitError(
-                    f"the loss became {loss.item()} in epoch {epoch + 1}, step {step + 1} (images {ids} ...); the best "
-                    "checkpoint so far is kept; lower --learning-rate or look at these images"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            if schedule is not None:
-                schedule.step()
-            total += loss.item()
-            bar.set_postfix(epoch=epoch + 1, loss=f"{loss.item():.3f}", refresh=False)
+    network: Any = world.wrap(run.network)
+    network = torch.compile(network) if settings.compiled else network
+    bar = progress(total=settings.epochs * feed.steps, label="training", unit="step")
+    bar.update(run.epoch * feed.steps + run.step)
+    while run.epoch < settings.epochs and not exhausted(run, settings):
+        run.network.train()
+        run.objective.train()
+        for step, batch in feed.epoch(run.epoch, first=run.step):
+            with torch.autocast(world.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+                outputs = network(world.share(batch.source), world.share(batch.target))
+            source, target = (world.gather(domain) for domain in outputs)
+            loss, terms = run.objective(source, batch.labels, target, settings.ramp_at(run.epoch + step / feed.steps))
+            check_finite(loss, terms, run, batch)
+            run.update(loss, terms)
+            bar.set_postfix({"epoch": run.epoch + 1} | {k: f"{v:.3f}" for k, v in terms.items()}, refresh=False)
             bar.update()
-        scores = source_scores(network, source.valid)
-        chosen = selector.offer(epoch, scores["valid_balanced_accuracy"], -scores["valid_loss"], network)
-        journal.write({"epoch": epoch + 1, "loss": total / batches.steps, **scores, "best": chosen})
-        if epoch + 1 >= settings.epochs / 2 and epoch - selector.best.epoch >= settings.patience:
-            break
+            keeper.after_step(run)
+        renew_statistics(run.network, (tuple(map(world.share, pair)) for pair in feed.sample(run.epoch)))
+        scores = judge(run)
+        if run.epoch >= settings.warm_up or not settings.uses_target:
+            scores["best"] = run.selector.offer(run.epoch, scores["gate"], scores["score"], run.network.module)
+        row = run.close_epoch(scores)
+        warn(run, settings)
+        if row.get("best"):
+            keep()
+        keeper.after_epoch(run)
     bar.close()
-    network.module.load_state_dict(selector.best.weights)
-    return selector
+
+
+def exhausted(run: Run, settings: Settings) -> bool:
+    """Whether no better epoch has come for a while; the first half of the epochs is always trained."""
+    if not run.selector.candidates or run.epoch < settings.epochs / 2:
+        return False
+    return run.epoch - 1 - run.selector.best.epoch >= settings.patience

@@ -1,35 +1,126 @@
-"""A network that is being trained: latents and logits from one forward pass."""
+"""A network that is being trained: latents and logits of one or two domains from one forward pass."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from robustkit.errors import InputError
+from robustkit.training.alignment import Outputs
+
+BatchNorm = Literal["joint", "separate"]
+
+_BATCH = 256
 
 
-class Split(nn.Module):
-    """Wraps a network so that a forward pass returns its latents too.
+class Trainee(nn.Module):
+    """Wraps a network so that a forward pass takes both domains and returns latents and logits of each.
 
     Args:
         module: The network; its attribute `latent` names the layer whose output is the latent.
+        batch_norm: `joint` sends both domains through in one batch, so that batch norm takes its statistics over
+            both; `separate` sends one after the other, each normalised by itself. Running statistics are of both.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, batch_norm: BatchNorm = "joint") -> None:
         super().__init__()
-        self.module = module
+        self.module, self.batch_norm = module, batch_norm
         layers = dict(module.named_modules())
         name = getattr(module, "latent", None)
         if name not in layers:
             raise InputError(f"the network {type(module).__name__} does not name its latent layer in `latent`")
-        layers[name].register_forward_hook(self._keep)
+        self._hook = layers[name].register_forward_hook(self._keep)
         self._latents: list[Tensor] = []
 
-    def _keep(self, layer: nn.Module, inputs: Any, latents: Tensor) -> None:
-        self._latents = [latents]
+    def forward(self, source: Tensor, target: Tensor | None = None) -> tuple[Outputs, Outputs | None]:
+        """Images of the source (N, C, H, W) and of the target (M, C, H, W) to the outputs of each."""
+        if target is None:
+            return self._run(source), None
+        if self.batch_norm == "separate":
+            return self._run(source), self._run(target)
+        both = self._run(torch.cat([source, target]))
+        first, second = zip(*(rows.split([len(source), len(target)]) for rows in both), strict=True)
+        return Outputs(*first), Outputs(*second)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (N, C, H, W) to latents (N, D) and logits (N, K)."""
+    def release(self) -> nn.Module:
+        """The network itself, without the hook."""
+        self._hook.remove()
+        return self.module
+
+    def _keep(self, layer: nn.Module, inputs: Any, latents: Tensor) -> None:
+        self._latents.append(latents)
+
+    def _run(self, images: Tensor) -> Outputs:
         logits = self.module(images)
-        return self._latents.pop().flatten(1), logits
+        return Outputs(self._latents.pop().flatten(1).float(), logits.float())
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; every layer is left in the mode that it was in."""
+    modes = {layer: layer.training for layer in module.modules()}
+    module.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for layer, mode in modes.items():
+            layer.training = mode
+
+
+def predict(network: Trainee, images: Tensor) -> Outputs:
+    """Latents and logits of any number of images, in evaluation mode, float32."""
+    with evaluating(network):
+        batches = [network._run(batch) for batch in images.split(_BATCH)]
+        return Outputs(*(torch.cat(rows) for rows in zip(*batches, strict=True)))
+
+
+def adapt_statistics(network: Trainee, images: Tensor) -> None:
+    """AdaBN: takes the running statistics of every batch norm anew, from images of the target and from nothing else.
+
+    Args:
+        network: Changed in place; its weights are not.
+        images: Network input, shape (N, C, H, W).
+
+    Raises:
+        InputError: If the network has no batch norm.
+
+    Source: Li et al. 2018, doi:10.1016/j.patcog.2018.03.005.
+    """
+    if not _batch_norms(network):
+        raise InputError("the method adabn needs a network with batch norm, and this one has none; choose another")
+    # Batches of one size, give or take one, so that each image counts the same.
+    renew_statistics(network, ((batch, None) for batch in images.tensor_split(-(-len(images) // _BATCH))))
+
+
+def renew_statistics(network: Trainee, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+    """Takes the running statistics of every batch norm anew, as the plain mean over some batches.
+
+    The running mean that batch norm keeps by itself lags behind weights that still move fast, and by so much that a
+    network whose input is nearly constant, such as a faint galaxy after a stretch, looks blind when it is validated.
+
+    Args:
+        network: Changed in place; its weights are not.
+        batches: Source images, and target images or `None`, as in training.
+
+    Source: Wu & Johnson 2021, section 3, arXiv:2105.07576.
+    """
+    layers = _batch_norms(network)
+    momenta = [layer.momentum for layer in layers]
+    with evaluating(network):
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # a plain mean
+            layer.train()
+        for source, target in batches if layers else ():
+            network(source, target)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+
+
+def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]

@@ -1,60 +1,25 @@
-"""Which epoch's weights are kept: judged on validation images, and never with target labels."""
+"""Which epoch's weights are kept."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from robustkit.training.domains import Part
-from robustkit.training.network import Split
+from torch import Tensor, nn
 
 Weights = dict[str, Tensor]
-
-_BATCH = 256
-
-
-@torch.inference_mode()
-def predict(network: Split, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """Latents (N, D) and logits (N, K) of a part, in evaluation mode; the network is left in the mode it was in."""
-    training = network.training
-    network.eval()
-    outputs = [network(images) for images in part.images.split(_BATCH)]
-    network.train(training)
-    latents, logits = (torch.cat(parts).float().cpu().numpy() for parts in zip(*outputs, strict=True))
-    return latents, logits
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities, shape (N, K), float64."""
-    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-
-
-def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean over the classes of the fraction that is found."""
-    return float(np.mean([np.mean(predicted[labels == k] == k) for k in np.unique(labels)]))
-
-
-def source_scores(network: Split, part: Part) -> dict[str, float]:
-    """Balanced accuracy, accuracy and mean cross-entropy on labelled validation images."""
-    assert part.labels is not None
-    labels = part.labels.cpu().numpy()
-    _, logits = predict(network, part)
-    log_p, predicted = log_softmax(logits), logits.argmax(1)
-    return {
-        "valid_loss": float(-log_p[np.arange(len(labels)), labels].mean()),
-        "valid_accuracy": float((predicted == labels).mean()),
-        "valid_balanced_accuracy": balanced_accuracy(labels, predicted),
-    }
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """An epoch that may still be chosen."""
+    """An epoch that may still be chosen.
+
+    Attributes:
+        epoch: Counted from 0.
+        gate: Balanced accuracy on the validation images of the source.
+        score: What is maximised among the epochs that pass the gate.
+        weights: The state of the network.
+    """
 
     epoch: int
     gate: float
@@ -63,32 +28,31 @@ class Candidate:
 
 
 class Selector:
-    """Keeps the weights of the best epoch: highest score among those whose gate is near the best gate.
+    """Keeps the weights of the best epoch: the highest score among those whose gate is near the best gate.
 
-    The gate keeps out collapsed networks, whose label-free scores can be the highest of all. As the best gate rises,
-    earlier epochs drop out, so every epoch that no other beats in both numbers is kept until then.
+    The gate keeps out collapsed networks, whose scores without labels can be the highest of all. As the best gate
+    rises, earlier epochs drop out, so every epoch that no other beats in both numbers is kept until it does.
 
     Args:
-        tolerance: How far the gate may lie under the best one.
+        tolerance: How far the gate may lie under the best one, at least 0.
     """
 
     def __init__(self, tolerance: float) -> None:
         self.tolerance = tolerance
         self.candidates: list[Candidate] = []
 
-    def offer(self, epoch: int, gate: float, score: float, network: Split) -> bool:
+    def offer(self, epoch: int, gate: float, score: float, network: nn.Module) -> bool:
         """Takes note of an epoch.
 
         Returns:
             Whether it is now the best.
         """
         floor = max([gate, *(candidate.gate for candidate in self.candidates)]) - self.tolerance
-        beaten = any(other.gate >= gate and other.score >= score for other in self.candidates)
-        if not beaten and gate >= floor:
-            weights = {name: tensor.detach().clone() for name, tensor in network.module.state_dict().items()}
-            self.candidates = [c for c in self.candidates if not (gate >= c.gate and score >= c.score)]
-            self.candidates.append(Candidate(epoch, gate, score, weights))
-        self.candidates = [candidate for candidate in self.candidates if candidate.gate >= floor]
+        self.candidates = [c for c in self.candidates if c.gate >= floor and not (gate >= c.gate and score > c.score)]
+        if gate < floor or any(c.gate >= gate and c.score >= score for c in self.candidates):
+            return False
+        weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        self.candidates.append(Candidate(epoch, gate, score, weights))
         return self.best.epoch == epoch
 
     @property

@@ -1,18 +1,26 @@
-"""The settings of a training run: every number that shapes the result, with the defaults argued for in the docs."""
+"""The settings of a training run: every number that shapes the result."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from math import exp
 from typing import Any, Literal, get_args
 
 from robustkit.data import STRETCHES
 from robustkit.errors import InputError
 from robustkit.models import NETWORKS
+from robustkit.training.alignment import FisherForm
+from robustkit.training.network import BatchNorm
 
-Method = Literal["source"]
+Method = Literal["source", "adabn", "augment", "mmd", "dann", "coral", "sinkhorn", "mcc", "cdan", "oracle"]
+Kernels = Literal["median", "published"]
+Optimiser = Literal["adamw", "adam"]
 Precision = Literal["float32", "bf16"]
 Schedule = Literal["one-cycle", "constant"]
-Optimiser = Literal["adamw", "adam"]
+Select = Literal["information", "source"]
+
+# Methods whose penalty looks at target images in every step.
+ALIGNED: tuple[Method, ...] = ("mmd", "dann", "coral", "sinkhorn", "mcc", "cdan")
 
 
 @dataclass(frozen=True)
@@ -21,18 +29,31 @@ class Settings:
 
     Attributes:
         network: A name in `robustkit.models.NETWORKS`.
-        method: How the domains are brought together; `source` trains on the source alone.
+        method: `source` trains on the source alone; `adabn` then takes batch norm's statistics from the target;
+            `augment` makes half of the source images as noisy as the target; `mmd`, `dann`, `coral`, `sinkhorn`,
+            `mcc` and `cdan` add a penalty (see `robustkit.training.alignment`); `oracle` trains on target labels, to
+            show what could be reached with them.
         epochs: Passes over the longer domain, at least 1.
         batch: Images of each domain in a step; `None` takes 128, or the smaller domain where that has fewer.
-        seed: Of the weights, the split, the order of the images and their mirrorings.
+        seed: Of the weights, the order of the images and their mirrorings.
+        split_seed: Of the split, which stays the same while `seed` changes.
         learning_rate: The highest of the schedule, above 0.
         schedule: `one-cycle` rises over the first 30 per cent of the steps and falls to almost 0; or `constant`.
         optimiser: `adamw` (decoupled weight decay) or `adam` (an L2 penalty, as in the papers).
         betas: Of the optimiser.
         weight_decay: Of the optimiser, at least 0.
         patience: Epochs without a better checkpoint after which training stops, not before half of the epochs.
-        stretch: A name in `robustkit.data.STRETCHES`, fitted on source training images; `None` takes `none` where
-            the images are stretched already and `arcsinh` otherwise.
+        weight: Of the penalty, at least 0; for `dann` and `cdan`, of the reversed gradient.
+        warm_up: Epochs in which no term looks at the target, fewer than `epochs`.
+        ramp: Whether those terms are then switched on smoothly, by 2 / (1 + exp(-10 p)) - 1 for p from 0 to 1.
+        kernels: For `mmd`: `median` (unbiased, mean over five) or `published` (biased, sum over 19).
+        fisher: Fisher loss around learned centres, `ratio` or `difference`; `None` for none.
+        entropy: Weight of the information loss on target predictions, 0 for none.
+        batch_norm: `joint` (statistics over both domains) or `separate` (each domain by itself).
+        select: Which epoch is kept: `information` (most informative on the target among those within 0.02 of the best
+            balanced accuracy on the source), or `source` (most accurate on the source).
+        stretch: A name in `robustkit.data.STRETCHES`, fitted on source training images; `None` takes the stretch that
+            the images have had already, and otherwise `arcsinh`.
         dihedral: Whether every image is turned and mirrored at random, by a multiple of 90 degrees; `None` means yes
             for images in electrons, whose sky has no up and down.
         precision: `float32`, or `bf16` for automatic mixed precision.
@@ -44,43 +65,92 @@ class Settings:
     epochs: int = 60
     batch: int | None = None
     seed: int = 0
+    split_seed: int = 0
     learning_rate: float = 1e-3
     schedule: Schedule = "one-cycle"
     optimiser: Optimiser = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 1e-4
     patience: int = 10
+    weight: float = 1.0
+    warm_up: int = 5
+    ramp: bool = True
+    kernels: Kernels = "median"
+    fisher: FisherForm | None = None
+    entropy: float = 0.0
+    batch_norm: BatchNorm = "joint"
+    select: Select = "information"
     stretch: str | None = None
     dihedral: bool | None = None
     precision: Precision = "float32"
     compiled: bool = False
 
     def __post_init__(self) -> None:
-        _known("network", self.network, tuple(NETWORKS))
-        _known("method", self.method, get_args(Method))
-        _known("schedule", self.schedule, get_args(Schedule))
-        _known("optimiser", self.optimiser, get_args(Optimiser))
-        _known("precision", self.precision, get_args(Precision))
-        if self.stretch is not None:
-            _known("stretch", self.stretch, tuple(STRETCHES))
-        _at_least("epochs", self.epochs, 1)
-        _at_least("patience", self.patience, 1)
-        _at_least("seed", self.seed, 0)
-        if self.batch is not None:
-            _at_least("batch", self.batch, 2)
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                known = ", ".join(str(choice) for choice in choices if choice is not None)
+                raise InputError(f"unknown {name.replace('_', ' ')} {value!r}; known are {known}")
+        for name, least in (("epochs", 1), ("patience", 1), ("seed", 0), ("split_seed", 0), ("warm_up", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"expected {name} of at least {least}, came {getattr(self, name)}")
+        for name in ("weight", "entropy", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"expected {name} not below 0, came {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise InputError(f"expected a learning rate above 0, came {self.learning_rate}")
+        if self.batch is not None and self.batch < 2:
+            raise InputError(f"expected a batch of at least 2 images, came {self.batch}")
+        if self.uses_target and self.warm_up >= self.epochs:
+            raise InputError(
+                f"the target is looked at after {self.warm_up} epochs of warm-up, and there are {self.epochs} in all; "
+                "raise --epochs or lower --warm-up"
+            )
+
+    @property
+    def uses_target(self) -> bool:
+        """Whether every step looks at target images."""
+        return self.method in ALIGNED or self.entropy > 0
+
+    @property
+    def judged_on_target(self) -> bool:
+        """Whether the epoch is chosen by its information on target images."""
+        return self.select == "information" and (self.uses_target or self.method == "augment")
+
+    def ramp_at(self, progress: float) -> float:
+        """How far the terms that look at the target are switched on.
+
+        Args:
+            progress: Epochs so far, counted with fractions.
+
+        Returns:
+            0 in the warm-up, then from 0 to 1.
+        """
+        if progress < self.warm_up:
+            return 0.0
+        share = (progress - self.warm_up) / (self.epochs - self.warm_up)
+        return 2 / (1 + exp(-10 * share)) - 1 if self.ramp else 1.0
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
+    def differences(self, other: dict[str, Any]) -> list[str]:
+        """What is not as in another run's `to_json`, as `name: theirs -> ours`."""
+        ours = self.to_json()
+        names = [field.name for field in fields(self)]
+        return [f"{name}: {other.get(name)} -> {ours[name]}" for name in names if other.get(name) != ours[name]]
 
-def _known(what: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"unknown {what} {value!r}; known are {', '.join(choices)}")
 
-
-def _at_least(what: str, value: int, least: int) -> None:
-    if value < least:
-        raise InputError(f"expected {what} of at least {least}, came {value}")
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "network": tuple(NETWORKS),
+    "method": get_args(Method),
+    "optimiser": get_args(Optimiser),
+    "schedule": get_args(Schedule),
+    "kernels": get_args(Kernels),
+    "fisher": (None, *get_args(FisherForm)),
+    "batch_norm": get_args(BatchNorm),
+    "select": get_args(Select),
+    "stretch": (None, *STRETCHES),
+    "precision": get_args(Precision),
+}

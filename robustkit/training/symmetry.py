@@ -23,7 +23,7 @@ def dihedral(images: Tensor, element: int) -> Tensor:
     return images.flip(dims) if dims else images
 
 
-def random_dihedral(images: Tensor, generator: np.random.Generator) -> Tensor:
+def turn_each(images: Tensor, generator: np.random.Generator) -> Tensor:
     """Gives every image its own turn or mirroring; images that are not square are mirrored only.
 
     Args:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from robustkit.data import ImageSet, Stretch
 from robustkit.errors import InputError
-from robustkit.models import NETWORKS, Card, save_checkpoint
-from robustkit.training._interim import Split as ObjectSplit
-from robustkit.training._interim import open_images, split_objects
-from robustkit.training.batches import Batches
-from robustkit.training.domains import check_classes, fit_stretch, input_range, make_domain
-from robustkit.training.journal import Journal
-from robustkit.training.loop import make_machinery, run_epochs
+from robustkit.models import Card, open_checkpoint, save_checkpoint
+from robustkit.training.distributed import World, open_world, share_batch_norm
+from robustkit.training.domains import Where
+from robustkit.training.feed import Feed
+from robustkit.training.keeping import Keeper, signals_to
+from robustkit.training.loop import run_epochs
+from robustkit.training.machinery import make_run
+from robustkit.training.network import Trainee, adapt_statistics, predict
+from robustkit.training.objective import class_weights
+from robustkit.training.plan import Plan, make_plan
+from robustkit.training.repeatable import repeatable
 from robustkit.training.settings import Settings
-
-_DEFAULT_BATCH = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,82 +42,108 @@ class Trained:
     network: nn.Module
     history: list[dict[str, Any]]
 
+    def __str__(self) -> str:
+        training, method = self.card.training, self.card.training["settings"]["method"]
+        figures = training["figures"]
+        where = "target" if method == "oracle" else "source"
+        text = (
+            f"{self.checkpoint}: {method}, epoch {figures['epoch']} of {training['epochs_run']}, "
+            f"balanced accuracy {figures['valid_balanced_accuracy']:.3f} on {where} validation images"
+        )
+        return text + (" (ORACLE: it has learned from target labels)" if method == "oracle" else "")
+
 
 def train(
-    source: ImageSet | str | os.PathLike[str],
+    source: Where,
+    target: Where | None = None,
     *,
     out: str | os.PathLike[str],
     settings: Settings | None = None,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
+    resume: bool = False,
+    report_oracle: bool = False,
 ) -> Trained:
-    """Trains a classifier and writes its checkpoint.
+    """Trains a classifier and writes its checkpoint, with a log and the state to go on from beside it.
+
+    Target labels are dropped when the target is opened: neither the loss nor the choice of the epoch can see them.
 
     Args:
         source: The labelled image set, or where it is; a set in memory leaves no path in the checkpoint.
-        out: The checkpoint to write; the log is written beside it.
+        target: The images to be classified later. With `settings.method = "source"` nothing is learned from them; the
+            checkpoint remembers where they are, for `evaluate`.
+        out: The checkpoint to write.
         settings: What to do; the defaults of `Settings` when left away.
-        device: Where to train.
+        device: Where to train; CUDA where there is one, unless named.
+        resume: Whether to go on with a run that was stopped, or return one that is complete.
+        report_oracle: Whether the log shows target accuracy too, from labels that nothing else reads.
 
     Returns:
         The checkpoint with what is in it.
 
     Raises:
-        InputError: If the images cannot be trained on; the message says why.
+        InputError: If the images or the settings cannot be used; the message says why.
+        RunInterrupted: After Ctrl-C or SIGTERM, when the state is saved.
         RobustkitError: If the loss stops being a number.
     """
-    started = time.perf_counter()
     out = Path(out)
-    settings = settings or Settings()
-    path = None if isinstance(source, ImageSet) else Path(source)
-    images = source if isinstance(source, ImageSet) else open_images(source)
-    settings = replace(
-        settings, dihedral=images.units == "electron" if settings.dihedral is None else settings.dihedral
-    )
-    split = split_objects(images, seed=settings.seed)
-    check_classes(images, split)
-    stretch = fit_stretch(images, split, settings.stretch)
-    domain = make_domain(images, split, stretch, device)
-    batch = settings.batch or min(_DEFAULT_BATCH, len(domain.train))
-    if batch > len(domain.train):
-        raise InputError(
-            f"a batch of {batch} is larger than the {len(domain.train)} training images of the source; lower --batch"
-        )
-    batches = Batches((len(domain.train),), batch, settings.seed)
+    plan = make_plan(source, target, settings or Settings(), report_oracle=report_oracle)
+    with open_world(device or ("cuda" if torch.cuda.is_available() else "cpu")) as world:
+        keeper = Keeper(out, plan.settings, plan.hashes, world)
+        found = keeper.found()
+        if found and not resume:
+            raise InputError(f"{found} is there already; add --resume to go on with that run, or name another --out")
+        world.barrier()
+        if found == out and _opened(out).card.training.get("complete"):
+            trained = _opened(out)
+            keeper.check_same(trained.card.training["settings"], trained.card.training["data"], out)
+            return trained
+        return _train(plan, keeper, world)
 
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
-        kind = NETWORKS[settings.network]
-        network = kind(bands=len(images.bands), classes=len(images.class_names), size=images.images.shape[2:])
-        machinery = make_machinery(network, settings, settings.epochs * batches.steps, device)
+
+def _train(plan: Plan, keeper: Keeper, world: World) -> Trained:
+    settings, device, out = plan.settings, world.device, keeper.out
+    if world.first:
         out.parent.mkdir(parents=True, exist_ok=True)
-        journal = Journal(out)
-        selector = run_epochs(machinery, domain, batches, settings, journal)
+    feed, judge = plan.feed(device), plan.judge(device)
+    with repeatable(settings.seed), signals_to(keeper):
+        module = share_batch_norm(plan.network(), world)
+        module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        weights = class_weights(feed.labels, len(plan.source.images.class_names))
+        run = make_run(module, weights, settings, width=_width(module, feed), steps=feed.steps)
+        card = plan.card(out, feed, str(module.latent))
+        keeper.resume(run)
 
-    figures = {**journal.rows[selector.best.epoch], "seconds": round(time.perf_counter() - started, 1)}
-    card = Card(
-        network=settings.network,
-        class_names=images.class_names,
-        bands=images.bands,
-        input_shape=tuple(int(size) for size in images.images.shape[1:]),  # type: ignore[arg-type]
-        stretch=stretch.to_json(),
-        input_range=input_range(domain.train),
-        latent=network.latent,
-        data=_data(images, path, split, stretch, out),
-        training={"settings": settings.to_json(), "figures": figures, "epochs_run": len(journal.rows)},
-    )
-    save_checkpoint(out, network, card)
-    return Trained(out, card, network.eval(), journal.rows)
+        def keep(complete: bool = False) -> None:
+            figures = {"figures": run.history[run.selector.best.epoch], "epochs_run": len(run.history)}
+            if world.first:
+                save_checkpoint(out, module, _with_training(card, figures | {"complete": complete}))
+
+        run_epochs(run, feed, settings, world, judge=judge, keep=keep, keeper=keeper)
+        module.load_state_dict(run.selector.best.weights)
+        if settings.method == "adabn" and plan.target is not None:
+            adapt_statistics(run.network, plan.part(plan.target, "train", device).images)
+        keep(complete=True)
+        keeper.complete()
+    run.network.release()
+    return _opened(out)
 
 
-def _data(images: ImageSet, path: Path | None, split: ObjectSplit, stretch: Stretch, out: Path) -> dict[str, Any]:
-    """Where the images are and which of them were used for what."""
-    where = {"path": None, "relative": None}
-    if path is not None:
-        absolute = path.resolve()
-        where = {"path": str(absolute), "relative": os.path.relpath(absolute, out.resolve().parent)}
-    return {
-        **where,
-        "sha256": images.provenance,
-        "split": {name: list(ids) for name, ids in asdict(split).items()},
-        "split_sha256": split.sha256,
-    }
+def _with_training(card: Card, more: dict[str, Any]) -> Card:
+    return replace(card, training=card.training | more)
+
+
+def _width(module: nn.Module, feed: Feed) -> int:
+    """Number of latents D."""
+    with torch.no_grad():
+        trainee = Trainee(module)
+        width = predict(trainee, feed.parts[0].images[:1]).latents.shape[1]
+        trainee.release()
+    return width
+
+
+def _opened(out: Path) -> Trained:
+    """What a complete run has left."""
+    checkpoint = open_checkpoint(out)
+    log = out.with_suffix(".jsonl")
+    history = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    return Trained(out, checkpoint.card, checkpoint.classifier.module, history)

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import chi2
 
 from robustkit.errors import InputError
-from robustkit.stats.survival import flips_sooner, log_rank, survival
+from robustkit.stats.survival import flips_sooner, kaplan_meier, log_rank
 
 # Remission in weeks, 6-mercaptopurine against placebo: Freireich et al. 1963, the example of most textbooks.
 TREATED = np.array([6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35])
@@ -17,7 +17,7 @@ ALL = np.ones(21, bool)
 
 
 def test_curve_is_the_published_one():
-    curve = survival(TREATED, RELAPSED)
+    curve = kaplan_meier(TREATED, RELAPSED)
     published = {6: 0.857, 7: 0.807, 10: 0.753, 13: 0.690, 16: 0.627, 22: 0.538, 23: 0.448}
     at = np.isin(curve.times, list(published))
     np.testing.assert_allclose(curve.surviving[at], list(published.values()), atol=5.1e-4)
@@ -29,7 +29,7 @@ def test_curve_is_the_published_one():
 
 
 def test_without_censoring_it_is_the_empirical_distribution():
-    curve = survival(PLACEBO, ALL, horizon=10)
+    curve = kaplan_meier(PLACEBO, ALL, horizon=10)
     np.testing.assert_allclose(curve.surviving, [(t < PLACEBO).mean() for t in curve.times], atol=1e-12)
     restricted = np.minimum(PLACEBO, 10)
     half = (curve.restricted_mean.high - curve.restricted_mean.low) / 2
@@ -44,13 +44,13 @@ def test_restricted_mean_covers_that_of_an_exponential():
     truth = 10 * (1 - np.exp(-horizon / 10))
     covered = 0
     for t, c in zip(life, budget, strict=True):
-        mean = survival(np.minimum(t, c), t <= c, horizon=horizon).restricted_mean
+        mean = kaplan_meier(np.minimum(t, c), t <= c, horizon=horizon).restricted_mean
         covered += mean.low <= truth <= mean.high
     assert 0.91 <= covered / 300 <= 0.985  # 95 % of 300, within three binomial standard errors
 
 
 def test_images_that_never_flip_hold_out():
-    curve = survival([800] * 30, [False] * 30)
+    curve = kaplan_meier([800] * 30, [False] * 30)
     assert curve.surviving.tolist() == [1.0]
     assert curve.median.value == curve.median.low == np.inf
     assert curve.restricted_mean.value == 800
@@ -59,7 +59,7 @@ def test_images_that_never_flip_hold_out():
 
 
 def test_images_that_all_flip_leave_nobody():
-    curve = survival([1.0, 2.0, 3.0], [True] * 3)
+    curve = kaplan_meier([1.0, 2.0, 3.0], [True] * 3)
     assert curve.surviving[-1] == 0
     assert curve.restricted_mean.value == pytest.approx(2.0)
 
@@ -84,11 +84,11 @@ def test_flips_sooner_counts_only_known_orders():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: survival([0.0, 1.0], [True, True]), "above 0; the smallest is 0"),
-        (lambda: survival([1.0, np.inf], [True, False]), "1 of 2 values are not finite"),
-        (lambda: survival([1.0, 2.0], [True]), "one bool for each of the 2"),
-        (lambda: survival([1.0, 2.0], [1, 0]), "one bool for each"),
-        (lambda: survival([1.0, 2.0], [True, True], horizon=3), "horizon is 3"),
+        (lambda: kaplan_meier([0.0, 1.0], [True, True]), "above 0; the smallest is 0"),
+        (lambda: kaplan_meier([1.0, np.inf], [True, False]), "1 of 2 values are not finite"),
+        (lambda: kaplan_meier([1.0, 2.0], [True]), "one bool for each of the 2"),
+        (lambda: kaplan_meier([1.0, 2.0], [1, 0]), "one bool for each"),
+        (lambda: kaplan_meier([1.0, 2.0], [True, True], horizon=3), "horizon is 3"),
         (lambda: log_rank([1.0], [False], [2.0], [False]), "no image flips"),
         (lambda: log_rank([1.0], [False], [2.0], [True]), "still at risk"),
         (lambda: flips_sooner([1.0], [True], [1.0, 2.0], [True, True]), "there are 1 and 2"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,13 +28,17 @@ class RandomSearch:
         batch: How many candidates of an image are proposed at once; it changes no answer.
     """
 
-    name: ClassVar[str] = "random"
     queries: int = 32_400
     batch: int = 400
 
     def __post_init__(self) -> None:
         if self.queries < 1 or self.batch < 1:
             raise InputError(f"random search needs at least 1 query and a batch of 1, came {self}")
+
+    @property
+    def name(self) -> str:
+        """Its name on the command line."""
+        return "random"
 
     def start(self, problem: Problem) -> Search:
         """Begins the search on a problem."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from robustkit.errors import InputError
-from robustkit.stats.bootstrap import bootstrap, bootstrap_many, bootstrap_weights, weighted_mean, weighted_median
+from robustkit.stats.resampling import bootstrap, bootstrap_many, bootstrap_weights, weighted_mean, weighted_median
 
 
 def _rng(seed=0):
@@ -73,7 +73,7 @@ def test_the_same_generator_gives_the_same_interval():
 def test_a_batch_never_changes_the_answer(monkeypatch):
     values = _rng(1).normal(size=30)
     whole = bootstrap_weights(lambda w: weighted_mean(values, w), 30, draws=500, rng=_rng())
-    monkeypatch.setattr("robustkit.stats.bootstrap._CELLS", 30 * 7)
+    monkeypatch.setattr("robustkit.stats.resampling._CELLS", 30 * 7)
     parts = bootstrap_weights(lambda w: weighted_mean(values, w), 30, draws=500, rng=_rng())
     assert (whole.low, whole.high) == pytest.approx((parts.low, parts.high), rel=1e-12)
 
@@ -93,6 +93,18 @@ def test_percentile_answers_where_bca_is_undefined_and_says_so():
     tied = bootstrap(np.median, np.repeat([0.0, 1.0, 2.0], [6, 3, 6]), rng=_rng(), draws=400)
     assert tied.method == "percentile bootstrap (BCa is undefined)"
     assert (tied.low, tied.value, tied.high) == (0.0, 1.0, 2.0)
+
+
+def test_many_objects_get_percentiles_and_no_object_is_left_out(monkeypatch):
+    values, sizes = _rng(1).normal(size=30), []
+    monkeypatch.setattr("robustkit.stats.resampling._BCA_UP_TO", 29)
+    many = bootstrap_weights(
+        lambda w: sizes.extend(w.sum(axis=1)) or weighted_mean(values, w), 30, draws=500, rng=_rng()
+    )
+    expected = stats.bootstrap((values,), np.mean, n_resamples=500, method="percentile", rng=_rng())
+    assert (many.low, many.high) == pytest.approx(tuple(expected.confidence_interval))
+    assert many.method == "percentile bootstrap"
+    assert set(sizes) == {30.0}
 
 
 def test_a_statistic_that_few_resamples_have_gets_no_interval():

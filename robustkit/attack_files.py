@@ -1,0 +1,193 @@
+"""What an attack leaves in its run folder: the record, a table, a summary, pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from robustkit.data import Stretch
+from robustkit.files import atomic_write, write_json, write_text
+from robustkit.perturb.attack_record import AttackRecord
+from robustkit.perturb.attack_summary import AttackSummary
+from robustkit.report.attack_figures import FlipPicture, draw_flip, draw_flip_curves, flip_curve
+
+RECORD, TABLE, SUMMARY, CURVE, PICTURES = (
+    "attack.npz",
+    "attacks.csv",
+    "summary.json",
+    "flips-by-queries.png",
+    "pictures",
+)
+PICTURE_RULE = (
+    "for each pair of true and new class, most frequent first, the flip with the median number of queries; "
+    "at most {most}"
+)
+_MOST_PICTURES = 12
+_DPI = 130
+
+
+def write_attack(
+    folder: Path,
+    record: AttackRecord,
+    summary: AttackSummary,
+    *,
+    images: np.ndarray,
+    bands: tuple[str, ...],
+    stretch: Stretch | None,
+    units: str,
+    about: dict[str, Any],
+) -> list[Path]:
+    """Writes everything about an attack; `summary.json` comes last, so where it is the rest is whole.
+
+    Args:
+        folder: An existing folder.
+        record: What was found.
+        summary: Its numbers.
+        images: Clean network input of the images drawn, shape (N, C, H, W).
+        bands: The C bands.
+        stretch: From calibrated values to network input, or `None` when nobody knows.
+        units: Of the calibrated values.
+        about: What else the summary should say (model, data, versions), JSON values.
+
+    Returns:
+        The files written.
+    """
+    record.save(folder / RECORD)
+    write_text(folder / TABLE, table(record, images=images, bands=bands, stretch=stretch, units=units))
+    _draw_curve(folder / CURVE, record)
+    pictures = list(_draw_pictures(folder / PICTURES, record, images, bands))
+    numbers = {**summary.to_json(), **about, "settings": record.settings, "costs": record.costs}
+    numbers["pictures"] = {"rule": PICTURE_RULE.format(most=_MOST_PICTURES), "files": [path.name for path in pictures]}
+    write_json(folder / SUMMARY, numbers)
+    return [folder / RECORD, folder / TABLE, folder / CURVE, *pictures, folder / SUMMARY]
+
+
+def table(
+    record: AttackRecord, *, images: np.ndarray, bands: tuple[str, ...], stretch: Stretch | None, units: str
+) -> str:
+    """The attempts as CSV: a line for each pixel of each attempt, and one for each image that was not attacked.
+
+    Values before and after stand in network input and, where the stretch can be inverted, in calibrated units: those of
+    the whole pixel, because some stretches mix bands. The arguments are those of `write_attack`.
+    """
+    unit = "calibrated" if units == "unknown" else units
+    inverse = stretch if stretch is not None and stretch.invertible else None
+    scales = ["", f"_{unit}"] if inverse is not None else [""]
+    columns = ["id", "true", "clean", "search", "target", "flipped", "new", "generations", "queries", "unproved"]
+    columns += ["pixel", "row", "column"]
+    columns += [f"{band}_{when}{scale}" for scale in scales for when in ("before", "after") for band in bands]
+    columns += ["p_true_before", "p_true_after", "p_new_before", "p_new_after", "latent_distance"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    names = [*record.class_names, "not finite"]  # -1 is the last one
+    attacked = set(record.image.tolist())
+    for i in range(len(record.ids)):
+        line = {"id": record.ids[i], "true": names[record.true[i]], "clean": names[record.clean_class[i]]}
+        line["p_true_before"] = _digits(record.clean_probabilities[i, record.true[i]])
+        if i not in attacked:
+            writer.writerow(line)
+        for a in np.flatnonzero(record.image == i).tolist():
+            writer.writerows(line | more for more in _attempt_lines(record, a, names, bands, inverse, unit))
+    return text.getvalue()
+
+
+def _attempt_lines(
+    record: AttackRecord, a: int, names: list[str], bands: tuple[str, ...], inverse: Stretch | None, unit: str
+) -> Iterator[dict[str, Any]]:
+    line: dict[str, Any] = {
+        "search": record.searches[record.search[a]],
+        "target": names[record.target[a]] if record.target[a] >= 0 else "",
+        "flipped": int(record.flipped[a]),
+        "generations": record.generations[a],
+        "queries": record.queries[a],
+        "unproved": record.unproved[a],
+    }
+    if not record.flipped[a]:
+        yield line
+        return
+    i, new = record.image[a], record.new_class[a]
+    line |= {
+        "new": names[new],
+        "p_true_after": _digits(record.probabilities[a, record.true[i]]),
+        "p_new_before": _digits(record.clean_probabilities[i, new]),
+        "p_new_after": _digits(record.probabilities[a, new]),
+        "latent_distance": _digits(record.latent_distance[a]),
+    }
+    for pixel in range(record.row.shape[1]):
+        place = {"pixel": pixel, "row": record.row[a, pixel], "column": record.column[a, pixel]}
+        for when, values in (("before", record.before[a, pixel]), ("after", record.after[a, pixel])):
+            place |= {f"{band}_{when}": _digits(x) for band, x in zip(bands, values, strict=True)}
+            if inverse is not None:
+                calibrated = inverse.inverse(torch.from_numpy(values)[:, None, None])[:, 0, 0].tolist()
+                place |= {f"{band}_{when}_{unit}": _digits(x) for band, x in zip(bands, calibrated, strict=True)}
+        yield line | place
+
+
+def _digits(value: Any) -> str:
+    return f"{float(value):.9g}"  # float32 survives nine digits
+
+
+def _draw_curve(path: Path, record: AttackRecord) -> None:
+    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    curves = []
+    for name in record.searches:
+        end = int(record.queries[record.of_search(name)].max(initial=1))
+        curves.append(flip_curve(name, record.queries_to_flip(name)[record.correct], end))
+    draw_flip_curves(curves, figure.subplots())
+    _save(figure, path)
+
+
+def _draw_pictures(folder: Path, record: AttackRecord, images: np.ndarray, bands: tuple[str, ...]) -> Iterator[Path]:
+    folder.mkdir(exist_ok=True)
+    for a in chosen_flips(record):
+        i, new = int(record.image[a]), int(record.new_class[a])
+        true, became = record.class_names[int(record.true[i])], record.class_names[new]
+        perturbed = images[i].copy()
+        row, column = tuple(record.row[a].tolist()), tuple(record.column[a].tolist())
+        for pixel, value in enumerate(record.after[a]):
+            perturbed[:, row[pixel], column[pixel]] = value
+        search = record.searches[record.search[a]]
+        where = ", ".join(f"row {r}, column {c}" for r, c in zip(row, column, strict=True))
+        first = zip(bands, record.before[a, 0], record.after[a, 0], strict=True)
+        changes = "; ".join(f"{band} {x:.3g} to {y:.3g}" for band, x, y in first)
+        picture = FlipPicture(
+            clean=images[i],
+            perturbed=perturbed,
+            row=row,
+            column=column,
+            bands=bands,
+            before=f"{true}, p = {record.clean_probabilities[i, record.true[i]]:.3f}",
+            after=f"{became}, p = {record.probabilities[a, new]:.3f}",
+            title=f"{record.ids[i]}: {where}; {changes} ({search}, {record.queries[a]:,} queries)",
+        )
+        figure = draw_flip(picture, Figure(figsize=(11.5, 4.2), layout="constrained"))
+        path = folder / f"{_safe(str(record.ids[i]))}-{_safe(true)}-to-{_safe(became)}.png"
+        _save(figure, path)
+        yield path
+
+
+def chosen_flips(record: AttackRecord) -> list[int]:
+    """The attempts to draw, by `PICTURE_RULE`; ties in the order of the record."""
+    flips = np.flatnonzero(record.flipped)
+    pairs: dict[tuple[int, int], list[int]] = {}
+    for a in flips.tolist():
+        pairs.setdefault((int(record.true[record.image[a]]), int(record.new_class[a])), []).append(a)
+    frequent = sorted(pairs.values(), key=len, reverse=True)[:_MOST_PICTURES]
+    return [sorted(pair, key=lambda a: int(record.queries[a]))[(len(pair) - 1) // 2] for pair in frequent]
+
+
+def _safe(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:60]
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=_DPI)

@@ -1,0 +1,33 @@
+"""`robustkit attack`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(name="attack")
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint to attack.")
+@click.option("--n", default=150, show_default=True, help="Images to draw.")
+@click.option("--data", help="A labelled image set.  [default: the one that the model was trained on]")
+@click.option("--part", default="test", show_default=True, help="train, valid or test of the model's split, or all.")
+@click.option("--search", "searches", multiple=True, help="A search; give more for more.  [default: de and random]")
+@click.option("--budget", type=int, help="Most queries of an image, for each search and target.")
+@click.option("--values", help="corners, paper, grid:M, hot[:CHARGE] or dead[:LEVEL].  [default: corners]")
+@click.option("--single-band", "values", flag_value="single-band", help="One band at a time: --values single-band.")
+@click.option("--range", "value_range", help="Ends of the values: data or paper, [0, 1].  [default: data]")
+@click.option("--preset", help="paper: exactly the published search.")
+@click.option("--targeted", is_flag=False, flag_value="in-turn", help="Wrong classes in turn, or each of them.")
+@click.option("--pixels", default=1, show_default=True, help="Pixels that are changed at once.")
+@click.option("--seed", default=0, show_default=True, help="Of the draw and of the searches.")
+@click.option("--all", "take_all", is_flag=True, help="Take what there is when there are fewer images than --n.")
+@click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/attack-MODEL-N-SEED]")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+def command(model: Path, device: str | None, out: Path | None, resume: bool, **request: Any) -> None:
+    """Searches for single pixels that change a classifier's mind, and proves each one."""
+    from robustkit.attack_run import AttackRequest, run_attack
+
+    run_attack(model, AttackRequest(**request), out=out, device=device, resume=resume, say=click.echo)

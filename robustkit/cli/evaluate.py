@@ -1,0 +1,26 @@
+"""`robustkit evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(name="evaluate")
+@click.option("--model", "models", multiple=True, required=True, help="A checkpoint or a folder of them; give more.")
+@click.option("--part", default="test", show_default=True, help="train, valid or test of the split in each checkpoint.")
+@click.option("--draws", default=1999, show_default=True, help="Bootstrap resamples.")
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--out", type=click.Path(path_type=Path), help="A new folder for tables, predictions and pictures.")
+def command(models: tuple[str, ...], out: Path | None, **options: Any) -> None:
+    """Scores trained networks on test images of source and target, over seeds, beside those not adapted."""
+    from robustkit.training.evaluate import evaluate
+    from robustkit.training.table import describe, save_evaluation
+
+    rows = evaluate(models, **options)
+    click.echo(describe(rows))
+    if out is not None:
+        click.echo(f"\n{save_evaluation(rows, out)}")

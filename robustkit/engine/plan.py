@@ -1,0 +1,171 @@
+"""Which layers of a network are computed on windows, on which windows, and what that costs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import fx
+
+from robustkit.engine.dense import Ending, flattens, read_ending
+from robustkit.engine.graph import layer
+from robustkit.engine.pointwise import is_pointwise
+from robustkit.engine.sliding import Sliding, read_sliding
+from robustkit.engine.windows import Reach
+
+# A layer stays on windows while they cost less than this share of its whole map.
+WORTH = 0.9
+# What passing a number through memory costs, in multiplications.
+_MEMORY = 10.0
+# Into how many bands each axis may be cut; windows are as large as the largest of their band needs.
+_BANDS = (1, 2, 3, 5, 7)
+# One more band must save this share of the work.
+_SAVING = 0.03
+
+Reaches = tuple[Reach, Reach]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One layer on windows.
+
+    Attributes:
+        node: The node.
+        kind: A sliding layer, an ending, or None for a layer that is called on windows as it is.
+        sources: The varying maps that it reads.
+    """
+
+    node: fx.Node
+    kind: Sliding | Ending | None
+    sources: tuple[fx.Node, ...]
+
+
+@dataclass(eq=False)
+class Plan:
+    """How candidates go through a network.
+
+    Attributes:
+        box: Height and width of the changed box of pixels.
+        bands: The positions of the box, down and across, in bands that have windows of their own size.
+        steps: The layers on windows, in order.
+        reaches: The changed cells of every map on windows, down and across.
+        frontier: The nodes whose outputs the rest of the network takes.
+        work: Multiplications for one candidate, on average over all positions.
+        full_work: Multiplications for one image through the whole network.
+    """
+
+    box: int
+    bands: tuple[list[slice], list[slice]]
+    steps: list[Step] = field(default_factory=list)
+    reaches: dict[fx.Node, Reaches] = field(default_factory=dict)
+    frontier: list[fx.Node] = field(default_factory=list)
+    work: float = 0.0
+    full_work: float = 0.0
+
+
+def make_plan(graph_module: fx.GraphModule, shape: Sequence[int], *, box: int) -> Plan:
+    """The cheapest plan among several numbers of bands.
+
+    Args:
+        graph_module: The network, as `trace` gives it.
+        shape: (C, H, W) of the images.
+        box: Height and width of the changed box of pixels, not above H or W.
+    """
+    plans = [_plan(graph_module, shape, box, bands) for bands in _BANDS if bands <= min(shape[1:]) - box + 1]
+    best = plans[0]
+    for plan in plans[1:]:
+        if plan.work < best.work * (1 - _SAVING):
+            best = plan
+    return best
+
+
+def _plan(graph_module: fx.GraphModule, shape: Sequence[int], box: int, bands: int) -> Plan:
+    plan = Plan(box, (_cut(shape[1] - box + 1, bands), _cut(shape[2] - box + 1, bands)))
+    for node in graph_module.graph.nodes:
+        if node.op == "placeholder":
+            plan.steps.append(Step(node, None, ()))
+            plan.reaches[node] = (Reach.of_pixels(shape[1], box), Reach.of_pixels(shape[2], box))
+        elif node.op != "output" and node.meta["varies"]:
+            full = _full_work(node)
+            step, reaches = _step(node, plan.reaches)
+            work = _window_work(plan, step, reaches) if step is not None else math.inf
+            plan.full_work += full
+            plan.work += min(full, work)
+            if step is not None and work <= WORTH * full:
+                plan.steps.append(step)
+                if reaches is not None:
+                    plan.reaches[node] = reaches
+    plan.frontier = _frontier(plan, graph_module)
+    return plan
+
+
+def _frontier(plan: Plan, graph_module: fx.GraphModule) -> list[fx.Node]:
+    """The steps whose outputs lead to the network's output through layers that are no steps."""
+    done = {step.node for step in plan.steps}
+    read: set[fx.Node] = set()
+    for node in reversed(graph_module.graph.nodes):
+        if node.op == "output" or (node in read and node not in done):
+            read.update(node.all_input_nodes)
+    return [step.node for step in plan.steps if step.node in read]
+
+
+def _step(node: fx.Node, known: dict[fx.Node, Reaches]) -> tuple[Step | None, Reaches | None]:
+    """The node as a layer on windows, and which cells of its maps change, if it has maps; None if it is no such layer."""
+    ending = read_ending(node)
+    if ending is not None and ending.source in known:
+        return Step(node, ending, (ending.source,)), None
+    sources = tuple(source for source in node.all_input_nodes if source.meta["varies"])
+    if not all(source in known for source in sources):
+        return None, None
+    down, across = known[sources[0]]
+    if is_pointwise(node):
+        for source in sources[1:]:
+            down, across = down.union(known[source][0]), across.union(known[source][1])
+        return Step(node, None, sources), (down, across)
+    sliding = read_sliding(node)
+    if sliding is None:
+        return None, None
+    slides, sizes = sliding.slides, node.meta["shape"][2:]
+    return Step(node, sliding, sources), (down.slide(slides[0], sizes[0]), across.slide(slides[1], sizes[1]))
+
+
+def _cut(positions: int, bands: int) -> list[slice]:
+    edges = [round(i * positions / bands) for i in range(bands + 1)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def _mean_area(plan: Plan, reaches: Reaches) -> float:
+    """Cells of a window, on average over all positions of the change."""
+    area = 1.0
+    for reach, bands in zip(reaches, plan.bands, strict=True):
+        lengths = [band.stop - band.start for band in bands]
+        area *= float(np.average([reach.extent(band) for band in bands], weights=lengths))
+    return area
+
+
+def _full_work(node: fx.Node) -> float:
+    """Multiplications of a layer on one image."""
+    shape = node.meta["shape"]
+    if shape is None or flattens(node):
+        return 0.0
+    numbers = math.prod(shape[1:])
+    sliding = read_sliding(node)
+    if sliding is not None:
+        return math.prod(shape[2:]) * sliding.work + _MEMORY * numbers
+    module = layer(node)
+    weights = sum(parameter.numel() for parameter in module.parameters()) if module is not None else 0
+    return weights * (math.prod(shape[2:]) if len(shape) == 4 else 1) + _MEMORY * numbers
+
+
+def _window_work(plan: Plan, step: Step, reaches: Reaches | None) -> float:
+    """Multiplications of a layer on one window."""
+    read = sum(_mean_area(plan, plan.reaches[source]) * source.meta["shape"][1] for source in step.sources)
+    if reaches is None:
+        assert step.kind is not None
+        return read * (step.kind.work / step.sources[0].meta["shape"][1] + 2 * _MEMORY)
+    area = _mean_area(plan, reaches)
+    made = _MEMORY * area * step.node.meta["shape"][1]
+    return made + (area * step.kind.work + 2 * _MEMORY * read if step.kind is not None else 0.0)

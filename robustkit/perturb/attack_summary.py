@@ -1,0 +1,185 @@
+"""The numbers of an attack: denominators, rates with intervals, queries, and what the search side by side shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robustkit.perturb.attack_record import AttackRecord
+from robustkit.stats.estimate import Estimate
+from robustkit.stats.proportions import wilson
+
+ANY = "any"
+
+
+@dataclass(frozen=True, eq=False)
+class SearchSummary:
+    """What one search, or any of them, found.
+
+    Attributes:
+        flipped: Flip rate of the images attacked.
+        per_class: Flip rate of each true class.
+        per_pair: Flip rate of each true class to each other class that was reached or asked for, by `true -> new`.
+        median_queries: Median queries of the flips; nan without one.
+        median_spent: Median queries of all images attacked, those that never flipped with all they cost.
+        only_here: How many images no other search flipped.
+        unproved: How many candidates flipped in a batch and not alone.
+        candidates_per_second: Nan for any of them.
+    """
+
+    flipped: Estimate
+    per_class: dict[str, Estimate]
+    per_pair: dict[str, Estimate]
+    median_queries: float
+    median_spent: float
+    only_here: int
+    unproved: int
+    candidates_per_second: float
+
+
+@dataclass(frozen=True, eq=False)
+class AttackSummary:
+    """The numbers of an attack.
+
+    Attributes:
+        drawn: How many images were drawn.
+        correct: How many of them were classified correctly, which are those attacked.
+        broken: How many gave an output that is not finite.
+        accuracy: Clean accuracy of the images drawn.
+        chance: Accuracy of the best constant answer on them.
+        searches: By search, and last `any` where there is more than one.
+    """
+
+    drawn: int
+    correct: int
+    broken: int
+    accuracy: Estimate
+    chance: float
+    searches: dict[str, SearchSummary]
+
+    @property
+    def near_chance(self) -> bool:
+        """Whether the interval of the clean accuracy includes chance, so that a flip means little."""
+        return not float(self.accuracy.low) > self.chance
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers as JSON values; `null` for what has no value."""
+        return {
+            "drawn": self.drawn,
+            "correct": self.correct,
+            "attacked": self.correct,
+            "not_finite": self.broken,
+            "clean_accuracy": _estimate(self.accuracy),
+            "chance": self.chance,
+            "near_chance": self.near_chance,
+            "searches": {name: _search(one) for name, one in self.searches.items()},
+        }
+
+    def text(self) -> str:
+        """A short table for the terminal."""
+        lines = [f"clean accuracy {self.accuracy} (a constant answer gets {self.chance:.3g})"]
+        if self.near_chance:
+            lines.append(
+                "WARNING: this classifier is not shown to be better than a constant answer on these images, so its "
+                "flips say little; train it further, or attack more images"
+            )
+        if self.broken:
+            lines.append(f"WARNING: {self.broken} images gave an output that is not finite and were not attacked")
+        lines.append(f"{self.drawn} images drawn, {self.correct} correct before the attack and attacked")
+        width = max(map(len, self.searches), default=0)
+        for name, one in self.searches.items():
+            flips = round(float(one.flipped.value) * self.correct) if self.correct else 0
+            speed = f", {one.candidates_per_second:,.0f} candidates/s" if np.isfinite(one.candidates_per_second) else ""
+            median = f", median {one.median_queries:,.0f} queries to a flip" if flips else ""
+            lines.append(f"  {name:<{width}}  flips {flips} of {self.correct}: {one.flipped}{median}{speed}")
+            if one.unproved:
+                lines.append(f"  {'':<{width}}  {one.unproved} flips were seen in a batch and not alone; not counted")
+        return "\n".join(lines)
+
+
+def summarise(record: AttackRecord) -> AttackSummary:
+    """The numbers of an attack."""
+    drawn, correct = len(record.ids), int(record.correct.sum())
+    counts = np.bincount(record.true, minlength=len(record.class_names))
+    names = [*record.searches, *([ANY] if len(record.searches) > 1 else [])]
+    return AttackSummary(
+        drawn=drawn,
+        correct=correct,
+        broken=int((record.clean_class < 0).sum()),
+        accuracy=wilson(correct, drawn),
+        chance=float(counts.max() / drawn),
+        searches={name: _summarise_search(record, name) for name in names},
+    )
+
+
+def _summarise_search(record: AttackRecord, name: str) -> SearchSummary:
+    one = None if name == ANY else name
+    flipped, correct, true = record.flipped_images(one), record.correct, record.true
+    chosen = np.ones(len(record.image), dtype=bool) if one is None else record.of_search(one)
+    others = np.zeros_like(flipped)
+    for other in record.searches:
+        if other != one:
+            others |= record.flipped_images(other)
+    cost = None if one is None else record.costs[one]
+    flips = record.queries[chosen & record.flipped]
+    return SearchSummary(
+        flipped=wilson(int(flipped.sum()), int(correct.sum())),
+        per_class={
+            label: wilson(int((flipped & (true == k)).sum()), int((correct & (true == k)).sum()))
+            for k, label in enumerate(record.class_names)
+        },
+        per_pair=_pairs(record, chosen),
+        median_queries=float(np.median(flips)) if len(flips) else float("nan"),
+        median_spent=float(np.median(record.queries[chosen])) if chosen.any() else float("nan"),
+        only_here=0 if one is None else int((flipped & ~others).sum()),
+        unproved=int(record.unproved[chosen].sum()),
+        candidates_per_second=float("nan")
+        if cost is None or not cost["seconds"]
+        else cost["candidates"] / cost["seconds"],
+    )
+
+
+def _pairs(record: AttackRecord, chosen: np.ndarray) -> dict[str, Estimate]:
+    """Of the images of a class, the rate at which they went to each other class."""
+    true = record.true[record.image]
+    asked_for_all = record.settings["targeted"] == "each"
+    pairs: dict[str, Estimate] = {}
+    for old, old_name in enumerate(record.class_names):
+        n = int((record.correct & (record.true == old)).sum())
+        for new, new_name in enumerate(record.class_names):
+            reached = chosen & record.flipped & (true == old) & (record.new_class == new)
+            k = len(np.unique(record.image[reached]))
+            if old != new and n and (k or asked_for_all):
+                pairs[f"{old_name} -> {new_name}"] = wilson(k, n)
+    return pairs
+
+
+def _search(one: SearchSummary) -> dict[str, Any]:
+    return {
+        "flip_rate": _estimate(one.flipped),
+        "per_class": {name: _estimate(rate) for name, rate in one.per_class.items()},
+        "per_pair": {name: _estimate(rate) for name, rate in one.per_pair.items()},
+        "median_queries_of_flips": _number(one.median_queries),
+        "median_queries_of_all": _number(one.median_spent),
+        "flipped_by_no_other_search": one.only_here,
+        "unproved": one.unproved,
+        "candidates_per_second": _number(one.candidates_per_second),
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "value": _number(estimate.value),
+        "low": _number(estimate.low),
+        "high": _number(estimate.high),
+        "n": int(estimate.n),
+        "level": estimate.level,
+        "method": estimate.method,
+    }
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return number if np.isfinite(number) else None

@@ -1,0 +1,180 @@
+"""The images that an audit looks at: found by the checkpoint's card, drawn by the seed, ready for the network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustkit.data import ImageSet, open_images
+from robustkit.errors import InputError
+from robustkit.models import Checkpoint
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Images drawn from an image set.
+
+    Attributes:
+        path: Where the image set is.
+        part: The part of the split that they were drawn from, or `all`.
+        available: How many objects that part has; of each, one image can be drawn.
+        repeats: How many further images of these objects there are, which would not be independent.
+        image_set: The images drawn, as the image set has them.
+        images: Network input, shape (N, C, H, W), float32, on the CPU.
+        labels: True classes, shape (N,), int64.
+    """
+
+    path: Path
+    part: str
+    available: int
+    repeats: int
+    image_set: ImageSet
+    images: Tensor
+    labels: Tensor
+
+
+def open_sample(
+    checkpoint: Checkpoint,
+    model: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    part: str = "test",
+    n: int,
+    seed: int,
+    take_all: bool = False,
+) -> Sample:
+    """Draws images for an audit: by the seed and their ids alone, so that every command looks at the same ones.
+
+    Args:
+        checkpoint: The opened checkpoint.
+        model: Its file, beside which relative paths start.
+        data: The image set; by default the one that the model was trained on.
+        part: A part of the split in the checkpoint, or `all`.
+        n: How many images to draw, at least 1.
+        seed: Of the draw.
+        take_all: Go on with all images of the part when there are fewer than n.
+
+    Raises:
+        InputError: If the image set is missing, has changed, has no labels, does not fit the classifier, or has fewer
+            images than asked for.
+    """
+    if n < 1:
+        raise InputError(f"expected at least 1 image, came --n {n}")
+    path = Path(os.path.normpath(data if data is not None else _card_path(checkpoint, Path(model))))
+    image_set = open_images(path)
+    _check_fit(checkpoint, image_set, path)
+    if data is None:
+        _check_unchanged(checkpoint, image_set, path)
+    everything = _ids_of_part(checkpoint, image_set, part, path)
+    ids = one_an_object(everything)
+    if len(ids) < n and not take_all:
+        raise InputError(
+            f"the part {part!r} of {path} has {len(ids)} images and {n} were asked for; ask for --n {len(ids)}, or "
+            "add --all to take what there is"
+        )
+    drawn = image_set.select(image_set.positions(draw(ids, n, seed)))
+    stretched = drawn.images if drawn.stretch is not None else checkpoint.stretch(drawn.images)
+    assert drawn.labels is not None
+    return Sample(
+        path=path,
+        part=part,
+        available=len(ids),
+        repeats=len(everything) - len(ids),
+        image_set=drawn,
+        images=torch.from_numpy(np.ascontiguousarray(stretched, dtype=np.float32)),
+        labels=torch.from_numpy(drawn.labels.astype(np.int64)),
+    )
+
+
+def draw(ids: Sequence[str], n: int, seed: int) -> list[str]:
+    """Draws n of the ids at random: the same ones whatever their order, and the first of them for a smaller n.
+
+    Args:
+        ids: Image ids.
+        n: How many; all when there are fewer.
+        seed: Of the draw.
+
+    Example:
+        >>> draw(["a", "b", "c", "d"], 2, 0) == draw(["d", "c", "b", "a"], 3, 0)[:2]
+        True
+    """
+    return sorted(ids, key=lambda image_id: hashlib.sha256(f"draw\0{seed}\0{image_id}".encode()).digest())[:n]
+
+
+def one_an_object(ids: Sequence[str]) -> list[str]:
+    """One image id of each object, the part before `#`: the object's own where it is there, otherwise the first.
+
+    Example:
+        >>> one_an_object(["a#rot90", "a", "b#flip", "b#rot90"])
+        ['a', 'b#flip']
+    """
+    chosen: dict[str, str] = {}
+    for image_id in sorted(ids):
+        chosen.setdefault(image_id.partition("#")[0], image_id)
+    return list(chosen.values())
+
+
+def _card_path(checkpoint: Checkpoint, model: Path) -> Path:
+    data = checkpoint.card.data
+    named = [model.parent / data["relative"]] if data.get("relative") else []
+    named += [Path(data["path"])] if data.get("path") else []
+    if not named:
+        raise InputError(f"the checkpoint {model} does not say where its images are; name them with --data")
+    found = next((path for path in named if path.exists()), None)
+    if found is None:
+        raise InputError(f"the images that {model} was trained on are not at {named[-1]}; name them with --data")
+    return found
+
+
+def _check_unchanged(checkpoint: Checkpoint, image_set: ImageSet, path: Path) -> None:
+    known = checkpoint.card.data.get("sha256") or {}
+    changed = sorted(name for name, digest in image_set.provenance.items() if known.get(name, digest) != digest)
+    if changed:
+        raise InputError(
+            f"{', '.join(changed)} in {path} changed since the model was trained, so its split is not to be trusted; "
+            "name the images with --data"
+        )
+
+
+def _check_fit(checkpoint: Checkpoint, image_set: ImageSet, path: Path) -> None:
+    card = checkpoint.card
+    if image_set.labels is None:
+        raise InputError(f"{path} has no labels, and an audit needs the true classes; use a labelled image set")
+    for what, mine, its in (
+        ("bands", card.bands, image_set.bands),
+        ("classes", card.class_names, image_set.class_names),
+        ("images of shape", card.input_shape, image_set.images.shape[1:]),
+    ):
+        if tuple(mine) != tuple(its):
+            raise InputError(
+                f"the model takes {what} {', '.join(map(str, mine))}, but {path} has {', '.join(map(str, its))}"
+            )
+    if image_set.stretch is not None and image_set.stretch != checkpoint.stretch:
+        raise InputError(
+            f"{path} was stretched by {image_set.stretch}, the model needs {checkpoint.stretch}; "
+            "give the calibrated images"
+        )
+
+
+def _ids_of_part(checkpoint: Checkpoint, image_set: ImageSet, part: str, path: Path) -> list[str]:
+    if part == "all":
+        return [str(image_id) for image_id in image_set.ids]
+    split = checkpoint.card.data.get("split") or {}
+    if part not in split:
+        raise InputError(f"the checkpoint knows no part {part!r}; known are {', '.join([*split, 'all'])}")
+    wanted = {image_id.partition("#")[0] for image_id in split[part]}
+    pairs = zip(image_set.ids, image_set.objects, strict=True)
+    ids = [str(image_id) for image_id, shown in pairs if str(shown) in wanted]
+    if not ids:
+        raise InputError(
+            f"none of the images in {path} belong to the part {part!r} of the model's split; "
+            "use --part all if the model has never seen them"
+        )
+    return ids

@@ -1,0 +1,25 @@
+"""Alignments: penalties that bring the latents of source and target together."""
+
+from robustkit.training.alignment.adversarial import Adversarial, Conditional, reverse_gradient
+from robustkit.training.alignment.base import Alignment, Outputs
+from robustkit.training.alignment.confusion import Confusion
+from robustkit.training.alignment.coral import Coral
+from robustkit.training.alignment.mmd import MMD, PublishedMMD
+from robustkit.training.alignment.regularisers import Fisher, FisherForm, information_loss
+from robustkit.training.alignment.sinkhorn import Sinkhorn
+
+__all__ = [
+    "MMD",
+    "Adversarial",
+    "Alignment",
+    "Conditional",
+    "Confusion",
+    "Coral",
+    "Fisher",
+    "FisherForm",
+    "Outputs",
+    "PublishedMMD",
+    "Sinkhorn",
+    "information_loss",
+    "reverse_gradient",
+]

@@ -1,0 +1,49 @@
+"""What an alignment is: a penalty on two sets of rows that are to follow one distribution."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class Outputs(NamedTuple):
+    """What a network makes of the images of one domain.
+
+    Attributes:
+        latents: Shape (N, D).
+        logits: Shape (N, K).
+    """
+
+    latents: Tensor
+    logits: Tensor
+
+
+class Alignment(nn.Module):
+    """Base of the alignments: called with source rows and target rows, it returns a scalar.
+
+    The total loss of a step is task + weight * penalty. What is trained in an alignment, such as a discriminator, is
+    found among its parameters.
+
+    Attributes:
+        adversarial: Whether the penalty is the loss of an opponent, whose gradient must reach the network reversed.
+    """
+
+    adversarial = False
+
+    def view(self, outputs: Outputs) -> Tensor:
+        """The rows that the penalty compares; the latents, unless the method looks at something else."""
+        return outputs.latents
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """The penalty.
+
+        Args:
+            source: Rows of the source, shape (N, D).
+            target: Rows of the target, shape (M, D).
+        """
+        raise NotImplementedError
+
+    def figures(self) -> dict[str, float]:
+        """Numbers about the last call for the log."""
+        return {}

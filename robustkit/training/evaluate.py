@@ -1,0 +1,265 @@
+"""`evaluate`: how well trained networks do on test images of both domains, over seeds, beside those not adapted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from robustkit.data.split import Part
+from robustkit.errors import InputError
+from robustkit.models import open_checkpoint
+from robustkit.progress import progress
+from robustkit.records import Record
+from robustkit.stats import Estimate, Scores, bootstrap_many, score_classifier
+from robustkit.training.domains import make_part
+from robustkit.training.network import Trainee, predict
+from robustkit.training.recall import recall_domains
+
+# Columns of a table; ECE is the expected calibration error with 15 bins.
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "precision_weighted",
+    "recall_weighted",
+    "f1_weighted",
+    "precision_macro",
+    "f1_macro",
+    "auc",
+    "brier",
+    "ece",
+)
+BASE = "source"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions(Record):
+    """What one network says of the test images of one domain.
+
+    Attributes:
+        model: The checkpoint.
+        network: Its network.
+        method: Its method.
+        seed: Its seed.
+        domain: `source` or `target`.
+        class_names: The K classes.
+        ids: Image ids, shape (N,).
+        labels: True classes, shape (N,).
+        probabilities: Shape (N, K), float64.
+    """
+
+    model: str
+    network: str
+    method: str
+    seed: int
+    domain: str
+    class_names: list[str]
+    ids: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def objects(self) -> np.ndarray:
+        """The object that each image shows, shape (N,)."""
+        return np.array([image_id.partition("#")[0] for image_id in self.ids.tolist()])
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One method with one network on one domain, over its seeds.
+
+    Attributes:
+        network: The network.
+        method: The method; `source` is not adapted, `oracle` has learned from target labels.
+        domain: `source` or `target`.
+        seeds: The seeds.
+        predictions: Of each seed.
+        scores: Of each seed.
+        mean: Mean of each metric over the seeds.
+        sd: Standard deviation of each metric over the seeds, ddof 1; nan for one seed.
+        accuracy: Mean accuracy over the seeds, with a bootstrap interval over objects.
+        balanced_accuracy: Mean balanced accuracy over the seeds, likewise.
+        gain: What the balanced accuracy has over that of `source`, paired by object; `None` where there is no such row.
+    """
+
+    network: str
+    method: str
+    domain: str
+    seeds: tuple[int, ...]
+    predictions: tuple[Predictions, ...]
+    scores: tuple[Scores, ...]
+    mean: dict[str, float]
+    sd: dict[str, float]
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    gain: Estimate | None
+
+
+def predict_test(
+    model: str | os.PathLike[str], *, part: Part = "test", device: torch.device | str = "cpu"
+) -> list[Predictions]:
+    """What a checkpoint says of the images of source and target that training has put aside.
+
+    Args:
+        model: The checkpoint; its images must be where they were, unchanged.
+        part: `train`, `valid` or `test`.
+        device: Where to compute.
+
+    Returns:
+        One for each domain that has labels, the source first.
+
+    Raises:
+        InputError: If the checkpoint or its images cannot be used.
+    """
+    path = Path(model)
+    checkpoint = open_checkpoint(path, device=device)
+    card, settings = checkpoint.card, checkpoint.card.training.get("settings", {})
+    network = Trainee(checkpoint.classifier.module)
+    found = []
+    for name, domain in recall_domains(path, card).items():
+        if domain.images.labels is None:
+            continue
+        images = make_part(domain, part, checkpoint.stretch, device)
+        assert images.labels is not None
+        probabilities = torch.softmax(predict(network, images.images).logits.double(), 1)
+        found.append(
+            Predictions(
+                model=str(path),
+                network=card.network,
+                method=settings.get("method", BASE),
+                seed=settings.get("seed", 0),
+                domain=name,
+                class_names=list(card.class_names),
+                ids=images.ids,
+                labels=images.labels.cpu().numpy(),
+                probabilities=probabilities.cpu().numpy(),
+            )
+        )
+    network.release()
+    return found
+
+
+def evaluate(
+    models: Iterable[str | os.PathLike[str]],
+    *,
+    part: Part = "test",
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+    draws: int = 1999,
+) -> list[Row]:
+    """Compares trained networks on test images of both domains.
+
+    Args:
+        models: Checkpoints, or folders of them; several seeds of one method and network make one row.
+        part: `train`, `valid` or `test`.
+        device: Where to compute.
+        seed: Of the bootstrap.
+        draws: Bootstrap resamples.
+
+    Returns:
+        The rows, those of `source` first, so that nothing adapted stands alone where there is one.
+
+    Raises:
+        InputError: If there is no checkpoint, or one cannot be used.
+    """
+    paths = find_models(models)
+    found = [
+        each
+        for path in progress(paths, label="evaluating", unit="model")
+        for each in predict_test(path, part=part, device=device)
+    ]
+    return compare(found, seed=seed, draws=draws)
+
+
+def find_models(models: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Checkpoints, where a folder stands for those in it.
+
+    Raises:
+        InputError: If there is none.
+    """
+    given = [Path(model) for model in models]
+    paths = [path for model in given for path in (sorted(model.glob("*.pt")) if model.is_dir() else [model])]
+    if not paths:
+        raise InputError(f"there is no checkpoint (.pt) in {', '.join(map(str, given)) or 'nothing'}; name some")
+    return paths
+
+
+def compare(predictions: Sequence[Predictions], *, seed: int = 0, draws: int = 1999) -> list[Row]:
+    """Rows of predictions that were made already; see `evaluate`."""
+    groups: dict[tuple[str, str, str], list[Predictions]] = {}
+    for each in predictions:
+        groups.setdefault((each.network, each.method, each.domain), []).append(each)
+    order = sorted(groups, key=lambda key: (key[0], key[1] != BASE, key[1] == "oracle", key[1], key[2]))
+    return [
+        _row(groups[key], groups.get((key[0], BASE, key[2])) if key[1] != BASE else None, seed=seed, draws=draws)
+        for key in order
+    ]
+
+
+def _row(group: list[Predictions], base: list[Predictions] | None, *, seed: int, draws: int) -> Row:
+    first = group[0]
+    for each in group:
+        if not np.array_equal(each.ids, first.ids):
+            raise InputError(
+                f"{each.model} and {first.model} have other test images; train all seeds with one --split-seed"
+            )
+    scores = [_scores(each, seed=seed, draws=draws) for each in group]
+    values = {name: np.array([_value(score, name) for score in scores]) for name in METRICS}
+    comparable = base is not None and np.array_equal(base[0].ids, first.ids)
+    statistic = _seed_means(group, base if comparable else None)
+    rng = np.random.default_rng(seed)
+    accuracy, balanced, *gain = bootstrap_many(statistic, len(first.ids), clusters=first.objects, draws=draws, rng=rng)
+    return Row(
+        network=first.network,
+        method=first.method,
+        domain=first.domain,
+        seeds=tuple(each.seed for each in group),
+        predictions=tuple(group),
+        scores=tuple(scores),
+        mean={name: float(value.mean()) for name, value in values.items()},
+        sd={name: float(value.std(ddof=1)) if len(value) > 1 else float("nan") for name, value in values.items()},
+        accuracy=accuracy,
+        balanced_accuracy=balanced,
+        gain=gain[0] if gain else None,
+    )
+
+
+def _scores(predictions: Predictions, *, seed: int, draws: int) -> Scores:
+    objects = predictions.objects
+    repeated = objects if len(set(objects.tolist())) < len(objects) else None
+    rng = np.random.default_rng(seed)
+    return score_classifier(predictions.probabilities, predictions.labels, clusters=repeated, draws=draws, rng=rng)
+
+
+def _value(scores: Scores, name: str) -> float:
+    return float(scores.calibration.ece if name == "ece" else getattr(scores, name).value)
+
+
+def _seed_means(group: list[Predictions], base: list[Predictions] | None) -> Callable[[np.ndarray], np.ndarray]:
+    """Accuracy, balanced accuracy and gain, means over the seeds, as a statistic of weights (B, N) -> (S, B)."""
+    labels = group[0].labels
+    onehot = np.eye(int(labels.max()) + 1)[labels]  # (N, K)
+
+    def right(each: list[Predictions]) -> np.ndarray:
+        return np.mean([p.probabilities.argmax(1) == p.labels for p in each], axis=0)  # (N,)
+
+    def balanced(weights: np.ndarray, found: np.ndarray) -> np.ndarray:
+        counts = weights @ onehot  # (B, K)
+        recall = np.divide(weights @ (onehot * found[:, None]), counts, out=np.zeros_like(counts), where=counts > 0)
+        return recall.sum(1) / (counts > 0).sum(1)
+
+    ours = right(group)
+    theirs = right(base) if base is not None else None
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        rows: list[Any] = [weights @ ours / weights.sum(1), balanced(weights, ours)]
+        if theirs is not None:
+            rows.append(rows[1] - balanced(weights, theirs))
+        return np.stack(rows)
+
+    return statistic

@@ -1,0 +1,97 @@
+"""The loss of a step: task + weight * penalty, and the optional terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from robustkit.training.alignment import (
+    MMD,
+    Adversarial,
+    Alignment,
+    Conditional,
+    Confusion,
+    Coral,
+    Fisher,
+    Outputs,
+    PublishedMMD,
+    Sinkhorn,
+    information_loss,
+    reverse_gradient,
+)
+from robustkit.training.settings import Settings
+
+# Each takes the settings and the number of latents D and of classes K; the other methods need no penalty.
+ALIGNMENTS: dict[str, Callable[[Settings, int, int], Alignment]] = {
+    "mmd": lambda settings, latents, classes: PublishedMMD() if settings.kernels == "published" else MMD(),
+    "dann": lambda settings, latents, classes: Adversarial(latents),
+    "cdan": lambda settings, latents, classes: Conditional(latents * classes),
+    "coral": lambda settings, latents, classes: Coral(),
+    "sinkhorn": lambda settings, latents, classes: Sinkhorn(),
+    "mcc": lambda settings, latents, classes: Confusion(),
+}
+
+
+def class_weights(labels: Tensor, classes: int) -> Tensor:
+    """Weight of each class, N / (K n_k), shape (K,).
+
+    Source: Ciprijanovic et al. 2022, equation 1.
+    """
+    return len(labels) / (classes * torch.bincount(labels, minlength=classes).float())
+
+
+class Objective(nn.Module):
+    """Every term of the loss, with what is trained in them: a discriminator, the centres of the classes.
+
+    Args:
+        settings: The settings of the run.
+        weights: Weight of each class, shape (K,).
+        latents: Number of latents D.
+    """
+
+    weights: Tensor
+
+    def __init__(self, settings: Settings, weights: Tensor, latents: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.register_buffer("weights", weights, persistent=False)
+        make = ALIGNMENTS.get(settings.method)
+        self.alignment = make(settings, latents, len(weights)) if make else None
+        self.fisher = Fisher(len(weights), latents, form=settings.fisher) if settings.fisher else None
+
+    def forward(
+        self, source: Outputs, labels: Tensor, target: Outputs | None, ramp: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The loss of a step.
+
+        Args:
+            source: Outputs of the source images.
+            labels: Their classes, shape (N,).
+            target: Outputs of the target images, where there are any.
+            ramp: From 0 to 1, how far the terms that look at the target are switched on.
+
+        Returns:
+            The loss, and each term for the log, before its weight.
+        """
+        task = cross_entropy(source.logits, labels, self.weights)
+        total, terms = task, {"task": task}
+        if self.alignment is not None:
+            assert target is not None
+            weight = ramp * self.settings.weight
+            rows = [self.alignment.view(outputs) for outputs in (source, target)]
+            if self.alignment.adversarial:
+                # The discriminator learns at full strength from the first step; the weight is that of its gradient.
+                rows, weight = [reverse_gradient(row, weight) for row in rows], 1.0
+            terms["penalty"] = self.alignment(*rows)
+            total = total + weight * terms["penalty"]
+        if self.fisher is not None:
+            terms["fisher"] = self.fisher(source.latents, labels)
+            total = total + terms["fisher"]
+        if self.settings.entropy and target is not None:
+            terms["information_loss"] = information_loss(target.logits)
+            total = total + ramp * self.settings.entropy * terms["information_loss"]
+        figures = self.alignment.figures() if self.alignment is not None else {}
+        return total, {name: float(term.detach()) for name, term in terms.items()} | figures

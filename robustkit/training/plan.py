@@ -1,0 +1,159 @@
+"""From image sets and settings to all that a training run is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from robustkit.data import IdentityStretch, Stretch
+from robustkit.data.split import Part as PartName
+from robustkit.errors import InputError
+from robustkit.models import NETWORKS, Card
+from robustkit.training.domains import (
+    Domain,
+    Part,
+    Where,
+    check_classes,
+    fit_stretch,
+    input_range,
+    make_part,
+    open_domains,
+    open_labelled,
+)
+from robustkit.training.feed import Feed
+from robustkit.training.judge import Judge
+from robustkit.training.noise import AddedNoise, added_noise
+from robustkit.training.settings import Settings
+
+_DEFAULT_BATCH = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A run before its first step.
+
+    Attributes:
+        settings: The settings, with every `None` that stands for a choice filled in.
+        source: The source.
+        target: The target without labels, or `None`.
+        taught: The domain whose labels are learned: the source, or for the oracle the target.
+        stretch: Fitted on the training images of the source.
+        noise: What `augment` adds to the source, or `None`.
+        oracle: Labels of the validation images of the target, for the log alone; or `None`.
+    """
+
+    settings: Settings
+    source: Domain
+    target: Domain | None
+    taught: Domain
+    stretch: Stretch
+    noise: AddedNoise | None
+    oracle: np.ndarray | None
+
+    @property
+    def hashes(self) -> dict[str, Any]:
+        """What must be the same when a run goes on."""
+        hashes = {}
+        for name, domain in (("source", self.source), ("target", self.target)):
+            if domain is not None:
+                hashes[f"{name} split"] = domain.split.sha256
+                hashes |= {f"{name} {file}": value for file, value in domain.images.provenance.items()}
+        return hashes
+
+    def network(self) -> nn.Module:
+        """A fresh network; its weights come from torch's global random numbers."""
+        images = self.source.images
+        kind = NETWORKS[self.settings.network]
+        return kind(bands=len(images.bands), classes=len(images.class_names), size=images.images.shape[2:])
+
+    def part(self, domain: Domain, which: PartName, device: torch.device | str, *, calibrated: bool = False) -> Part:
+        """The `train` or `valid` images of a domain."""
+        return make_part(domain, which, IdentityStretch() if calibrated else self.stretch, device)
+
+    def feed(self, device: torch.device | str) -> Feed:
+        """The batches of the run."""
+        settings = self.settings
+        target = self.part(self.target, "train", device) if self.target and settings.uses_target else None
+        assert settings.batch is not None
+        return Feed(
+            self.part(self.taught, "train", device, calibrated=self.noise is not None),
+            target,
+            batch=settings.batch,
+            seed=settings.seed,
+            dihedral=bool(settings.dihedral),
+            noise=self.noise,
+            stretch=self.stretch,
+        )
+
+    def judge(self, device: torch.device | str) -> Judge:
+        """What is measured after every epoch."""
+        looks = self.target is not None and (self.settings.judged_on_target or self.oracle is not None)
+        target = self.part(self.target, "valid", device) if looks and self.target else None
+        return Judge(self.part(self.taught, "valid", device), target, self.settings.judged_on_target, self.oracle)
+
+    def card(self, out: Path, feed: Feed, latent: str) -> Card:
+        """What the checkpoint `out` says, but for the figures of the training."""
+        images = self.source.images
+        data = self.source.card(out) | ({"target": self.target.card(out)} if self.target else {})
+        stretch = self.stretch if self.noise is not None else IdentityStretch()
+        bands, height, width = images.images.shape[1:]
+        return Card(
+            network=self.settings.network,
+            class_names=images.class_names,
+            bands=images.bands,
+            input_shape=(bands, height, width),
+            stretch=self.stretch.to_json(),
+            input_range=input_range(feed.parts[0], stretch),
+            latent=latent,
+            data=data,
+            training={"settings": self.settings.to_json(), "data": self.hashes},
+        )
+
+
+def make_plan(source: Where, target: Where | None, settings: Settings, *, report_oracle: bool = False) -> Plan:
+    """Opens the data and settles what the settings leave open.
+
+    Args:
+        source: The labelled images.
+        target: The images to be classified later, or `None`.
+        settings: The settings as they were given.
+        report_oracle: Whether target labels may be read for the log.
+
+    Raises:
+        InputError: If the data or the settings cannot be used.
+    """
+    needs = settings.uses_target or settings.method in ("adabn", "augment", "oracle") or report_oracle
+    if target is None and needs:
+        raise InputError(f"the method {settings.method} needs target images; name them with --target")
+    first, second = open_domains(source, target, split_seed=settings.split_seed)
+    taught, oracle = first, None
+    if target is not None and second is not None and (settings.method == "oracle" or report_oracle):
+        labelled = open_labelled(target, second)
+        taught = labelled if settings.method == "oracle" else first
+        if report_oracle and labelled.images.labels is not None:
+            oracle = labelled.images.labels[labelled.rows("valid")]
+    check_classes(taught)
+    stretch = fit_stretch(first, settings.stretch)
+    noise = added_noise(first.images, second.images) if settings.method == "augment" and second else None
+    dihedral = first.images.units == "electron" if settings.dihedral is None else settings.dihedral
+    settings = replace(settings, dihedral=dihedral, stretch=stretch.name, batch=_batch(settings, taught, second))
+    return Plan(settings, first, second, taught, stretch, noise, oracle)
+
+
+def _batch(settings: Settings, taught: Domain, target: Domain | None) -> int:
+    sizes = {"labelled domain": len(taught.rows("train"))}
+    if target is not None and settings.uses_target:
+        sizes["target"] = len(target.rows("train"))
+    name, smallest = min(sizes.items(), key=lambda item: item[1])
+    if settings.batch is None:
+        return min(_DEFAULT_BATCH, smallest)
+    if settings.batch > smallest:
+        raise InputError(
+            f"a batch of {settings.batch} is larger than the {smallest} training images of the {name}; lower --batch"
+        )
+    return settings.batch

@@ -1,0 +1,66 @@
+"""The data of a checkpoint, opened again and proved to be the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from robustkit.data import Split, open_images
+from robustkit.data.split import PARTS
+from robustkit.errors import InputError
+from robustkit.models import Card
+from robustkit.training.domains import Domain
+
+
+def recall_domains(model: Path, card: Card) -> dict[str, Domain]:
+    """Source and target of a checkpoint, with the labels that they have and the split that training used.
+
+    Args:
+        model: The checkpoint; relative paths start beside it.
+        card: What it says.
+
+    Returns:
+        `source`, and `target` where there is one.
+
+    Raises:
+        InputError: If the images are not where they were, were changed since, or do not fit the network.
+    """
+    domains = {"source": _recall(model, card.data, "source")}
+    if card.data.get("target"):
+        domains["target"] = _recall(model, card.data["target"], "target")
+    for name, domain in domains.items():
+        images = domain.images
+        if (images.bands, images.images.shape[1:]) != (card.bands, card.input_shape):
+            raise InputError(f"the {name} of {model} has other bands or sizes than the network takes; train it again")
+        if images.labels is not None and images.class_names != card.class_names:
+            raise InputError(
+                f"the {name} of {model} has the classes {', '.join(images.class_names)}, the network knows "
+                f"{', '.join(card.class_names)}; give the target the names and the order of the source"
+            )
+    return domains
+
+
+def _recall(model: Path, data: dict[str, Any], name: str) -> Domain:
+    if not data.get("path"):
+        raise InputError(f"{model} was trained on images in memory and does not know where its {name} is")
+    places = [model.parent / data["relative"], Path(data["path"])]
+    path = next((place for place in places if place.exists()), None)
+    if path is None:
+        raise InputError(f"the {name} images of {model} are no longer at {places[-1]}; put them back")
+    images = open_images(path)
+    changed = sorted(file for file, digest in data["sha256"].items() if images.provenance.get(file) != digest)
+    if changed:
+        raise InputError(
+            f"{', '.join(changed)} in {path} changed since {model} was trained, so its test images may not be unseen; "
+            "train it again"
+        )
+    train, valid, test = (_objects(data["split"][part]) for part in PARTS)
+    split = Split(train, valid, test)
+    if split.sha256 != data["split_sha256"]:
+        raise InputError(f"the split in {model} does not fit its hash; the file was changed, so train it again")
+    return Domain(images, path, split)
+
+
+def _objects(ids: list[str]) -> tuple[str, ...]:
+    """Objects of image ids, each once, sorted."""
+    return tuple(sorted({image_id.partition("#")[0] for image_id in ids}))

@@ -1,0 +1,134 @@
+"""How good a network is on validation images: with the labels of the source, and without those of the target."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import entr, log_softmax, logsumexp, softmax
+
+from robustkit.training.alignment import Outputs
+
+# Density ratios and neighbourhoods are of this many images of each domain at most.
+_MOST = 1000
+_SND_TEMPERATURE = 0.05
+
+
+def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean over the classes that occur of the fraction that is found."""
+    return float(np.mean([np.mean(predicted[labels == k] == k) for k in np.unique(labels)]))
+
+
+def labelled_scores(logits: np.ndarray, labels: np.ndarray, prefix: str) -> dict[str, float]:
+    """Loss, accuracy and balanced accuracy.
+
+    Args:
+        logits: Shape (N, K).
+        labels: Shape (N,).
+        prefix: What the names begin with.
+    """
+    log_p, predicted = log_softmax(logits.astype(np.float64), 1), logits.argmax(1)
+    return {
+        f"{prefix}_loss": float(-log_p[np.arange(len(labels)), labels].mean()),
+        f"{prefix}_accuracy": float((predicted == labels).mean()),
+        f"{prefix}_balanced_accuracy": balanced_accuracy(labels, predicted),
+    }
+
+
+def information(logits: np.ndarray) -> float:
+    """Information maximisation: entropy of the mean prediction minus mean entropy, in nats, in [0, log K].
+
+    Source: Shi & Sha 2012, arXiv:1206.6438; as a validator, Musgrave et al. 2022, arXiv:2208.07360.
+    """
+    p = softmax(logits.astype(np.float64), 1)
+    return float(entr(p.mean(0)).sum() - entr(p).sum(1).mean())
+
+
+def certainty(logits: np.ndarray) -> float:
+    """Minus the mean entropy of the predictions, in nats, in [-log K, 0]."""
+    return -float(entr(softmax(logits.astype(np.float64), 1)).sum(1).mean())
+
+
+def neighbourhood_density(logits: np.ndarray) -> float:
+    """Soft neighbourhood density (SND): high where predictions form dense clusters, in nats.
+
+    Source: Saito et al. 2021, arXiv:2108.10860.
+    """
+    p = softmax(logits[:_MOST].astype(np.float64), 1)
+    p /= np.linalg.norm(p, axis=1, keepdims=True)
+    similarity = p @ p.T / _SND_TEMPERATURE
+    np.fill_diagonal(similarity, -np.inf)
+    return float(entr(softmax(similarity, 1)).sum(1).mean())
+
+
+def density_ratio(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """How much more often than in the source each source latent would be found in the target.
+
+    A logistic regression tells the domains apart; each latent is judged by one that has not seen it.
+
+    Args:
+        source: Latents, shape (N, D).
+        target: Latents, shape (M, D).
+
+    Returns:
+        Estimates of p_target / p_source, shape (N,); their mean is 1 but for errors.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rows = np.concatenate([source, target]).astype(np.float64)
+    domain = np.repeat([0, 1], [len(source), len(target)])
+    # Held back the more, the more columns there are: with more columns than rows any two samples can be told apart.
+    judge = make_pipeline(StandardScaler(), LogisticRegression(C=1 / rows.shape[1], max_iter=1000))
+    folds = StratifiedKFold(2, shuffle=True, random_state=0)
+    p = cross_val_predict(judge, rows, domain, cv=folds, method="predict_proba")[: len(source), 1]
+    return p / np.maximum(1 - p, 1e-6) * len(source) / len(target)
+
+
+def importance_weighted(right: np.ndarray, ratio: np.ndarray) -> float:
+    """Importance-weighted accuracy (IW): the source accuracy, counted as the target would.
+
+    Args:
+        right: Whether each source image is classified rightly, shape (N,).
+        ratio: Its density ratio, shape (N,).
+
+    Source: Sugiyama et al. 2007, JMLR 8, 985.
+    """
+    return float((right * ratio).sum() / ratio.sum())
+
+
+def deep_embedded(loss: np.ndarray, ratio: np.ndarray) -> float:
+    """Deep embedded validation (DEV): minus the importance-weighted loss, with a control variate.
+
+    Args:
+        loss: Loss of each source image, shape (N,).
+        ratio: Its density ratio, shape (N,).
+
+    Source: You et al. 2019, PMLR 97, 7124.
+    """
+    weighted = loss * ratio
+    variance = ratio.var()
+    slope = -np.mean((weighted - weighted.mean()) * (ratio - ratio.mean())) / variance if variance > 0 else 0.0
+    return -float(weighted.mean() + slope * ratio.mean() - slope)
+
+
+def target_scores(source: Outputs, source_labels: np.ndarray, target: Outputs) -> dict[str, float]:
+    """Every score that needs no target label; higher is better in each.
+
+    Args:
+        source: Outputs of the validation images of the source.
+        source_labels: Their classes, shape (N,).
+        target: Outputs of the validation images of the target.
+    """
+    latents, logits = (rows[:_MOST].cpu().numpy() for rows in source)
+    labels = source_labels[:_MOST]
+    ratio = density_ratio(latents, target.latents[:_MOST].cpu().numpy())
+    target_logits = target.logits.cpu().numpy()
+    loss = logsumexp(logits.astype(np.float64), 1) - logits[np.arange(len(labels)), labels]
+    return {
+        "information": information(target_logits),
+        "certainty": certainty(target_logits),
+        "snd": neighbourhood_density(target_logits),
+        "iw": importance_weighted(logits.argmax(1) == labels, ratio),
+        "dev": deep_embedded(loss, ratio),
+    }

@@ -1,0 +1,107 @@
+"""`search`: better settings, found without target labels."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from robustkit.errors import InputError
+from robustkit.extras import require
+from robustkit.training.domains import Where
+from robustkit.training.settings import ALIGNED, Settings
+from robustkit.training.train import Trained, train
+
+# How far the source accuracy of a trial may lie under that of a network that was not adapted.
+_TOLERANCE = 0.02
+
+
+def search(
+    source: Where,
+    target: Where | None = None,
+    *,
+    out: str | os.PathLike[str],
+    settings: Settings,
+    trials: int = 20,
+    device: torch.device | str | None = None,
+) -> Trained:
+    """Trains with many settings and keeps those with the highest score on validation images.
+
+    The score is the one that chooses the epoch of a run: information on target images, or the loss on source images
+    for a method that does not look at the target. A trial that loses more than 0.02 of the balanced accuracy which a
+    network of the method `source` has on the source is discarded, because collapsed networks score well.
+
+    Args:
+        source: The labelled images.
+        target: The images to be classified later.
+        out: A folder for `trial-000.pt` and so on, `base.pt` and `search.db`; a search that stopped there goes on.
+        settings: What is not searched; learning rate, weight decay, weight and warm-up are.
+        trials: How many settings to try in all.
+        device: Where to train.
+
+    Returns:
+        The best trial.
+
+    Raises:
+        InputError: If every trial was discarded.
+        MissingExtra: If Optuna is not installed.
+    """
+    optuna = require("optuna", extra="search", purpose="search for settings")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    floor = -1.0
+    if settings.judged_on_target:
+        base = replace(settings, method="source", entropy=0.0)
+        trained = train(source, target, out=folder / "base.pt", settings=base, device=device, resume=True)
+        floor = trained.card.training["figures"]["gate"] - _TOLERANCE
+
+    def objective(trial: Any) -> float:
+        chosen = replace(settings, **suggest(trial, settings))
+        path = folder / f"trial-{trial.number:03d}.pt"
+        path.with_suffix(".state").unlink(missing_ok=True)  # of a trial that was killed; its number was given away
+        figures = train(source, target, out=path, settings=chosen, device=device).card.training["figures"]
+        trial.set_user_attr("gate", figures["gate"])
+        if figures["gate"] < floor:
+            raise optuna.TrialPruned(f"balanced accuracy {figures['gate']:.3f} on the source is under {floor:.3f}")
+        return figures["score"]
+
+    study = optuna.create_study(
+        study_name="robustkit",
+        direction="maximize",
+        storage=f"sqlite:///{folder.resolve() / 'search.db'}",
+        load_if_exists=True,
+    )
+    # Another seed after every stop, or the search would begin with the same guesses again.
+    study.sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.trials))
+    done = sum(trial.state.is_finished() for trial in study.trials)
+    study.optimize(objective, n_trials=max(0, trials - done))
+    complete = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    if not complete:
+        raise InputError(f"all {trials} trials lost too much accuracy on the source; raise --epochs or --trials")
+    best = study.best_trial
+    chosen = replace(settings, **{name: best.params[name] for name in best.params})
+    return train(
+        source, target, out=folder / f"trial-{best.number:03d}.pt", settings=chosen, device=device, resume=True
+    )
+
+
+def suggest(trial: Any, settings: Settings) -> dict[str, Any]:
+    """The settings of a trial.
+
+    Args:
+        trial: An Optuna trial.
+        settings: What is not searched.
+    """
+    found = {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+    }
+    if settings.method in ALIGNED:
+        found["weight"] = trial.suggest_float("weight", 0.01, 10.0, log=True)
+    if settings.uses_target:
+        found["warm_up"] = trial.suggest_int("warm_up", 0, max(0, min(10, settings.epochs // 2)))
+    return found

@@ -1,0 +1,63 @@
+import pytest
+
+from robustkit.cli import main
+from robustkit.files import read_json
+from tests.audits import make_audit
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_audit(tmp_path_factory.mktemp("audit"))[0]
+
+
+@pytest.fixture(autouse=True)
+def _work_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def robustkit(capsys):
+    def run(*arguments):
+        with pytest.raises(SystemExit) as done:
+            main([str(argument) for argument in arguments])
+        return done.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_attack_from_the_command_line(robustkit, model, tmp_path):
+    arguments = ["--n", 8, "--budget", 200, "--search", "random", "--single-band", "--seed", 1, "--device", "cpu"]
+    code, said, wrong = robustkit("attack", "--model", model, *arguments)
+    assert (code, wrong) == (0, "")
+    assert "8 of 20 images" in said
+    assert "single-band: 6 options" in said
+    summary = read_json(tmp_path / "runs" / "attack-net-8-1" / "summary.json")
+    assert summary["settings"]["values"]["name"] == "single-band"
+    assert list(summary["searches"]) == ["random"]
+    code, said, wrong = robustkit("attack", "--model", model, *arguments)
+    assert (code, said) == (2, "")
+    assert "already holds files" in wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--n", "500"], "has 20 images and 500 were asked for; ask for --n 20, or add --all"),
+        (["--n", "5", "--values", "hots"], "unknown values 'hots'"),
+        (["--n", "5", "--search", "luck"], "unknown search 'luck'"),
+        (["--n", "5", "--targeted", "all"], "--targeted takes in-turn"),
+        (["--n", "5", "--preset", "paper", "--targeted"], "fixes what --targeted would change"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(robustkit, model, tmp_path, arguments, words):
+    code, said, wrong = robustkit("attack", "--model", model, *arguments)
+    assert (code, said) == (2, "")
+    assert words in wrong
+    assert wrong.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_checkpoint_is_one_line(robustkit):
+    code, said, wrong = robustkit("attack", "--model", "nowhere.pt")
+    assert (code, said) == (2, "")
+    assert wrong == "robustkit: expected a checkpoint file at nowhere.pt, but there is none\n"

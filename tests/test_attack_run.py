@@ -1,0 +1,168 @@
+import json
+
+import numpy as np
+import pytest
+
+from robustkit import attack_run
+from robustkit.attack_run import AttackRequest, run_attack
+from robustkit.errors import InputError, RunInterrupted
+from robustkit.files import read_json, sha256_file
+from robustkit.models import open_checkpoint
+from robustkit.perturb.attack import AttackJob
+from robustkit.perturb.attack_record import AttackRecord
+from robustkit.sample import open_sample
+from tests.audits import make_audit
+
+
+@pytest.fixture
+def audit(tmp_path):
+    return make_audit(tmp_path)
+
+
+def silent(line):
+    """Says nothing."""
+
+
+def settings_of(model, **request):
+    checkpoint = open_checkpoint(model)
+    return AttackRequest(**request).settings(checkpoint, open_sample(checkpoint, model, n=3, seed=0))
+
+
+def test_a_run_leaves_everything_that_was_asked_for(audit, tmp_path):
+    model, data = audit
+    said = []
+    done = run_attack(model, AttackRequest(n=16, budget=500), out=tmp_path / "run", say=said.append)
+    assert done.record.correct.sum() + (done.record.true != done.record.clean_class).sum() == 16
+    assert done.record.searches == ["de", "random"]
+    assert done.record.flipped.any()
+    assert done.record.queries.max() <= 500
+    summary = read_json(done.folder / "summary.json")
+    assert summary["drawn"] == 16
+    assert summary["inputs"]["model_sha256"] == sha256_file(model)
+    assert summary["inputs"]["data_sha256"]["images.npy"] == sha256_file(data / "images.npy")
+    assert summary["settings"]["budget"] == 500
+    assert summary["settings"]["bands"] == ["g", "r", "i"]
+    assert summary["engine"]["name"].endswith("Evaluator")
+    assert {"robustkit", "torch", "numpy", "python"} <= set(summary["versions"])
+    assert AttackRecord.load(done.folder / "attack.npz").flipped.tolist() == done.record.flipped.tolist()
+    text = "\n".join(said)
+    assert "16 of 20 images, part test" in text
+    assert "corners: 8 options a pixel" in text
+    assert "in electron g" in text
+    assert text.index("clean accuracy") < text.index("flips")
+    assert str(done.folder / "summary.json") in text
+    csv = (done.folder / "attacks.csv").read_text()
+    assert "r_after_electron" in csv.splitlines()[0]
+
+
+def test_values_stay_in_the_range_of_the_training_data(audit, tmp_path):
+    model, _ = audit
+    record = run_attack(model, AttackRequest(n=10, budget=300), out=tmp_path / "run", say=silent).record
+    low, high = np.array(open_checkpoint(model).card.input_range).T
+    after = record.after[record.flipped]
+    assert len(after)
+    assert (after >= low - 1e-6).all()
+    assert (after <= high + 1e-6).all()
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_end(audit, tmp_path, monkeypatch):
+    model, _ = audit
+    request = AttackRequest(n=16, budget=500)
+    whole = run_attack(model, request, out=tmp_path / "whole", say=silent).record
+    real = AttackJob.attempts
+
+    def stopping(self, finished=()):
+        for number, attempt in enumerate(real(self, finished)):
+            if number == 5:
+                raise RunInterrupted("stopped")
+            yield attempt
+
+    monkeypatch.setattr(AttackJob, "attempts", stopping)
+    with pytest.raises(RunInterrupted):
+        run_attack(model, request, out=tmp_path / "run", say=silent)
+    assert not (tmp_path / "run" / "summary.json").exists()
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="already holds files"):
+        run_attack(model, request, out=tmp_path / "run", say=silent)
+    with pytest.raises(InputError, match="budget was 500 and is 600"):
+        run_attack(model, AttackRequest(n=16, budget=600), out=tmp_path / "run", resume=True, say=silent)
+    record = run_attack(model, request, out=tmp_path / "run", resume=True, say=silent).record
+    for name in ("image", "search", "flipped", "queries", "row", "column", "after", "latent_distance"):
+        np.testing.assert_array_equal(getattr(record, name), getattr(whole, name))
+    assert read_json(tmp_path / "run" / "summary.json")["resumed_after"] == 5
+    entries = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
+    assert len(entries) == len(record.image)
+
+
+def test_default_folder_names_model_size_and_seed(audit, tmp_path, monkeypatch):
+    model, _ = audit
+    monkeypatch.chdir(tmp_path)
+    done = run_attack(model, AttackRequest(n=2, budget=10, seed=3), say=silent)
+    assert str(done.folder) == "runs/attack-net-2-3"
+
+
+def test_the_paper_preset_is_the_published_search(audit):
+    model, _ = audit
+    settings = settings_of(model, preset="paper")
+    (search,) = settings.searches
+    assert search.to_json() == {
+        "name": "de",
+        "form": "published",
+        "population": 400,
+        "generations": 80,
+        "fitness": "probability",
+        "weight": 0.5,
+        "crossover": search.crossover,
+    }
+    assert settings.targeted is True
+    assert settings.rule.probability == 0.5
+    assert settings.report == "best"
+    assert settings.values.name == "paper"
+    assert settings.values.low.tolist() == [0.0] * 3
+    assert settings.values.high.tolist() == [1.0] * 3
+    assert settings.budget is None
+    assert settings.pixels == 1
+
+
+def test_what_was_asked_for_is_what_is_done(audit):
+    model, _ = audit
+    assert settings_of(model).targeted is False
+    assert settings_of(model, targeted="in-turn").targeted is True
+    assert settings_of(model, targeted="each").targeted == "each"
+    assert [search.name for search in settings_of(model, searches=("random", "de-best1bin")).searches] == [
+        "random",
+        "de-best1bin",
+    ]
+    hot = settings_of(model, values="hot")
+    assert hot.values.level == 5000.0
+    assert settings_of(model, value_range="paper").values.name == "paper"
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"preset": "letter"}, "known are paper"),
+        ({"preset": "paper", "budget": 5, "values": "corners"}, "fixes what --budget, --values would change"),
+        ({"preset": "paper", "pixels": 2}, "--pixels"),
+        ({"searches": ("best",)}, "unknown search 'best'; known are de"),
+        ({"values": "nothing"}, "unknown values"),
+        ({"n": 21}, "has 20 images"),
+        ({"budget": 0}, "at least 1 query"),
+        ({"data": "nowhere"}, "nowhere"),
+    ],
+)
+def test_refusals_write_nothing(audit, tmp_path, request_, words):
+    model, _ = audit
+    with pytest.raises(InputError, match=words):
+        run_attack(model, AttackRequest(**{"n": 5, **request_}), out=tmp_path / "run", say=silent)
+    assert not (tmp_path / "run").exists()
+
+
+def test_devices(audit, tmp_path, monkeypatch):
+    model, _ = audit
+    with pytest.raises(InputError, match="unknown device 'abacus'"):
+        run_attack(model, AttackRequest(n=2), device="abacus", out=tmp_path / "run", say=silent)
+    monkeypatch.setattr(attack_run.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="no CUDA device"):
+        run_attack(model, AttackRequest(n=2), device="cuda", out=tmp_path / "run", say=silent)
+    assert not (tmp_path / "run").exists()
