@@ -176,12 +176,13 @@ class ImageSet:
             InputError: If a file is missing, truncated, or no longer what was written.
         """
         folder = Path(folder)
-        value = read_json(folder / IMAGE_SET_FILE)
-        if not isinstance(value, dict) or value.get("kind") != KIND:
-            raise InputError(f"{folder / IMAGE_SET_FILE} does not describe an image set; expected kind {KIND!r}")
         with reading(folder / IMAGE_SET_FILE, "the description of an image set"):
+            value = read_json(folder / IMAGE_SET_FILE)
+            if not isinstance(value, dict) or value.get("kind") != KIND:
+                raise InputError(f"{folder / IMAGE_SET_FILE} does not describe an image set; expected kind {KIND!r}")
             written = value["sha256"]
             digests = {name: _verified(folder, name, written[name]) for name in sorted({"images.npy", *written})}
+            digests[IMAGE_SET_FILE] = sha256_file(folder / IMAGE_SET_FILE)
             return cls(
                 images=map_npy(folder / "images.npy"),
                 labels=np.array(map_npy(folder / "labels.npy")) if "labels.npy" in digests else None,

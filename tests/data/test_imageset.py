@@ -95,7 +95,7 @@ def test_a_saved_set_comes_back_the_same(tmp_path, labelled):
         assert getattr(loaded, name) == getattr(image_set, name)
     assert loaded.ids.tolist() == image_set.ids.tolist()
     files = {"images.npy", "labels.npy"} if labelled else {"images.npy"}
-    assert set(loaded.provenance) == files | {"source.npy"}
+    assert set(loaded.provenance) == files | {"imageset.json", "source.npy"}
 
 
 def test_a_strided_view_is_saved_in_its_order(tmp_path):
@@ -168,7 +168,7 @@ def test_a_description_cannot_name_other_files(tmp_path, name):
         ImageSet.load(path.parent)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"kind": "robustkit-images"}', "\udcff"])
+@pytest.mark.parametrize("text", ["", "[]", "3", "{", "[" * 100_000, '{"kind": "robustkit-images"}', "\udcff"])
 def test_what_is_no_description_is_refused(tmp_path, text):
     path = make().save(tmp_path / "set") / "imageset.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))

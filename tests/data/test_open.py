@@ -133,6 +133,13 @@ def test_paths_that_hold_no_images(tmp_path, name, content, message):
         open_images(tmp_path / name)
 
 
+@pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "."])
+def test_paths_that_are_no_paths(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError):
+        open_images(path)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -150,6 +157,7 @@ def test_paths_that_hold_no_images(tmp_path, name, content, message):
         ({"class_names": [1, 2]}, "expected class_names as a sequence of names"),
         ({"units": "jansky"}, "unknown units 'jansky'"),
         ({"bounds": (1, 0)}, "expected bounds as the lowest and the highest value"),
+        ({"labels": 3}, "expected one label an image"),
         ({"labels": "nowhere.npy"}, "cannot read nowhere.npy as a .npy file: No such file"),
     ],
 )

@@ -392,6 +392,7 @@ def test_arrays_can_be_named(tmp_path):
         ({"images": images()}, {"ids": "x"}, "has no array 'x'"),
         ({"stamps": images(), "labels": labels(), "target": labels()}, {}, "'labels' and 'target' could be the labels"),
         ({"images": images(), "z": np.zeros(20), "ids": np.zeros((20, 2), int)}, {"ids": "ids"}, "20 images but ids"),
+        ({"images": images(), "l": np.array(3)}, {"labels": "l"}, r"20 images but labels of shape \(1,\)"),
         ({"images": images(), "o": np.array([{}])}, {}, "Python objects"),
         ({"images": images(), "c": np.zeros(3, complex)}, {}, "holds values of type complex128"),
     ],

@@ -189,7 +189,7 @@ def test_a_changed_file_is_refused(tmp_path, change):
         Split.load(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", "{}", "{"])
+@pytest.mark.parametrize("text", ["", "[]", "3", "{}", "{", "[" * 100_000])
 def test_what_is_no_split_is_refused(tmp_path, text):
     (tmp_path / "split.json").write_text(text)
     with pytest.raises(InputError):
