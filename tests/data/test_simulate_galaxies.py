@@ -108,11 +108,11 @@ def _far(remains):
 
 @pytest.mark.parametrize("disc", [True, False])
 def test_a_galaxy_that_meets_nothing_keeps_its_stars(disc):
-    assert _far(_meet(1e-7, discs=(disc, True))) < 0.005
+    assert _far(_meet(1e-7, discs=(disc, True))) < 0.02
 
 
 def test_equals_throw_out_stars_and_pull_each_other_in():
-    assert np.mean([_far(_meet(1.0, seed=seed)) for seed in range(5)]) > 0.02
+    assert np.mean([_far(_meet(1.0, seed=seed)) for seed in range(5)]) > 0.1
     assert _meet(1.0, time=150.0).separation < 1.5 < _meet(1.0, time=6.0).separation
 
 
