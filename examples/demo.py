@@ -16,11 +16,12 @@ from pathlib import Path
 def commands(folder: Path) -> list[list[str]]:
     """The three commands of the demo, as their arguments."""
     galaxies, model, run = folder / "galaxies", folder / "ckpt.pt", folder / "attack"
-    return [
-        ["simulate", "--n", "1200", "--survey", "lsst", "--years", "10", "1", "--seed", "0", "--out", str(galaxies)],
-        ["train", "--data", str(galaxies), "--network", "convnet", "--epochs", "30", "--seed", "0", "--out", str(model)],
-        ["attack", "--model", str(model), "--n", "150", "--out", str(run)],
+    lines = [
+        f"simulate --n 1200 --survey lsst --years 10 1 --seed 0 --out {galaxies}",
+        f"train --data {galaxies} --network convnet --epochs 30 --seed 0 --out {model}",
+        f"attack --model {model} --n 150 --out {run}",
     ]
+    return [line.split(" ") for line in lines]
 
 
 def main(folder: Path) -> None:
