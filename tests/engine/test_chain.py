@@ -358,6 +358,21 @@ def test_memory_for_few_images_gives_the_same(classifier, compiled):
             torch.testing.assert_close(blocks(candidates), whole(candidates), rtol=0, atol=whole.tolerance)
 
 
+def test_pytorch_gives_the_same_in_several_threads_and_leaves_their_number(classifier):
+    images = images_for(classifier, 2)
+    evaluator = ChainEvaluator(classifier, images, compiled=False)
+    candidates = candidates_for(images, 400)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = evaluator(candidates)
+        torch.set_num_threads(3)
+        torch.testing.assert_close(evaluator(candidates), alone, rtol=0, atol=evaluator.tolerance)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_the_kernel_gives_the_same_bits_however_candidates_are_grouped(classifier):
     images = images_for(classifier, 5)
     evaluator = ChainEvaluator(classifier, images)
