@@ -122,6 +122,8 @@ def _notes(rows: Sequence[Row]) -> list[str]:
 
 
 def _with_interval(estimate: Estimate) -> str:
+    if not math.isfinite(estimate.low):
+        return f"{estimate.value:.3f} [no interval]"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
