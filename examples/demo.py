@@ -7,6 +7,7 @@ Every step is one `robustkit` command, printed before it runs, so that it can be
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
@@ -15,20 +16,20 @@ from pathlib import Path
 
 def commands(folder: Path) -> list[list[str]]:
     """The three commands of the demo, as their arguments."""
-    galaxies, model, run = folder / "galaxies", folder / "ckpt.pt", folder / "attack"
+    galaxies, model, run = (shlex.quote(str(folder / name)) for name in ("galaxies", "ckpt.pt", "attack"))
     lines = [
         f"simulate --n 1200 --survey lsst --years 10 1 --seed 0 --out {galaxies}",
         f"train --data {galaxies} --network convnet --epochs 30 --seed 0 --out {model}",
         f"attack --model {model} --n 150 --out {run}",
     ]
-    return [line.split(" ") for line in lines]
+    return [shlex.split(line) for line in lines]
 
 
 def main(folder: Path) -> None:
     """Runs the commands and says where the results are."""
     began = time.monotonic()
     for arguments in commands(folder):
-        print(f"\n$ robustkit {' '.join(arguments)}", flush=True)
+        print(f"\n$ robustkit {shlex.join(arguments)}", flush=True)
         started = time.monotonic()
         subprocess.run([sys.executable, "-m", "robustkit", *arguments], check=True)
         print(f"({time.monotonic() - started:.0f} s)", flush=True)
