@@ -25,22 +25,16 @@ class Command(click.Command):
 def _repeated(args: list[str], names: set[str]) -> list[str]:
     """`--years 10 1` as `--years 10 --years 1`."""
     out: list[str] = []
-    name = ""
+    name, values = "", 0  # the option that is being read, and how many values it has
     for position, arg in enumerate(args):
         if arg == "--":
             return out + args[position:]
-        if arg in names:
-            name, first = arg, True
-            out.append(arg)
-            continue
         if name and _is_number(arg):
-            out += [arg] if first else [name, arg]
-            first = False
+            out += [name, arg] if values else [arg]
+            values += 1
             continue
-        if "=" in arg and arg.partition("=")[0] in names:
-            name, first = arg.partition("=")[0], False
-        else:
-            name = ""
+        option, equals, _ = arg.partition("=")
+        name, values = (option, len(equals)) if option in names else ("", 0)
         out.append(arg)
     return out
 

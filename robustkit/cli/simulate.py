@@ -18,8 +18,9 @@ from robustkit.cli.options import Command, Numbers
 def command(n: int, survey: str, years: tuple[float, ...], seed: int, size: int, workers: int | None, out: str) -> None:
     """Simulate spirals, ellipticals and mergers as a survey sees them at several depths."""
     from robustkit.data.imageset import ImageSet
-    from robustkit.data.simulate import simulate
+    from robustkit.data.simulate import GALAXIES_FILE, simulate
+    from robustkit.files import read_json
 
     folder = simulate(n, survey=survey, years=years, seed=seed, out=out, workers=workers, size=size)
-    for depth in sorted(folder.glob("Y*")):
-        click.echo(f"{depth}: {ImageSet.load(depth).describe()}")
+    for depth in read_json(folder / GALAXIES_FILE)["depths"]:
+        click.echo(f"{folder / depth}: {ImageSet.load(folder / depth).describe()}")

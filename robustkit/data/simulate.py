@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import platform
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import robustkit
 from robustkit.data.galaxies import CLASSES, SHARES, draw_galaxy
@@ -84,8 +86,9 @@ def simulate(
     require("galsim", extra="sim", purpose="simulate galaxies")
     depths = _depths(open_survey(survey), years)
     _check(n, seed, workers, size, classes)
+    fresh = not Path(out).exists()
     folder = new_folder(out)
-    workers = min(workers or len(os.sched_getaffinity(0)), -(-n // _CHUNK))
+    workers = min(workers or _processors(), math.ceil(n / _CHUNK))
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:
         job = _Job(str(building), depths[0].survey, depths, size, seed, dict(classes))
@@ -99,6 +102,8 @@ def simulate(
         building.replace(folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
+        if fresh:
+            folder.rmdir()
         raise
     return folder
 
@@ -139,6 +144,11 @@ def _check(n: int, seed: int, workers: int | None, size: int, classes: Mapping[s
         raise InputError(f"unknown class {unknown[0]!r}; known are {', '.join(CLASSES)}")
     if min(classes.values(), default=0) < 0 or not sum(classes.values()) > 0:
         raise InputError(f"expected shares of the classes that are not below 0 and not all 0, came {dict(classes)}")
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _make(job: _Job, n: int, workers: int) -> list[dict[str, Any]]:
@@ -186,13 +196,15 @@ def _draw(job: _Job, renderer: Renderer, chunk: range) -> list[dict[str, Any]]:
     """Draws some galaxies straight into the image files."""
     files = [np.load(Path(job.folder) / depth.name / "images.npy", mmap_mode="r+") for depth in job.depths]
     rows = []
-    for index in chunk:
-        galaxy = draw_galaxy(job.seed, index, renderer.plane, job.shares)
-        rate = renderer(galaxy)
-        for file, depth in zip(files, job.depths, strict=True):
-            file[index] = expose(rate, depth, stream(job.seed, galaxy.id, f"noise {depth.name}"))
-        row = {"id": galaxy.id, "label": galaxy.label, "class": CLASSES[galaxy.label], "seeing": galaxy.seeing}
-        rows.append(row | galaxy.truth)
+    # One thread each: the processes fill the machine, and sums in another order would round otherwise.
+    with threadpool_limits(1):
+        for index in chunk:
+            galaxy = draw_galaxy(job.seed, index, renderer.plane, job.shares)
+            rate = renderer(galaxy)
+            for file, depth in zip(files, job.depths, strict=True):
+                file[index] = expose(rate, depth, stream(job.seed, galaxy.id, f"noise {depth.name}"))
+            row = {"id": galaxy.id, "label": galaxy.label, "class": CLASSES[galaxy.label], "seeing": galaxy.seeing}
+            rows.append(row | galaxy.truth)
     return rows
 
 
@@ -200,16 +212,19 @@ def _describe(folder: Path, job: _Job, rows: list[dict[str, Any]]) -> None:
     """Writes everything but the images."""
     labels = np.array([row["label"] for row in rows], dtype=np.int64)
     ids = np.array([row["id"] for row in rows], dtype=str)
+    renderer = Renderer(job.survey, job.size)
+    bands = tuple(band.name for band in job.survey.bands)
+    psf_fwhm = {band: float(renderer.psf(band).calculateFWHM()) for band in bands}
     for depth in job.depths:
         ImageSet(
             images=np.load(folder / depth.name / "images.npy", mmap_mode="r"),
             labels=labels,
             class_names=CLASSES,
-            bands=tuple(band.name for band in job.survey.bands),
+            bands=bands,
             ids=ids,
             units="electron",
             bounds=depth.bounds,
-            meta=depth.meta() | {"simulated": True, "seed": job.seed},
+            meta=depth.meta() | {"psf_fwhm": psf_fwhm, "simulated": True, "seed": job.seed},
         ).save_description(folder / depth.name)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()

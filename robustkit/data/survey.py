@@ -58,7 +58,7 @@ class Survey:
         years: After which `BandSurvey.exposure` is complete.
         read_noise: Electrons per pixel and visit.
         full_well: Electrons that a pixel holds in one visit.
-        bands: g, r, i.
+        bands: Any of g, r and i.
     """
 
     name: str
@@ -70,6 +70,11 @@ class Survey:
     read_noise: float
     full_well: float
     bands: tuple[BandSurvey, ...]
+
+    def __post_init__(self) -> None:
+        names = [band.name for band in self.bands]
+        if not names or len(set(names)) < len(names) or not set(names) <= set(BANDS):
+            raise InputError(f"expected bands among {', '.join(BANDS)}, each once, came {', '.join(names) or 'none'}")
 
     @property
     def obscuration(self) -> float:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from robustkit.engine.batching import Batches
 from robustkit.engine.candidates import Candidates, paint
+from robustkit.engine.chain import ChainEvaluator
+from robustkit.engine.incremental import IncrementalEvaluator
 from robustkit.engine.plain import PlainEvaluator
 from robustkit.models import AuditedClassifier
 
@@ -42,7 +44,9 @@ def make_evaluator(classifier: AuditedClassifier, images: Tensor) -> Evaluator:
         classifier: The classifier.
         images: Clean network input, shape (N, C, H, W), on the classifier's device.
     """
-    return PlainEvaluator(classifier, images)
+    if ChainEvaluator.supports(classifier) is None:
+        return ChainEvaluator(classifier, images)
+    return IncrementalEvaluator(classifier, images)
 
 
 def evaluate(classifier: AuditedClassifier, images: Tensor, candidates: Candidates) -> Tensor:

@@ -99,7 +99,7 @@ def batch_size(module: nn.Module, device: torch.device, *, default: int = 32) ->
     shapes = [node.meta.get("shape") for node in module.graph.nodes]
     largest = max((torch.Size(shape[1:]).numel() for shape in shapes if shape), default=1)
     size = _BATCH_BYTES.get(device.type, _BATCH_BYTES["cuda"]) // (4 * largest)
-    return max(8, min(4096, 1 << max(0, size).bit_length() - 1)) if size else 8
+    return max(8, min(4096, size))
 
 
 def _freeze(module: nn.Module, inputs: Sequence[Tensor]) -> Function:

@@ -229,10 +229,9 @@ class _Follower:
             4 * node.meta["shape"][1] * math.prod(reach.extent(slice(None)) for reach in reaches)
             for node, reaches in self.plan.reaches.items()
         )
-        for node in self.plan.frontier:
-            largest = max(largest, 4 * math.prod(node.meta["shape"][1:]) // 4)
         budget = _CHUNK_BYTES.get(self.images.device.type, _CHUNK_BYTES["cuda"])
-        return max(self.rest_batch if self.rest_batch < 256 else 64, min(_CHUNK, budget // largest))
+        whole = sum(4 * math.prod(node.meta["shape"][1:]) for node in self.plan.frontier)
+        return max(64, min(_CHUNK, budget // largest, 4 * budget // whole))
 
 
 def _spread(at: Tensor) -> Tensor:

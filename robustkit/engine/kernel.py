@@ -18,14 +18,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustkit.engine.chain_cache import CleanCache
+from robustkit.engine.chain_head import ChainHead
 from robustkit.engine.chain_plan import StagePlan
 from robustkit.engine.chain_stages import Affine, Chain, Pointwise, Stage, UnsupportedChain
-from robustkit.engine.chain_torch import head_by_cell
 from robustkit.engine.kernel_code import FunctionCode, KernelCode, StageCode, llvm, this_processor
 from robustkit.engine.kernel_ir import emit
 
 # Candidates that a thread takes at a time.
 _CHUNK = 512
+
+# Numbers in the columns of the dense layer that a window meets, above which they do not stay in the caches from one
+# candidate to the next, and one product for all candidates that meet the same is faster.
+_MOST_COLUMNS = 1 << 17
 
 
 class KernelChain:
@@ -46,14 +50,15 @@ class KernelChain:
         self._constants: list[tuple[Tensor, Tensor]] = []
         for stage, at in zip(chain.stages, plan, strict=True):
             before, after, affine = _function_codes(stage)
-            stages.append(StageCode(at, processor.lanes_for(at.channels), stage.pool, before, after))
-            turned = stage.weight.flip(2, 3).permute(2, 1, 3, 0)  # (kernel height, C_in, kernel width, C_out)
-            self._constants.append((turned.contiguous(), affine))
-        self._head = head_by_cell(chain, plan[-1]).permute(3, 0, 1, 2).contiguous()  # (D, rows, columns, C)
+            code = StageCode(at, processor.lanes_for(at.channels), stage.pool, before, after, processor.sums)
+            stages.append(code)
+            self._constants.append((_by_block(stage.weight, code.block), affine))
         bands, height, width = plan[0].channels_in, plan[0].y.size, plan[0].x.size
-        code = KernelCode(bands, height, width, tuple(stages), len(chain.bias), processor.sums)
-        self._scratch = code.scratch
-        self._run = _compiled(code)
+        self._plan, self._head = plan, ChainHead(chain, plan[-1])
+        met = plan[-1].y.cells * plan[-1].x.cells * plan[-1].channels * len(chain.bias)
+        self._code = KernelCode(bands, height, width, tuple(stages), len(chain.bias) if met <= _MOST_COLUMNS else None)
+        self._columns = self._head.columns.permute(3, 0, 1, 2).contiguous()  # (D, rows, columns, C)
+        self._run = _compiled(self._code)
 
     def __call__(self, cache: CleanCache, image: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:
         """The affine map of the last feature map, for one changed pixel each.
@@ -69,15 +74,15 @@ class KernelChain:
             Shape (M, D).
         """
         n = len(image)
-        result = torch.empty(n, cache.head.shape[1])
+        result = torch.empty(n, self._code.outputs or self._code.change)
         # The code reads plain memory: a strided view would be read as other candidates, without an error.
-        tensors = [x.contiguous() for x in (cache.images, image, row, column, value, result, cache.head, self._head)]
+        tensors = [x.contiguous() for x in (cache.images, image, row, column, value, result, cache.head, self._columns)]
         stages = [x for before, own in zip(cache.before, self._constants, strict=True) for x in (before, *own)]
         threads = min(torch.get_num_threads(), -(-n // _CHUNK))
         step = _CHUNK if threads > 1 else max(n, 1)
 
         def run(start: int) -> None:
-            scratch = torch.empty(self._scratch)
+            scratch = torch.empty(self._code.scratch)
             pointers = [x.data_ptr() for x in (*tensors, scratch, *stages)]
             self._run(start, min(start + step, n), (ctypes.c_void_p * len(pointers))(*pointers))
 
@@ -86,7 +91,16 @@ class KernelChain:
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(run, range(0, n, step)))
-        return result
+        if self._code.outputs is not None:
+            return result
+        for at in self._plan:
+            row, column = (row + at.y.shift) // at.y.pool, (column + at.x.shift) // at.x.pool
+        return self._head(cache.head[image], row, column, result)
+
+
+def _by_block(weight: Tensor, block: int) -> Tensor:
+    """Convolution weights turned round, shape (C_out / block, kernel height, C_in, kernel width, block)."""
+    return weight.flip(2, 3).unflatten(0, (-1, block)).permute(0, 3, 2, 4, 1).contiguous()
 
 
 def fill_vectors(chain: Chain) -> Chain:

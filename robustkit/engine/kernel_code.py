@@ -73,6 +73,7 @@ class StageCode:
         pool: As in `Stage`.
         before: Functions before the pool.
         after: Functions after it.
+        sums: As in `Processor`.
     """
 
     plan: StagePlan
@@ -80,6 +81,19 @@ class StageCode:
     pool: Literal["max", "mean", "none"]
     before: tuple[FunctionCode, ...]
     after: tuple[FunctionCode, ...]
+    sums: int
+
+    @property
+    def columns(self) -> int:
+        """Columns of the convolution's outputs whose sums are held at a time."""
+        return min(self.plan.x.changed, self.sums)
+
+    @property
+    def block(self) -> int:
+        """Channels whose sums are held at a time, a divisor of all channels."""
+        vectors = self.plan.channels // self.lanes
+        fitting = [n for n in range(1, vectors + 1) if vectors % n == 0 and n * self.columns <= self.sums]
+        return max(fitting) * self.lanes
 
     @property
     def frame(self) -> int:
@@ -101,16 +115,21 @@ class KernelCode:
         height: H of the images.
         width: W of the images.
         stages: The convolution stages.
-        outputs: D, the size of the affine map of the last feature map.
-        sums: As in `Processor`.
+        outputs: D, the size of the affine map of the last feature map; `None` where the code ends before it and
+            gives out the change of the last feature map.
     """
 
     bands: int
     height: int
     width: int
     stages: tuple[StageCode, ...]
-    outputs: int
-    sums: int
+    outputs: int | None
+
+    @property
+    def change(self) -> int:
+        """Numbers in the change of the last feature map."""
+        plan = self.stages[-1].plan
+        return plan.y.cells * plan.x.cells * plan.channels
 
     @property
     def pixel(self) -> int:

@@ -43,12 +43,15 @@ def _candidate(b: Builder, code: KernelCode, pointers: Mapping[str, Value], n: V
     cell_y, cell_x = y, x
     for number, stage in enumerate(code.stages):
         own = {name: pointers[f"{name}{number}"] for name in STAGE_ARGUMENTS}
-        writer = _Stage(b, stage, code.sums, own, free)
+        writer = _Stage(b, stage, own, free)
         cell_y, cell_x = writer.run(image, y, x, change)
         y, x = b.minus(cell_y, stage.plan.y.margin), b.minus(cell_x, stage.plan.x.margin)
         change, free = writer.result, b.at(writer.result, stage.cells)
     place = b.sum(b.times(cell_y, code.stages[-1].plan.x.total), cell_x)
-    _head(b, code, pointers, n, image, place, change)
+    if code.outputs is None:
+        _hand_over(b, code, b.at(pointers["result"], b.times(n, code.change)), change)
+    else:
+        _head(b, code, code.outputs, pointers, n, image, place, change)
 
 
 class _Stage:
@@ -57,13 +60,12 @@ class _Stage:
     Args:
         b: Builds instructions.
         stage: The stage.
-        sums: Vectors of sums that stay in registers.
         pointers: The stage's own arguments.
         scratch: Free memory: the frame, what the stage makes of the clean frame, and the change of its output.
     """
 
-    def __init__(self, b: Builder, stage: StageCode, sums: int, pointers: Mapping[str, Value], scratch: Value) -> None:
-        self.b, self.stage, self.sums, self.pointers = b, stage, sums, pointers
+    def __init__(self, b: Builder, stage: StageCode, pointers: Mapping[str, Value], scratch: Value) -> None:
+        self.b, self.stage, self.pointers = b, stage, pointers
         self.plan, self.lanes = stage.plan, stage.lanes
         self.frame = scratch
         self.clean = b.at(scratch, stage.frame)
@@ -150,50 +152,62 @@ class _Stage:
     def _convolve(self, change: Value, target: Value) -> None:
         """Adds the change times the kernel, which lies turned round: input i and tap k meet in output i + k."""
         b, y, x, c = self.b, self.plan.y, self.plan.x, self.plan.channels
-        width = min(x.changed, self.sums)
-        count = c // self.lanes
-        together = max(v for v in range(1, count + 1) if count % v == 0 and (v == 1 or v * width <= self.sums))
-        with b.loop(0, y.changed) as ty, b.loop(0, c, together * self.lanes) as channel:
+        block, width = self.stage.block, self.stage.columns
+        with b.loop(0, c, block) as channel, b.loop(0, y.changed) as ty:
             row = b.at(target, b.sum(b.times(ty, x.frame * c), channel))
+            taps = b.at(self.pointers["weight"], b.times(channel, y.kernel * x.kernel * self.plan.channels_in))
             first = b.larger(b.minus(ty, y.kernel - 1), 0)
             stop = b.smaller(b.sum(ty, 1), y.reach)
             for left in range(0, x.changed, width):
                 columns = range(left, min(left + width, x.changed))
-                places = {(t, v): b.at(row, t * c + v * self.lanes) for t in columns for v in range(together)}
+                places = {
+                    (t, v): b.at(row, t * c + v * self.lanes) for t in columns for v in range(block // self.lanes)
+                }
                 sums = {key: b.variable(b.vector(place, self.lanes)) for key, place in places.items()}
                 with b.loop(first, stop) as iy, b.loop(0, self.plan.channels_in) as ci:
                     values = b.at(change, b.sum(b.times(iy, x.reach * self.plan.channels_in), ci))
                     tap = b.sum(b.times(b.minus(ty, iy), self.plan.channels_in), ci)
-                    taps = b.at(self.pointers["weight"], b.sum(b.times(tap, x.kernel * c), channel))
-                    self._multiply(columns, together, values, taps, sums)
+                    self._multiply(columns, values, b.at(taps, b.times(tap, x.kernel * block)), sums)
                 for key, place in places.items():
                     b.put(b.get(sums[key], self.lanes), place)
 
-    def _multiply(
-        self, columns: range, together: int, values: Value, taps: Value, sums: Mapping[tuple[int, int], Value]
-    ) -> None:
-        """One row of one input channel times one row of the kernel."""
-        b, x, lanes = self.b, self.plan.x, self.lanes
+    def _multiply(self, columns: range, values: Value, taps: Value, sums: Mapping[tuple[int, int], Value]) -> None:
+        """One row of one input channel times one row of the kernel, for a block of channels."""
+        b, x, lanes, block = self.b, self.plan.x, self.lanes, self.stage.block
         inputs = [b.spread(b.number(values, i * self.plan.channels_in), lanes) for i in range(x.reach)]
         for kx in range(x.kernel):
             reached = [t for t in columns if 0 <= t - kx < x.reach]
-            for v in range(together if reached else 0):
-                tap = b.vector(b.at(taps, kx * self.plan.channels + v * lanes), lanes)
+            for v in range(block // lanes if reached else 0):
+                tap = b.vector(b.at(taps, kx * block + v * lanes), lanes)
                 for t in reached:
                     b.set(sums[t, v], b.fma(inputs[t - kx], tap, b.get(sums[t, v], lanes)))
 
 
+def _hand_over(b: Builder, code: KernelCode, result: Value, change: Value) -> None:
+    """Gives out the change of the last map, for a head that is left to others."""
+    lanes = code.stages[-1].lanes
+    with b.loop(0, code.change, lanes) as i:
+        b.put(b.vector(b.at(change, i), lanes), b.at(result, i))
+
+
 def _head(
-    b: Builder, code: KernelCode, pointers: Mapping[str, Value], n: Value, image: Value, place: Value, change: Value
+    b: Builder,
+    code: KernelCode,
+    outputs: int,
+    pointers: Mapping[str, Value],
+    n: Value,
+    image: Value,
+    place: Value,
+    change: Value,
 ) -> None:
     """Adds the change of the last map times the columns of the affine map that it meets, from cell `place` on."""
     plan, lanes = code.stages[-1].plan, code.stages[-1].lanes
     run = plan.x.cells * plan.channels  # a row of cells, in one piece on both sides
     weight = b.at(pointers["head_weight"], b.times(place, plan.channels))
-    clean = b.at(pointers["head_clean"], b.times(image, code.outputs))
-    result = b.at(pointers["result"], b.times(n, code.outputs))
-    together = max(k for k in (4, 3, 2, 1) if code.outputs % k == 0)
-    with b.loop(0, code.outputs, together) as first:
+    clean = b.at(pointers["head_clean"], b.times(image, outputs))
+    result = b.at(pointers["result"], b.times(n, outputs))
+    together = max(k for k in (4, 3, 2, 1) if outputs % k == 0)
+    with b.loop(0, outputs, together) as first:
         sums = [b.variable(b.constant(0.0, lanes)) for _ in range(together)]
         with b.loop(0, plan.y.cells) as py, b.loop(0, run, lanes) as i:
             value = b.vector(b.at(change, b.sum(b.times(py, run), i)), lanes)

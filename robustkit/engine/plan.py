@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -97,9 +98,18 @@ def _plan(graph_module: fx.GraphModule, shape: Sequence[int], box: int, bands: i
                 plan.steps.append(step)
                 if reaches is not None:
                     plan.reaches[node] = reaches
-    done = {step.node for step in plan.steps}
-    plan.frontier = [step.node for step in plan.steps if any(user not in done for user in step.node.users)]
+    plan.frontier = _frontier(plan, graph_module)
     return plan
+
+
+def _frontier(plan: Plan, graph_module: fx.GraphModule) -> list[fx.Node]:
+    """The steps whose outputs lead to the network's output through layers that are no steps."""
+    done = {step.node for step in plan.steps}
+    read: set[fx.Node] = set()
+    for node in reversed(graph_module.graph.nodes):
+        if node.op == "output" or (node in read and node not in done):
+            read.update(node.all_input_nodes)
+    return [step.node for step in plan.steps if step.node in read]
 
 
 def _step(node: fx.Node, known: dict[fx.Node, Reaches]) -> tuple[Step | None, Reaches | None]:
@@ -124,7 +134,7 @@ def _step(node: fx.Node, known: dict[fx.Node, Reaches]) -> tuple[Step | None, Re
 
 def _cut(positions: int, bands: int) -> list[slice]:
     edges = [round(i * positions / bands) for i in range(bands + 1)]
-    return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 
 
 def _mean_area(plan: Plan, reaches: Reaches) -> float:

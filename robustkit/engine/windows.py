@@ -183,8 +183,8 @@ class Region:
 
     def clean(self, maps: Maps, where: Where, *, spare: bool = False) -> Tensor:
         """The region of the clean maps, one cell a row: shape (B x height x width, C), and one spare row if wanted."""
-        row = self._starts[0][where.row] + maps.top
-        column = self._starts[1][where.column] + maps.left
+        row = self._starts[0].index_select(0, where.row) + maps.top
+        column = self._starts[1].index_select(0, where.column) + maps.left
         corner = (where.slot * maps.height + row) * maps.width + column  # (B,)
         cells = (self._cells[0][:, None] * maps.width + self._cells[1]).flatten()
         index = (corner[:, None] + cells).flatten()
@@ -216,8 +216,8 @@ class Region:
 
     def _targets(self, where: Where) -> Tensor:
         """The row of each window cell among the region's rows, shape (B x h x w,); outside, the spare row."""
-        rows = self._offsets[0][where.row][:, None] + self._window[0]  # (B, h)
-        columns = self._offsets[1][where.column][:, None] + self._window[1]  # (B, w)
+        rows = self._offsets[0].index_select(0, where.row)[:, None] + self._window[0]  # (B, h)
+        columns = self._offsets[1].index_select(0, where.column)[:, None] + self._window[1]  # (B, w)
         candidate = torch.arange(len(rows), device=rows.device)[:, None]
         target = ((candidate * self.height + rows) * self.width)[:, :, None] + columns[:, None, :]  # (B, h, w)
         if not self._inside:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -183,8 +184,14 @@ def _signed_rank_cut(n: int, tail: float) -> int:
     if n > _EXACT_UP_TO:
         spread = np.sqrt(n * (n + 1) * (2 * n + 1) / 24)
         return int(np.floor(n * (n + 1) / 4 - norm.isf(tail) * spread - 0.5))
-    mass = np.ones(1)
-    for rank in range(1, n + 1):  # W+ is a sum of ranks, each taken with probability 1/2
-        mass = (np.pad(mass, (0, rank)) + np.pad(mass, (rank, 0))) / 2
     # The tolerance lets 2.5 % that rounding made 2.5 % + 1e-17 pass.
-    return int(np.searchsorted(np.cumsum(mass), tail * (1 + 1e-9), side="right")) - 1
+    return int(np.searchsorted(np.cumsum(_signed_rank_masses(n)), tail * (1 + 1e-9), side="right")) - 1
+
+
+@cache
+def _signed_rank_masses(n: int) -> np.ndarray:
+    """P(W+ = w) for w = 0 ... n (n + 1) / 2: W+ is a sum of ranks, each taken with probability 1/2."""
+    masses = np.ones(1)
+    for rank in range(1, n + 1):
+        masses = (np.pad(masses, (0, rank)) + np.pad(masses, (rank, 0))) / 2
+    return masses

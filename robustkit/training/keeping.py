@@ -15,34 +15,33 @@ from typing import Any
 
 import torch
 
-from robustkit.errors import InputError, RunInterrupted
+from robustkit.errors import InputError, RunInterrupted, first_line
 from robustkit.files import atomic_write, write_text
 from robustkit.training.distributed import World
 from robustkit.training.machinery import Run
 from robustkit.training.settings import Settings
 
 FORMAT = "robustkit-training-1"
+# Seconds between two saves within an epoch.
+SAVE_EVERY = 120.0
 
 
 class Keeper:
     """Writes the files of a run, so that it can be killed at any moment.
 
-    `<name>.state` holds the exact state; it is rewritten after every epoch, every `every` seconds and on a signal,
-    and removed when the run is complete. `<name>.jsonl` and `<name>.csv` hold one row for each epoch.
+    `<name>.state` holds the exact state; it is rewritten after every epoch, every two minutes and on a signal, and
+    removed when the run is complete. `<name>.jsonl` and `<name>.csv` hold one row for each epoch.
 
     Args:
         out: The checkpoint.
         settings: The settings of the run; a state of others is refused.
         data: What else must be as it was: the hash of each split.
         world: Only the first process writes.
-        every: Seconds between saves within an epoch.
     """
 
-    def __init__(
-        self, out: Path, settings: Settings, data: dict[str, Any], world: World, *, every: float = 120.0
-    ) -> None:
+    def __init__(self, out: Path, settings: Settings, data: dict[str, Any], world: World) -> None:
         self.state, self.out = out.with_suffix(".state"), out
-        self.settings, self.data, self.world, self.every = settings, data, world, every
+        self.settings, self.data, self.world = settings, data, world
         self.signalled = False
         self._saved = time.monotonic()
         self._board = _tensorboard(out) if world.first else None
@@ -89,7 +88,7 @@ class Keeper:
                 f"training stopped in epoch {run.epoch + 1} after step {run.step}; give the same command with --resume "
                 "to go on"
             )
-        if time.monotonic() - self._saved > self.every:
+        if time.monotonic() - self._saved > SAVE_EVERY:
             self._write_state(run)
 
     def after_epoch(self, run: Run) -> None:
@@ -133,7 +132,7 @@ def read_state(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a file that is not its own
         raise InputError(
-            f"{path} is not a readable training state ({str(error).splitlines()[0]}); delete it to start anew"
+            f"{path} is not a readable training state ({first_line(error)}); delete it to start anew"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path} is not a training state of this robustkit; delete it to start anew")

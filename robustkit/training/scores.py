@@ -78,8 +78,8 @@ def density_ratio(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     rows = np.concatenate([source, target]).astype(np.float64)
     domain = np.repeat([0, 1], [len(source), len(target)])
-    # Strong regularisation: with more columns than rows any two samples can be told apart.
-    judge = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    # Held back the more, the more columns there are: with more columns than rows any two samples can be told apart.
+    judge = make_pipeline(StandardScaler(), LogisticRegression(C=1 / rows.shape[1], max_iter=1000))
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
     p = cross_val_predict(judge, rows, domain, cv=folds, method="predict_proba")[: len(source), 1]
     return p / np.maximum(1 - p, 1e-6) * len(source) / len(target)
@@ -127,7 +127,7 @@ def target_scores(source: Outputs, source_labels: np.ndarray, target: Outputs) -
     loss = logsumexp(logits.astype(np.float64), 1) - logits[np.arange(len(labels)), labels]
     return {
         "information": information(target_logits),
-        "entropy": certainty(target_logits),
+        "certainty": certainty(target_logits),
         "snd": neighbourhood_density(target_logits),
         "iw": importance_weighted(logits.argmax(1) == labels, ratio),
         "dev": deep_embedded(loss, ratio),

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from robustkit.data import ImageSet
+from robustkit.training import Settings
+from robustkit.training.machinery import Run, make_run
+from robustkit.training.objective import class_weights
+from robustkit.training.plan import Plan, make_plan
+
+QUICK: dict[str, Any] = {"epochs": 3, "batch": 16, "warm_up": 1}
 
 
 def squares(n: int = 90, *, classes: int = 3, size: int = 16, noise: float = 0.3, seed: int = 0) -> ImageSet:
@@ -18,3 +27,34 @@ def squares(n: int = 90, *, classes: int = 3, size: int = 16, noise: float = 0.3
     names = tuple(f"class {k}" for k in range(classes))
     ids = np.array([f"object {i}" for i in range(n)])
     return ImageSet(images, labels.astype(np.int64), names, ("g", "r", "i"), ids, units="electron")
+
+
+def noisier(images: ImageSet, noise: float = 1.0, *, seed: int = 5) -> ImageSet:
+    """The same objects with more noise."""
+    rng = np.random.default_rng(seed)
+    return replace(images, images=images.images + rng.normal(0, noise, images.images.shape).astype(np.float32))
+
+
+def start(settings: Settings, source: ImageSet | None = None, target: ImageSet | None = None) -> tuple[Plan, Run, Any]:
+    """A run before its first step: (plan, run, feed)."""
+    import torch
+
+    source = source or squares()
+    plan = make_plan(source, target if target is not None else noisier(source), settings)
+    torch.manual_seed(settings.seed)
+    feed = plan.feed("cpu")
+    module = plan.network()
+    width = 256 if settings.network != "deepmerge" else 128
+    run = make_run(module, class_weights(feed.labels, 3), plan.settings, width=width, steps=feed.steps)
+    return plan, run, feed
+
+
+def one_step(run: Run, feed: Any, *, ramp: float = 1.0, step: int = 0) -> dict[str, float]:
+    """Does one step of a run by hand; returns the terms of the loss."""
+    for number, batch in feed.epoch(0):
+        if number == step:
+            source, target = run.network(batch.source, batch.target)
+            loss, terms = run.objective(source, batch.labels, target, ramp)
+            run.update(loss, terms)
+            return terms
+    raise AssertionError("no such step")
