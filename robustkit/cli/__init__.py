@@ -15,6 +15,7 @@ COMMANDS = {
     "simulate": "Make galaxies as a survey would see them, at two depths.",
     "train": "Train the classifier that is to be audited.",
     "attack": "Search for single pixels that change a classifier's mind.",
+    "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
 }
 
 

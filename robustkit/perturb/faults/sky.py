@@ -49,7 +49,7 @@ class SkyOffset(Perturbation):
         """Adds the residual."""
         return images + conditions.like(self.stored(conditions), images)
 
-    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
+    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray] | None:
         """Shifted, as sharp as before."""
         return value + self.stored(conditions), np.zeros_like(value)
 
