@@ -1,0 +1,32 @@
+"""`robustkit sweep`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from robustkit.cli.options import Command, Numbers
+
+
+@click.command(name="sweep", cls=Command)
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint to audit.")
+@click.option(
+    "--perturb", "perturbations", multiple=True, help="exposure, psf, cosmic-ray ..., or package.module:Class."
+)
+@click.option("--levels", cls=Numbers, help="Of one perturbation, in its unit.  [default: its five named levels]")
+@click.option("--suite", help="lsst: every perturbation at five levels; plain: those that need no units.")
+@click.option("--base", type=click.Path(path_type=Path), help="A checkpoint to compare with (mCE).")
+@click.option("--n", default=150, show_default=True, help="Images to draw.")
+@click.option("--data", help="A labelled image set.  [default: the one that the model was trained on]")
+@click.option("--part", default="test", show_default=True, help="train, valid or test of the model's split, or all.")
+@click.option("--seed", default=0, show_default=True, help="Of the draw and of the perturbations.")
+@click.option("--all", "take_all", is_flag=True, help="Take what there is when there are fewer images than --n.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: runs/sweep-MODEL-N-SEED]")
+def command(model: Path, device: str, out: Path | None, **request: Any) -> None:
+    """Measures what accidents in physical units do to a classifier: exposure, seeing, defects, calibration."""
+    from robustkit.sweep_run import SweepRequest, run_sweep
+
+    run_sweep(model, SweepRequest(**request), out=out, device=device, say=click.echo)

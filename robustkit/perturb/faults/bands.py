@@ -1,0 +1,66 @@
+"""Bands that are missing or in the wrong place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustkit.errors import InputError
+from robustkit.perturb.conditions import Conditions
+from robustkit.perturb.perturbation import Perturbation, Stage, tensor
+from robustkit.seeds import Streams
+
+
+@dataclass(frozen=True)
+class BandDrop(Perturbation):
+    """One band, which each image draws, keeps 1 - a of its values: n' = (1 - a) n.
+
+    Levels: 10 % (thin cloud), 30 %, 50 %, 80 %, and a band that is missing and was filled with zeros. A fault of
+    pipelines and users; the levels are our own.
+    """
+
+    name = "band-drop"
+    unit = "of one band lost"
+    stage = Stage.PIPELINE
+    levels = (0.1, 0.3, 0.5, 0.8, 1.0)
+    valid = (0.0, 1.0)
+    physical = False
+
+    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """Dims one band."""
+        drawn = streams.integers(images.shape[1], 1) == np.arange(images.shape[1])
+        return images * tensor(np.where(drawn, 1 - self.level, 1.0), images)[..., None, None]
+
+
+@dataclass(frozen=True)
+class BandSwap(Perturbation):
+    """A part x of two neighbouring bands, which each image draws, is exchanged; at 1 they have changed places.
+
+    n_a' = (1 - x) n_a + x n_b, and the other way round. Levels: 10 % to all; a fault of pipelines and users, the levels
+    are our own.
+    """
+
+    name = "band-swap"
+    unit = "of two bands exchanged"
+    stage = Stage.PIPELINE
+    levels = (0.1, 0.25, 0.5, 0.75, 1.0)
+    valid = (0.0, 1.0)
+    physical = False
+
+    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """Mixes two bands."""
+        bands = images.shape[1]
+        if bands < 2:
+            raise InputError("band-swap needs images of at least two bands; leave it away")
+        first = streams.integers(bands - 1, 1)[:, 0]
+        order = np.tile(np.arange(bands), (len(images), 1))
+        everyone = np.arange(len(images))
+        order[everyone, first], order[everyone, first + 1] = first + 1, first
+        index = torch.as_tensor(order, device=images.device)
+        other = images.gather(1, index[..., None, None].expand_as(images))
+        # A band that keeps its place keeps its values to the last bit.
+        moved = (index != torch.arange(bands, device=images.device))[..., None, None]
+        return torch.where(moved, (1 - self.level) * images + self.level * other, images)

@@ -1,0 +1,60 @@
+"""A shorter exposure of the same sky."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from robustkit.perturb.conditions import Conditions
+from robustkit.perturb.perturbation import Perturbation, Stage, tensor
+from robustkit.seeds import Streams
+
+
+@dataclass(frozen=True)
+class Exposure(Perturbation):
+    """A fraction f of the exposure, on the flux scale of the whole one: as bright, and noisier.
+
+    A pixel that recorded K electrons of source and sky would have recorded a binomial part of them; brought back to
+    the flux scale its variance grows by K (1 - f) / f. Visits become fewer, so their read noise grows alike:
+
+        n' = n + s N(0, (1 - f) / f ((n / s + sky)_+ + visits read_noise^2)),  s the stored value of an electron.
+
+    Levels: half, a fifth, ten years to one (0.1), half a year, one visit in g (1 / 80). Source: exposures and visits of
+    LSSTDESC/WeakLensingDeblending, descwl/survey.py; the noise model of `robustkit.data.survey`.
+    """
+
+    name = "exposure"
+    unit = "of the exposure"
+    stage = Stage.EXPOSURE
+    identity = 1.0
+    levels = (0.5, 0.2, 0.1, 0.05, 0.0125)
+    valid = (1e-4, 1.0)
+
+    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """Adds the noise that a shorter exposure has more."""
+        scale = conditions.like(conditions.scale, images)
+        arrived = images / scale + conditions.like(conditions.sky, images)
+        readout = conditions.like(conditions.visits * conditions.read_noise**2, images)
+        variance = (1 - self.level) / self.level * (arrived.clamp_min(0) + readout)
+        return images + scale * variance.sqrt() * tensor(streams.normal(*images.shape[1:]), images)
+
+    def after(self, conditions: Conditions) -> Conditions:
+        """Fewer visits under less sky, each electron worth more."""
+        return conditions.exposed(self.level)
+
+    def strength(self) -> float:
+        """How many times the noise variance has grown, less 1."""
+        return 1 / self.level - 1
+
+    @classmethod
+    def level_of(cls, strength: float) -> float:
+        """The fraction of a strength."""
+        return 1 / (1 + strength)
+
+    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
+        """The value, and the variance above."""
+        electrons = np.maximum(value / conditions.scale + conditions.sky, 0)
+        variance = electrons + conditions.visits * conditions.read_noise**2
+        return value, conditions.scale**2 * (1 / self.level - 1) * variance

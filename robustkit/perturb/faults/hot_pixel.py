@@ -1,0 +1,39 @@
+"""A pixel that makes electrons of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from robustkit.perturb.conditions import Conditions
+from robustkit.perturb.faults.local import LocalFault, pixel
+from robustkit.perturb.perturbation import Stage
+from robustkit.seeds import Streams
+
+# SITCOMTN-148: defects are about 0.001 % of LSSTCam's pixels.
+DEFECT_FRACTION = 1e-5
+
+
+@dataclass(frozen=True)
+class HotPixel(LocalFault):
+    """A pixel with a dark current d: n' = n + s d t in each visit of t seconds that it hits, up to the full well.
+
+    Levels: the threshold of a bright defect (5 e/s), 20, 100, 500 e/s, and one that fills the well. Source: LSSTCam
+    defect definitions and counts, SITCOMTN-148.
+    """
+
+    name = "hot-pixel"
+    unit = "electrons per second"
+    stage = Stage.DETECTOR
+    levels = (5.0, 20.0, 100.0, 500.0, 5000.0)
+    valid = (0.0, 1e6)
+
+    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """Adds the charge to one pixel."""
+        seconds = conditions.like(conditions.exposure / conditions.visits, images)
+        return self.deposit(images, self.level * seconds * pixel(images, streams), conditions, streams)
+
+    def expected_per_image(self, conditions: Conditions, size: tuple[int, int]) -> float:
+        """Defects under a stamp in all visits."""
+        return DEFECT_FRACTION * size[0] * size[1] * float(conditions.visits.sum())

@@ -1,0 +1,77 @@
+"""What defects and passing light share: they hit one band of some visits, at a place of the image's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robustkit.errors import InputError
+from robustkit.perturb.conditions import Conditions
+from robustkit.perturb.perturbation import Perturbation, tensor
+from robustkit.seeds import Streams
+
+
+@dataclass(frozen=True)
+class LocalFault(Perturbation):
+    """Base of faults of single visits.
+
+    Dithers move the sky over the detector, so that a defect meets an object in few visits and in one band.
+
+    Attributes:
+        visits: How many visits it hits; `None` for all. Most are found and left out of a coadd; one that survives is 1.
+        band: The band, `all`, or `any` for one that each image draws.
+    """
+
+    visits: float | None = 1
+    band: str = "any"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.visits is not None and not self.visits > 0:
+            raise InputError(f"expected {self.name} in some visits, came {self.visits}")
+
+    def hit(self, conditions: Conditions, images: Tensor) -> Tensor:
+        """How many visits of each band are hit, shape (C, 1, 1)."""
+        most = conditions.like(conditions.visits, images)
+        return most if self.visits is None else most.clamp_max(self.visits)
+
+    def mask(self, conditions: Conditions, images: Tensor, streams: Streams) -> Tensor:
+        """1 for bands that are hit and 0 elsewhere, shape (N, C, 1, 1)."""
+        count, bands = images.shape[:2]
+        drawn = torch.as_tensor(streams.integers(bands, 1)[:, 0], device=images.device)
+        if self.band == "any":
+            chosen = drawn[:, None] == torch.arange(bands, device=images.device)
+        elif self.band == "all":
+            chosen = torch.ones(count, bands, dtype=torch.bool, device=images.device)
+        elif self.band in conditions.bands:
+            chosen = (torch.arange(bands, device=images.device) == conditions.bands.index(self.band)).expand(count, -1)
+        else:
+            raise InputError(f"unknown band {self.band!r}; known are any, all, {', '.join(conditions.bands)}")
+        return chosen.to(images.dtype)[..., None, None]
+
+    def deposit(self, images: Tensor, charge: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """Adds charge (electrons in one visit, broadcast to (N, C, H, W)), at most what a pixel still holds."""
+        room = conditions.like(conditions.full_well - conditions.sky / conditions.visits, images).clamp_min(0)
+        # The source's own light takes room as well.
+        held = (images / conditions.like(conditions.scale * conditions.visits, images)).clamp_min(0)
+        gained = torch.minimum(charge, (room - held).clamp_min(0)) * self.mask(conditions, images, streams)
+        return images + gained * self.hit(conditions, images) * conditions.like(conditions.scale, images)
+
+
+def pixel(images: Tensor, streams: Streams) -> Tensor:
+    """1 at a pixel that each image draws and 0 elsewhere, shape (N, 1, H, W)."""
+    count, _, height, width = images.shape
+    place = torch.as_tensor(streams.integers(height * width, 1)[:, 0], device=images.device)
+    chosen = torch.zeros(count, height * width, dtype=images.dtype, device=images.device)
+    return chosen.scatter_(1, place[:, None], 1.0).reshape(count, 1, height, width)
+
+
+def offsets(images: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
+    """Rows and columns of all pixels as seen from a place that each image draws, two tensors (N, 1, H, W)."""
+    height, width = images.shape[2:]
+    where = tensor(streams.uniform(2), images)[..., None, None, None]
+    rows = torch.arange(height, dtype=images.dtype, device=images.device)[:, None].expand(height, width)
+    columns = torch.arange(width, dtype=images.dtype, device=images.device).expand(height, width)
+    return rows + 0.5 - where[:, 0] * height, columns + 0.5 - where[:, 1] * width

@@ -1,0 +1,60 @@
+"""Worse seeing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robustkit.perturb.conditions import Conditions
+from robustkit.perturb.perturbation import Perturbation, Stage, tensor
+from robustkit.seeds import Streams
+
+FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
+
+
+@dataclass(frozen=True)
+class PSFBlur(Perturbation):
+    """A Gaussian blur of FWHM b, so that a seeing F becomes sqrt(F^2 + b^2).
+
+    In Fourier space the image is multiplied by T = exp(-k^2 sigma^2 / 2), sigma = b / 2.355, with mirrored edges: the
+    sum stays. A blur also smooths the noise, which worse seeing does not, so noise of power (1 - T^2) times that of the
+    background is added: the background is white again and has its old variance. (The noise of bright sources stays
+    smoothed.) `restore_noise=False` leaves it away.
+
+    Levels: a seeing of 0.70" becomes 0.8, 1.0, 1.2, 1.5 and 2.0". Source: median seeing in r, Ivezic et al. 2008,
+    arXiv:0805.2366, Table 2.
+    """
+
+    name = "psf"
+    unit = "arcsec of added FWHM"
+    stage = Stage.SCENE
+    levels = (0.387, 0.714, 0.975, 1.327, 1.873)
+    valid = (0.0, 20.0)
+    conserves_charge = True
+
+    restore_noise: bool = True
+
+    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """Blurs, and makes the background as noisy as it was."""
+        height, width = images.shape[2:]
+        sigma = self.level / FWHM_PER_SIGMA / conditions.pixel_scale  # pixels
+        mirrored = torch.cat([images, images.flip(2)], 2)
+        mirrored = torch.cat([mirrored, mirrored.flip(3)], 3)
+        spectrum = torch.fft.rfft2(mirrored) * _transfer(2 * height, 2 * width, sigma, images)
+        blurred = torch.fft.irfft2(spectrum, s=mirrored.shape[2:])[..., :height, :width]
+        if not self.restore_noise:
+            return blurred.contiguous()
+        lost = (1 - _transfer(height, width, sigma, images) ** 2).clamp_min(0).sqrt()
+        white = torch.fft.rfft2(tensor(streams.normal(*images.shape[1:]), images))
+        noise = torch.fft.irfft2(white * lost, s=(height, width))
+        return blurred + conditions.like(conditions.scale * conditions.background**0.5, images) * noise
+
+
+def _transfer(height: int, width: int, sigma: float, images: Tensor) -> Tensor:
+    """The Fourier transform of a Gaussian, in the layout of `torch.fft.rfft2`."""
+    ky = 2 * math.pi * torch.fft.fftfreq(height, device=images.device, dtype=images.dtype)[:, None]
+    kx = 2 * math.pi * torch.fft.rfftfreq(width, device=images.device, dtype=images.dtype)
+    return torch.exp(-0.5 * sigma**2 * (kx**2 + ky**2))

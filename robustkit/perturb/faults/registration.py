@@ -1,0 +1,79 @@
+"""Bands that do not lie on one another, and images that are turned."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from robustkit.perturb.conditions import Conditions
+from robustkit.perturb.perturbation import Perturbation, Stage, tensor
+from robustkit.seeds import Streams
+
+
+@dataclass(frozen=True)
+class Shift(Perturbation):
+    """Every band but the first is shifted by d pixels in a direction of its own.
+
+    The shift is a phase in Fourier space with mirrored edges, so that the noise stays as it is. Levels: 0.1 to 2 pixels
+    (20 to 400 mas in LSST; relative astrometry is good to some 10 mas), of our own choice.
+    """
+
+    name = "shift"
+    unit = "pixels"
+    stage = Stage.PIPELINE
+    levels = (0.1, 0.25, 0.5, 1.0, 2.0)
+    valid = (0.0, 50.0)
+    physical = False
+    conserves_charge = True
+
+    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """Shifts the bands."""
+        angle = 2 * math.pi * tensor(streams.uniform(images.shape[1]), images)
+        shifted = fourier_shift(images, self.level * angle.sin(), self.level * angle.cos())
+        return torch.cat([images[:, :1], shifted[:, 1:]], 1)
+
+
+@dataclass(frozen=True)
+class Rotation(Perturbation):
+    """The whole image is turned about its centre by an angle, bicubic, with mirrored edges.
+
+    Interpolation smooths the noise of oblique angles a little. Levels: 1 to 90 degrees; the sky has no up, so a
+    classifier of galaxies should not care.
+    """
+
+    name = "rotation"
+    unit = "degrees"
+    stage = Stage.PIPELINE
+    levels = (1.0, 5.0, 15.0, 45.0, 90.0)
+    valid = (0.0, 180.0)
+    physical = False
+
+    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """Turns the images."""
+        count, _, height, width = images.shape
+        sine, cosine = math.sin(math.radians(self.level)), math.cos(math.radians(self.level))
+        turn = images.new_tensor([[cosine, sine * height / width, 0], [-sine * width / height, cosine, 0]])
+        grid = functional.affine_grid(turn.expand(count, 2, 3), list(images.shape), align_corners=False)
+        return functional.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+
+
+def fourier_shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """Shifts bands by parts of a pixel.
+
+    Args:
+        images: Shape (N, C, H, W).
+        down: Pixels towards higher rows, shape (N, C).
+        right: Pixels towards higher columns, shape (N, C).
+    """
+    height, width = images.shape[2:]
+    mirrored = torch.cat([images, images.flip(2)], 2)
+    mirrored = torch.cat([mirrored, mirrored.flip(3)], 3)
+    ky = torch.fft.fftfreq(2 * height, dtype=images.dtype, device=images.device)[:, None]
+    kx = torch.fft.rfftfreq(2 * width, dtype=images.dtype, device=images.device)
+    phase = -2 * math.pi * (down[..., None, None] * ky + right[..., None, None] * kx)
+    spectrum = torch.fft.rfft2(mirrored) * torch.polar(torch.ones_like(phase), phase)
+    return torch.fft.irfft2(spectrum, s=mirrored.shape[2:])[..., :height, :width].contiguous()

@@ -1,0 +1,77 @@
+"""A sky that was subtracted wrongly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustkit.errors import InputError
+from robustkit.perturb.conditions import Conditions
+from robustkit.perturb.perturbation import Perturbation, Stage, tensor
+from robustkit.seeds import Streams
+
+
+@dataclass(frozen=True)
+class SkyOffset(Perturbation):
+    """A residual of surface brightness mu: n' = n +- s t zero_point 10^(-0.4 (mu - 24)) p^2, in every band.
+
+    Levels: 29 to 25 magnitudes per square arcsec; scattered starlight alone is 28 to 29. Source: Watkins et al. 2024
+    (scattered light in LSST); Kelvin et al. 2023 (pipelines subtract too much).
+
+    Attributes:
+        sign: 1 for light that was left, -1 for light that was taken.
+    """
+
+    name = "sky-offset"
+    unit = "AB magnitude per square arcsec"
+    stage = Stage.PIPELINE
+    identity = math.inf
+    levels = (29.0, 28.0, 27.0, 26.0, 25.0)
+    valid = (10.0, 40.0)
+
+    sign: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sign not in (1, -1):
+            raise InputError(f"expected 1 (light left) or -1 (light taken) as the sign, came {self.sign}")
+
+    def stored(self, conditions: Conditions) -> np.ndarray:
+        """The residual of each band in stored units, shape (C,)."""
+        rate = conditions.zero_point * 10 ** (-0.4 * (self.level - 24)) * conditions.pixel_scale**2
+        return self.sign * conditions.scale * conditions.exposure * rate
+
+    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """Adds the residual."""
+        return images + conditions.like(self.stored(conditions), images)
+
+    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray] | None:
+        """Shifted, as sharp as before."""
+        return value + self.stored(conditions), np.zeros_like(value)
+
+
+@dataclass(frozen=True)
+class SkyGradient(SkyOffset):
+    """A residual that rises linearly across the image, of mean 0, in a direction that each image draws.
+
+    The level is the surface brightness from the lowest to the highest point of the circle around the image; sources as
+    for `SkyOffset`.
+    """
+
+    name = "sky-gradient"
+
+    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """Adds the plane."""
+        height, width = images.shape[2:]
+        angle = 2 * math.pi * tensor(streams.uniform(1, 1, 1), images)
+        rows = torch.arange(height, dtype=images.dtype, device=images.device)[:, None] - (height - 1) / 2
+        columns = torch.arange(width, dtype=images.dtype, device=images.device) - (width - 1) / 2
+        plane = (rows * angle.sin() + columns * angle.cos()) / math.hypot(height, width)  # in (-1/2, 1/2)
+        return images + conditions.like(self.stored(conditions), images) * plane
+
+    def moments(self, value: np.ndarray, conditions: Conditions) -> None:
+        """The pixels of an image differ."""

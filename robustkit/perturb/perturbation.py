@@ -1,0 +1,167 @@
+"""`Perturbation`: something that can happen to an image, at a level in its own physical unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustkit.errors import InputError
+from robustkit.perturb.conditions import Conditions
+from robustkit.seeds import Streams
+
+LEVEL_NAMES = ("s1", "s2", "s3", "s4", "s5")
+
+
+class Stage(IntEnum):
+    """Where in the life of an image a perturbation happens; a composition applies them in this order."""
+
+    SCENE = 1  # before the sky: optics and pointing
+    EXPOSURE = 2  # how long the shutter is open
+    DETECTOR = 3  # charge that gathers, and is moved, in the detector
+    READOUT = 4
+    PIPELINE = 5  # calibration, coadd, storage
+    STRETCHED = 6  # after the stretch: network input
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """Base of the perturbations: `perturbation(images, conditions=..., streams=...)` is a new batch of images.
+
+    Attributes:
+        level: How much, in `unit`.
+
+    Class attributes:
+        name: On the command line.
+        unit: Of the level.
+        stage: Where it happens.
+        identity: The level at which nothing happens.
+        levels: Five levels from mild to severe: within requirement, typical, poor but released, flagged, stress.
+        valid: Lowest and highest level, both included, beside `identity`.
+        physical: Whether it needs `Conditions`.
+        conserves_charge: Whether the sum of an image with an empty border stays.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str]
+    stage: ClassVar[Stage]
+    identity: ClassVar[float] = 0.0
+    levels: ClassVar[tuple[float, float, float, float, float]]
+    valid: ClassVar[tuple[float, float]]
+    physical: ClassVar[bool] = True
+    conserves_charge: ClassVar[bool] = False
+
+    level: float
+
+    def __post_init__(self) -> None:
+        low, high = self.valid
+        if self.level != self.identity and not low <= self.level <= high:
+            raise InputError(f"{self.name} takes {low:g} to {high:g} {self.unit}, came {self.level:g}")
+
+    def __call__(self, images: Tensor, *, conditions: Conditions | None = None, streams: Streams) -> Tensor:
+        """Perturbs a batch; every image has its own stream, so that the batch does not matter.
+
+        Args:
+            images: Stored values, or network input for the stage `STRETCHED`, shape (N, C, H, W), floating point.
+            conditions: How the images were taken; not needed where `physical` is false.
+            streams: One for each image.
+
+        Returns:
+            New images of the same shape, type and device.
+
+        Raises:
+            InputError: If the images are no batch, the streams are not theirs, or conditions are missing.
+        """
+        if images.ndim != 4 or not images.is_floating_point():
+            raise InputError(f"expected floating images of shape (N, C, H, W), came {tuple(images.shape)}")
+        if len(streams) != len(images):
+            raise InputError(f"{len(images)} images need as many random streams, came {len(streams)}")
+        if self.physical and conditions is None:
+            raise InputError(f"{self.name} needs the conditions of the images; see robustkit.perturb.conditions")
+        if conditions is not None and len(conditions.bands) != images.shape[1]:
+            raise InputError(
+                f"the conditions are those of {len(conditions.bands)} bands, the images have {images.shape[1]}"
+            )
+        if self.level == self.identity:
+            return images.clone()
+        return self.apply(images, conditions, streams)  # type: ignore[arg-type]
+
+    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """The perturbation itself, at a level that is not the identity; the images must stay as they are."""
+        raise NotImplementedError
+
+    def after(self, conditions: Conditions) -> Conditions:
+        """The conditions of the perturbed images."""
+        return conditions
+
+    def strength(self) -> float:
+        """A number that is 0 at the identity and grows with severity; thresholds are interpolated in it."""
+        if math.isinf(self.identity):  # a magnitude: relative flux
+            return 10 ** (-0.4 * self.level)
+        return abs(self.level - self.identity)
+
+    @classmethod
+    def level_of(cls, strength: float) -> float:
+        """The level of a strength: the inverse of `strength`."""
+        if math.isinf(cls.identity):
+            return -2.5 * math.log10(strength) if strength > 0 else math.inf
+        return cls.identity + strength if cls.valid[1] > cls.identity else cls.identity - strength
+
+    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean and variance of a pixel after the perturbation of a constant field, by the formula.
+
+        Args:
+            value: What every pixel of each band was, shape (C,), stored.
+            conditions: How the images were taken.
+
+        Returns:
+            Two arrays (C,), or `None` where the pixels of an image do not share one distribution.
+        """
+        return None
+
+    def expected_per_image(self, conditions: Conditions, size: tuple[int, int]) -> float | None:
+        """How often it happens to an image of this size (all visits, before rejection); `None` when nobody knows."""
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """The perturbation as JSON values; an infinite level as text."""
+        values = {key: value if value != math.inf else "inf" for key, value in vars(self).items()}
+        return {"name": self.name, "unit": self.unit, **values}
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Several perturbations in the order in which they happen, whatever the order in which they are given.
+
+    Attributes:
+        parts: At least one perturbation, no two of a kind; all before the stretch, or all after it.
+    """
+
+    parts: tuple[Perturbation, ...]
+
+    def __init__(self, parts: Sequence[Perturbation]) -> None:
+        names = [part.name for part in parts]
+        if not parts or len(set(names)) < len(names):
+            raise InputError(f"expected one or more perturbations, each once, came {', '.join(names) or 'none'}")
+        if len({part.stage == Stage.STRETCHED for part in parts}) > 1:
+            late = next(part.name for part in parts if part.stage == Stage.STRETCHED)
+            raise InputError(f"{late} happens after the stretch and others before it; stretch between them")
+        object.__setattr__(self, "parts", tuple(sorted(parts, key=lambda part: part.stage)))
+
+    def __call__(self, images: Tensor, *, conditions: Conditions | None = None, streams: Streams) -> Tensor:
+        """Applies all of them; see `Perturbation`."""
+        for part in self.parts:
+            images = part(images, conditions=conditions, streams=streams)
+            conditions = None if conditions is None else part.after(conditions)
+        return images
+
+
+def tensor(values: np.ndarray, images: Tensor) -> Tensor:
+    """Random numbers from streams, of the kind and on the device of the images."""
+    return torch.as_tensor(values, device=images.device).to(images.dtype)

@@ -1,0 +1,245 @@
+"""The numbers of a sweep: accuracy, flips, the level that costs five points, and comparisons with a base model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robustkit.errors import InputError
+from robustkit.perturb.faults.registry import PERTURBATIONS
+from robustkit.perturb.perturbation import Perturbation
+from robustkit.perturb.sweep import SweepRecord
+from robustkit.stats import Estimate, wilson
+
+DROP = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class StepSummary:
+    """One perturbation at one level.
+
+    Attributes:
+        name: The perturbation.
+        level: Its level.
+        unit: Of the level.
+        accuracy: Rate of right answers with Wilson's interval; an answer that is not finite is wrong.
+        recall: The same within each true class, K values.
+        right_to_wrong: Images that were right and are wrong.
+        wrong_to_right: The other way round.
+        distance: Median distance of the latents.
+        margin: Median margin.
+        not_finite: Images whose logits are not finite.
+        outside: Stored values outside the declared bounds.
+        risk: Expected events per image, before any is rejected, that make a right answer wrong: rate of the event
+            times rate of such flips; `None` where nobody knows how often it happens.
+    """
+
+    name: str
+    level: float
+    unit: str
+    accuracy: Estimate
+    recall: Estimate
+    right_to_wrong: int
+    wrong_to_right: int
+    distance: float
+    margin: float
+    not_finite: int
+    outside: int
+    risk: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Threshold:
+    """The level at which accuracy has fallen by `DROP`, interpolated between levels in strength.
+
+    Attributes:
+        name: The perturbation.
+        level: The level, or `None` when the accuracy never falls so far.
+        mildest: The mildest end of the bootstrap interval; `None` as above.
+        severest: The most severe end; `None` as above.
+        reached: Share of the resamples in which it is reached.
+    """
+
+    name: str
+    level: float | None
+    mildest: float | None
+    severest: float | None
+    reached: float
+
+    def __str__(self) -> str:
+        if self.level is None:
+            return "not reached"
+        end = "not reached" if self.severest is None else f"{self.severest:.3g}"
+        return f"{self.level:.3g} [{self.mildest:.3g}, {end}]"
+
+
+@dataclass(frozen=True, eq=False)
+class SweepSummary:
+    """All numbers of a sweep.
+
+    Attributes:
+        clean: Accuracy on the images as they are.
+        steps: One for each step, in the order of the record.
+        thresholds: One for each perturbation.
+        mpc: Mean accuracy over perturbations, each the mean over its levels (mean performance under corruption).
+        rpc: `mpc` relative to the clean accuracy; nan where that is 0.
+        ce: Error of each perturbation over that of the base model, both summed over levels; `None` without one.
+        mce: The mean of `ce`.
+
+    Source: Michaelis et al. 2019, arXiv:1907.07484 (mPC, rPC); Hendrycks & Dietterich 2019, arXiv:1903.12261 (CE).
+    """
+
+    clean: Estimate
+    steps: tuple[StepSummary, ...]
+    thresholds: tuple[Threshold, ...]
+    mpc: float
+    rpc: float
+    ce: dict[str, float] | None
+    mce: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers as JSON values; what is infinite or not a number as `null`."""
+        return _json(vars(self))
+
+    def text(self) -> str:
+        """What to print."""
+        lines = [f"accuracy on clean images: {self.clean}"]
+        for step in self.steps:
+            lines.append(
+                f"{step.name} {step.level:.4g} {step.unit}: {step.accuracy}; "
+                f"{step.right_to_wrong} right to wrong, {step.wrong_to_right} wrong to right"
+            )
+        points = f"{100 * DROP:.0f} points"
+        lines += [f"{one.name}: accuracy falls by {points} at {one}" for one in self.thresholds]
+        lines.append(f"mPC {self.mpc:.3f}, rPC {self.rpc:.3f}")
+        if self.mce is not None:
+            lines.append(f"mCE against the base model {self.mce:.3f}")
+        return "\n".join(lines)
+
+
+def summarise_sweep(
+    record: SweepRecord,
+    base: SweepRecord | None = None,
+    *,
+    kinds: Mapping[str, type[Perturbation]] = PERTURBATIONS,
+    draws: int = 1999,
+) -> SweepSummary:
+    """The numbers of a sweep.
+
+    Args:
+        record: The sweep.
+        base: The same sweep of another model, for CE and mCE.
+        kinds: The classes of the perturbations by name; a file is never asked for code.
+        draws: Bootstrap resamples of images, for the thresholds.
+
+    Raises:
+        InputError: If a perturbation is not among `kinds`, or the base model was swept over other images or levels.
+    """
+    names = list(dict.fromkeys(record.name.tolist()))
+    unknown = [name for name in names if name not in kinds]
+    if unknown:
+        raise InputError(f"nobody says what the perturbation {unknown[0]!r} is; give its class in kinds")
+    right = record.new_class == record.true  # (S, N)
+    was_right = record.clean_class == record.true
+    count = right.shape[1]
+    by_name = {name: float(right[record.name == name].mean()) for name in names}
+    mpc = float(np.mean(list(by_name.values())))
+    clean = wilson(int(was_right.sum()), count)
+    ce = None if base is None else _corruption_errors(record, base, by_name)
+    return SweepSummary(
+        clean=clean,
+        steps=tuple(_step(record, s, right[s], was_right) for s in range(len(record.name))),
+        thresholds=tuple(_threshold(record, kinds[name], right, was_right, draws) for name in names),
+        mpc=mpc,
+        rpc=mpc / float(clean.value) if clean.value else math.nan,
+        ce=ce,
+        mce=None if ce is None else float(np.mean(list(ce.values()))),
+    )
+
+
+def _step(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray) -> StepSummary:
+    name, classes = str(record.name[s]), range(len(record.class_names))
+    in_class = [record.true == k for k in classes]
+    lost = int((was_right & ~right).sum())
+    rate = record.settings["expected_per_image"].get(name)
+    return StepSummary(
+        name=name,
+        level=float(record.level[s]),
+        unit=record.settings["perturbations"][s]["unit"],
+        accuracy=wilson(int(right.sum()), len(right)),
+        recall=wilson([int(right[chosen].sum()) for chosen in in_class], [int(chosen.sum()) for chosen in in_class]),
+        right_to_wrong=lost,
+        wrong_to_right=int((~was_right & right).sum()),
+        distance=float(np.median(record.distance[s])),
+        margin=float(np.median(record.margin[s])),
+        not_finite=int((record.new_class[s] < 0).sum()),
+        outside=int(record.outside[s]),
+        risk=None if rate is None else rate * lost / len(right),
+    )
+
+
+def _threshold(
+    record: SweepRecord, kind: type[Perturbation], right: np.ndarray, was_right: np.ndarray, draws: int
+) -> Threshold:
+    steps, count = record.steps(kind.name), len(was_right)
+    strength = np.concatenate([[0.0], record.strength[steps]])
+    answers = np.vstack([was_right[None], right[steps]]).astype(np.float64)  # (1 + S, N)
+    # Images are drawn anew; one seed for all perturbations, so that they are compared on the same resamples.
+    rng = np.random.default_rng([int(record.settings["seed"]), 5])
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws)
+    here = float(crossing(strength, answers.mean(1)[None])[0])
+    resampled = crossing(strength, weights @ answers.T / count)
+    ends = np.quantile(resampled, (0.025, 0.975), method="inverted_cdf")
+    levels = [kind.level_of(float(value)) if np.isfinite(value) else None for value in (here, *ends)]
+    return Threshold(kind.name, levels[0], levels[1], levels[2], float(np.isfinite(resampled).mean()))
+
+
+def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> np.ndarray:
+    """Where accuracy first falls by `drop`, between levels on a straight line; infinite where it does not.
+
+    Args:
+        strength: Ascending, the first 0 (clean), shape (S,).
+        accuracy: Shape (B, S).
+        drop: How far.
+
+    Returns:
+        Strengths, shape (B,).
+
+    Example:
+        >>> crossing(np.array([0.0, 1.0, 2.0]), np.array([[0.9, 0.9, 0.8], [0.9, 0.9, 0.9]])).tolist()
+        [1.5, inf]
+    """
+    # A hair of tolerance, so that a fall of exactly `drop` counts whatever the rounding.
+    below = accuracy <= accuracy[:, :1] - drop + 1e-12
+    first = below.argmax(1)
+    rows = np.arange(len(accuracy))
+    previous = np.maximum(first - 1, 0)
+    high, low = accuracy[rows, previous], accuracy[rows, first]
+    share = (high - (accuracy[:, 0] - drop)) / np.where(high > low, high - low, 1.0)
+    found = strength[previous] + np.clip(share, 0, 1) * (strength[first] - strength[previous])
+    return np.where(below.any(1), found, np.inf)
+
+
+def _corruption_errors(record: SweepRecord, base: SweepRecord, by_name: dict[str, float]) -> dict[str, float]:
+    same = [np.array_equal(getattr(record, name), getattr(base, name)) for name in ("ids", "true", "name", "level")]
+    if not all(same):
+        raise InputError("the base model was swept over other images or levels; sweep both over the same")
+    right = base.new_class == base.true
+    errors = {name: 1 - float(right[base.name == name].mean()) for name in by_name}
+    return {name: (1 - by_name[name]) / errors[name] if errors[name] else math.nan for name in by_name}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Estimate | StepSummary | Threshold):
+        value = vars(value)
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_json(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _json(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

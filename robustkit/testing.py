@@ -1,0 +1,138 @@
+"""What every perturbation must keep to, to be run over one's own: `check_perturbation(MyPerturbation)`."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustkit.data.survey import LSST, Depth
+from robustkit.perturb.conditions import Conditions
+from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation, Stage
+from robustkit.seeds import Streams
+
+# Standard errors that a moment may lie from its formula.
+_ERRORS = 4.0
+
+
+def example_conditions(years: float = 10) -> Conditions:
+    """Those of LSST in g, r and i after some years, in electrons of ten years."""
+    depth, bands = Depth(LSST, years, 10), LSST.bands
+    return Conditions(
+        bands=tuple(band.name for band in bands),
+        scale=np.full(len(bands), depth.scale),
+        sky=np.array([depth.sky(band) for band in bands]),
+        visits=np.array([depth.visits(band) for band in bands]),
+        read_noise=np.full(len(bands), LSST.read_noise),
+        exposure=np.array([depth.exposure(band) for band in bands]),
+        zero_point=np.array([band.zero_point for band in bands]),
+        seeing=np.array([LSST.seeing(band) for band in bands]),
+        full_well=np.full(len(bands), LSST.full_well),
+        pixel_scale=LSST.pixel_scale,
+    )
+
+
+def example_images(stretched: bool = False, *, n: int = 4, size: int = 32) -> Tensor:
+    """Round blobs away from the edges without noise, shape (n, 3, size, size), float32; fixed."""
+    place = torch.arange(size) - size / 2
+    radius = torch.linspace(1.5, 2.5, n)[:, None, None, None]
+    blob = torch.exp(-(place[:, None] ** 2 + place**2) / (2 * radius**2))
+    return blob * torch.tensor([0.5, 0.8, 1.0])[:, None, None] * (0.9 if stretched else 5000.0)
+
+
+def check_perturbation(
+    kind: type[Perturbation], *, conditions: Conditions | None = None, device: torch.device | str = "cpu"
+) -> None:
+    """Checks the contract on small images, at all five named levels.
+
+    Identity at the identity level, input untouched, shape, type and device kept, finite; one seed, one answer,
+    whatever the batch and the order; grows with severity; keeps the charge where it says so; first two moments on a
+    constant field as its own formula says, within 4 standard errors.
+
+    Args:
+        kind: The class; it must be made by its level alone.
+        conditions: How the images were taken, three bands; by default LSST after ten years.
+        device: Where to run.
+
+    Raises:
+        AssertionError: If something does not hold; the message says what.
+    """
+    conditions = conditions or example_conditions()
+    images = example_images(kind.stage == Stage.STRETCHED).to(device)
+    ids = [f"image-{i}" for i in range(len(images))]
+    assert len(kind.levels) == len(LEVEL_NAMES), f"{kind.name}: expected five levels, came {kind.levels}"
+    assert kind.__doc__, f"{kind.name}: the docstring must say formula and source"
+    same = kind(kind.identity)(images, conditions=conditions, streams=Streams(0, ids))
+    assert torch.equal(same, images), f"{kind.name}: the level {kind.identity} must be the identity, bit for bit"
+    assert same.data_ptr() != images.data_ptr(), f"{kind.name}: the identity must be a copy"
+    changes = []
+    for level in kind.levels:
+        perturbation = kind(level)
+        _check_one(perturbation, images, ids, conditions)
+        _check_moments(perturbation, conditions, device)
+        made = perturbation(images, conditions=conditions, streams=Streams(0, ids))
+        changes.append(float((made - images).double().square().mean().sqrt()))
+        back = kind.level_of(perturbation.strength())
+        assert math.isclose(back, level, rel_tol=1e-6), f"{perturbation}: level_of(strength) is {back}"
+    strengths = [kind(level).strength() for level in kind.levels]
+    assert strengths == sorted(strengths), f"{kind.name}: strength must rise with the levels, came {strengths}"
+    assert changes[0] > 0, f"{kind.name}: nothing changed at {kind.levels[0]}"
+    assert all(b >= a * (1 - 1e-6) for a, b in pairwise(changes)), (
+        f"{kind.name}: the change must grow with the level, came {changes}"
+    )
+
+
+def _check_one(perturbation: Perturbation, images: Tensor, ids: list[str], conditions: Conditions) -> None:
+    before = images.clone()
+    made = perturbation(images, conditions=conditions, streams=Streams(0, ids))
+    assert torch.equal(images, before), f"{perturbation} changed its input"
+    assert (made.shape, made.dtype, made.device) == (images.shape, images.dtype, images.device), (
+        f"{perturbation} must keep shape, type and device, came {made.shape}, {made.dtype}, {made.device}"
+    )
+    assert bool(made.isfinite().all()), f"{perturbation} made values that are not finite"
+    again = perturbation(images.flip(0), conditions=conditions, streams=Streams(0, ids[::-1])).flip(0)
+    alone = torch.cat(
+        [
+            perturbation(images[i : i + 1], conditions=conditions, streams=Streams(0, [image_id]))
+            for i, image_id in enumerate(ids)
+        ]
+    )
+    # Fourier transforms of other batch sizes may round otherwise.
+    close = 1e-5 * float(made.abs().max())
+    for name, other in (("order", again), ("batch", alone)):
+        assert torch.allclose(made, other, rtol=0, atol=close), f"{perturbation}: the {name} changed the answer"
+    if perturbation.conserves_charge:
+        _check_charge(perturbation, images, ids, conditions)
+
+
+def _check_charge(perturbation: Perturbation, images: Tensor, ids: list[str], conditions: Conditions) -> None:
+    quiet = images.double()
+    if hasattr(perturbation, "restore_noise"):
+        perturbation = type(perturbation)(perturbation.level, restore_noise=False)  # type: ignore[call-arg]
+    made = perturbation(quiet, conditions=conditions, streams=Streams(0, ids))
+    before, after = quiet.sum((2, 3)), made.sum((2, 3))
+    assert torch.allclose(before, after, rtol=1e-5), f"{perturbation} must keep the charge, {before} became {after}"
+
+
+def _check_moments(perturbation: Perturbation, conditions: Conditions, device: torch.device | str) -> None:
+    value = np.array([0.3, 0.5, 0.7]) * (1.0 if perturbation.stage == Stage.STRETCHED else 1000.0)
+    expected = perturbation.moments(value, conditions)
+    if expected is None:
+        return
+    field = torch.as_tensor(value, device=device)[:, None, None].expand(8, 3, 32, 32).clone()  # float64
+    streams = Streams(1, [f"field-{i}" for i in range(len(field))])
+    made = (
+        perturbation(field, conditions=conditions, streams=streams).cpu().numpy().transpose(1, 0, 2, 3).reshape(3, -1)
+    )
+    mean, variance = expected
+    n = made.shape[1]
+    residual = made - mean[:, None]
+    rounding = 1e-6 * np.abs(value)
+    error = np.abs(made.mean(1) - mean)
+    assert (error <= _ERRORS * np.sqrt(variance / n) + rounding).all(), f"{perturbation}: mean off by {error}"
+    spread = np.sqrt(((residual**2 - variance[:, None]) ** 2).mean(1) / n)
+    error = np.abs((residual**2).mean(1) - variance)
+    assert (error <= _ERRORS * spread + rounding**2).all(), f"{perturbation}: variance off by {error}, of {variance}"
