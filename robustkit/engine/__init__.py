@@ -5,18 +5,31 @@ Both ways are an `Evaluator`; the attack does not know which one answers.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 from torch import Tensor
 
 from robustkit.engine.batching import Batches
 from robustkit.engine.candidates import Candidates, paint
-from robustkit.engine.chain import ChainEvaluator
 from robustkit.engine.incremental import IncrementalEvaluator
 from robustkit.engine.plain import PlainEvaluator
+from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
 
-__all__ = ["Batches", "Candidates", "Evaluator", "PlainEvaluator", "evaluate", "make_evaluator", "paint"]
+__all__ = [
+    "Batches",
+    "Candidates",
+    "Engine",
+    "Evaluator",
+    "IncrementalEvaluator",
+    "PlainEvaluator",
+    "evaluate",
+    "make_evaluator",
+    "paint",
+]
+
+
+Engine = Literal["auto", "plain", "incremental", "chain"]
 
 
 class Evaluator(Protocol):
@@ -24,9 +37,19 @@ class Evaluator(Protocol):
 
     Attributes:
         images: The clean images, network input, shape (N, C, H, W).
+        name: Which way it is: `plain`, `incremental` or `chain`.
+        tolerance: How far a logit may lie from the plain evaluator's, by trials so far; what lies within it of a
+            decision is to be scored plainly.
     """
 
     images: Tensor
+    name: str
+    tolerance: float
+
+    @property
+    def reason(self) -> str:
+        """How candidates are scored and why, in one line for a summary."""
+        ...
 
     def clean(self) -> Tensor:
         """Logits of the clean images, shape (N, K)."""
@@ -37,16 +60,38 @@ class Evaluator(Protocol):
         ...
 
 
-def make_evaluator(classifier: AuditedClassifier, images: Tensor) -> Evaluator:
-    """The fastest evaluator that this classifier allows.
+def make_evaluator(classifier: AuditedClassifier, images: Tensor, *, engine: Engine = "auto") -> Evaluator:
+    """The fastest evaluator that this classifier allows; its `reason` says why it was taken.
 
     Args:
         classifier: The classifier.
         images: Clean network input, shape (N, C, H, W), on the classifier's device.
+        engine: `chain`, `incremental` or `plain` for that one; `auto` for the first of them that follows this network,
+            saves work, and gives the plain logits in a trial.
+
+    Raises:
+        InputError: If the engine is not known, or the chain was asked for and the network is none.
     """
-    if ChainEvaluator.supports(classifier) is None:
-        return ChainEvaluator(classifier, images)
-    return IncrementalEvaluator(classifier, images)
+    if engine not in get_args(Engine):
+        raise InputError(f"unknown engine {engine!r}; known are {', '.join(get_args(Engine))}")
+    plain = PlainEvaluator(classifier, images)
+    if engine == "plain" or len(images) == 0:
+        return plain
+    incremental = IncrementalEvaluator(classifier, images, plain=plain)
+    if engine == "incremental":
+        return incremental
+    # Imported here, because a chain is built on the names of this module.
+    from robustkit.engine.chain import ChainEvaluator, UnsupportedChain
+
+    try:
+        return ChainEvaluator(classifier, images, plain=plain, others=incremental)
+    except UnsupportedChain as error:
+        if engine == "chain":
+            raise InputError(f"{error}; choose another engine") from error
+    if not incremental.refusal:
+        return incremental
+    plain.note = incremental.refusal
+    return plain
 
 
 def evaluate(classifier: AuditedClassifier, images: Tensor, candidates: Candidates) -> Tensor:

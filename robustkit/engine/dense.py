@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from robustkit.engine.graph import layer
+from robustkit.engine.graph import layer, layer_of
 from robustkit.engine.sliding import arguments
 from robustkit.engine.windows import Place, Where
 
@@ -143,13 +143,13 @@ def _read_mean(node: fx.Node) -> GlobalMean | None:
     before, after = source.meta["shape"], node.meta["shape"]
     if before is None or len(before) != 4 or after not in (before[:2], (*before[:2], 1, 1)):
         return None
-    module = layer(node)
+    pool = layer_of(node, nn.AvgPool2d)
     if node.target in ("mean", torch.mean):
         given = arguments(node, ("input", "dim", "keepdim"), keepdim=False)
         dims = given.get("dim") if given is not None else None
         known = isinstance(dims, (list, tuple)) and {d % 4 for d in dims} == {2, 3}
-    elif type(module) is nn.AvgPool2d:
-        known = _covers(before[2:], module.kernel_size, module.padding, module.divisor_override)
+    elif pool is not None:
+        known = _covers(before[2:], pool.kernel_size, pool.padding, pool.divisor_override)
     elif node.target is functional.avg_pool2d:
         names = ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
         given = arguments(node, names, padding=0, divisor_override=None)
@@ -157,7 +157,7 @@ def _read_mean(node: fx.Node) -> GlobalMean | None:
             before[2:], given["kernel_size"], given["padding"], given["divisor_override"]
         )
     else:
-        known = type(module) is nn.AdaptiveAvgPool2d or node.target is functional.adaptive_avg_pool2d
+        known = type(layer(node)) is nn.AdaptiveAvgPool2d or node.target is functional.adaptive_avg_pool2d
     return GlobalMean(source, tuple(after[1:])) if known else None
 
 
@@ -168,8 +168,8 @@ def _covers(size: tuple[int, int], kernel: Any, padding: Any, divisor: int | Non
 
 
 def _read_dense(node: fx.Node) -> Dense | None:
-    module = layer(node)
-    if type(module) is nn.Linear:
+    module = layer_of(node, nn.Linear)
+    if module is not None:
         flat, weight = node.all_input_nodes[0], module.weight
     elif node.target is functional.linear:
         given = arguments(node, ("input", "weight", "bias"), bias=None)

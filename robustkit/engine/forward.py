@@ -32,22 +32,23 @@ class Forward:
     Args:
         module: The network; a traced graph, whose memory format becomes channels last, or any module, left as it is.
         autocast: Lower precision for the layers that allow it; then only eager runs.
+        tune: Whether anything but eager is worth a trial.
 
     Attributes:
         way: `eager`, `frozen` or `compiled`.
         reason: Why, in words, with what the trial measured.
     """
 
-    def __init__(self, module: nn.Module, *, autocast: torch.dtype | None = None) -> None:
+    def __init__(self, module: nn.Module, *, autocast: torch.dtype | None = None, tune: bool = True) -> None:
         self.traced = isinstance(module, fx.GraphModule)
         self.module = module.to(memory_format=torch.channels_last) if self.traced else module  # pyright: ignore[reportCallIssue]
         self.autocast = autocast
         self.way = "eager"
-        self.reason = "few images so far"
+        self.reason = "few images so far" if tune else "little work"
         self._run: Function = self.module
         self._compiled_for: int | None = None
         self._seen = 0
-        self._tried: set[str] = set()
+        self._tried: set[str] = set() if tune else {"frozen", "compiled"}
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """What the network returns for a batch."""

@@ -1,16 +1,19 @@
-"""A network as a graph of layers: traced, rid of work in place, and with batch norms and chains of dense layers folded."""
+"""A network as a graph of layers: traced, rid of work in place, batch norms and chains of dense layers folded."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+M = TypeVar("M", bound=nn.Module)
 
 # How far the graph may lie from the network, relative to its largest output: float32 rounding and no more.
 _TOLERANCE = 1e-4
@@ -105,6 +108,12 @@ def _nodes(arguments: Any) -> list[fx.Node]:
     return found
 
 
+def layer_of(node: fx.Node, kind: type[M]) -> M | None:
+    """The layer that a node calls if it is exactly of one kind, or None."""
+    module = layer(node)
+    return module if isinstance(module, kind) and type(module) is kind else None
+
+
 class _OneInput(nn.Module):
     """Calls the network with images alone, so that its other arguments have their defaults while it is traced."""
 
@@ -176,7 +185,7 @@ def _made_out_of_place(graph_module: fx.GraphModule, node: fx.Node) -> bool:
             raise Untraceable(f"{node.name} writes in place with {name}")
         node.target = name[:-1] if node.op == "call_method" else plain
         return True
-    if node.op == "call_function" and getattr(functional, name, None) is node.target:
+    if inspect.isfunction(node.target) and "inplace" in inspect.signature(node.target).parameters:
         normalized = node.normalized_arguments(graph_module, normalize_to_only_use_kwargs=True)  # pyright: ignore[reportArgumentType]
         if normalized is not None and normalized.kwargs.get("inplace", False):
             node.args, node.kwargs = (), {**normalized.kwargs, "inplace": False}
@@ -233,7 +242,7 @@ def _product(first: nn.Linear, second: nn.Linear) -> nn.Linear:
 
 
 def _flatten(graph_module: fx.GraphModule) -> None:
-    """Writes views that flatten as that, so that none asks for the size of a batch, and others for any memory format."""
+    """Writes views that flatten as such, so that none asks for a batch's size, and others for any memory format."""
     for node in graph_module.graph.nodes:
         name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
         if node.op not in ("call_method", "call_function") or name not in ("view", "reshape", "flatten"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, fx, nn
 
@@ -9,7 +11,7 @@ from robustkit.engine.batching import Batches
 from robustkit.engine.candidates import Candidates
 from robustkit.engine.forward import Forward, batch_size
 from robustkit.engine.graph import Untraceable, trace
-from robustkit.models import AuditedClassifier, Output
+from robustkit.models import AuditedClassifier
 
 
 class PlainEvaluator:
@@ -22,13 +24,17 @@ class PlainEvaluator:
             the size of the network's activations.
         autocast: Lower precision for the layers that allow it, such as `torch.bfloat16`; the logits then are only
             about as exact as that. None for float32.
-        graph: The traced network, where it is at hand.
 
     Attributes:
         name: `plain`.
+        graph: The traced network that runs, or None where the network does not trace.
+        why_not_traced: Why it does not; empty if it does.
+        note: Why this evaluator was taken, where a faster one was wanted; for the summary.
+        tolerance: 0: other evaluators are compared with this one.
     """
 
     name = "plain"
+    tolerance = 0.0
 
     def __init__(
         self,
@@ -37,29 +43,30 @@ class PlainEvaluator:
         *,
         batch: int | None = None,
         autocast: torch.dtype | None = None,
-        graph: fx.GraphModule | None = None,
     ) -> None:
         self.classifier = classifier
         self.images = images
         self.why_not_traced = ""
+        self.note = ""
+        self.graph: fx.GraphModule | None = None
         module: nn.Module = classifier.module
         self.output = classifier.output
-        if graph is None and len(images):
-            try:
-                graph = trace(classifier.module, images, part=classifier.output.part)
-            except Untraceable as reason:
-                self.why_not_traced = str(reason)
-        if graph is not None:
-            module, self.output = graph, Output(kind=classifier.output.kind)
+        try:
+            example = images.new_zeros(1, *classifier.input_shape) if len(images) == 0 else images[:1]
+            self.graph = trace(classifier.module, example, part=classifier.output.part)
+            module, self.output = self.graph, replace(classifier.output, part=None)
+        except Untraceable as reason:
+            self.why_not_traced = str(reason)
         self.forward = Forward(module, autocast=autocast)
         self.batches = Batches(batch or batch_size(module, images.device))
-        self.memory_format = torch.contiguous_format if graph is None else torch.channels_last
+        self.memory_format = torch.contiguous_format if self.graph is None else torch.channels_last
 
     @property
     def reason(self) -> str:
         """How the network runs and why, for a summary."""
         folded = self.why_not_traced or "batch norm folded, channels last"
-        return f"{folded}; {self.forward.way} ({self.forward.reason}); batches of {self.batches.size}"
+        parts = [self.note, folded, f"{self.forward.way} ({self.forward.reason})", f"batches of {self.batches.size}"]
+        return "; ".join(part for part in parts if part)
 
     @torch.inference_mode()
     def clean(self) -> Tensor:

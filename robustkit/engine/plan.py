@@ -16,14 +16,12 @@ from robustkit.engine.pointwise import is_pointwise
 from robustkit.engine.sliding import Sliding, read_sliding
 from robustkit.engine.windows import Reach
 
-# A layer stays on windows while they cost less than this share of its whole map.
-WORTH = 0.9
 # What passing a number through memory costs, in multiplications.
 _MEMORY = 10.0
 # Into how many bands each axis may be cut; windows are as large as the largest of their band needs.
 _BANDS = (1, 2, 3, 5, 7)
-# One more band must save this share of the work.
-_SAVING = 0.03
+# What calling a layer for one more band costs, shared by the candidates of a large call.
+_CALL = 5e6 / 2048
 
 Reaches = tuple[Reach, Reach]
 
@@ -66,23 +64,20 @@ class Plan:
     full_work: float = 0.0
 
 
-def make_plan(graph_module: fx.GraphModule, shape: Sequence[int], *, box: int) -> Plan:
+def make_plan(graph_module: fx.GraphModule, shape: Sequence[int], *, box: int, worth: float) -> Plan:
     """The cheapest plan among several numbers of bands.
 
     Args:
         graph_module: The network, as `trace` gives it.
         shape: (C, H, W) of the images.
         box: Height and width of the changed box of pixels, not above H or W.
+        worth: A layer stays on windows while they cost at most this share of its whole map.
     """
-    plans = [_plan(graph_module, shape, box, bands) for bands in _BANDS if bands <= min(shape[1:]) - box + 1]
-    best = plans[0]
-    for plan in plans[1:]:
-        if plan.work < best.work * (1 - _SAVING):
-            best = plan
-    return best
+    plans = [_plan(graph_module, shape, box, bands, worth) for bands in _BANDS if bands <= min(shape[1:]) - box + 1]
+    return min(plans, key=lambda plan: plan.work + _CALL * len(plan.steps) * len(plan.bands[0]) ** 2)
 
 
-def _plan(graph_module: fx.GraphModule, shape: Sequence[int], box: int, bands: int) -> Plan:
+def _plan(graph_module: fx.GraphModule, shape: Sequence[int], box: int, bands: int, worth: float) -> Plan:
     plan = Plan(box, (_cut(shape[1] - box + 1, bands), _cut(shape[2] - box + 1, bands)))
     for node in graph_module.graph.nodes:
         if node.op == "placeholder":
@@ -94,7 +89,7 @@ def _plan(graph_module: fx.GraphModule, shape: Sequence[int], box: int, bands: i
             work = _window_work(plan, step, reaches) if step is not None else math.inf
             plan.full_work += full
             plan.work += min(full, work)
-            if step is not None and work <= WORTH * full:
+            if step is not None and work <= worth * full:
                 plan.steps.append(step)
                 if reaches is not None:
                     plan.reaches[node] = reaches
@@ -113,7 +108,7 @@ def _frontier(plan: Plan, graph_module: fx.GraphModule) -> list[fx.Node]:
 
 
 def _step(node: fx.Node, known: dict[fx.Node, Reaches]) -> tuple[Step | None, Reaches | None]:
-    """The node as a layer on windows, and which cells of its maps change, if it has maps; None if it is no such layer."""
+    """The node as a layer on windows, or None, and which cells of its maps change, where it has maps."""
     ending = read_ending(node)
     if ending is not None and ending.source in known:
         return Step(node, ending, (ending.source,)), None

@@ -141,8 +141,8 @@ class Program:
         if sliding.scale is None:
             return None
         table = sliding.scale.to(self._device)
-        region = Region(*places, window=places, bands=self._bands, device=self._device)
-        maps = Maps(table.reshape(-1, 1), *table.shape, 0, 0)
+        region = Region(places[0], places[1], window=places, bands=self._bands, device=self._device)
+        maps = Maps(table.reshape(-1, 1), table.shape[0], table.shape[1], 0, 0)
 
         def scale(where: Where) -> Tensor:
             here = Where(torch.zeros_like(where.slot), where.row, where.column)

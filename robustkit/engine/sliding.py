@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from robustkit.engine.graph import layer
+from robustkit.engine.graph import layer, layer_of
 from robustkit.engine.windows import Slide
 
 
@@ -64,8 +64,8 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _convolution(node: fx.Node) -> Sliding | None:
-    module = layer(node)
-    if type(module) is nn.Conv2d:
+    module = layer_of(node, nn.Conv2d)
+    if module is not None:
         if module.padding_mode != "zeros":
             return None
         given: dict[str, Any] | None = {
@@ -96,9 +96,9 @@ def _convolution(node: fx.Node) -> Sliding | None:
 
 
 def _max_pool(node: fx.Node) -> Sliding | None:
-    module = layer(node)
+    module = layer_of(node, nn.MaxPool2d)
     names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
-    if type(module) is nn.MaxPool2d:
+    if module is not None:
         given: dict[str, Any] | None = {"input": node.all_input_nodes[0], **{n: getattr(module, n) for n in names[1:]}}
     elif node.target in (functional.max_pool2d, torch.max_pool2d):
         given = arguments(node, names, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False)
@@ -118,9 +118,9 @@ def _max_pool(node: fx.Node) -> Sliding | None:
 
 
 def _average_pool(node: fx.Node) -> Sliding | None:
-    module = layer(node)
+    module = layer_of(node, nn.AvgPool2d)
     names = ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
-    if type(module) is nn.AvgPool2d:
+    if module is not None:
         given: dict[str, Any] | None = {"input": node.all_input_nodes[0], **{n: getattr(module, n) for n in names[1:]}}
     elif node.target is functional.avg_pool2d:
         defaults = {"stride": None, "padding": 0, "ceil_mode": False, "count_include_pad": True}
@@ -164,9 +164,8 @@ def _even_adaptive_pool(node: fx.Node) -> dict[str, Any] | None:
 
 
 def _pad(node: fx.Node) -> Sliding | None:
-    module = layer(node)
-    if type(module) in (nn.ZeroPad2d, nn.ConstantPad2d):
-        assert module is not None
+    module = layer_of(node, nn.ZeroPad2d) or layer_of(node, nn.ConstantPad2d)
+    if module is not None:
         given: dict[str, Any] | None = {
             "input": node.all_input_nodes[0],
             "pad": module.padding,

@@ -228,7 +228,7 @@ class Region:
 
 
 def _overlap(offset: int, inner: int, outer: int) -> tuple[slice, slice]:
-    """The cells that `inner` cells at an offset share with `outer` cells, counted in the outer and in the inner ones."""
+    """What `inner` cells at an offset share with `outer` cells, counted in the outer and in the inner ones."""
     start, stop = max(0, offset), min(outer, offset + inner)
     stop = max(start, stop)
     return slice(start, stop), slice(start - offset, stop - offset)

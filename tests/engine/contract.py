@@ -18,7 +18,7 @@ ROUNDING = 3e-5
 
 
 def randomise(module: nn.Module, *, seed: int = 0) -> nn.Module:
-    """Evaluation mode, with statistics, scales (some negative) and shifts as of a trained network in the batch norms."""
+    """Evaluation mode, batch norms as in a trained network: statistics, shifts, scales of which some are negative."""
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(tensor: Tensor, low: float, high: float) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -124,3 +126,101 @@ class Branching(nn.Module):
         if x.shape[0] > 0 and bool(x.isfinite().all()):
             x = x.relu()
         return self.fc(self.code(x))
+
+
+class Random(nn.Module):
+    """A network drawn from the layers that windows can follow, with branches, and an ending of some kind.
+
+    Args:
+        seed: Which network.
+        shape: (C, H, W) of the images.
+    """
+
+    latent = "code"
+
+    def __init__(self, seed: int, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.draw = random.Random(seed)
+        self.layers = nn.ModuleList()
+        example = torch.zeros(2, *shape)
+        for _ in range(self.draw.randint(2, 5)):
+            kind = self.draw.choice(["one", "one", "one", "sum", "join"])
+            count = {"one": 1, "sum": 2, "join": self.draw.randint(2, 3)}[kind]
+            layer = Branches([self._layer(example) for _ in range(count)], kind)
+            try:
+                after = layer(example)
+            except RuntimeError:  # branches of different sizes, or a kernel that is larger than the map
+                continue
+            self.layers.append(layer)
+            example = after
+        ending = self.draw.choice(["flatten", "flatten", "mean", "pool", "pool 2", "activation"])
+        self.ending = {
+            "flatten": nn.Flatten(),
+            "mean": Mean(),
+            "pool": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            "pool 2": nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()),
+            "activation": nn.Sequential(nn.Flatten(), nn.Tanh()),
+        }[ending]
+        width = self.ending(example).shape[1]
+        self.code = nn.Linear(width, 7)
+        self.fc = nn.Linear(7, 3)
+        self.between = self.draw.choice([nn.Identity(), nn.ReLU(), nn.BatchNorm1d(7)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return self.fc(self.between(self.code(self.ending(x))))
+
+    def _layer(self, example: Tensor) -> nn.Module:
+        draw, c = self.draw, example.shape[1]
+        kernel = (draw.randint(1, 5), draw.randint(1, 3)) if draw.random() < 0.3 else draw.choice([1, 2, 3, 3, 5])
+        stride, dilation = draw.choice([1, 1, 1, 2, 3]), draw.choice([1, 1, 1, 2])
+        widest = max(kernel) if isinstance(kernel, tuple) else kernel
+        half = (min(kernel) if isinstance(kernel, tuple) else kernel) // 2
+        out = draw.choice([4, 6, 8])
+        kind = draw.choice(["conv", "conv", "conv", "depthwise", "max", "average", "pad", "pointwise"])
+        if kind == "conv":
+            padding = draw.choice([0, 1, 2, "same"]) if stride == 1 else draw.randint(0, widest)
+            layer: nn.Module = nn.Conv2d(c, out, kernel, stride, padding, dilation, bias=draw.random() < 0.7)
+        elif kind == "depthwise":
+            layer = nn.Conv2d(c, 2 * c, kernel, stride, draw.randint(0, 2), dilation, groups=c)
+        elif kind == "max":
+            layer = nn.MaxPool2d(kernel, stride, draw.randint(0, half), dilation, ceil_mode=draw.random() < 0.5)
+        elif kind == "average":
+            divisor = draw.choice([None, None, 3])
+            modes = {"ceil_mode": draw.random() < 0.5, "count_include_pad": draw.random() < 0.5}
+            layer = nn.AvgPool2d(kernel, stride, draw.randint(0, half), **modes, divisor_override=divisor)
+        elif kind == "pad":
+            layer = nn.ConstantPad2d(tuple(draw.randint(-1, 2) for _ in range(4)), draw.choice([0.0, 0.7]))
+        else:
+            layer = nn.Identity()
+        with torch.no_grad():
+            channels = layer(example).shape[1]
+        norm = nn.BatchNorm2d(channels) if draw.random() < 0.5 else nn.Identity()
+        activations = [nn.ReLU(True), nn.ReLU(), nn.GELU(), nn.LeakyReLU(0.2, True), nn.SiLU(True), nn.Hardtanh()]
+        activations += [nn.Sigmoid(), nn.PReLU(channels), nn.ELU(inplace=True), nn.Dropout(0.5, inplace=True)]
+        return nn.Sequential(layer, norm, draw.choice(activations))
+
+
+class Branches(nn.Module):
+    """Layers side by side: one, or several that are added or joined; the sum works in place."""
+
+    def __init__(self, layers: list[nn.Module], kind: str) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = [layer(x.clone()) for layer in self.layers]
+        if self.kind == "join":
+            return torch.cat(outputs, 1)
+        if self.kind == "sum":
+            outputs[0] = outputs[0] + outputs[1] * 0.5
+        return outputs[0]
+
+
+class Mean(nn.Module):
+    """The mean over rows and columns."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((-2, -1))
