@@ -117,7 +117,7 @@ def test_images_that_changed_since_training_are_refused(audit):
     other = dataclasses.replace(images, images=images.images + np.float32(1))
     shutil.rmtree(path)
     other.save(path)
-    with pytest.raises(InputError, match=r"images.npy in .* changed since the model was trained"):
+    with pytest.raises(InputError, match=r"images.npy.* changed since the model was trained"):
         open_sample(open_checkpoint(model), model, n=5, seed=0)
     assert len(open_sample(open_checkpoint(model), model, data=path, n=5, seed=0).images) == 5
 

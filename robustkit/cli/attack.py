@@ -19,7 +19,7 @@ import click
 @click.option("--single-band", "values", flag_value="single-band", help="One band at a time: --values single-band.")
 @click.option("--range", "value_range", help="Ends of the values: data or paper, [0, 1].  [default: data]")
 @click.option("--preset", help="paper: exactly the published search.")
-@click.option("--targeted", is_flag=False, flag_value="in-turn", help="Wrong classes in turn, or each of them.")
+@click.option("--targeted", is_flag=False, flag_value="in-turn", help="Wrong classes in turn, or `--targeted each`.")
 @click.option("--pixels", default=1, show_default=True, help="Pixels that are changed at once.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw and of the searches.")
 @click.option("--all", "take_all", is_flag=True, help="Take what there is when there are fewer images than --n.")

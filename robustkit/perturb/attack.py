@@ -147,12 +147,18 @@ class AttackJob:
             # By time alone, because minutes may pass between two images.
             bar.miniters, bar.dynamic_miniters = 0, False
             for part in right.split(self.block):
+                names = [self.ids[i] for i in part.tolist()]
+                left = {
+                    search.name: [row for row, name in enumerate(names) if made[name, search.name] < each]
+                    for search in self.settings.searches
+                }
+                bar.update(sum(len(part) - len(rows) for rows in left.values()) * each)
+                if not any(left.values()):
+                    continue
                 block = self._block(part, bar.update)
                 for search in self.settings.searches:
                     cost = self.costs[search.name]
-                    rows = [row for row, name in enumerate(block.ids) if made[name, search.name] < each]
-                    bar.update((len(part) - len(rows)) * each)
-                    for attempt in pursue(block, rows, search, self.settings, cost):
+                    for attempt in pursue(block, left[search.name], search, self.settings, cost):
                         bar.set_postfix_str(f"{search.name}, {cost.rate:,.0f} candidates/s", refresh=False)
                         bar.update()
                         yield attempt
