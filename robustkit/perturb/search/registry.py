@@ -6,18 +6,28 @@ from collections.abc import Callable
 from functools import partial
 
 from robustkit.errors import InputError
+from robustkit.perturb.search.auto import Auto
 from robustkit.perturb.search.base import SearchSettings
+from robustkit.perturb.search.best_first import BestFirst
+from robustkit.perturb.search.chains import Chains
+from robustkit.perturb.search.complete import Complete
 from robustkit.perturb.search.differential_evolution import DifferentialEvolution
+from robustkit.perturb.search.gradient import Gradient
 from robustkit.perturb.search.random import RandomSearch
 
 SEARCHES: dict[str, Callable[[], SearchSettings]] = {
+    "auto": Auto,
     "de": DifferentialEvolution,
     "de-best1bin": partial(DifferentialEvolution, form="best1bin"),
+    "best-first": BestFirst,
+    "gradient": Gradient,
+    "chains": Chains,
     "random": RandomSearch,
+    "complete": Complete,
 }
 
-# What runs side by side when nothing is asked for: the published search, and the baseline that it must beat.
-DEFAULT_SEARCHES = ("de", "random")
+# What runs side by side when nothing is asked for: what papers report, what is there, and the baseline of both.
+DEFAULT_SEARCHES = ("de", "auto", "random")
 
 
 def make_search(name: str) -> SearchSettings:

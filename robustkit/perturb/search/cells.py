@@ -1,0 +1,169 @@
+"""Cells: everything one pixel may become, numbered, and which of it was tried on which image.
+
+A cell is a pixel and an option of the value set; its number is (row * W + column) * V + option. Searches that share one
+`Cells` share what was tried and how near each pixel came, and so never ask the same thing twice.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robustkit.engine import Candidates
+from robustkit.errors import InputError
+from robustkit.perturb.search.base import Problem, Search
+
+
+class Cells:
+    """The cells of N images, with what is known about them.
+
+    Args:
+        problem: The images; its `pixels` must be 1.
+
+    Attributes:
+        count: H x W x V, the number of cells of an image.
+        tried: Whether a cell needs no query, shape (N, H W V): it was asked, or it leaves the pixel as it is.
+        margin: Best margin seen at each pixel, shape (N, H W); minus infinity where nothing was tried.
+        option: The option that had it, shape (N, H W).
+        left: How many cells were not tried yet, shape (N,).
+
+    Raises:
+        InputError: If candidates of more than one pixel are asked for.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        if problem.pixels != 1:
+            raise InputError(
+                f"this search tries the cells of one pixel, but {problem.pixels} pixels at once were asked for; "
+                "use chains, de or random"
+            )
+        images = problem.images
+        n, _, self.height, self.width = images.shape
+        self.problem = problem
+        self.options = problem.values.size
+        self.count = self.height * self.width * self.options
+        self.tried = torch.zeros((n, self.count), dtype=torch.bool, device=images.device)
+        self.margin = torch.full((n, self.height * self.width), -torch.inf, device=images.device)
+        self.option = torch.zeros((n, self.height * self.width), dtype=torch.int64, device=images.device)
+        for option in range(self.options):  # an option that is the clean value already asks nothing
+            index = torch.full((n, self.height, self.width), option, device=images.device)
+            clean = images.permute(0, 2, 3, 1)
+            same = (problem.values.option(clean, index) == clean).all(-1)
+            self.tried[:, option :: self.options] = same.flatten(1)
+        self.left = self.count - self.tried.sum(1)
+
+    def split(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """The pixel (row * W + column) and the option of cells."""
+        return cells // self.options, cells % self.options
+
+    def candidates(self, rows: Tensor, cells: Tensor) -> Candidates:
+        """Cells, shape (M, P), of the images in `rows`, shape (M,), as candidates."""
+        pixel, option = self.split(cells)
+        row, column = pixel // self.width, pixel % self.width
+        clean = self.problem.images[rows[:, None], :, row, column]  # (M, P, C)
+        value = self.problem.values.option(clean, option)
+        return Candidates(rows, row[..., None], column[..., None], value[..., None, :])
+
+    def record(self, rows: Tensor, cells: Tensor, margins: Tensor) -> None:
+        """Notes what came of cells that were asked.
+
+        Args:
+            rows: Images, shape (M,).
+            cells: Cells, shape (M, P).
+            margins: Their margins, shape (M, P).
+        """
+        self.tried[rows[:, None], cells] = True
+        self.left[rows] -= cells.shape[1]
+        pixel, option = self.split(cells)
+        place = (rows[:, None] * self.margin.shape[1] + pixel).flatten()
+        margin, best = margins.flatten(), self.margin.view(-1)
+        better = margin > best[place]
+        best.scatter_reduce_(0, place, margin, "amax")
+        won = (better & (margin == best[place])).nonzero().squeeze(1)
+        # Several options of a pixel may share the new best margin: the lowest is kept, on every device.
+        self.option.view(-1)[place[won]] = self.options
+        self.option.view(-1).scatter_reduce_(0, place[won], option.flatten()[won], "amin")
+
+    def untried(self, rows: Tensor, cells: Tensor, width: int) -> Tensor:
+        """The first `width` untried cells of each row of a list.
+
+        Args:
+            rows: Images, shape (M,).
+            cells: Cells in the order they are wanted, shape (M, Q), -1 for none; repeated ones count once.
+            width: P.
+
+        Returns:
+            Cells, shape (M, P), packed to the left, then -1.
+        """
+        wanted = (cells >= 0) & ~self.tried[rows[:, None], cells.clamp(min=0)] & ~repeated(cells)
+        place = wanted.cumsum(1) - 1
+        packed = cells.new_full((len(cells), width + 1), -1)
+        # What is not wanted, or comes too late, goes to a last column that is cut off.
+        packed.scatter_(1, torch.where(wanted, place.clamp(max=width), width), cells)
+        return packed[:, :width]
+
+
+def repeated(keys: Tensor) -> Tensor:
+    """Whether the same key stands further left in its row, shape (M, Q), bool."""
+    ordered, order = keys.sort(dim=1, stable=True)
+    again = torch.zeros_like(keys, dtype=torch.bool)
+    again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+    return torch.zeros_like(again).scatter(1, order, again)
+
+
+@dataclass(frozen=True)
+class CellSettings(ABC):
+    """Base of the settings of searches over cells: they can go on where another search stopped."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Its name on the command line."""
+
+    def start(self, problem: Problem) -> Search:
+        """Begins the search on a problem."""
+        return self.resume(Cells(problem))
+
+    @abstractmethod
+    def resume(self, cells: Cells) -> Search:
+        """Begins the search where others, who share these cells, stopped."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON values."""
+        return {"name": self.name, **asdict(self)}
+
+
+class CellSearch(ABC):
+    """Base of the searches over cells: the next cells of each row, and what is noted of the answers.
+
+    Args:
+        cells: The cells, possibly shared with other searches.
+    """
+
+    def __init__(self, cells: Cells) -> None:
+        self.cells = cells
+        self._asked = cells.option.new_empty((0, 0))
+
+    @abstractmethod
+    def next_cells(self, rows: Tensor) -> Tensor | None:
+        """Untried cells, shape (M, P), P >= 1, for rows that all have some left; `None` when the search is over."""
+
+    def propose(self, active: Tensor) -> Candidates | None:
+        """The next candidates; see `Search`."""
+        rows = active[self.cells.left[active] > 0]
+        if len(rows) == 0:
+            return None
+        asked = self.next_cells(rows)
+        if asked is None:
+            return None
+        self._asked = asked
+        return self.cells.candidates(rows, asked)
+
+    def tell(self, candidates: Candidates, logits: Tensor) -> None:
+        """Notes the answers, or the first P of them where the budget cut the proposal short."""
+        margins = self.cells.problem.margin(candidates.image, logits)
+        self.cells.record(candidates.image, self._asked[:, : logits.shape[1]], margins)
