@@ -47,9 +47,7 @@ def main() -> None:
                 started = time.perf_counter()
                 try:
                     trained = train(source, target, out=path, settings=each, resume=True)
-                except (
-                    InputError
-                ) as error:  # the data do not allow the method
+                except InputError as error:  # the data do not allow the method
                     print(f"{path.stem}: left out, because {error}", flush=True)
                     continue
                 print(f"{trained} ({time.perf_counter() - started:.0f} s)", flush=True)

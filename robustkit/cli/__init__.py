@@ -17,6 +17,7 @@ COMMANDS = {
     "search": "Look for training settings, without target labels.",
     "evaluate": "Score trained classifiers on source and target.",
     "attack": "Search for single pixels that change a classifier's mind.",
+    "certify": "Try every pixel: which images can be flipped at all, and where.",
     "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
 }
 

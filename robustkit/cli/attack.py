@@ -28,6 +28,6 @@ import click
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 def command(model: Path, device: str | None, out: Path | None, resume: bool, **request: Any) -> None:
     """Searches for single pixels that change a classifier's mind, and proves each one."""
-    from robustkit.attack_run import AttackRequest, run_attack
+    from robustkit.audit.attack import AttackRequest, run_attack
 
     run_attack(model, AttackRequest(**request), out=out, device=device, resume=resume, say=click.echo)

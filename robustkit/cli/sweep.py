@@ -27,6 +27,6 @@ from robustkit.cli.options import Command, Numbers
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: runs/sweep-MODEL-N-SEED]")
 def command(model: Path, device: str, out: Path | None, **request: Any) -> None:
     """Measures what accidents in physical units do to a classifier: exposure, seeing, defects, calibration."""
-    from robustkit.sweep_run import SweepRequest, run_sweep
+    from robustkit.audit.sweep import SweepRequest, run_sweep
 
     run_sweep(model, SweepRequest(**request), out=out, device=device, say=click.echo)

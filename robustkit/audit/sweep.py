@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from robustkit.audit.sample import Sample, open_sample
 from robustkit.data import ImageSet
 from robustkit.errors import InputError
 from robustkit.files import atomic_write, sha256_file, write_json, write_text
@@ -25,7 +26,6 @@ from robustkit.perturb.sweep import SweepRecord, sweep
 from robustkit.perturb.sweep_summary import SweepSummary, summarise_sweep
 from robustkit.report.sweep_figures import SweepCurve, draw_sweep
 from robustkit.runs import interruptible, open_run
-from robustkit.sample import Sample, open_sample
 from robustkit.stats import wilson
 
 RECORD, TABLE, SUMMARY, FIGURE = "sweep.npz", "sweep.csv", "summary.json", "sweep.png"

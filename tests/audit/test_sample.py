@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from robustkit.audit.sample import draw, open_sample
 from robustkit.data import MeanStdStretch, open_images
 from robustkit.errors import InputError
 from robustkit.models import open_checkpoint, save_checkpoint
-from robustkit.sample import draw, open_sample
 from tests.audits import make_audit
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from robustkit import attack_run
-from robustkit.attack_run import AttackRequest, run_attack
+from robustkit.audit.attack import AttackRequest, run_attack
+from robustkit.audit.sample import open_sample
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import read_json, sha256_file
 from robustkit.models import open_checkpoint
 from robustkit.perturb.attack import AttackJob
 from robustkit.perturb.attack_record import AttackRecord
-from robustkit.sample import open_sample
 from tests.audits import make_audit
 
 

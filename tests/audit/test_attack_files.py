@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robustkit.attack_files import chosen_flips, table, write_attack
+from robustkit.audit.attack_files import chosen_flips, table, write_attack
 from robustkit.data import ArcsinhStretch, MinMaxStretch
 from robustkit.perturb.attack_record import AttackRecord
 from robustkit.perturb.attack_summary import summarise

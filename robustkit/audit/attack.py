@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 import torch
 
-from robustkit.attack_files import SUMMARY, write_attack
+from robustkit.audit.attack_files import SUMMARY, write_attack
+from robustkit.audit.sample import Sample, open_sample
+from robustkit.engine import make_evaluator
+from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
 from robustkit.files import sha256_file
 from robustkit.models import Checkpoint, open_checkpoint
@@ -23,8 +26,8 @@ from robustkit.perturb.proof import FlipRule
 from robustkit.perturb.search.differential_evolution import DifferentialEvolution
 from robustkit.perturb.search.registry import DEFAULT_SEARCHES, make_search
 from robustkit.perturb.threats import ValueRange, describe_values, make_values
+from robustkit.perturb.values import ValueSet
 from robustkit.runs import interruptible, open_run
-from robustkit.sample import Sample, open_sample
 
 PRESETS = ("paper",)
 
@@ -107,6 +110,7 @@ class AttackRequest:
         if paper:
             searches = (DifferentialEvolution(form="published"),)
             return AttackSettings(searches, values, self.seed, targeted=True, rule=FlipRule(0.5), report="best")
+        self._check_complete(checkpoint, sample, values)
         targeted: Targeted = self.targeted if self.targeted == "each" else self.targeted is not None
         return AttackSettings(
             tuple(make_search(name) for name in self.searches or DEFAULT_SEARCHES),
@@ -115,6 +119,18 @@ class AttackRequest:
             budget=self.budget,
             pixels=self.pixels,
             targeted=targeted,
+        )
+
+    def _check_complete(self, checkpoint: Checkpoint, sample: Sample, values: ValueSet) -> None:
+        """Refuses a complete search that the budget would cut short, with what it would take."""
+        cells = sample.images.shape[2] * sample.images.shape[3] * values.size
+        if "complete" not in self.searches or self.budget is None or self.budget >= cells:
+            return
+        evaluator = make_evaluator(checkpoint.classifier, sample.images[:8].to(checkpoint.classifier.device))
+        seconds = cells / candidates_per_second(evaluator)
+        raise InputError(
+            f"a complete search tries {cells:,} cells an image and --budget allows {self.budget:,}; "
+            f"leave --budget away (about {seconds:.2g} s an image here), or use --search auto"
         )
 
 
@@ -145,7 +161,7 @@ def run_attack(
     """
     request = request or AttackRequest()
     model = Path(model)
-    checkpoint = open_checkpoint(model, device=_device(device))
+    checkpoint = open_checkpoint(model, device=choose_device(device))
     sample = open_sample(
         checkpoint,
         model,
@@ -158,7 +174,7 @@ def run_attack(
     settings = request.settings(checkpoint, sample)
     card, units = checkpoint.card, sample.image_set.units
     job = AttackJob(checkpoint.classifier, sample.images, sample.labels, sample.image_set.ids, settings)
-    about = _about(model, sample, checkpoint)
+    about = about_inputs(model, sample, checkpoint)
     manifest = {"inputs": {**about["inputs"], "settings": settings.to_json()}, "versions": about["versions"]}
     folder = Path(out) if out is not None else Path("runs") / f"attack-{model.stem}-{request.n}-{request.seed}"
     with open_run(folder, manifest, resume=resume) as run, interruptible():
@@ -193,7 +209,8 @@ def run_attack(
     return AttackRun(folder, record, summary)
 
 
-def _about(model: Path, sample: Sample, checkpoint: Checkpoint) -> dict[str, Any]:
+def about_inputs(model: Path, sample: Sample, checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a run is about, for its manifest and summary: hashes under `inputs`, names and versions beside them."""
     return {
         "inputs": {
             "model_sha256": sha256_file(model),
@@ -209,7 +226,12 @@ def _about(model: Path, sample: Sample, checkpoint: Checkpoint) -> dict[str, Any
     }
 
 
-def _device(name: str | None) -> torch.device:
+def choose_device(name: str | None) -> torch.device:
+    """The device of that name, or a GPU if there is one.
+
+    Raises:
+        InputError: If the name is unknown or the device is not here.
+    """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

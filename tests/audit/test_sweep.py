@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from robustkit.audit.sweep import SweepRequest, run_sweep
 from robustkit.cli import group
 from robustkit.data import ImageSet
 from robustkit.data.survey import LSST, Depth
 from robustkit.errors import InputError
 from robustkit.perturb.sweep import SweepRecord
-from robustkit.sweep_run import SweepRequest, run_sweep
 from tests.audits import make_audit
 
 
