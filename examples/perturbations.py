@@ -57,4 +57,4 @@ def main(data: str, out: str, number: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main(*(sys.argv[1:] or ("galaxies/Y10", "perturbations.png")))
+    main(*(sys.argv[1:3] if len(sys.argv) > 2 else ("galaxies/Y10", "perturbations.png")))
