@@ -62,6 +62,7 @@ class Threshold:
         mildest: The mildest end of the bootstrap interval; `None` as above.
         severest: The most severe end; `None` as above.
         reached: Share of the resamples in which it is reached.
+        before_first: Whether it lies between the clean images and the mildest level swept, where nothing was measured.
     """
 
     name: str
@@ -69,12 +70,13 @@ class Threshold:
     mildest: float | None
     severest: float | None
     reached: float
+    before_first: bool = False
 
     def __str__(self) -> str:
         if self.level is None:
             return "not reached"
-        end = "not reached" if self.severest is None else f"{self.severest:.3g}"
-        return f"{self.level:.3g} [{self.mildest:.3g}, {end}]"
+        ends = ["not reached" if end is None else f"{end:.3g}" for end in (self.mildest, self.severest)]
+        return f"{self.level:.3g} [{ends[0]}, {ends[1]}]{' (milder than all levels)' if self.before_first else ''}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +116,7 @@ class SweepSummary:
                 f"{step.right_to_wrong} right to wrong, {step.wrong_to_right} wrong to right"
             )
         points = f"{100 * DROP:.0f} points"
-        lines += [f"{one.name}: accuracy falls by {points} at {one}" for one in self.thresholds]
+        lines += [f"{one.name}: level at which accuracy falls by {points}: {one}" for one in self.thresholds]
         lines.append(f"mPC {self.mpc:.3f}, rPC {self.rpc:.3f}")
         if self.mce is not None:
             lines.append(f"mCE against the base model {self.mce:.3f}")
@@ -195,7 +197,8 @@ def _threshold(
     resampled = crossing(strength, weights @ answers.T / count)
     ends = np.quantile(resampled, (0.025, 0.975), method="inverted_cdf")
     levels = [kind.level_of(float(value)) if np.isfinite(value) else None for value in (here, *ends)]
-    return Threshold(kind.name, levels[0], levels[1], levels[2], float(np.isfinite(resampled).mean()))
+    reached = float(np.isfinite(resampled).mean())
+    return Threshold(kind.name, levels[0], levels[1], levels[2], reached, here < strength[1])
 
 
 def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> np.ndarray:
@@ -210,7 +213,7 @@ def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> 
         Strengths, shape (B,).
 
     Example:
-        >>> crossing(np.array([0.0, 1.0, 2.0]), np.array([[0.9, 0.9, 0.8], [0.9, 0.9, 0.9]])).tolist()
+        >>> crossing(np.array([0.0, 1.0, 2.0]), np.array([[0.9, 0.9, 0.8], [0.9, 0.9, 0.9]])).round(6).tolist()
         [1.5, inf]
     """
     # A hair of tolerance, so that a fall of exactly `drop` counts whatever the rounding.

@@ -56,6 +56,13 @@ def test_the_command_takes_levels(audit, tmp_path):
     assert len(SweepRecord.load(tmp_path / "run" / "sweep.npz").level) == 2  # the whole exposure is the clean image
 
 
+def test_images_without_units_take_what_needs_none(audit, tmp_path):
+    request = SweepRequest(perturbations=("gaussian", "band-drop"), n=4)
+    run = run_sweep(audit[0], request, out=tmp_path / "run", say=silent)
+    assert run.record.settings["conditions"] is None
+    assert (run.record.distance > 0).all()
+
+
 def test_the_suites():
     steps = SweepRequest(suite="lsst").steps()
     assert len(steps) == 5 * len({step.name for step in steps})

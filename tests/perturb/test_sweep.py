@@ -122,6 +122,15 @@ def test_a_threshold_that_is_not_reached_says_so():
     assert (threshold.level, threshold.reached, str(threshold)) == (None, 0.0, "not reached")
 
 
+def test_a_threshold_before_the_first_level_says_so():
+    first, last = DROPS[1:]
+    (threshold,) = summarise_sweep(swept([last])).thresholds
+    assert threshold.before_first
+    assert str(threshold).endswith("(milder than all levels)")
+    (threshold,) = summarise_sweep(swept([make_perturbation("band-drop", 0.001), first])).thresholds
+    assert not threshold.before_first
+
+
 def test_refusals():
     for perturbations, options, words in (
         ([], {}, "at least one perturbation"),

@@ -43,10 +43,11 @@ class Rice(Perturbation):
         super().__post_init__()
         if self.workers < 1:
             raise InputError(f"expected at least one process, came {self.workers}")
+        if self.level != self.identity:  # said here, before a run has begun
+            require("astropy.io.fits", extra="fits", purpose="compress images")
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Compresses every band of every image and reads it again."""
-        require("astropy.io.fits", extra="fits", purpose="compress images")
         values = images.detach().cpu().numpy().astype(np.float32)
         seeds = (1 + streams.integers(10000, 1)[:, 0]).tolist()
         jobs = [(image, seed, self.algorithm, self.level) for image, seed in zip(values, seeds, strict=True)]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robustkit.perturb.conditions import Conditions
+from robustkit.perturb.faults.fourier import filtered, gaussian
 from robustkit.perturb.perturbation import Perturbation, Stage, tensor
 from robustkit.seeds import Streams
 
@@ -41,20 +42,10 @@ class PSFBlur(Perturbation):
         """Blurs, and makes the background as noisy as it was."""
         height, width = images.shape[2:]
         sigma = self.level / FWHM_PER_SIGMA / conditions.pixel_scale  # pixels
-        mirrored = torch.cat([images, images.flip(2)], 2)
-        mirrored = torch.cat([mirrored, mirrored.flip(3)], 3)
-        spectrum = torch.fft.rfft2(mirrored) * _transfer(2 * height, 2 * width, sigma, images)
-        blurred = torch.fft.irfft2(spectrum, s=mirrored.shape[2:])[..., :height, :width]
+        blurred = filtered(images, gaussian(2 * height, 2 * width, sigma, images))
         if not self.restore_noise:
-            return blurred.contiguous()
-        lost = (1 - _transfer(height, width, sigma, images) ** 2).clamp_min(0).sqrt()
+            return blurred
+        lost = (1 - gaussian(height, width, sigma, images) ** 2).clamp_min(0).sqrt()
         white = torch.fft.rfft2(tensor(streams.normal(*images.shape[1:]), images))
         noise = torch.fft.irfft2(white * lost, s=(height, width))
         return blurred + conditions.like(conditions.scale * conditions.background**0.5, images) * noise
-
-
-def _transfer(height: int, width: int, sigma: float, images: Tensor) -> Tensor:
-    """The Fourier transform of a Gaussian, in the layout of `torch.fft.rfft2`."""
-    ky = 2 * math.pi * torch.fft.fftfreq(height, device=images.device, dtype=images.dtype)[:, None]
-    kx = 2 * math.pi * torch.fft.rfftfreq(width, device=images.device, dtype=images.dtype)
-    return torch.exp(-0.5 * sigma**2 * (kx**2 + ky**2))

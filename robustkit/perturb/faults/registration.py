@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from robustkit.perturb.conditions import Conditions
+from robustkit.perturb.faults.fourier import filtered, frequencies
 from robustkit.perturb.perturbation import Perturbation, Stage, tensor
 from robustkit.seeds import Streams
 
@@ -70,10 +71,6 @@ def fourier_shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
         right: Pixels towards higher columns, shape (N, C).
     """
     height, width = images.shape[2:]
-    mirrored = torch.cat([images, images.flip(2)], 2)
-    mirrored = torch.cat([mirrored, mirrored.flip(3)], 3)
-    ky = torch.fft.fftfreq(2 * height, dtype=images.dtype, device=images.device)[:, None]
-    kx = torch.fft.rfftfreq(2 * width, dtype=images.dtype, device=images.device)
-    phase = -2 * math.pi * (down[..., None, None] * ky + right[..., None, None] * kx)
-    spectrum = torch.fft.rfft2(mirrored) * torch.polar(torch.ones_like(phase), phase)
-    return torch.fft.irfft2(spectrum, s=mirrored.shape[2:])[..., :height, :width].contiguous()
+    ky, kx = frequencies(2 * height, 2 * width, images)
+    phase = -(down[..., None, None] * ky + right[..., None, None] * kx)
+    return filtered(images, torch.polar(torch.ones_like(phase), phase))

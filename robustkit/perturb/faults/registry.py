@@ -11,6 +11,7 @@ from robustkit.perturb.faults.calibration import FlatError, ZeroPoint
 from robustkit.perturb.faults.cosmic_ray import CosmicRay
 from robustkit.perturb.faults.cti import ChargeTransfer
 from robustkit.perturb.faults.dead_pixel import DeadPixel
+from robustkit.perturb.faults.distance import Distance
 from robustkit.perturb.faults.exposure import Exposure
 from robustkit.perturb.faults.fits_compression import HCompress, Rice
 from robustkit.perturb.faults.ghost import Ghost
@@ -46,6 +47,7 @@ PERTURBATIONS: dict[str, type[Perturbation]] = {
         BandSwap,
         Shift,
         Rotation,
+        Distance,
         ChargeTransfer,
         Ghost,
         Jpeg,

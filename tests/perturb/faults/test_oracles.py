@@ -1,6 +1,7 @@
 """Perturbations against independent implementations, and against the physics that they stand for."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from robustkit.perturb.conditions import INVERTED, calibrated, conditions_of
 from robustkit.perturb.faults.cosmic_ray import CosmicRay
 from robustkit.perturb.faults.cti import ChargeTransfer
 from robustkit.perturb.faults.dead_pixel import DeadPixel
+from robustkit.perturb.faults.distance import Distance
 from robustkit.perturb.faults.exposure import Exposure
 from robustkit.perturb.faults.fits_compression import HCompress, Rice
 from robustkit.perturb.faults.hot_pixel import HotPixel
@@ -176,6 +178,31 @@ def test_shifts_are_scipys_and_turns_are_exact_at_a_right_angle():
     noise = torch.from_numpy(rng.standard_normal((1, 3, 12, 12)))
     turned = Rotation(90.0)(noise, streams=Streams(0, "a"))
     torch.testing.assert_close(turned, torch.rot90(noise, -1, (2, 3)), atol=1e-6, rtol=0)
+
+
+def test_a_farther_gaussian_is_the_gaussian_that_it_must_be():
+    conditions = replace(example_conditions(), sky=np.zeros(3), read_noise=np.zeros(3))
+    place = torch.arange(64, dtype=torch.float64) - 31.5
+    squared = place[:, None] ** 2 + place**2
+    sigma, d = 6.0, 2.0
+    image = torch.exp(-squared / (2 * sigma**2)).expand(1, 3, 64, 64)
+    made = Distance(d)(image, conditions=conditions, streams=Streams(0, "a"))
+    for band, seeing in enumerate(conditions.seeing):
+        psf = seeing / FWHM_PER_SIGMA / 0.2
+        # Its own size shrinks, its seeing does not, and its flux falls by d^2.
+        width = (sigma**2 - psf**2) / d**2 + psf**2
+        expected = sigma**2 / d**2 / width * torch.exp(-squared / (2 * width))
+        torch.testing.assert_close(made[0, band], expected, atol=4e-3, rtol=0)  # bicubic
+
+
+def test_a_farther_image_has_the_noise_of_the_nearer_one():
+    conditions = example_conditions()
+    sigma = torch.as_tensor(np.sqrt(conditions.background))[:, None, None]
+    noise = sigma * torch.from_numpy(np.random.default_rng(0).standard_normal((16, 3, 48, 48)))
+    for level in (1.25, 2.0):
+        made = Distance(level)(noise, conditions=conditions, streams=Streams(0, [str(i) for i in range(16)])) / sigma
+        assert float(made.var()) == pytest.approx(1, abs=0.03)
+        assert float(made[..., 20:28, 20:28].var()) == pytest.approx(1, abs=0.1)
 
 
 def test_compression_leaves_the_noise_of_its_steps():
