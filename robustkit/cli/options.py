@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 
 class Numbers(click.Option):
     """An option that takes one or more numbers: `--years 10 1`. Its command must be a `Command`."""
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs = {"type": float, "multiple": True, "metavar": "NUMBER..."} | kwargs
         super().__init__(*args, **kwargs)
 

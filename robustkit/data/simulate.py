@@ -8,10 +8,12 @@ import math
 import os
 import platform
 import shutil
+import signal
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,14 +28,14 @@ from robustkit.data.render import Renderer
 from robustkit.data.survey import Depth, Survey, open_survey
 from robustkit.errors import InputError
 from robustkit.extras import require
-from robustkit.files import new_folder, sha256_file, write_json, write_text
+from robustkit.files import new_folder, write_json, write_text
 from robustkit.progress import progress
 from robustkit.seeds import stream
 
 GALAXIES_FILE = "galaxies.json"
 CATALOGUE_FILE = "catalogue.csv"
 # Galaxies that one process makes at a time; fewer than this many are made without starting processes.
-_CHUNK = 32
+_CHUNK = 16
 
 
 @dataclass(frozen=True)
@@ -152,17 +154,18 @@ def _processors() -> int:
 
 
 def _make(job: _Job, n: int, workers: int) -> list[dict[str, Any]]:
-    """Draws all galaxies into the image files and returns their catalogue rows in order."""
+    """Draws all galaxies into the image files and returns their catalogue rows, in order."""
     chunks = [range(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK)]
     rows: list[dict[str, Any]] = []
-    with progress(total=n, label="simulating", unit="galaxies") as bar:
-        for made in _chunks(job, chunks, workers):
+    # Closing stops the processes before anybody removes the folder that they write into.
+    with progress(total=n, label="simulating", unit="galaxies") as bar, closing(_drawn(job, chunks, workers)) as drawn:
+        for made in drawn:
             rows += made
             bar.update(len(made))
-    return sorted(rows, key=lambda row: row["id"])
+    return rows
 
 
-def _chunks(job: _Job, chunks: list[range], workers: int) -> Iterator[list[dict[str, Any]]]:
+def _drawn(job: _Job, chunks: list[range], workers: int) -> Generator[list[dict[str, Any]]]:
     if workers == 1:
         renderer = Renderer(job.survey, job.size)
         for chunk in chunks:
@@ -170,20 +173,16 @@ def _chunks(job: _Job, chunks: list[range], workers: int) -> Iterator[list[dict[
         return
     # Processes are spawned, not forked: a fork of a process with threads (torch's) may hang.
     with ProcessPoolExecutor(workers, get_context("spawn"), _start, (job,)) as pool:
-        futures = [pool.submit(_work, chunk) for chunk in chunks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+        yield from pool.map(_work, chunks)
 
 
 _state: tuple[_Job, Renderer] | None = None
 
 
 def _start(job: _Job) -> None:
+    """Prepares a process. Ctrl-C is for the one that started it, which then asks for no more chunks."""
     global _state
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _state = job, Renderer(job.survey, job.size)
 
 
@@ -226,12 +225,7 @@ def _describe(folder: Path, job: _Job, rows: list[dict[str, Any]]) -> None:
             bounds=depth.bounds,
             meta=depth.meta() | {"psf_fwhm": psf_fwhm, "simulated": True, "seed": job.seed},
         ).save_description(folder / depth.name)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: f"{v:.6g}" if isinstance(v, float) else v for key, v in row.items()} for row in rows)
-    write_text(folder / CATALOGUE_FILE, text.getvalue())
+    _write_catalogue(folder / CATALOGUE_FILE, rows)
     galsim = require("galsim", extra="sim", purpose="simulate galaxies")
     write_json(
         folder / GALAXIES_FILE,
@@ -240,7 +234,7 @@ def _describe(folder: Path, job: _Job, rows: list[dict[str, Any]]) -> None:
             "version": 1,
             "depths": [depth.name for depth in job.depths],
             "n": len(rows),
-            "survey": job.survey.name,
+            "survey": asdict(job.survey),
             "years": [depth.years for depth in job.depths],
             "seed": job.seed,
             "size": job.size,
@@ -251,8 +245,15 @@ def _describe(folder: Path, job: _Job, rows: list[dict[str, Any]]) -> None:
                 "numpy": np.__version__,
                 "python": platform.python_version(),
             },
-            "sha256": {
-                f"{depth.name}/images.npy": sha256_file(folder / depth.name / "images.npy") for depth in job.depths
-            },
         },
     )
+
+
+def _write_catalogue(path: Path, rows: list[dict[str, Any]]) -> None:
+    """One row for each galaxy; what only some classes have is empty for the others."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: f"{v:.6g}" if isinstance(v, float) else v for key, v in row.items()} for row in rows)
+    write_text(path, text.getvalue())
