@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 # Candidates taken at a time, and numbers in their changes.
 _BATCH = {"cpu": (1 << 14, 1 << 24), "other": (1 << 17, 1 << 27)}
 
-
 # From clean activations, images, rows, columns and values to the affine map of the last feature map.
 _Run = Callable[[CleanCache, Tensor, Tensor, Tensor, Tensor], Tensor]
 

@@ -56,8 +56,11 @@ class KernelChain:
         bands, height, width = plan[0].channels_in, plan[0].y.size, plan[0].x.size
         self._plan, self._head = plan, ChainHead(chain, plan[-1])
         met = plan[-1].y.cells * plan[-1].x.cells * plan[-1].channels * len(chain.bias)
-        self._code = KernelCode(bands, height, width, tuple(stages), len(chain.bias) if met <= _MOST_COLUMNS else None)
-        self._columns = self._head.columns.permute(3, 0, 1, 2).contiguous()  # (D, rows, columns, C)
+        outputs = len(chain.bias) if met <= _MOST_COLUMNS else None
+        self._code = KernelCode(bands, height, width, tuple(stages), outputs)
+        # The code wants (D, rows, columns, C); a head that is left to others needs no copy.
+        self._columns = self._head.columns.permute(3, 0, 1, 2) if outputs else chain.bias
+        self._columns = self._columns.contiguous()
         self._run = _compiled(self._code)
 
     def __call__(self, cache: CleanCache, image: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:
