@@ -1,0 +1,61 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from robustkit.audit.certify import CertifyRequest, run_certify
+from robustkit.cli import main
+from robustkit.errors import InputError
+from robustkit.perturb.certificate import CertificateRecord
+from tests.audits import make_audit
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory):
+    return make_audit(tmp_path_factory.mktemp("audit"))
+
+
+def test_a_run_leaves_everything_and_says_its_denominators(audit, tmp_path, capsys):
+    model, _ = audit
+    with pytest.raises(SystemExit) as ended:
+        main(["certify", "--model", str(model), "--n", "5", "--all", "--out", str(tmp_path / "run")])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    numbers = json.loads((tmp_path / "run" / "summary.json").read_text())
+    lines = list(csv.DictReader((tmp_path / "run" / "certificates.csv").read_text().splitlines()))
+    record = CertificateRecord.load(tmp_path / "run" / "certificates.npz")
+    assert numbers["drawn"] == len(lines) == len(record.ids)
+    assert numbers["certified"] == sum(int(line["certified"]) for line in lines)
+    assert numbers["certified"] + numbers["flippable"] == numbers["correct"] == numbers["complete"]
+    assert f"certified  {numbers['certified']} of {numbers['correct']}" in said
+    assert (tmp_path / "run" / "vulnerability.png").stat().st_size > 1000
+
+
+def test_a_run_goes_on_with_the_parts_that_it_has(audit, tmp_path, monkeypatch):
+    model, _ = audit
+    monkeypatch.setattr("robustkit.audit.certify._PART", 2)
+    request = CertifyRequest(n=5, take_all=True)
+    whole = run_certify(model, request, out=tmp_path / "whole", say=lambda line: None)
+    (tmp_path / "whole" / "parts" / "0000002.npz").unlink()
+    kept = (tmp_path / "whole" / "parts" / "0000000.npz").stat().st_mtime_ns
+    again = run_certify(model, request, out=tmp_path / "whole", resume=True, say=lambda line: None)
+    assert (tmp_path / "whole" / "parts" / "0000000.npz").stat().st_mtime_ns == kept
+    np.testing.assert_array_equal(again.flips_map, whole.flips_map)
+
+
+def test_a_small_budget_gives_a_bound_and_no_certificate(audit, tmp_path):
+    model, _ = audit
+    said = []
+    request = CertifyRequest(n=5, take_all=True, budget=50)
+    record = run_certify(model, request, out=tmp_path / "run", say=said.append)
+    assert not record.certified.any()
+    assert "sampled only" in said[-2]
+
+
+def test_refusals_leave_nothing_behind(audit, tmp_path):
+    model, _ = audit
+    for request in (CertifyRequest(n=10_000), CertifyRequest(budget=0), CertifyRequest(values="nothing")):
+        with pytest.raises(InputError):
+            run_certify(model, request, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
