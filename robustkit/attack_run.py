@@ -164,6 +164,10 @@ def run_attack(
     with open_run(folder, manifest, resume=resume) as run, interruptible():
         where = f"part {sample.part} of {sample.path}, seed {request.seed}"
         say(f"{len(sample.images)} of {sample.available} images, {where}")
+        if sample.repeats:
+            say(f"{sample.repeats} further images of the same objects are left out, because they are not independent")
+        for note in sample.image_set.notes:
+            say(note)
         say(describe_values(settings.values, bands=card.bands, stretch=checkpoint.stretch, units=units))
         found = [Attempt.from_json(entry) for entry in run.finished]
         about["resumed_after"] = len(found)

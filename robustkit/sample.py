@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.data import ImageSet
+from robustkit.data import ImageSet, open_images
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint
 
@@ -24,7 +24,8 @@ class Sample:
     Attributes:
         path: Where the image set is.
         part: The part of the split that they were drawn from, or `all`.
-        available: How many images that part has.
+        available: How many objects that part has; of each, one image can be drawn.
+        repeats: How many further images of these objects there are, which would not be independent.
         image_set: The images drawn, as the image set has them.
         images: Network input, shape (N, C, H, W), float32, on the CPU.
         labels: True classes, shape (N,), int64.
@@ -33,6 +34,7 @@ class Sample:
     path: Path
     part: str
     available: int
+    repeats: int
     image_set: ImageSet
     images: Tensor
     labels: Tensor
@@ -66,11 +68,12 @@ def open_sample(
     if n < 1:
         raise InputError(f"expected at least 1 image, came --n {n}")
     path = Path(os.path.normpath(data if data is not None else _card_path(checkpoint, Path(model))))
-    image_set = ImageSet.load(path)
+    image_set = open_images(path)
     _check_fit(checkpoint, image_set, path)
     if data is None:
         _check_unchanged(checkpoint, image_set, path)
-    ids = _ids_of_part(checkpoint, image_set, part, path)
+    everything = _ids_of_part(checkpoint, image_set, part, path)
+    ids = one_an_object(everything)
     if len(ids) < n and not take_all:
         raise InputError(
             f"the part {part!r} of {path} has {len(ids)} images and {n} were asked for; ask for --n {len(ids)}, or "
@@ -83,6 +86,7 @@ def open_sample(
         path=path,
         part=part,
         available=len(ids),
+        repeats=len(everything) - len(ids),
         image_set=drawn,
         images=torch.from_numpy(np.ascontiguousarray(stretched, dtype=np.float32)),
         labels=torch.from_numpy(drawn.labels.astype(np.int64)),
@@ -102,6 +106,19 @@ def draw(ids: Sequence[str], n: int, seed: int) -> list[str]:
         True
     """
     return sorted(ids, key=lambda image_id: hashlib.sha256(f"draw\0{seed}\0{image_id}".encode()).digest())[:n]
+
+
+def one_an_object(ids: Sequence[str]) -> list[str]:
+    """One image id of each object, the part before `#`: the object's own where it is there, otherwise the first.
+
+    Example:
+        >>> one_an_object(["a#rot90", "a", "b#flip", "b#rot90"])
+        ['a', 'b#flip']
+    """
+    chosen: dict[str, str] = {}
+    for image_id in sorted(ids):
+        chosen.setdefault(image_id.partition("#")[0], image_id)
+    return list(chosen.values())
 
 
 def _card_path(checkpoint: Checkpoint, model: Path) -> Path:
@@ -147,14 +164,14 @@ def _check_fit(checkpoint: Checkpoint, image_set: ImageSet, path: Path) -> None:
 
 
 def _ids_of_part(checkpoint: Checkpoint, image_set: ImageSet, part: str, path: Path) -> list[str]:
-    everything = [str(image_id) for image_id in image_set.ids]
     if part == "all":
-        return everything
+        return [str(image_id) for image_id in image_set.ids]
     split = checkpoint.card.data.get("split") or {}
     if part not in split:
         raise InputError(f"the checkpoint knows no part {part!r}; known are {', '.join([*split, 'all'])}")
-    wanted = set(split[part])
-    ids = [image_id for image_id in everything if image_id in wanted]
+    wanted = {image_id.partition("#")[0] for image_id in split[part]}
+    pairs = zip(image_set.ids, image_set.objects, strict=True)
+    ids = [str(image_id) for image_id, shown in pairs if str(shown) in wanted]
     if not ids:
         raise InputError(
             f"none of the images in {path} belong to the part {part!r} of the model's split; "

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from robustkit.data import ArcsinhStretch, ImageSet
+from robustkit.data import ArcsinhStretch, ImageSet, open_images
 from robustkit.models import Card, ConvNet, save_checkpoint
 
 CLASSES = ("spiral", "elliptical", "merger")
@@ -54,7 +54,7 @@ def make_audit(folder: Path, *, n: int = 40, name: str = "net.pt") -> tuple[Path
         data={
             "path": str(path.resolve()),
             "relative": "galaxies",
-            "sha256": ImageSet.load(path).provenance,
+            "sha256": open_images(path).provenance,
             "split": {"train": ids[half:].tolist(), "test": ids[:half].tolist()},
             "split_sha256": "0" * 64,
         },

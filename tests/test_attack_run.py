@@ -31,18 +31,18 @@ def settings_of(model, **request):
 def test_a_run_leaves_everything_that_was_asked_for(audit, tmp_path):
     model, data = audit
     said = []
-    done = run_attack(model, AttackRequest(n=16, budget=500), out=tmp_path / "run", say=said.append)
+    done = run_attack(model, AttackRequest(n=16, budget=150), out=tmp_path / "run", say=said.append)
     assert done.record.correct.sum() + (done.record.true != done.record.clean_class).sum() == 16
     assert done.record.searches == ["de", "random"]
     assert done.record.flipped.any()
-    assert done.record.queries.max() <= 500
+    assert done.record.queries.max() <= 150
     summary = read_json(done.folder / "summary.json")
     assert summary["drawn"] == 16
     assert summary["inputs"]["model_sha256"] == sha256_file(model)
     assert summary["inputs"]["data_sha256"]["images.npy"] == sha256_file(data / "images.npy")
-    assert summary["settings"]["budget"] == 500
+    assert summary["settings"]["budget"] == 150
     assert summary["settings"]["bands"] == ["g", "r", "i"]
-    assert summary["engine"]
+    assert summary["engine"]["name"].endswith("Evaluator")
     assert {"robustkit", "torch", "numpy", "python"} <= set(summary["versions"])
     assert AttackRecord.load(done.folder / "attack.npz").flipped.tolist() == done.record.flipped.tolist()
     text = "\n".join(said)
@@ -57,7 +57,7 @@ def test_a_run_leaves_everything_that_was_asked_for(audit, tmp_path):
 
 def test_values_stay_in_the_range_of_the_training_data(audit, tmp_path):
     model, _ = audit
-    record = run_attack(model, AttackRequest(n=10, budget=300), out=tmp_path / "run", say=silent).record
+    record = run_attack(model, AttackRequest(n=8, budget=60), out=tmp_path / "run", say=silent).record
     low, high = np.array(open_checkpoint(model).card.input_range).T
     after = record.after[record.flipped]
     assert len(after)
@@ -67,7 +67,7 @@ def test_values_stay_in_the_range_of_the_training_data(audit, tmp_path):
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_end(audit, tmp_path, monkeypatch):
     model, _ = audit
-    request = AttackRequest(n=16, budget=500)
+    request = AttackRequest(n=8, budget=60)
     whole = run_attack(model, request, out=tmp_path / "whole", say=silent).record
     real = AttackJob.attempts
 
@@ -84,8 +84,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(audit, tmp_path, monkeyp
     monkeypatch.undo()
     with pytest.raises(InputError, match="already holds files"):
         run_attack(model, request, out=tmp_path / "run", say=silent)
-    with pytest.raises(InputError, match="budget was 500 and is 600"):
-        run_attack(model, AttackRequest(n=16, budget=600), out=tmp_path / "run", resume=True, say=silent)
+    with pytest.raises(InputError, match="budget was 60 and is 70"):
+        run_attack(model, AttackRequest(n=8, budget=70), out=tmp_path / "run", resume=True, say=silent)
     record = run_attack(model, request, out=tmp_path / "run", resume=True, say=silent).record
     for name in ("image", "search", "flipped", "queries", "row", "column", "after", "latent_distance"):
         np.testing.assert_array_equal(getattr(record, name), getattr(whole, name))
@@ -148,7 +148,7 @@ def test_what_was_asked_for_is_what_is_done(audit):
         ({"values": "nothing"}, "unknown values"),
         ({"n": 21}, "has 20 images"),
         ({"budget": 0}, "at least 1 query"),
-        ({"data": "nowhere"}, "expected a JSON file at nowhere"),
+        ({"data": "nowhere"}, "nowhere"),
     ],
 )
 def test_refusals_write_nothing(audit, tmp_path, request_, words):

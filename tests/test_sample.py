@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustkit.data import ImageSet, MeanStdStretch
+from robustkit.data import MeanStdStretch, open_images
 from robustkit.errors import InputError
 from robustkit.models import open_checkpoint, save_checkpoint
 from robustkit.sample import draw, open_sample
@@ -24,7 +24,7 @@ def test_sample_is_what_the_network_sees(audit):
     assert sample.images.shape == (8, 3, 24, 24)
     assert sample.available == 20
     assert set(sample.image_set.ids) <= set(checkpoint.card.data["split"]["test"])
-    images = ImageSet.load(path)
+    images = open_images(path)
     where = images.positions(sample.image_set.ids)
     np.testing.assert_array_equal(sample.images.numpy(), checkpoint.stretch(images.images[where]))
     assert sample.labels.tolist() == images.labels[where].tolist()
@@ -58,7 +58,7 @@ def test_relative_path_wins_when_everything_moved(audit, tmp_path):
 def test_images_that_are_stretched_already_are_taken_as_they_are(audit, tmp_path):
     model, path = audit
     checkpoint = open_checkpoint(model)
-    calibrated = ImageSet.load(path)
+    calibrated = open_images(path)
     seen = checkpoint.stretch(np.asarray(calibrated.images))
     stretched = dataclasses.replace(calibrated, images=seen, stretch=checkpoint.stretch).save(tmp_path / "seen")
     torch.testing.assert_close(
@@ -82,7 +82,7 @@ def test_too_few_images_are_said_and_taken_only_when_asked(audit):
 def test_refusals(audit, tmp_path):
     model, path = audit
     checkpoint = open_checkpoint(model)
-    images = ImageSet.load(path)
+    images = open_images(path)
 
     def changed(name, **fields):
         return dataclasses.replace(images, images=np.asarray(images.images), **fields).save(tmp_path / name)
@@ -90,7 +90,7 @@ def test_refusals(audit, tmp_path):
     for options, words in (
         ({"n": 0}, "at least 1 image"),
         ({"part": "valid"}, "known are test, train, all"),
-        ({"data": tmp_path / "nowhere"}, "imageset.json"),
+        ({"data": tmp_path / "nowhere"}, "nowhere"),
         ({"data": changed("unlabelled", labels=None)}, "has no labels"),
         ({"data": changed("bands", bands=("r", "g", "i"))}, "takes bands g, r, i, but .* has r, g, i"),
         ({"data": changed("classes", class_names=("a", "b", "c"))}, "takes classes spiral"),
@@ -100,11 +100,23 @@ def test_refusals(audit, tmp_path):
             open_sample(checkpoint, model, **{"n": 5, "seed": 0, **options})
 
 
+def test_further_images_of_an_object_are_left_out(audit, tmp_path):
+    model, path = audit
+    checkpoint, images = open_checkpoint(model), open_images(path)
+    test = images.select(images.positions(checkpoint.card.data["split"]["test"][:10]))
+    ids = np.concatenate([test.ids, [f"{name}#rot90" for name in test.ids]])
+    twice = dataclasses.replace(test, images=np.concatenate([test.images] * 2), labels=np.tile(test.labels, 2), ids=ids)
+    sample = open_sample(checkpoint, model, data=twice.save(tmp_path / "twice"), n=20, seed=0, take_all=True)
+    assert (sample.available, sample.repeats) == (10, 10)
+    assert sorted(sample.image_set.ids) == sorted(test.ids)
+
+
 def test_images_that_changed_since_training_are_refused(audit):
     model, path = audit
-    array = np.load(path / "images.npy")
-    array[0, 0, 0, 0] += 1
-    np.save(path / "images.npy", array)
+    images = open_images(path)
+    other = dataclasses.replace(images, images=images.images + np.float32(1))
+    shutil.rmtree(path)
+    other.save(path)
     with pytest.raises(InputError, match=r"images.npy in .* changed since the model was trained"):
         open_sample(open_checkpoint(model), model, n=5, seed=0)
     assert len(open_sample(open_checkpoint(model), model, data=path, n=5, seed=0).images) == 5

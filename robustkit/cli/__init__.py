@@ -14,6 +14,8 @@ from robustkit.errors import RobustkitError
 COMMANDS = {
     "simulate": "Make galaxies as a survey would see them, at two depths.",
     "train": "Train the classifier that is to be audited.",
+    "search": "Look for training settings, without target labels.",
+    "evaluate": "Score trained classifiers on source and target.",
     "attack": "Search for single pixels that change a classifier's mind.",
 }
 

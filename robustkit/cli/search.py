@@ -22,8 +22,10 @@ def command(data: str | None, source: str | None, target: str | None, preset: st
     """Searches learning rate, weight decay, weight and warm-up, without target labels; needs the extra `search`."""
     from robustkit.training import pair_of
     from robustkit.training import preset as settings_of
+    from robustkit.training.memory import keep_freed_memory
     from robustkit.training.search import search
 
+    keep_freed_memory()
     pair = pair_of(data=data, source=source, target=target)
     how = {name: options.pop(name) for name in ("out", "trials", "device")}
     given = {name: value for name, value in options.items() if value is not None}

@@ -56,7 +56,9 @@ def command(data: str | None, source: str | None, target: str | None, preset: st
     from robustkit.training import pair_of, train_many
     from robustkit.training import preset as settings_of
     from robustkit.training.distributed import is_first
+    from robustkit.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     pair = pair_of(data=data, source=source, target=target)
     how = {name: options.pop(name) for name in ("out", "seeds", "resume", "report_oracle", "device")}
     given = {name: value for name, value in options.items() if value is not None}

@@ -176,12 +176,13 @@ class ImageSet:
             InputError: If a file is missing, truncated, or no longer what was written.
         """
         folder = Path(folder)
-        value = read_json(folder / IMAGE_SET_FILE)
-        if not isinstance(value, dict) or value.get("kind") != KIND:
-            raise InputError(f"{folder / IMAGE_SET_FILE} does not describe an image set; expected kind {KIND!r}")
         with reading(folder / IMAGE_SET_FILE, "the description of an image set"):
+            value = read_json(folder / IMAGE_SET_FILE)
+            if not isinstance(value, dict) or value.get("kind") != KIND:
+                raise InputError(f"{folder / IMAGE_SET_FILE} does not describe an image set; expected kind {KIND!r}")
             written = value["sha256"]
-            digests = {name: _verified(folder / name, written[name]) for name in sorted({"images.npy", *written})}
+            digests = {name: _verified(folder, name, written[name]) for name in sorted({"images.npy", *written})}
+            digests[IMAGE_SET_FILE] = sha256_file(folder / IMAGE_SET_FILE)
             return cls(
                 images=map_npy(folder / "images.npy"),
                 labels=np.array(map_npy(folder / "labels.npy")) if "labels.npy" in digests else None,
@@ -197,10 +198,11 @@ class ImageSet:
             )
 
 
-def _verified(path: Path, expected: Any) -> str:
+def _verified(folder: Path, name: str, expected: Any) -> str:
     """The hash of a file that must be what it was when it was written."""
-    if path.name not in ("images.npy", "labels.npy"):
-        raise InputError(f"{path.parent / IMAGE_SET_FILE} names a file {path.name!r} that no image set has")
+    if name not in ("images.npy", "labels.npy"):
+        raise InputError(f"{folder / IMAGE_SET_FILE} names a file {name!r} that no image set has")
+    path = folder / name
     if not path.is_file():
         raise InputError(f"the image set lacks the file {path}; write the image set again")
     found = sha256_file(path)

@@ -99,12 +99,15 @@ def open_images(
         nan=nan,
     )
     _check_choices(options)
-    own = _open_own(path, options)
-    if own is not None:
-        return checked(own)
-    chosen = _format(path)
-    _refuse_options(options, chosen.options, chosen.name)
-    return assemble(chosen.read(path, options), options, path)
+    try:
+        own = _open_own(path, options)
+        if own is not None:
+            return checked(own)
+        chosen = _format(path)
+        _refuse_options(options, chosen.options, chosen.name)
+        return assemble(chosen.read(path, options), options, path)
+    except OSError as error:  # no permission, a name that is too long, no room for a temporary file
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def open_pair(path: str | os.PathLike[str]) -> tuple[ImageSet, ImageSet]:
@@ -168,9 +171,14 @@ def _check_choices(options: Options) -> None:
 
 
 def _label_option(labels: object) -> str | np.ndarray | None:
-    if labels is None or isinstance(labels, str | np.ndarray):
+    if labels is None or isinstance(labels, str):
         return labels
-    return os.fspath(labels) if isinstance(labels, os.PathLike) else np.asarray(labels)
+    if isinstance(labels, os.PathLike):
+        return os.fspath(labels)
+    values = np.asarray(labels)
+    if values.ndim not in (1, 2):
+        raise InputError(f"expected one label an image, came an array of shape {values.shape}")
+    return values
 
 
 def _names(names: Sequence[str] | None, what: str) -> tuple[str, ...] | None:
@@ -184,7 +192,7 @@ def _names(names: Sequence[str] | None, what: str) -> tuple[str, ...] | None:
 def _size_option(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     if size is None:
         return None
-    pair: tuple[int, ...] = (size, size) if isinstance(size, int) else tuple(size)
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2 or not all(isinstance(side, int) and 0 < side <= 1 << 16 for side in pair):
         raise InputError(f"expected size as pixels, one number or height and width, came {size!r}")
     return pair[0], pair[1]

@@ -81,6 +81,7 @@ def _order_statistics(band: np.ndarray, ranks: np.ndarray) -> np.ndarray:
 
 
 def _keys(values: np.ndarray) -> np.ndarray:
-    """The values as uint32 that sort in the same order."""
+    """The values as uint32 that sort in the same order: all bits of a negative one flipped, else the sign alone."""
     bits = np.ascontiguousarray(values, dtype=np.float32).reshape(-1).view(np.uint32)
-    return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    negative = (bits.view(np.int32) >> 31).view(np.uint32)  # all ones, or zero
+    return bits ^ (negative | np.uint32(1 << 31))

@@ -86,6 +86,7 @@ def simulate(
     require("galsim", extra="sim", purpose="simulate galaxies")
     depths = _depths(open_survey(survey), years)
     _check(n, seed, workers, size, classes)
+    fresh = not Path(out).exists()
     folder = new_folder(out)
     workers = min(workers or _processors(), math.ceil(n / _CHUNK))
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
@@ -101,6 +102,8 @@ def simulate(
         building.replace(folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
+        if fresh:
+            folder.rmdir()
         raise
     return folder
 

@@ -135,7 +135,8 @@ class Split:
         Raises:
             InputError: If the file is missing, damaged or changed.
         """
-        return cls.from_json(read_json(path), path)
+        with reading(path, "a robustkit split"):
+            return cls.from_json(read_json(path), path)
 
 
 def split_images(

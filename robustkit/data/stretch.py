@@ -24,7 +24,7 @@ Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
 def _library(images: Any) -> Any:
     """The library that the images belong to: both spell the functions below alike."""
-    if isinstance(images, np.ndarray):
+    if isinstance(images, np.ndarray | np.generic):  # arithmetic on an array without axes gives a scalar
         return np
     import torch
 

@@ -10,7 +10,7 @@ against the plain evaluator, and so is how far the answers may lie apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,32 +36,28 @@ if TYPE_CHECKING:
 _BATCH = {"cpu": (1 << 14, 1 << 24), "other": (1 << 17, 1 << 27)}
 
 
-@dataclass(frozen=True, eq=False)
-class _Runner:
-    """One way to compute the affine map of the last feature map, and the chain whose cache it reads."""
-
-    name: str
-    run: Callable[[CleanCache, Tensor, Tensor, Tensor, Tensor], Tensor]
-    chain: Chain
-    plan: Sequence[StagePlan]
+# From clean activations, images, rows, columns and values to the affine map of the last feature map.
+_Run = Callable[[CleanCache, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 class ChainEvaluator:
-    """Scores one-pixel candidates on a chain; anything else it is asked goes to the plain evaluator.
+    """Scores one-pixel candidates on a chain.
 
-    Candidates that overwrite more than one pixel, and values that are not finite, are scored plainly.
+    Candidates that overwrite several pixels or none, and values that are not finite, are left to another evaluator.
 
     Args:
         classifier: The classifier; `supports` says whether its network is a chain.
-        images: Clean network input, shape (N, C, H, W), on the classifier's device.
-        plain: The evaluator to be compared with, and to leave the rest to.
+        images: Clean network input, shape (N, C, H, W), on the classifier's device, N at least 1.
+        plain: The plain evaluator of the same images, to be compared with.
+        others: The evaluator that scores what a chain cannot; by default the plain one.
         compiled: Whether the compiled kernel may be used.
         cache_bytes: Memory for clean activations; beyond it, images are taken in blocks.
 
     Attributes:
+        name: `chain`.
         images: The clean images.
         runner: What answers: `kernel`, `torch`, or `plain` once a trial on new values has failed.
-        reason: Why it is not the kernel; `None` if it is.
+        refusal: Why it is not the kernel; `None` if it is.
         tolerance: How far a logit may lie from the plain evaluator's, for every value scored so far: eight times the
             largest difference among some 250 candidates that reach every border and a box around all values scored,
             and 1e-6 of the largest logit. An estimate, not a proof: what lies within it of a decision is to be
@@ -72,27 +68,38 @@ class ChainEvaluator:
         InputError: If the images are not of the size that the classifier takes.
     """
 
+    name = "chain"
+
     def __init__(
         self,
         classifier: AuditedClassifier,
         images: Tensor,
         *,
         plain: Evaluator | None = None,
+        others: Evaluator | None = None,
         compiled: bool = True,
         cache_bytes: int = 1 << 30,
     ) -> None:
-        if tuple(images.shape[1:]) != classifier.input_shape:
+        if tuple(images.shape[1:]) != classifier.input_shape or len(images) == 0:
             raise InputError(
-                f"the classifier takes images of shape {classifier.input_shape}, came {tuple(images.shape[1:])}"
+                f"the classifier takes images of shape (N, {', '.join(map(str, classifier.input_shape))}), N at least "
+                f"1, came {tuple(images.shape)}"
             )
         self.classifier, self.images = classifier, images
         self.plain = plain or PlainEvaluator(classifier, images)
+        self.others = others or self.plain
         self.tolerance = 0.0
         self._cache_bytes = cache_bytes
         self._scores = replace(classifier.output, part=None)
-        low, high = images.amin((0, 2, 3)), images.amax((0, 2, 3))
-        self._low, self._high = _widened(low, high)
+        self._low, self._high = _widened(images.amin((0, 2, 3)), images.amax((0, 2, 3)))
         self._choose(compiled)
+
+    @property
+    def reason(self) -> str:
+        """How candidates are scored and why, for a summary."""
+        ways = {"kernel": "compiled kernel", "torch": "windows in PyTorch", "plain": "full forward passes"}
+        because = f" ({self.refusal})" if self.refusal else ""
+        return f"{ways[self.runner]}{because}; within {self.tolerance:.1e} of the plain logits"
 
     @staticmethod
     def supports(classifier: AuditedClassifier) -> str | None:
@@ -110,9 +117,11 @@ class ChainEvaluator:
     @torch.inference_mode()
     def __call__(self, candidates: Candidates) -> Tensor:
         """Logits of candidates, shape (M, P, K)."""
+        if len(candidates) == 0:
+            return self.images.new_zeros(*candidates.row.shape[:2], self.classifier.classes)
         self._check_places(candidates)
         if candidates.pixels != 1 or not bool(candidates.value.isfinite().all()):
-            return self.plain(candidates)
+            return self.others(candidates)
         self._cover(candidates.value)
         return self.plain(candidates) if self.runner == "plain" else self._fast(candidates)
 
@@ -126,8 +135,8 @@ class ChainEvaluator:
         except UnsupportedChain as error:
             raise UnsupportedChain(f"the fast path cannot follow this network: {error}") from error
         chain = exact.map(lambda x: x.to(self.images.device, torch.float32))
-        self.reason = self._refusal(chain, compiled)
-        if self.reason is not None:
+        self.refusal = self._refusal(chain, compiled)
+        if self.refusal is not None:
             self._use("torch", chain, TorchChain)
             trial = self._trial()
             if not trial.passed:
@@ -145,16 +154,14 @@ class ChainEvaluator:
         try:
             self._use("kernel", fill_vectors(chain), KernelChain)
         except Exception as error:  # a machine without llvmlite, or that forbids new code; PyTorch does it as well
-            return str(error) or type(error).__name__
+            return (str(error).splitlines() or [type(error).__name__])[0]
         trial = self._trial()
         return None if trial.passed else f"the compiled kernel's logits are {trial.error:.3g} from the plain ones"
 
-    def _use(
-        self, name: str, chain: Chain, make: Callable[[Chain, Sequence[StagePlan]], Callable[..., Tensor]]
-    ) -> None:
-        plan = _planned(chain, self.classifier)
-        self._runner, self.runner = _Runner(name, make(chain, plan), chain, plan), name
-        widest = max(at.y.cells * at.x.cells * at.channels for at in plan)
+    def _use(self, name: str, chain: Chain, make: Callable[[Chain, Sequence[StagePlan]], _Run]) -> None:
+        self._chain, self._plan = chain, _planned(chain, self.classifier)
+        self._run, self.runner = make(chain, self._plan), name
+        widest = max(at.y.cells * at.x.cells * at.channels for at in self._plan)
         most, numbers = _BATCH["cpu" if self.images.device.type == "cpu" else "other"]
         self._batches = Batches(min(most, numbers // widest))
         self._cached: CleanCache | None = None
@@ -169,7 +176,7 @@ class ChainEvaluator:
 
     def _cover(self, value: Tensor) -> None:
         """Repeats the trial when values leave the box that it was made for."""
-        if self.runner == "plain" or value.numel() == 0:
+        if self.runner == "plain":
             return
         seen = value.flatten(0, -2)
         low, high = torch.minimum(self._low, seen.amin(0)), torch.maximum(self._high, seen.amax(0))
@@ -179,24 +186,27 @@ class ChainEvaluator:
         trial = self._trial()
         if not trial.passed:
             self.runner, self.tolerance = "plain", 0.0
-            self.reason = f"on values up to {float(high.max()):.3g}, logits are {trial.error:.3g} from the plain ones"
+            self.refusal = f"on values up to {float(high.max()):.3g}, logits are {trial.error:.3g} from the plain ones"
 
     # --------------------------------------------------------------------------------------------- the scores
 
     def _fast(self, candidates: Candidates) -> Tensor:
         """Logits by the runner, shape (M, P, K)."""
-        most = max(1, self._cache_bytes // image_bytes(self._runner.plan))
+        most = max(1, self._cache_bytes // image_bytes(self._plan))
         if len(self.images) <= most:
             return self._scored(candidates, self._cache(torch.arange(len(self.images), device=self.images.device)))
-        blocks = [torch.isin(candidates.image, wanted) for wanted in candidates.image.unique().split(most)]
-        rows = [block.nonzero().squeeze(1) for block in blocks]
-        logits = [self._scored(part := candidates.select(own), self._cache(part.image.unique())) for own in rows]
+        rows: list[Tensor] = []
+        logits: list[Tensor] = []
+        for wanted in candidates.image.unique().split(most):
+            rows.append(torch.isin(candidates.image, wanted).nonzero().squeeze(1))
+            logits.append(self._scored(candidates.select(rows[-1]), self._cache(wanted)))
         return torch.cat(logits)[torch.cat(rows).argsort()]
 
     def _cache(self, wanted: Tensor) -> CleanCache:
         """Clean activations of some images, at `self._slot`; kept until others are wanted."""
         if self._cached is None or bool((self._slot[wanted] < 0).any()):
-            self._cached = make_cache(self._runner.chain, self._runner.plan, self.images[wanted])
+            self._cached = None  # so that no two of them are held
+            self._cached = make_cache(self._chain, self._plan, self.images[wanted])
             self._slot.fill_(-1)
             self._slot[wanted] = torch.arange(len(wanted), device=wanted.device)
         return self._cached
@@ -209,8 +219,8 @@ class ChainEvaluator:
 
         def score(start: int, stop: int) -> Tensor:
             part = slice(start, stop)
-            features = self._runner.run(cache, image[part], row[part], column[part], value[part])
-            return self._scores.logits(self._runner.chain.rest(features))
+            features = self._run(cache, image[part], row[part], column[part], value[part])
+            return self._scores.logits(self._chain.rest(features))
 
         return self._batches.run(score, m * p).unflatten(0, (m, p))
 

@@ -45,27 +45,22 @@ def image_bytes(plan: Sequence[StagePlan]) -> int:
 @torch.inference_mode()
 def make_cache(chain: Chain, plan: Sequence[StagePlan], images: Tensor) -> CleanCache:
     """Runs clean images, shape (N, C, H, W), through a chain in float32 and keeps what windows will need."""
-    parts = [
-        _run(chain, plan, images[start : start + _IMAGES_AT_ONCE]) for start in range(0, len(images), _IMAGES_AT_ONCE)
-    ]
-    before, after, head = zip(*parts, strict=True)
-    return CleanCache(images.contiguous(), _join(before), _join(after), torch.cat(head))
-
-
-def _join(parts: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
-    return tuple(torch.cat(stage) for stage in zip(*parts, strict=True))
-
-
-def _run(chain: Chain, plan: Sequence[StagePlan], x: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    before: list[Tensor] = []
-    after: list[Tensor] = []
-    for stage, at in zip(chain.stages, plan, strict=True):
-        cells = _by_cell(F.conv2d(x, stage.weight, stage.bias, padding=stage.padding), stage, at)
-        before.append(cells)
-        after.append(stage.finish(cells.flatten(3, 4).flatten(0, 2)).unflatten(0, cells.shape[:3]))
-        inside = after[-1][:, at.y.margin : at.y.margin + at.y.out, at.x.margin : at.x.margin + at.x.out]
-        x = inside.permute(0, 3, 1, 2)
-    return before, after, F.linear(x.flatten(1), chain.weight, chain.bias)
+    n = len(images)
+    shapes = [(n, at.y.total, at.x.total, at.y.pool, at.x.pool, at.channels) for at in plan]
+    before = tuple(images.new_empty(shape) for shape in shapes)
+    after = tuple(images.new_empty(*shape[:3], shape[-1]) for shape in shapes)
+    head = images.new_empty(n, len(chain.bias))
+    for start in range(0, n, _IMAGES_AT_ONCE):
+        part = slice(start, start + _IMAGES_AT_ONCE)
+        x = images[part]
+        for stage, at, all_before, all_after in zip(chain.stages, plan, before, after, strict=True):
+            cells = _by_cell(F.conv2d(x, stage.weight, stage.bias, padding=stage.padding), stage, at)
+            finished = stage.finish(cells.flatten(3, 4).flatten(0, 2)).unflatten(0, cells.shape[:3])
+            all_before[part], all_after[part] = cells, finished
+            inside = finished[:, at.y.margin : at.y.margin + at.y.out, at.x.margin : at.x.margin + at.x.out]
+            x = inside.permute(0, 3, 1, 2)
+        head[part] = F.linear(x.flatten(1), chain.weight, chain.bias)
+    return CleanCache(images.contiguous(), before, after, head)
 
 
 def _by_cell(maps: Tensor, stage: Stage, at: StagePlan) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,6 +18,9 @@ from robustkit.engine.chain_stages import Chain, Stage
 # Numbers in the windows that are worked on at a time: on a CPU, as many as the second-level cache holds.
 _CPU_BLOCK = 300_000
 _CUDA_BLOCK = 64_000_000
+
+# Candidates that are worth a thread of their own.
+_LEAST_PER_THREAD = 256
 
 # Numbers in a stage's matrices; above, a convolution of each window is used in their place.
 _MOST_MATRIX = 1 << 25
@@ -40,7 +45,6 @@ class TorchChain:
         self._offsets = [_offsets(at).to(device) for at in plan]
         self._head = ChainHead(chain, plan[-1])
 
-    @torch.inference_mode()
     def __call__(self, cache: CleanCache, image: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:
         """The affine map of the last feature map, for one changed pixel each.
 
@@ -54,6 +58,20 @@ class TorchChain:
         Returns:
             Shape (M, D).
         """
+        threads = torch.get_num_threads() if image.device.type == "cpu" else 1
+        workers = min(threads, -(-len(image) // _LEAST_PER_THREAD))
+        if workers == 1:
+            return self._score(cache, image, row, column, value)
+        # Threads with candidates of their own need not wait for each other after every operation.
+        parts = [part.tensor_split(workers) for part in (image, row, column, value)]
+        try:
+            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                return torch.cat(list(pool.map(partial(self._score, cache), *parts)))
+        finally:
+            torch.set_num_threads(threads)  # what the workers set is also what later threads begin with
+
+    @torch.inference_mode()
+    def _score(self, cache: CleanCache, image: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:
         change = value - cache.images[image, :, row, column]
         state = torch.stack([torch.arange(len(image), device=image.device), image, row, column])
         for number, (stage, at) in enumerate(zip(self.chain.stages, self.plan, strict=True)):
@@ -137,7 +155,7 @@ def _offsets(at: StagePlan) -> Tensor:
 
 def _blocks(sizes: list[int], width: int, device: torch.device) -> Iterator[tuple[int, int, int]]:
     """(group, start, stop) of blocks of rows that lie in one group, for windows of `width` numbers a row."""
-    block = _CPU_BLOCK * torch.get_num_threads() if device.type == "cpu" else _CUDA_BLOCK
+    block = _CPU_BLOCK if device.type == "cpu" else _CUDA_BLOCK
     rows = max(8, block // width)
     start = 0
     for group, size in enumerate(sizes):

@@ -89,7 +89,7 @@ class AttackJob:
     Attributes:
         clean: Logits of the clean images by the plain network, shape (N, K), on the CPU.
         costs: What each search has cost so far.
-        engine: The name of the evaluator that scored, once it is known.
+        engine: Which evaluator scored, and why not a faster one where it says so.
 
     Raises:
         InputError: If the images, labels, ids or settings do not fit each other.
@@ -112,7 +112,7 @@ class AttackJob:
         self._check()
         self.clean = self._clean_logits()
         self.costs = {search.name: Cost() for search in settings.searches}
-        self.engine = ""
+        self.engine: dict[str, str | None] = {}
 
     @property
     def predicted(self) -> Tensor:
@@ -175,7 +175,8 @@ class AttackJob:
         device = self.classifier.device
         images = self.images[part].to(device)
         scorer = self.evaluator(self.classifier, images)
-        self.engine = type(scorer).__name__
+        said = {name: getattr(scorer, name, None) for name in ("runner", "reason")}
+        self.engine = {"name": type(scorer).__name__, **said}
         return Block(
             classifier=self.classifier,
             scorer=_Watched(scorer, beat),

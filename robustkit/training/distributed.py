@@ -57,8 +57,7 @@ class World:
         """The network with gradients averaged over the processes."""
         if self.size == 1:
             return network
-        # Running statistics agree already, because batch norm is shared.
-        return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False)
+        return nn.parallel.DistributedDataParallel(network)
 
     def barrier(self) -> None:
         """Waits for the other processes."""

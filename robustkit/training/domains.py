@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.data import STRETCHES, IdentityStretch, ImageSet, Stretch
+from robustkit.data import IdentityStretch, ImageSet, Split, Stretch, open_images, split_images
+from robustkit.data import fit_stretch as fit_named_stretch
+from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
+from robustkit.data.split import PARTS
+from robustkit.data.split import Part as PartName
 from robustkit.errors import InputError
-from robustkit.files import read_json
-from robustkit.training._interim import Split, objects_of, open_images, split_images
 
 Where = ImageSet | str | os.PathLike[str]
 
 # Images stretched at a time, so that a memory-mapped set is never held twice.
 _CHUNK = 512
-_GALAXIES_FILE = "galaxies.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +38,9 @@ class Domain:
     path: Path | None
     split: Split
 
-    def rows(self, part: str) -> np.ndarray:
+    def rows(self, part: PartName) -> np.ndarray:
         """Positions of the images of a part, shape (M,)."""
-        return np.flatnonzero(np.isin(objects_of(self.images), self.split.objects(part)))  # type: ignore[arg-type]
+        return np.flatnonzero(np.isin(self.images.objects, self.split.objects(part)))
 
     def card(self, out: Path) -> dict[str, Any]:
         """What a checkpoint written to `out` says about these data."""
@@ -48,7 +49,7 @@ class Domain:
             "path": str(absolute) if absolute else None,
             "relative": os.path.relpath(absolute, out.resolve().parent) if absolute else None,
             "sha256": self.images.provenance,
-            "split": {part: self.images.ids[self.rows(part)].tolist() for part in ("train", "valid", "test")},
+            "split": {part: self.images.ids[self.rows(part)].tolist() for part in PARTS},
             "split_sha256": self.split.sha256,
         }
 
@@ -92,9 +93,9 @@ def pair_of(
     if source is not None:
         return Path(source), Path(target) if target is not None else None
     data = Path(str(data))
-    if not (data / _GALAXIES_FILE).is_file():
+    if not (data / GALAXIES_FILE).is_file():
         return data, None
-    depths = [data / name for name in read_json(data / _GALAXIES_FILE)["depths"]]  # deepest first
+    depths = [data / name for name in depths_of(data)]  # deepest first
     return depths[0], depths[-1] if len(depths) > 1 else None
 
 
@@ -133,20 +134,21 @@ def split_target(target: ImageSet, source: Split, *, seed: int) -> Split:
     Raises:
         InputError: If a part is left with fewer than two objects.
     """
-    objects = objects_of(target)
+    objects = target.objects
     shared = np.isin(objects, [*source.train, *source.valid, *source.test])
     if not shared.any():
         return split_images(target, seed=seed)
-    parts = [set(source.objects(part)) & set(objects.tolist()) for part in ("train", "valid", "test")]
+    parts = [set(source.objects(part)) & set(objects.tolist()) for part in PARTS]
     if not shared.all():
         rest = split_images(target.select(~shared), seed=seed)
-        parts = [part | set(rest.objects(name)) for part, name in zip(parts, ("train", "valid", "test"), strict=True)]
-    for part, name in zip(parts, ("train", "valid", "test"), strict=True):
+        parts = [part | set(rest.objects(name)) for part, name in zip(parts, PARTS, strict=True)]
+    for part, name in zip(parts, PARTS, strict=True):
         if len(part) < 2:
             raise InputError(
                 f"the {name} part of the target has {len(part)} objects; expected at least 2, so give more"
             )
-    return Split(*(tuple(sorted(part)) for part in parts), seed=seed)
+    train, valid, test = (tuple(sorted(part)) for part in parts)
+    return Split(train, valid, test, seed=seed, origin="as in the source, where the source has the object")
 
 
 def open_labelled(where: Where, target: Domain) -> Domain:
@@ -176,7 +178,7 @@ def check_classes(domain: Domain) -> None:
         raise InputError("the images to learn from have no labels; give a labelled set with --source")
     if len(images.class_names) < 2:
         raise InputError(f"expected at least 2 classes, came {len(images.class_names)}")
-    for part in ("train", "valid", "test"):
+    for part in PARTS:
         labels = images.labels[domain.rows(part)]
         counts = np.bincount(labels, minlength=len(images.class_names))
         for name, count in zip(images.class_names, counts.tolist(), strict=True):
@@ -205,10 +207,10 @@ def fit_stretch(domain: Domain, name: str | None) -> Stretch:
                 "calibrated images"
             )
         return images.stretch
-    return STRETCHES[name or "arcsinh"].fit(images.images[domain.rows("train")])
+    return fit_named_stretch(name or "arcsinh", images.images[domain.rows("train")])
 
 
-def make_part(domain: Domain, part: str, stretch: Stretch, device: torch.device | str) -> Part:
+def make_part(domain: Domain, part: PartName, stretch: Stretch, device: torch.device | str) -> Part:
     """Stretches the images of a part and puts them on the device.
 
     Args:

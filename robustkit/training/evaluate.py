@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from robustkit.data.split import Part
 from robustkit.errors import InputError
 from robustkit.models import open_checkpoint
 from robustkit.progress import progress
 from robustkit.records import Record
-from robustkit.stats.bootstrap import bootstrap_many
-from robustkit.stats.classification import Scores, score_classifier
-from robustkit.stats.estimate import Estimate
+from robustkit.stats import Estimate, Scores, bootstrap_many, score_classifier
 from robustkit.training.domains import make_part
 from robustkit.training.network import Trainee, predict
 from robustkit.training.recall import recall_domains
@@ -102,7 +101,7 @@ class Row:
 
 
 def predict_test(
-    model: str | os.PathLike[str], *, part: str = "test", device: torch.device | str = "cpu"
+    model: str | os.PathLike[str], *, part: Part = "test", device: torch.device | str = "cpu"
 ) -> list[Predictions]:
     """What a checkpoint says of the images of source and target that training has put aside.
 
@@ -148,7 +147,7 @@ def predict_test(
 def evaluate(
     models: Iterable[str | os.PathLike[str]],
     *,
-    part: str = "test",
+    part: Part = "test",
     device: torch.device | str = "cpu",
     seed: int = 0,
     draws: int = 1999,

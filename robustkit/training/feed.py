@@ -15,7 +15,8 @@ from robustkit.training.domains import Part
 from robustkit.training.noise import AddedNoise
 from robustkit.training.symmetry import turn_each
 
-_SAMPLE = 2
+# Images of the source that the statistics of a batch norm are taken from: with their pixels, more than enough.
+_SAMPLE = 128
 
 
 def order(size: int, needed: int, seed: int, domain: int, epoch: int) -> np.ndarray:
@@ -102,7 +103,7 @@ class Feed:
 
     def sample(self, epoch: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """A few of the batches of an epoch: enough pixels for the statistics of a batch norm."""
-        for _, batch in islice(self.epoch(epoch), _SAMPLE):
+        for _, batch in islice(self.epoch(epoch), -(-_SAMPLE // self.batch)):
             yield batch.source, batch.target
 
     def _images(self, domain: int, rows: np.ndarray, epoch: int, step: int) -> Tensor:

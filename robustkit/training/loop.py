@@ -50,7 +50,7 @@ def run_epochs(
             bar.set_postfix({"epoch": run.epoch + 1} | {k: f"{v:.3f}" for k, v in terms.items()}, refresh=False)
             bar.update()
             keeper.after_step(run)
-        renew_statistics(run.network, feed.sample(run.epoch))
+        renew_statistics(run.network, (tuple(map(world.share, pair)) for pair in feed.sample(run.epoch)))
         scores = judge(run)
         if run.epoch >= settings.warm_up or not settings.uses_target:
             scores["best"] = run.selector.offer(run.epoch, scores["gate"], scores["score"], run.network.module)

@@ -58,7 +58,9 @@ class Run:
 
     def close_epoch(self, scores: dict[str, Any]) -> dict[str, Any]:
         """Adds a row of mean terms and scores to the history, and goes to the next epoch."""
-        row = {"epoch": self.epoch + 1, **{name: value / self.step for name, value in self.sums.items()}, **scores}
+        terms = {name: value / self.step for name, value in self.sums.items()}
+        assert not terms.keys() & scores.keys()
+        row = {"epoch": self.epoch + 1} | terms | scores
         self.history.append(row)
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         return row

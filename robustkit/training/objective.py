@@ -91,7 +91,7 @@ class Objective(nn.Module):
             terms["fisher"] = self.fisher(source.latents, labels)
             total = total + terms["fisher"]
         if self.settings.entropy and target is not None:
-            terms["entropy"] = information_loss(target.logits)
-            total = total + ramp * self.settings.entropy * terms["entropy"]
+            terms["information_loss"] = information_loss(target.logits)
+            total = total + ramp * self.settings.entropy * terms["information_loss"]
         figures = self.alignment.figures() if self.alignment is not None else {}
         return total, {name: float(term.detach()) for name, term in terms.items()} | figures

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from robustkit.data import IdentityStretch, Stretch
+from robustkit.data.split import Part as PartName
 from robustkit.errors import InputError
 from robustkit.models import NETWORKS, Card
 from robustkit.training.domains import (
@@ -70,7 +71,7 @@ class Plan:
         kind = NETWORKS[self.settings.network]
         return kind(bands=len(images.bands), classes=len(images.class_names), size=images.images.shape[2:])
 
-    def part(self, domain: Domain, which: str, device: torch.device | str, *, calibrated: bool = False) -> Part:
+    def part(self, domain: Domain, which: PartName, device: torch.device | str, *, calibrated: bool = False) -> Part:
         """The `train` or `valid` images of a domain."""
         return make_part(domain, which, IdentityStretch() if calibrated else self.stretch, device)
 

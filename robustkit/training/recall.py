@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from robustkit.data import Split, open_images
+from robustkit.data.split import PARTS
 from robustkit.errors import InputError
 from robustkit.models import Card
-from robustkit.training._interim import Split, open_images
 from robustkit.training.domains import Domain
 
 
@@ -53,7 +54,8 @@ def _recall(model: Path, data: dict[str, Any], name: str) -> Domain:
             f"{', '.join(changed)} in {path} changed since {model} was trained, so its test images may not be unseen; "
             "train it again"
         )
-    split = Split(*(_objects(data["split"][part]) for part in ("train", "valid", "test")))
+    train, valid, test = (_objects(data["split"][part]) for part in PARTS)
+    split = Split(train, valid, test)
     if split.sha256 != data["split_sha256"]:
         raise InputError(f"the split in {model} does not fit its hash; the file was changed, so train it again")
     return Domain(images, path, split)

@@ -127,7 +127,7 @@ def target_scores(source: Outputs, source_labels: np.ndarray, target: Outputs) -
     loss = logsumexp(logits.astype(np.float64), 1) - logits[np.arange(len(labels)), labels]
     return {
         "information": information(target_logits),
-        "entropy": certainty(target_logits),
+        "certainty": certainty(target_logits),
         "snd": neighbourhood_density(target_logits),
         "iw": importance_weighted(logits.argmax(1) == labels, ratio),
         "dev": deep_embedded(loss, ratio),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.files import new_folder, write_json, write_text
-from robustkit.stats.estimate import Estimate
+from robustkit.stats import Estimate
 from robustkit.training.evaluate import BASE, METRICS, Row
 
 _SHOWN = {"f1_macro": "macro F1", "auc": "AUC", "brier": "Brier", "ece": "ECE"}
@@ -122,6 +122,8 @@ def _notes(rows: Sequence[Row]) -> list[str]:
 
 
 def _with_interval(estimate: Estimate) -> str:
+    if not math.isfinite(estimate.low):
+        return f"{estimate.value:.3f} [no interval]"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 

@@ -350,7 +350,8 @@ def same(one, other):
 @pytest.mark.parametrize("targeted", [False, True, "each"])
 def test_an_answer_depends_on_seed_and_id_alone(targeted):
     images, ids = grey(9), names(9)
-    settings = AttackSettings((DE, RANDOM), UNIT, 3, targeted=targeted)
+    search = DifferentialEvolution(population=100, generations=8)
+    settings = AttackSettings((search, RANDOM), UNIT, 3, targeted=targeted)
     labels = torch.zeros(9, dtype=torch.int64)
     classifier = planted(threshold=0.97)
 
@@ -368,7 +369,7 @@ def test_an_answer_depends_on_seed_and_id_alone(targeted):
         mine, its = part.image == place, whole.image == i
         for name in ("search", "target", "flipped", "queries", "row", "column", "after", "latent_distance"):
             np.testing.assert_array_equal(getattr(part, name)[mine], getattr(whole, name)[its])
-    other = attack(classifier, images, labels, search=DE, values=UNIT, seed=4, ids=ids, targeted=targeted)
+    other = attack(classifier, images, labels, search=search, values=UNIT, seed=4, ids=ids, targeted=targeted)
     assert not np.array_equal(other.queries, whole.queries[whole.of_search("de")])
 
 
@@ -381,7 +382,8 @@ def test_searches_side_by_side_do_not_see_each_other():
 
 
 def test_a_stopped_attack_goes_on_to_the_same_end():
-    settings = AttackSettings((DE, RANDOM), UNIT, 0, targeted="each")
+    search = DifferentialEvolution(population=50, generations=6)
+    settings = AttackSettings((search, RANDOM), UNIT, 0, targeted="each")
     labels = torch.zeros(6, dtype=torch.int64)
     whole = AttackJob(planted(), grey(6), labels, names(6), settings, block=2)
     attempts = list(whole.attempts())

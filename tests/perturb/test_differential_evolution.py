@@ -59,7 +59,7 @@ def test_finds_the_known_optimum(form):
 
 def test_best1bin_is_as_good_as_scipy():
     # With so few candidates the top of the ripples is found less than half of the time, where a fault would show.
-    population, rounds, runs = 20, 20, 100
+    population, rounds, runs = 20, 20, 60
     settings = DifferentialEvolution(form="best1bin", population=population, generations=rounds, fitness="margin")
     ours = queries_until(settings, make_problem([f"run {i}" for i in range(400)]), ripples, -0.01).isfinite()
 

@@ -104,14 +104,16 @@ def read_fits_image(data: bytes, name: str, options: Options) -> SingleImage:
 
 def _survey(source: Path | bytes, name: str, size: int, notes: list[str]) -> list[ImageHdu]:
     """The HDUs with pixels, from their headers, with every size proved and every checksum verified."""
-    found, tables = [], []
+    fits = _astropy()
+    found, others = [], []
     with _opened(source, name, notes) as file, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for index, hdu in enumerate(file):
+            if not hdu.is_image and not isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
+                raise InputError(f"HDU {index} of {name} is neither image nor table; its header is damaged")
             shape = tuple(hdu.shape) if hdu.is_image else ()
-            if not hdu.is_image:
-                tables.append(hdu.name or str(index))
             if len(shape) < 2 or 0 in shape:
+                others += [hdu.name or str(index)] if shape or not hdu.is_image else []
                 continue
             _check_size(hdu, shape, size, f"HDU {index} of {name}")
             unit, band = (str(hdu.header.get(key, "")).strip() for key in ("BUNIT", "FILTER"))
@@ -121,9 +123,11 @@ def _survey(source: Path | bytes, name: str, size: int, notes: list[str]) -> lis
     if end != size:
         raise InputError(f"{name} has {size} bytes and its HDUs end at {end}; it is truncated or a header is damaged")
     if not found:
-        raise InputError(f"{name} holds no images" + (f", only the tables {', '.join(tables[:4])}" if tables else ""))
-    if tables:
-        notes.append(f"images: {len(tables)} tables in {name} were left out")
+        raise InputError(
+            f"{name} holds no images" + (f", only tables or spectra: {', '.join(others)}" if others else "")
+        )
+    if others:
+        notes.append(f"images: {len(others)} tables or spectra in {name} were left out ({', '.join(others[:4])})")
     return found
 
 
@@ -155,18 +159,24 @@ def _chosen(hdus: list[ImageHdu], options: Options, name: str) -> list[ImageHdu]
 @contextmanager
 def _opened(source: Path | bytes, name: str, notes: list[str] | None = None) -> Iterator[Any]:
     """An open FITS file, whose warnings about damage are errors and whose others become notes."""
-    fits = require("astropy.io.fits", extra="fits", purpose="read FITS images")
+    fits = _astropy()
     with reading(name, _KIND), io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
         start = stream.read(9)
         if start != b"SIMPLE  =":
             raise InputError(f"{name} does not begin like a FITS file; if it is compressed, unpack it first")
         stream.seek(0)
+        # A checksum needs all bytes, so they are mapped; mapped pixels cannot be scaled, so to read those they are not.
+        mapped = notes is not None and isinstance(source, Path)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            file = fits.open(stream, memmap=isinstance(source, Path), checksum=notes is not None, lazy_load_hdus=False)
+            file = fits.open(stream, memmap=mapped, checksum=notes is not None, lazy_load_hdus=False)
         with file:
             _judge([str(warning.message) for warning in caught], name, notes)
             yield file
+
+
+def _astropy() -> Any:
+    return require("astropy.io.fits", extra="fits", purpose="read FITS images")
 
 
 def _judge(messages: list[str], name: str, notes: list[str] | None) -> None:

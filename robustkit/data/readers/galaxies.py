@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robustkit.data.guard import reading
 from robustkit.errors import InputError
 from robustkit.files import read_json
 
@@ -17,7 +18,8 @@ def depths_of(folder: Path) -> tuple[str, ...]:
     Raises:
         InputError: If the folder does not describe simulated galaxies, or lacks a depth that it names.
     """
-    value = read_json(folder / GALAXIES_FILE)
+    with reading(folder / GALAXIES_FILE, "the description of simulated galaxies"):
+        value = read_json(folder / GALAXIES_FILE)
     depths = value.get("depths") if isinstance(value, dict) and value.get("kind") == KIND else None
     if not isinstance(depths, list) or not depths or not all(isinstance(depth, str) for depth in depths):
         raise InputError(f"{folder / GALAXIES_FILE} does not list depths of simulated galaxies; simulate them again")

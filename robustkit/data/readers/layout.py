@@ -80,12 +80,12 @@ def image_layout(shape: tuple[int, ...], options: Options, name: str) -> Layout:
 def _layout(sides: tuple[int, ...], options: Options, name: str, shape: tuple[int, ...]) -> Layout:
     """The layout of images of these three sides."""
     if options.channels is None:
-        options_left = _fitting(sides, len(options.bands)) if options.bands else _small(sides)
-        if len(options_left) != 1:
+        able = _fitting(sides, len(options.bands)) if options.bands else _small(sides)
+        if len(able) != 1:
             raise InputError(
                 f"cannot tell which axis of {name} holds the bands; say channels='first' or channels='last'"
             )
-        channels = options_left[0]
+        channels = able[0]
     else:
         channels = options.channels
     moved = "; moved first" if channels == "last" else ""

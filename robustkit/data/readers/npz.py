@@ -35,7 +35,7 @@ def read_npz(path: Path, options: Options) -> Found:
     chosen = choose({key: Member(h.shape, h.dtype) for key, h in headers.items()}, options, path.name, notes)
     provenance = {path.name: file_hash(path)}
     if chosen.labels is not None:
-        labels = read_member(path, chosen.labels)
+        labels = np.atleast_1d(read_member(path, chosen.labels))
     else:
         labels = stated_labels(options, notes, provenance)
     header = headers[chosen.images]

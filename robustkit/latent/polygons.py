@@ -1,0 +1,129 @@
+"""Classes of an affine map of the plane, as exact convex polygons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Where one class wins.
+
+    Attributes:
+        label: The class.
+        vertices: Corners of the convex polygon, counter-clockwise, shape (V, 2).
+        area: Its share of the box.
+    """
+
+    label: int
+    vertices: np.ndarray
+    area: float
+
+
+@dataclass(frozen=True, eq=False)
+class Boundary:
+    """A segment on which two classes tie and win.
+
+    Attributes:
+        classes: The two classes.
+        ends: Both ends, shape (2, 2), one row each.
+    """
+
+    classes: tuple[int, int]
+    ends: np.ndarray
+
+
+def affine_regions(constant: np.ndarray, slopes: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[Region, ...]:
+    """Where each of K affine functions of the plane is the largest, inside a box.
+
+    Args:
+        constant: Values at (0, 0), shape (K,).
+        slopes: Change along each axis, shape (K, 2).
+        low: Lower corner of the box, shape (2,).
+        high: Upper corner, shape (2,).
+
+    Returns:
+        At most K convex polygons, whose areas sum to 1; the first of equal functions wins.
+
+    Example:
+        >>> box = np.array([-1.0, -1.0]), np.array([1.0, 1.0])
+        >>> [region.area for region in affine_regions(np.array([0.5, 0.0]), np.array([[0.0, 0.0], [1.0, 0.0]]), *box)]
+        [0.75, 0.25]
+    """
+    box = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]], dtype=np.float64)
+    whole = _area(box)
+    found = []
+    for k in range(len(constant)):
+        polygon = box
+        for j in range(len(constant)):
+            if j != k:
+                normal, offset = slopes[k] - slopes[j], constant[k] - constant[j]
+                if normal.any():
+                    polygon = _clip(polygon, normal, offset)
+                elif offset < 0 or (offset == 0 and j < k):
+                    polygon = box[:0]
+        area = _area(polygon) / whole
+        if area > 1e-12:
+            found.append(Region(k, polygon, float(area)))
+    return tuple(found)
+
+
+def affine_boundaries(
+    constant: np.ndarray, slopes: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[Boundary, ...]:
+    """Segments on which two of K affine functions of the plane tie above all others, inside a box.
+
+    Args:
+        constant: Values at (0, 0), shape (K,).
+        slopes: Change along each axis, shape (K, 2).
+        low: Lower corner of the box, shape (2,).
+        high: Upper corner, shape (2,).
+    """
+    found = []
+    size = float(np.max(np.subtract(high, low)))
+    for i in range(len(constant)):
+        for j in range(i + 1, len(constant)):
+            normal, offset = slopes[i] - slopes[j], constant[i] - constant[j]
+            if not normal.any():
+                continue
+            point = -offset * normal / (normal @ normal)
+            unit = np.array([-normal[1], normal[0]]) / np.linalg.norm(normal)
+            others = [k for k in range(len(constant)) if k not in (i, j)]
+            # Along point + t unit every condition reads level + t rise >= 0.
+            level = np.concatenate([point - low, high - point, (slopes[i] - slopes[others]) @ point])
+            level[4:] += constant[i] - constant[others]
+            rise = np.concatenate([unit, -unit, (slopes[i] - slopes[others]) @ unit])
+            start, end = _interval(level, rise)
+            if end - start > 1e-12 * size:
+                found.append(Boundary((i, j), np.stack([point + start * unit, point + end * unit])))
+    return tuple(found)
+
+
+def _interval(level: np.ndarray, rise: np.ndarray) -> tuple[float, float]:
+    """The t for which level + t rise >= 0 in every row; start above end if there is none."""
+    if (level[rise == 0] < 0).any():
+        return np.inf, -np.inf
+    up, down = rise > 0, rise < 0
+    start = np.max(-level[up] / rise[up], initial=-np.inf)
+    end = np.min(-level[down] / rise[down], initial=np.inf)
+    return float(start), float(end)
+
+
+def _clip(polygon: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
+    """The part of a convex polygon with normal . x + offset >= 0 (Sutherland and Hodgman)."""
+    side = polygon @ normal + offset
+    kept = []
+    for i in range(len(polygon)):
+        j = (i + 1) % len(polygon)
+        if side[i] >= 0:
+            kept.append(polygon[i])
+        if (side[i] > 0 > side[j]) or (side[i] < 0 < side[j]):
+            kept.append(polygon[i] + (polygon[j] - polygon[i]) * side[i] / (side[i] - side[j]))
+    return np.array(kept).reshape(-1, 2)
+
+
+def _area(polygon: np.ndarray) -> float:
+    x, y = polygon.T
+    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2

@@ -1,0 +1,24 @@
+"""`robustkit simulate`."""
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("galsim")
+
+from robustkit.cli.simulate import command
+from robustkit.errors import InputError
+
+
+def test_the_command_writes_and_says_what_it_wrote(tmp_path):
+    out = tmp_path / "galaxies"
+    arguments = ["--n", "2", "--years", "5", "1", "--seed", "4", "--size", "20", "--workers", "1", "--out", str(out)]
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    first, second = result.output.splitlines()
+    assert first.startswith(f"{out / 'Y5'}: 2 images of 20x20, bands g r i, units electron")
+    assert second.startswith(f"{out / 'Y1'}: ")
+
+
+def test_errors_are_ours(tmp_path):
+    with pytest.raises(InputError, match="unknown survey"):
+        CliRunner().invoke(command, ["--survey", "sdss", "--out", str(tmp_path / "x")], catch_exceptions=False)

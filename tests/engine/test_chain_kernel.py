@@ -1,0 +1,109 @@
+"""The compiled kernel's parts: instructions that compute what they say, and code for processors of other widths."""
+
+import ctypes
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from robustkit.engine import kernel, kernel_code
+from robustkit.engine.chain_cache import make_cache
+from robustkit.engine.chain_layers import make_chain
+from robustkit.engine.chain_plan import make_plan
+from robustkit.engine.chain_torch import TorchChain
+from robustkit.engine.kernel import KernelChain, fill_vectors
+from robustkit.engine.kernel_builder import INT, POINTER, Builder
+from robustkit.engine.kernel_code import Processor, this_processor
+
+binding = pytest.importorskip("llvmlite.binding")
+
+
+def run(write, *arrays: np.ndarray, count: int = 0) -> None:
+    """Compiles a function that `write` fills, and calls it on a count and arrays."""
+    b = Builder("run", [INT, *[POINTER] * len(arrays)])
+    write(b, *b.arguments)
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    machine = binding.Target.from_default_triple().create_target_machine(jit=True)
+    module = binding.parse_assembly(b.module())
+    module.verify()
+    engine = binding.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * len(arrays))
+    kind(engine.get_function_address("run"))(count, *[array.ctypes.data for array in arrays])
+
+
+def test_vectors_compute_lane_by_lane():
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=8).astype(np.float32) for _ in range(2))
+    out = np.zeros((8, 8), dtype=np.float32)
+
+    def write(b, _, x, y, out):
+        a, c = b.vector(x, 8), b.vector(y, 8)
+        made = [b.plus(a, c), b.less(a, c), b.product(a, c), b.greatest(a, c), b.least(a, c), b.fma(a, c, a)]
+        made += [b.constant(0.1, 8), b.spread(b.number(x, 3), 8)]
+        for i, value in enumerate(made):
+            b.put(value, b.at(out, 8 * i))
+
+    run(write, x, y, out)
+    truth = [x + y, x - y, x * y, np.maximum(x, y), np.minimum(x, y), x * y + x]
+    np.testing.assert_allclose(out[:6], truth, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(out[6], np.full(8, 0.1, dtype=np.float32))
+    np.testing.assert_array_equal(out[7], np.full(8, x[3]))
+
+
+@pytest.mark.parametrize("number", [0.0, -1.5, 0.01, 1e-30, -3.4e38, float("inf"), float("-inf")])
+def test_constants_are_rounded_to_float32(number):
+    out = np.zeros(4, dtype=np.float32)
+    run(lambda b, _, out: b.put(b.constant(number, 4), out), out)
+    np.testing.assert_array_equal(out, np.full(4, number, dtype=np.float32))
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_loops_and_variables(count):
+    x = np.arange(1, 41, dtype=np.float32)
+    out = np.zeros(1, dtype=np.float32)
+
+    def write(b, count, x, out):
+        total = b.variable(b.constant(0.0, 4))
+        with b.loop(0, count) as i, b.loop(b.minus(i, 1), b.smaller(b.larger(i, 2), 3), 2) as j:
+            place = b.sum(b.times(i, 4), b.times(b.sum(j, 1), 4))
+            b.set(total, b.fma(b.vector(b.at(x, place), 4), b.constant(1.0, 4), b.get(total, 4)))
+        b.put(b.add_up(b.get(total, 4), b.number(x, 0)), out)
+
+    run(write, x, out, count=count)
+    expected = x[0] + sum(
+        x[4 * i + 4 * (j + 1) :][:4].sum() for i in range(count) for j in range(i - 1, min(max(i, 2), 3), 2)
+    )
+    assert out[0] == expected
+
+
+@pytest.mark.parametrize(("lanes", "sums"), [(4, 12), (8, 12), (16, 3)])
+def test_code_for_other_processors_gives_the_same(lanes, sums, monkeypatch):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(2, 9, (5, 4), padding=2), nn.MaxPool2d(2), nn.LeakyReLU(0.3)]
+    layers += [nn.Conv2d(9, 20, 3, padding=1), nn.BatchNorm2d(20).eval(), nn.Hardtanh(-0.2, 0.3), nn.AvgPool2d(3)]
+    network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(20 * 3 * 3, 5)).eval()
+    chain = make_chain(list(network), (20, 21)).map(lambda x: x.float())
+    images = torch.rand(2, 2, 20, 21)
+    image, row, column = torch.randint(2, (300,)), torch.randint(20, (300,)), torch.randint(21, (300,))
+    value = torch.rand(300, 2)
+    plan = make_plan(chain, (20, 21))
+    expected = TorchChain(chain, plan)(make_cache(chain, plan, images), image, row, column, value)
+
+    own = this_processor()
+    other = Processor(own.name, own.features, lanes, sums)
+    for module in (kernel, kernel_code):
+        monkeypatch.setattr(module, "this_processor", lambda: other)
+    filled = fill_vectors(chain)
+    assert all(len(stage.bias) % 4 == 0 for stage in filled.stages)
+    plan = make_plan(filled, (20, 21))
+    came = KernelChain(filled, plan)(make_cache(filled, plan, images), image, row, column, value)
+    torch.testing.assert_close(came, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_vectors_are_few_and_then_full():
+    processor = Processor("any", "", 16, 24)
+    assert [processor.lanes_for(n) for n in (1, 4, 5, 8, 9, 16, 20, 32)] == [4, 4, 8, 8, 16, 16, 16, 16]
+    assert [Processor("any", "", 8, 12).lanes_for(n) for n in (3, 6, 20)] == [4, 8, 8]
