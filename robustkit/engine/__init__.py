@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robustkit.engine.batching import Batches
 from robustkit.engine.candidates import Candidates, paint
+from robustkit.engine.chain import ChainEvaluator, UnsupportedChain
 from robustkit.engine.incremental import IncrementalEvaluator
 from robustkit.engine.plain import PlainEvaluator
 from robustkit.errors import InputError
@@ -70,7 +71,7 @@ def make_evaluator(classifier: AuditedClassifier, images: Tensor, *, engine: Eng
             saves work, and gives the plain logits in a trial.
 
     Raises:
-        InputError: If the engine is not known, or the chain was asked for and the network is none.
+        InputError: If the engine is not known, or a chain was asked for and the network is none.
     """
     if engine not in get_args(Engine):
         raise InputError(f"unknown engine {engine!r}; known are {', '.join(get_args(Engine))}")
@@ -80,14 +81,11 @@ def make_evaluator(classifier: AuditedClassifier, images: Tensor, *, engine: Eng
     incremental = IncrementalEvaluator(classifier, images, plain=plain)
     if engine == "incremental":
         return incremental
-    # Imported here, because a chain is built on the names of this module.
-    from robustkit.engine.chain import ChainEvaluator, UnsupportedChain
-
     try:
         return ChainEvaluator(classifier, images, plain=plain, others=incremental)
-    except UnsupportedChain as error:
+    except UnsupportedChain:
         if engine == "chain":
-            raise InputError(f"{error}; choose another engine") from error
+            raise
     if not incremental.refusal:
         return incremental
     plain.note = incremental.refusal

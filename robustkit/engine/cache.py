@@ -87,8 +87,8 @@ class CleanMaps:
         start = next(iter(graph_module.graph.nodes))
         self._forward = subgraph(graph_module, [start], tuple(self._nodes))
         self.slots = max(1, min(len(images), memory // max(1, self.bytes_per_image())))
-        self._maps = {key: self._empty(key[0], margin) for key, margin in needs.margins.items()}
-        self._endings = {node: images.new_empty(self.slots, *node.meta["shape"][1:]) for node in needs.endings}
+        self._maps: dict[tuple[fx.Node, float], Maps] = {}
+        self._endings: dict[fx.Node, Tensor] = {}
         self._slot_of = torch.full((len(images),), -1)  # on the CPU
         self._used = [0] * self.slots
         self._image_in = [-1] * self.slots
@@ -113,6 +113,13 @@ class CleanMaps:
         """The clean outputs of an ending, one row a slot."""
         return self._endings[node]
 
+    def open(self) -> None:
+        """Takes the memory, once it is known that it will be used."""
+        if not self._maps:
+            self._maps = {key: self._empty(key[0], margin) for key, margin in self._needs.margins.items()}
+            shapes = {node: (self.slots, *node.meta["shape"][1:]) for node in self._needs.endings}
+            self._endings = {node: self.images.new_empty(shape) for node, shape in shapes.items()}
+
     def blocks(self, image: Tensor) -> Iterator[tuple[Tensor | None, Tensor]]:
         """Goes through candidates in blocks whose images are loaded.
 
@@ -122,6 +129,7 @@ class CleanMaps:
         Yields:
             The candidates of the block, or None for all, and the slot of the image of each.
         """
+        self.open()
         if self.slots == len(self.images):
             if self._clock == 0:
                 self._load(list(range(self.slots)), list(range(self.slots)))

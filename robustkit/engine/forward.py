@@ -11,6 +11,8 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, fx, nn
 
+from robustkit.engine.winograd import SmallMapConv
+
 Function = Callable[..., Tensor]
 
 # Images after which freezing (a few seconds) and compiling (up to minutes) can pay for themselves.
@@ -20,7 +22,9 @@ COMPILE_AFTER = 200_000
 _WORTH = 0.97
 _TOLERANCE = 1e-4
 # Bytes of the largest activation in one batch: on a CPU it should stay in the cache.
-_BATCH_BYTES = {"cpu": 16 << 20, "cuda": 1 << 30}
+_BATCH_BYTES = {"cpu": 24 << 20, "cuda": 1 << 30}
+# A batch for which the matrix products of small maps are large enough.
+_SMALL_MAPS_BATCH = 64
 
 
 class Forward:
@@ -99,8 +103,8 @@ def batch_size(module: nn.Module, device: torch.device, *, default: int = 32) ->
         return default
     shapes = [node.meta.get("shape") for node in module.graph.nodes]
     largest = max((torch.Size(shape[1:]).numel() for shape in shapes if shape), default=1)
-    size = _BATCH_BYTES.get(device.type, _BATCH_BYTES["cuda"]) // (4 * largest)
-    return max(8, min(4096, size))
+    least = _SMALL_MAPS_BATCH if any(isinstance(part, SmallMapConv) for part in module.modules()) else 8
+    return max(least, min(4096, _BATCH_BYTES.get(device.type, _BATCH_BYTES["cuda"]) // (4 * largest)))
 
 
 def _freeze(module: nn.Module, inputs: Sequence[Tensor]) -> Function:

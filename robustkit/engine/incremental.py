@@ -39,7 +39,6 @@ class IncrementalEvaluator:
 
     Attributes:
         name: `incremental`.
-        refusal: Why full forward passes answer instead of windows; empty if windows do.
         tolerance: How far a logit may lie from the plain evaluator's, for every value scored so far: eight times the
             largest difference in the trials, which reach every border and a box around all values scored.
     """
@@ -59,13 +58,18 @@ class IncrementalEvaluator:
         self.images = images
         self.memory, self.worth = memory, worth
         self.plain = plain or PlainEvaluator(classifier, images)
-        self.refusal = self.plain.why_not_traced or ("" if len(images) else "there are no images")
         self.tolerance = 0.0
+        self._refusal = self.plain.why_not_traced or ("" if len(images) else "there are no images")
         self._followers: dict[int, Follower | None] = {}
-        if not self.refusal:
+        if not self._refusal:
             self._low, self._high = _widened(images.amin((0, 2, 3)), images.amax((0, 2, 3)))
-            if self._follower(1) is None and not self.refusal:
-                self.refusal = "the windows of a changed pixel save too little"
+
+    @property
+    def refusal(self) -> str:
+        """Why full forward passes answer instead of windows; empty if windows do."""
+        if not self._refusal and self._follower(1) is None:
+            self._refusal = self._refusal or "the windows of a changed pixel save too little"
+        return self._refusal
 
     @property
     def reason(self) -> str:
@@ -143,7 +147,7 @@ class IncrementalEvaluator:
         if trial.passed:
             self.tolerance = max(self.tolerance, trial.tolerance)
         else:
-            self.refusal = f"logits from windows are {trial.error:.3g} from the plain ones, of size {trial.scale:.3g}"
+            self._refusal = f"logits from windows are {trial.error:.3g} from the plain ones, of size {trial.scale:.3g}"
         return trial.passed
 
     def _covers(self, value: Tensor) -> bool:

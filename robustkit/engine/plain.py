@@ -11,6 +11,7 @@ from robustkit.engine.batching import Batches
 from robustkit.engine.candidates import Candidates
 from robustkit.engine.forward import Forward, batch_size
 from robustkit.engine.graph import Untraceable, trace
+from robustkit.engine.winograd import quicken
 from robustkit.models import AuditedClassifier
 
 
@@ -54,6 +55,7 @@ class PlainEvaluator:
         try:
             example = images.new_zeros(1, *classifier.input_shape) if len(images) == 0 else images[:1]
             self.graph = trace(classifier.module, example, part=classifier.output.part)
+            quicken(self.graph)
             module, self.output = self.graph, replace(classifier.output, part=None)
         except Untraceable as reason:
             self.why_not_traced = str(reason)

@@ -11,10 +11,11 @@ import numpy as np
 from torch import fx
 
 from robustkit.engine.dense import Ending, flattens, read_ending
-from robustkit.engine.graph import layer
+from robustkit.engine.graph import layer, layer_of
 from robustkit.engine.pointwise import is_pointwise
 from robustkit.engine.sliding import Sliding, read_sliding
 from robustkit.engine.windows import Reach
+from robustkit.engine.winograd import SmallMapConv, work
 
 # What passing a number through memory costs, in multiplications.
 _MEMORY = 10.0
@@ -147,6 +148,9 @@ def _full_work(node: fx.Node) -> float:
     if shape is None or flattens(node):
         return 0.0
     numbers = math.prod(shape[1:])
+    small = layer_of(node, SmallMapConv)
+    if small is not None:
+        return work(small.conv, small.size) + _MEMORY * numbers
     sliding = read_sliding(node)
     if sliding is not None:
         return math.prod(shape[2:]) * sliding.work + _MEMORY * numbers

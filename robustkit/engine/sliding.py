@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from robustkit.engine.graph import layer, layer_of
 from robustkit.engine.windows import Slide
+from robustkit.engine.winograd import SmallMapConv
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,8 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _convolution(node: fx.Node) -> Sliding | None:
-    module = layer_of(node, nn.Conv2d)
+    small = layer_of(node, SmallMapConv)
+    module = layer_of(node, nn.Conv2d) if small is None else small.conv
     if module is not None:
         if module.padding_mode != "zeros":
             return None

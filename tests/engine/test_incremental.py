@@ -46,7 +46,6 @@ def _classifier(module, shape, **options):
     ids=["ConvNet", "DeepMerge", "Residual", "Dense", "Mobile"],
 )
 def test_contract(network, shape, make):
-    torch.manual_seed(0)
     evaluator = check_evaluator(make, _classifier(network(), shape), n=2, extra=6)
     assert evaluator.refusal == ""
     assert 0 < evaluator.tolerance < 1e-4
@@ -156,7 +155,6 @@ LAYERS = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_each_layer_is_followed(name):
-    torch.manual_seed(0)
     layer = LAYERS[name]
     classifier = _classifier(One(layer), (3, 16, 15))
     images = random_images(classifier, n=2)
@@ -165,7 +163,7 @@ def test_each_layer_is_followed(name):
         assert_agrees(evaluator, classifier, random_candidates(images, pixels=pixels, extra=4))
     assert evaluator.refusal == ""
     # Nothing but the head, and what flattens for it, is left to whole maps.
-    follower = evaluator._followers[1]
+    follower = evaluator._follower(1)
     assert all(node not in follower.plan.reaches for node in follower.plan.frontier)
 
 
@@ -185,13 +183,12 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_a_layer_that_is_not_known_goes_on_with_whole_maps(name):
-    torch.manual_seed(0)
     classifier = _classifier(One(UNKNOWN[name]), (3, 16, 15))
     images = random_images(classifier, n=2)
     evaluator = everywhere(classifier, images)
     assert_agrees(evaluator, classifier, random_candidates(images, extra=4))
     assert evaluator.refusal == ""
-    follower = evaluator._followers[1]
+    follower = evaluator._follower(1)
     assert any(node in follower.plan.reaches for node in follower.plan.frontier)
 
 
@@ -239,9 +236,9 @@ def test_little_memory_changes_no_answer_and_holds_few_images():
     classifier = _classifier(Residual(), (3, 45, 38))
     images = random_images(classifier, n=5)
     roomy = everywhere(classifier, images)
-    one = roomy._followers[1].clean.bytes_per_image()
+    one = roomy._follower(1).clean.bytes_per_image()
     tight = everywhere(classifier, images, memory=int(2.5 * one))
-    clean = tight._followers[1].clean
+    clean = tight._follower(1).clean
     assert clean.slots == 2
     candidates = random_candidates(images)
     scale = float(roomy(candidates).abs().max())
@@ -252,9 +249,9 @@ def test_little_memory_changes_no_answer_and_holds_few_images():
 def test_images_used_last_stay_loaded(monkeypatch):
     classifier = _classifier(Residual(), (3, 45, 38))
     images = random_images(classifier, n=4)
-    one = everywhere(classifier, images)._followers[1].clean.bytes_per_image()
+    one = everywhere(classifier, images)._follower(1).clean.bytes_per_image()
     evaluator = everywhere(classifier, images, memory=2 * one)
-    clean = evaluator._followers[1].clean
+    clean = evaluator._follower(1).clean
     loaded = []
     load = clean._load
     monkeypatch.setattr(clean, "_load", lambda slots, images: (loaded.extend(images), load(slots, images)))
