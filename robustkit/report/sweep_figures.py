@@ -63,7 +63,8 @@ def draw_curve(curve: SweepCurve, class_names: Sequence[str], ax: Axes) -> Axes:
     ax.plot(place, curve.accuracy.value, color=_ACCURACY, marker="o", ms=4, lw=2, label="accuracy, 95% (Wilson)")
     ax.set_xticks(place, ["clean", *(f"{level:.3g}" for level in curve.levels)])
     ax.set_xlabel(curve.unit, parse_math=False)
-    ax.set_title(f"{curve.name}\n5 points lost at: {curve.threshold}", fontsize="small", parse_math=False)
+    lost = curve.threshold.replace(" (", "\n(")  # what is said in brackets has a line of its own
+    ax.set_title(f"{curve.name}\n5 points lost at: {lost}", fontsize="small", parse_math=False)
     ax.set_ylim(-0.02, 1.02)
     ax.tick_params(labelsize="small")
     ax.grid(alpha=0.25)

@@ -63,6 +63,12 @@ def test_images_without_units_take_what_needs_none(audit, tmp_path):
     assert (run.record.distance > 0).all()
 
 
+def test_a_class_of_ones_own_is_swept(audit, tmp_path):
+    request = SweepRequest(perturbations=("tests.perturb.faults.test_contract:Bias",), levels=(3,), n=4)
+    run = run_sweep(audit[0], request, out=tmp_path / "run", say=silent)
+    assert [(step.name, step.level) for step in run.summary.steps] == [("bias", 3.0)]
+
+
 def test_the_suites():
     steps = SweepRequest(suite="lsst").steps()
     assert len(steps) == 5 * len({step.name for step in steps})
