@@ -69,5 +69,5 @@ class Streams:
         """Integers in [0, high), shape (N, *shape), int64."""
         out = np.empty((len(self), *shape), dtype=np.int64)
         for row, generator in zip(out, self.generators, strict=True):
-            row[...] = generator.integers(high, size=shape)
+            row[...] = generator.integers(high, size=shape or None)
         return out

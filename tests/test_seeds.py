@@ -30,3 +30,8 @@ def test_first_numbers_of_many_images_are_uniform():
 def test_integers_cover_their_range_and_no_more():
     drawn = Streams(0, ["a"]).integers(3, 300)
     assert set(drawn.ravel()) == {0, 1, 2}
+
+
+def test_one_number_an_image_needs_no_shape():
+    streams = Streams(0, "ab")
+    assert streams.integers(5).shape == streams.uniform().shape == streams.normal().shape == (2,)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from robustkit import attack_run
+from robustkit.audit import attack as attack_run
 from robustkit.audit.attack import AttackRequest, run_attack
 from robustkit.audit.sample import open_sample
 from robustkit.errors import InputError, RunInterrupted
@@ -33,7 +33,7 @@ def test_a_run_leaves_everything_that_was_asked_for(audit, tmp_path):
     said = []
     done = run_attack(model, AttackRequest(n=16, budget=150), out=tmp_path / "run", say=said.append)
     assert done.record.correct.sum() + (done.record.true != done.record.clean_class).sum() == 16
-    assert done.record.searches == ["de", "random"]
+    assert done.record.searches == ["de", "auto", "random"]
     assert done.record.flipped.any()
     assert done.record.queries.max() <= 150
     summary = read_json(done.folder / "summary.json")
@@ -144,7 +144,7 @@ def test_what_was_asked_for_is_what_is_done(audit):
         ({"preset": "letter"}, "known are paper"),
         ({"preset": "paper", "budget": 5, "values": "corners"}, "fixes what --budget, --values would change"),
         ({"preset": "paper", "pixels": 2}, "--pixels"),
-        ({"searches": ("best",)}, "unknown search 'best'; known are de"),
+        ({"searches": ("best",)}, "unknown search 'best'; known are auto"),
         ({"values": "nothing"}, "unknown values"),
         ({"n": 21}, "has 20 images"),
         ({"budget": 0}, "at least 1 query"),
