@@ -54,20 +54,20 @@ class Streams:
     def uniform(self, *shape: int) -> np.ndarray:
         """Uniform numbers in [0, 1), shape (N, *shape), float32."""
         out = np.empty((len(self), *shape), dtype=np.float32)
-        for row, generator in zip(out, self.generators, strict=True):
-            row[...] = generator.random(shape, dtype=np.float32)
+        for i, generator in enumerate(self.generators):
+            out[i] = generator.random(shape, dtype=np.float32)
         return out
 
     def normal(self, *shape: int) -> np.ndarray:
         """Standard normal numbers, shape (N, *shape), float32."""
         out = np.empty((len(self), *shape), dtype=np.float32)
-        for row, generator in zip(out, self.generators, strict=True):
-            row[...] = generator.standard_normal(shape, dtype=np.float32)
+        for i, generator in enumerate(self.generators):
+            out[i] = generator.standard_normal(shape, dtype=np.float32)
         return out
 
     def integers(self, high: int, *shape: int) -> np.ndarray:
         """Integers in [0, high), shape (N, *shape), int64."""
         out = np.empty((len(self), *shape), dtype=np.int64)
-        for row, generator in zip(out, self.generators, strict=True):
-            row[...] = generator.integers(high, size=shape or None)
+        for i, generator in enumerate(self.generators):
+            out[i] = generator.integers(high, size=shape)
         return out
