@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "training": LEAVES | {"data", "models", "stats"},
     "runs": LEAVES,
     "report": LEAVES | {"stats"},
+    "testing": LEAVES | {"data", "perturb"},
     "audit": LEAVES | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report"},
 }
 
