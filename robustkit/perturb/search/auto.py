@@ -63,13 +63,13 @@ class Auto:
     searches that wander. Several pixels at once go to the latter from the beginning.
 
     Attributes:
-        budget: Queries per image where the attack sets no budget: as many as the published evolution takes.
+        budget: Queries per image where the attack sets no budget: enough for all corners of 100x100 pixels in 3 bands.
         ranked: Queries per image for the gradient search.
         near: Queries per image for the best-first search.
         wander: Searches for what is left, which share it evenly; they must take any number of pixels.
     """
 
-    budget: int = 32_400
+    budget: int = 100_000
     ranked: int = 50
     near: int = 2000
     wander: tuple[SearchSettings, ...] = (Chains(),)
