@@ -166,7 +166,7 @@ def _draw_pictures(folder: Path, record: AttackRecord, images: np.ndarray, bands
             bands=bands,
             before=f"{true}, p = {record.clean_probabilities[i, record.true[i]]:.3f}",
             after=f"{became}, p = {record.probabilities[a, new]:.3f}",
-            title=f"{record.ids[i]}: {where}; {changes} ({search}, {record.queries[a]:,} queries)",
+            title=f"{record.ids[i]}: {where}; {changes} ({search}, query {record.queries[a]:,})",
         )
         figure = draw_flip(picture, Figure(figsize=(11.5, 4.2), layout="constrained"))
         path = folder / f"{_safe(str(record.ids[i]))}-{_safe(true)}-to-{_safe(became)}.png"
