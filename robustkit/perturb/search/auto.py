@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from robustkit.engine import Candidates
 from robustkit.perturb.search.base import Problem, Search, SearchSettings
 from robustkit.perturb.search.best_first import BestFirst
-from robustkit.perturb.search.cells import Cells, CellSettings
+from robustkit.perturb.search.cells import Cells, CellSearch, CellSettings
 from robustkit.perturb.search.chains import Chains
 from robustkit.perturb.search.complete import Complete
 from robustkit.perturb.search.gradient import Gradient
@@ -63,16 +63,16 @@ class Auto:
     searches that wander. Several pixels at once go to the latter from the beginning.
 
     Attributes:
-        budget: Queries per image where the attack sets no budget: enough for all corners of 100x100 pixels in 3 bands.
         ranked: Queries per image for the gradient search.
         near: Queries per image for the best-first search.
-        wander: Searches for what is left, which share it evenly; they must take any number of pixels.
+        wander: Searches for the rest of the budget, which share it evenly; they must take any number of pixels.
+        effort: Of the gradient search; by default its ranking may cost as much as the queries that it ranks.
     """
 
-    budget: int = 100_000
-    ranked: int = 50
-    near: int = 2000
+    ranked: int = 64
+    near: int = 4000
     wander: tuple[SearchSettings, ...] = (Chains(),)
+    effort: float = 64.0
 
     @property
     def name(self) -> str:
@@ -80,38 +80,31 @@ class Auto:
         return "auto"
 
     def start(self, problem: Problem) -> Search:
-        """Begins the search on a problem."""
+        """Begins the search on a problem; without a budget it ends with the complete pass."""
         return self.stages(problem).start(problem)
 
     def stages(self, problem: Problem) -> Stages:
         """The row of searches that suits a problem."""
-        budget = self.budget if problem.budget is None else problem.budget
-        left = budget
-        stages: list[Stage] = []
-        cells = problem.images.shape[2] * problem.images.shape[3] * problem.values.size
-        if problem.pixels == 1:
-            if has_gradients(problem.classifier):
-                stages.append(Stage(Gradient(top=self.ranked)))
-                left -= self.ranked
-            if budget >= cells:
-                return Stages((*stages, Stage(BestFirst(), self.near), Stage(Complete())))
-            # Half of what is left may go to the neighbourhoods, the rest looks elsewhere.
-            near = min(self.near, left - left // 2)
-            stages.append(Stage(BestFirst(), near))
-            left -= near
-        share = max(1, left // len(self.wander))
-        stages += [Stage(search, share) for search in self.wander[:-1]]
-        return Stages((*stages, Stage(self.wander[-1])))
+        budget = problem.budget
+        if problem.pixels != 1:
+            return Stages(self._wandering(budget))
+        by_gradient = has_gradients(problem.classifier)
+        first = (Stage(Gradient(self.ranked, effort=self.effort)),) if by_gradient else ()
+        # The peaks of the gradients make a wide spread unnecessary.
+        best_first = BestFirst(spread=32) if by_gradient else BestFirst()
+        if budget is None or budget >= Cells(problem).left.max():
+            return Stages((*first, Stage(best_first, self.near), Stage(Complete())))
+        left = budget - self.ranked * len(first) - self.near
+        return Stages((*first, Stage(best_first, self.near), *(self._wandering(left) if left > 0 else ())))
+
+    def _wandering(self, queries: int | None) -> tuple[Stage, ...]:
+        share = None if queries is None else -(-queries // len(self.wander))
+        return tuple(Stage(search, share) for search in self.wander)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values."""
-        return {
-            "name": self.name,
-            "budget": self.budget,
-            "ranked": self.ranked,
-            "near": self.near,
-            "wander": [search.to_json() for search in self.wander],
-        }
+        wander = [search.to_json() for search in self.wander]
+        return {"name": self.name, "ranked": self.ranked, "near": self.near, "wander": wander, "effort": self.effort}
 
 
 class _StagesSearch:
@@ -122,34 +115,34 @@ class _StagesSearch:
         self.cells: Cells | None = Cells(problem) if problem.pixels == 1 else None
         self.search: Search | None = None
         self.left: int | None = None
+        self.cut = False
 
     def propose(self, active: Tensor) -> Candidates | None:
+        """The next candidates; see `Search`."""
         while True:
-            if self.search is None:
-                if not self.waiting:
-                    return None
-                stage = self.waiting.pop(0)
-                self.left = stage.queries
-                self.search = self._begin(stage.search)
-            proposal = None if self.left == 0 else self.search.propose(active)
+            proposal = None if self.search is None or self.left == 0 else self.search.propose(active)
             if proposal is not None:
-                return proposal if self.left is None else _first(proposal, self.left)
-            self.search = None
+                self.cut = self.left is not None and proposal.row.shape[1] > self.left
+                return _first(proposal, self.left) if self.cut else proposal
+            if not self.waiting:
+                return None
+            stage = self.waiting.pop(0)
+            self.search, self.left = self._begin(stage), stage.queries
 
     def tell(self, candidates: Candidates, logits: Tensor) -> None:
-        assert self.search is not None, "answers came before a proposal"
-        self.search.tell(candidates, logits)
+        """Tells the search that asked, unless its last proposal was cut short and only cells could make use of it."""
+        if self.search is not None and not (self.cut and not isinstance(self.search, CellSearch)):
+            self.search.tell(candidates, logits)
         if self.left is not None:
             self.left -= logits.shape[1]
 
-    def _begin(self, settings: SearchSettings) -> Search:
-        if isinstance(settings, CellSettings) and self.cells is not None:
-            return settings.resume(self.cells)
-        return settings.start(self.problem)
+    def _begin(self, stage: Stage) -> Search:
+        if isinstance(stage.search, CellSettings) and self.cells is not None:
+            return stage.search.resume(self.cells)
+        return stage.search.start(replace(self.problem, budget=stage.queries))
 
 
-def _first(candidates: Candidates, most: int) -> Candidates:
+def _first(candidates: Candidates, most: int | None) -> Candidates:
     """The first candidates of each image."""
-    return Candidates(
-        candidates.image, candidates.row[:, :most], candidates.column[:, :most], candidates.value[:, :most]
-    )
+    row, column, value = (part[:, :most] for part in (candidates.row, candidates.column, candidates.value))
+    return Candidates(candidates.image, row, column, value)

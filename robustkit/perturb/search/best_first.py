@@ -24,12 +24,12 @@ class BestFirst(CellSettings):
     """Settings of the best-first search; it goes on until every cell was tried.
 
     Attributes:
-        spread: How many evenly spread cells are tried first.
+        spread: How many evenly spread cells are tried first, at least.
         open: How many pixels are opened at once.
         others: How many other options of a pixel are tried each time it is opened.
     """
 
-    spread: int = 144
+    spread: int = 120
     open: int = 4
     others: int = 7
 
@@ -60,13 +60,17 @@ class _BestFirstSearch(CellSearch):
         side = torch.tensor([-1, 0, 1], device=cells.margin.device)
         compass = torch.cartesian_prod(side, side)
         self.compass = compass[compass.any(1)]  # (8, 2)
-        self.begun = False
+        self.width = settings.open * (len(self.compass) + self.others)
+        self.spread_left = settings.spread
 
     def next_cells(self, rows: Tensor) -> Tensor:
-        if not self.begun:
-            self.begun = True
-            return self.walk.fill(rows, self.settings.spread)
-        return self.walk.fill(rows, self.settings.open * (len(self.compass) + self.others), self._open(rows))
+        if self.spread_left > 0:
+            self.spread_left -= self.width
+            return self.walk.fill(rows, self.width)
+        return self.walk.fill(rows, self.width, self._open(rows))
+
+    def last_cells(self, rows: Tensor, left: int) -> Tensor:
+        return self.walk.fill(rows, left)
 
     def _open(self, rows: Tensor) -> Tensor:
         """Opens the best pixels of each row: cells around them, shape (M, Q), -1 where there is none."""
@@ -74,7 +78,7 @@ class _BestFirstSearch(CellSearch):
         margin = cells.margin[rows].masked_fill(opened >= len(self.radii), -torch.inf)
         best, pixel = margin.topk(min(self.settings.open, margin.shape[1]))  # (M, open)
         times = opened.gather(1, pixel).long().clamp(max=len(self.radii) - 1)
-        self.opened[rows[:, None], pixel] += 1
+        self.opened[rows[:, None], pixel] += best.isfinite()
         option = cells.option[rows].gather(1, pixel)[..., None]
         place = torch.stack([pixel // cells.width, pixel % cells.width], -1)[:, :, None]
         row, column = (place + self.compass * self.radii[times][..., None, None]).unbind(-1)  # (M, open, 8)

@@ -138,30 +138,51 @@ class CellSettings(ABC):
 
 
 class CellSearch(ABC):
-    """Base of the searches over cells: the next cells of each row, and what is noted of the answers.
+    """Base of the searches over cells: which cells are asked next, and what is noted of the answers.
+
+    Images run out of cells at different times. One that has fewer left than the search wants to ask at once waits
+    until the others are done, so that no image's cells depend on the images beside it.
 
     Args:
         cells: The cells, possibly shared with other searches.
+
+    Attributes:
+        width: How many cells of each image are asked at once.
     """
+
+    width: int
 
     def __init__(self, cells: Cells) -> None:
         self.cells = cells
         self._asked = cells.option.new_empty((0, 0))
 
     @abstractmethod
-    def next_cells(self, rows: Tensor) -> Tensor | None:
-        """Untried cells, shape (M, P), P >= 1, for rows that all have some left; `None` when the search is over."""
+    def next_cells(self, rows: Tensor) -> Tensor:
+        """Untried cells, shape (M, `width`), of rows that all have so many left."""
+
+    @abstractmethod
+    def last_cells(self, rows: Tensor, left: int) -> Tensor:
+        """The last untried cells, shape (M, `left`), of rows that have so many, fewer than `width`."""
+
+    def remaining(self, rows: Tensor) -> Tensor:
+        """How many cells each row may still be asked, shape (M,)."""
+        return self.cells.left[rows]
 
     def propose(self, active: Tensor) -> Candidates | None:
         """The next candidates; see `Search`."""
-        rows = active[self.cells.left[active] > 0]
+        left = self.remaining(active)
+        rows, left = active[left > 0], left[left > 0]
         if len(rows) == 0:
             return None
-        asked = self.next_cells(rows)
-        if asked is None:
-            return None
-        self._asked = asked
-        return self.cells.candidates(rows, asked)
+        full = left >= self.width
+        if bool(full.any()):
+            rows = rows[full]
+            self._asked = self.next_cells(rows)
+        else:
+            least = int(left.min())
+            rows = rows[left == least]
+            self._asked = self.last_cells(rows, least)
+        return self.cells.candidates(rows, self._asked)
 
     def tell(self, candidates: Candidates, logits: Tensor) -> None:
         """Notes the answers, or the first P of them where the budget cut the proposal short."""

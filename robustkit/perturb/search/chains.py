@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from robustkit.engine import Candidates
+from robustkit.errors import InputError
 from robustkit.perturb.search.base import Problem, Search
-from robustkit.perturb.search.cells import Cells, CellSettings, repeated
+from robustkit.perturb.search.cells import Cells, CellSearch, CellSettings, repeated
 from robustkit.perturb.search.orders import spread_walk
 
 # Alternatives drawn for every step of a chain; the first that is new is taken.
@@ -39,11 +40,18 @@ class Chains(CellSettings):
         reach: How far a pixel may move at first, as a share of the image's longer side, in (0, 1].
         patience: After so many steps without a better candidate a chain halves its reach; with a reach below one pixel
             it begins again elsewhere.
+        queries: The most queries of an image when several pixels change at once and the attack has no budget of its
+            own; one pixel is searched until every cell was tried.
     """
 
     chains: int = 8
     reach: float = 0.5
     patience: int = 6
+    queries: int = 32_400
+
+    def __post_init__(self) -> None:
+        if min(self.chains, self.patience, self.queries) < 1 or not 0 < self.reach <= 1:
+            raise InputError(f"chains, patience and queries are at least 1 and the reach is in (0, 1], came {self}")
 
     @property
     def name(self) -> str:
@@ -51,114 +59,90 @@ class Chains(CellSettings):
         return "chains"
 
     def start(self, problem: Problem) -> Search:
-        """Begins the search on a problem."""
-        return self.resume(Cells(problem)) if problem.pixels == 1 else _ChainsSearch(self, problem, None)
+        """Begins the search on a problem, whatever its number of pixels."""
+        return self.resume(Cells(problem)) if problem.pixels == 1 else _ManyPixels(self, problem)
 
     def resume(self, cells: Cells) -> Search:
-        """Begins the search where others, who share these cells, stopped."""
-        return _ChainsSearch(self, cells.problem, cells)
+        """Begins the search where others, who share these cells, stopped; the first chain at the best cell known."""
+        return _OnePixel(self, cells)
 
 
-class _ChainsSearch:
-    def __init__(self, settings: Chains, problem: Problem, cells: Cells | None) -> None:
-        self.settings, self.problem, self.cells = settings, problem, cells
-        self.size = torch.tensor([*problem.images.shape[2:], problem.values.size], device=problem.images.device)
-        n, chains, device = len(problem), settings.chains, problem.images.device
-        self.state = torch.zeros((n, chains, problem.pixels, 3), dtype=torch.int64, device=device)
-        self.best = torch.full((n, chains), -torch.inf, device=device)
-        self.fails = torch.zeros((n, chains), dtype=torch.int64, device=device)
+class _Links:
+    """The chains of N images: where each is, how near it came, and where it may go next.
+
+    A place is the row, column and option of L pixels, shape (..., L, 3).
+    """
+
+    def __init__(self, settings: Chains, problem: Problem) -> None:
+        self.settings, self.problem = settings, problem
+        device, shape = problem.images.device, (len(problem), settings.chains)
+        self.size = torch.tensor([*problem.images.shape[2:], problem.values.size], device=device)
+        self.reach = settings.reach * max(problem.images.shape[2:])
+        self.levels = int(math.log2(max(2.0, self.reach))) + 1
+        self.place = torch.zeros((*shape, problem.pixels, 3), dtype=torch.int64, device=device)
+        self.best = torch.full(shape, -torch.inf, device=device)  # minus infinity: anywhere is better
+        self.fails = torch.zeros(shape, dtype=torch.int64, device=device)
         self.level = torch.zeros_like(self.fails)  # how often the reach was halved
-        self.levels = int(math.log2(max(2.0, settings.reach * max(problem.images.shape[2:])))) + 1
-        if cells is None:
-            self.tried = torch.zeros((n, _SLOTS), dtype=torch.bool, device=device)
-        else:
-            self.tried, self.walk = cells.tried, spread_walk(cells)
-            self._begin_at_best(cells)
         self.step = 0
 
-    def propose(self, active: Tensor) -> Candidates | None:
-        rows = active if self.cells is None else active[self.cells.left[active] > 0]
-        for _ in range(_ROUNDS):
-            if len(rows) == 0:
-                return None
-            keys, self.chain, state = self._new_steps(rows)
-            if self.cells is not None:
-                self.keys = self.walk.fill(rows, self.settings.chains, keys)
-                self.chain = self.chain[:, : self.keys.shape[1]]
-                self.asked = self._state(self.keys)
-                return self.cells.candidates(rows, self.keys)
-            full = (keys >= 0).all(1)
-            if bool(full.any()):
-                self.keys, self.chain, self.asked = keys[full], self.chain[full], state[full]
-                return self._candidates(rows[full])
-        return None
+    def cells(self, place: Tensor) -> Tensor:
+        """The cell of each pixel of places, shape (..., L)."""
+        return (place[..., 0] * self.size[1] + place[..., 1]) * self.size[2] + place[..., 2]
 
-    def tell(self, candidates: Candidates, logits: Tensor) -> None:
-        rows, size = candidates.image, logits.shape[1]
-        margins = self.problem.margin(rows, logits)
-        if self.cells is None:
-            self.tried[rows[:, None], self.keys[:, :size]] = True
-        else:
-            self.cells.record(rows, self.keys[:, :size], margins)
-        for slot in range(size):  # one after the other, because a chain may have been given several
-            at = rows, self.chain[:, slot]
-            better = margins[:, slot] > self.best[at]
-            self.best[at] = torch.where(better, margins[:, slot], self.best[at])
-            self.state[at] = torch.where(better[:, None, None], self.asked[:, slot], self.state[at])
+    def steps(self, rows: Tensor) -> Tensor:
+        """Alternatives for every chain, shape (M, draws x chains, L, 3); the first ones of all chains come first."""
+        pixels = self.problem.pixels
+        u = self._numbers(rows)  # (M, draws, chains, 2 + 3 L)
+        which, kind, move = u[..., 0], u[..., 1], u[..., 2:].unflatten(-1, (pixels, 3))
+        here = self.place[rows][:, None]
+        reach = (self.reach * 0.5 ** self.level[rows]).clamp(min=1.0)[:, None, :, None, None]
+        shift = ((2 * move[..., :2] - 1) * (reach + 0.5)).round().long()
+        moved = (here[..., :2] + shift * (kind < 2 / 3)[..., None, None]).clamp(min=0).minimum(self.size[:2] - 1)
+        other = (here[..., 2] + 1 + (move[..., 2] * (self.size[2] - 1)).long()) % self.size[2]
+        option = torch.where((kind > 1 / 3)[..., None], other, here[..., 2])
+        chosen = torch.arange(pixels, device=rows.device) == (which * pixels).long()[..., None]
+        near = torch.where(chosen[..., None], torch.cat([moved, option[..., None]], -1), here)
+        anywhere = (move * self.size).long().minimum(self.size - 1)
+        lost = self.best[rows].isneginf()[:, None, :, None, None]
+        return torch.where(lost, anywhere, near).flatten(1, 2)
+
+    def choose(self, keys: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+        """One new alternative for every chain, or a second one of another chain where a chain has none.
+
+        Args:
+            keys: What tells alternatives apart, shape (M, draws x chains).
+            new: Whether an alternative may be asked, the same shape.
+
+        Returns:
+            Which alternatives, shape (M, chains), and whether each is new; those that are come first.
+        """
+        chains = self.settings.chains
+        turn = new.unflatten(1, (-1, chains)).cumsum(1).flatten(1) - 1
+        order = turn * chains + torch.arange(chains, device=keys.device).repeat(_DRAWS)
+        rank, chosen = torch.where(new, order, order.numel()).topk(chains, largest=False, sorted=True)
+        return chosen, rank < order.numel()
+
+    def accept(self, rows: Tensor, chain: Tensor, place: Tensor, margins: Tensor) -> None:
+        """Moves chains to what is better, and draws in those that are out of patience.
+
+        Args:
+            rows: Images, shape (M,).
+            chain: Whose step each candidate was, shape (M, P).
+            place: The candidates, shape (M, P, L, 3).
+            margins: What came of them, shape (M, P).
+        """
+        for slot in range(margins.shape[1]):  # one after the other, because a chain may have been given several
+            at, margin = (rows, chain[:, slot]), margins[:, slot]
+            better = margin > self.best[at]
+            self.best[at] = torch.where(better, margin, self.best[at])
+            self.place[at] = torch.where(better[:, None, None], place[:, slot], self.place[at])
             self.fails[at] = torch.where(better, 0, self.fails[at] + 1)
-        self._shrink(rows)
-
-    def _shrink(self, rows: Tensor) -> None:
-        """Halves the reach of chains that are out of patience; those that cannot go closer begin again."""
         tired = self.fails[rows] >= self.settings.patience
         level = self.level[rows] + tired
         over = level >= self.levels
         self.fails[rows] = torch.where(tired, 0, self.fails[rows])
         self.level[rows] = torch.where(over, 0, level)
         self.best[rows] = torch.where(over, -torch.inf, self.best[rows])
-
-    def _new_steps(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One new candidate for every chain.
-
-        Returns:
-            Keys, shape (M, chains), -1 where too few are new; whose chain each is, the same shape; and their states,
-            shape (M, chains, L, 3).
-        """
-        chains = self.settings.chains
-        state = self._alternatives(rows)  # (M, draws, chains, L, 3)
-        pixel = (state[..., 0] * self.size[1] + state[..., 1]).flatten(1, 2)  # (M, draws x chains, L)
-        cell = pixel * self.size[2] + state[..., 2].flatten(1, 2)
-        keys = cell[..., 0] if self.cells is not None else hashed(cell)
-        apart = (pixel.sort(2).values.diff(dim=2) > 0).all(2)  # L pixels, not fewer
-        new = apart & ~self.tried[rows[:, None], keys] & ~repeated(keys)
-        # The first new alternative of every chain comes first, then the second ones.
-        turn = new.unflatten(1, (-1, chains)).cumsum(1).flatten(1) - 1
-        chain = torch.arange(chains, device=rows.device).repeat(_DRAWS)
-        order = torch.where(new, turn * chains + chain, keys.shape[1] * chains)
-        rank, chosen = order.topk(chains, largest=False, sorted=True)
-        picked = torch.where(rank < keys.shape[1] * chains, keys.gather(1, chosen), -1)
-        whose = chosen % chains
-        return picked, whose, state.flatten(1, 2)[torch.arange(len(rows), device=rows.device)[:, None], chosen]
-
-    def _alternatives(self, rows: Tensor) -> Tensor:
-        """Steps drawn for every chain, shape (M, draws, chains, L, 3) of row, column and option."""
-        pixels = self.problem.pixels
-        u = self._numbers(rows)  # (M, draws, chains, 2 + 3 L)
-        which, kind, move = u[..., 0], u[..., 1], u[..., 2:].unflatten(-1, (pixels, 3))
-        here = self.state[rows][:, None]
-        longest = int(self.size[:2].max())
-        reach = (self.settings.reach * longest * 0.5 ** self.level[rows]).clamp(min=1.0)[:, None, :, None, None]
-        step = ((2 * move[..., :2] - 1) * (reach + 0.5)).round().long()
-        place = (here[..., :2] + torch.where((kind < 2 / 3)[..., None, None], step, 0)).clamp(min=0)
-        place = place.minimum(self.size[:2] - 1)
-        other = (here[..., 2] + 1 + (move[..., 2] * (self.size[2] - 1)).long()) % self.size[2]
-        option = torch.where((kind > 1 / 3)[..., None], other, here[..., 2])
-        moved = torch.cat([place, option[..., None]], -1)
-        chosen = torch.arange(pixels, device=rows.device) == (which * pixels).long()[..., None]
-        moved = torch.where(chosen[..., None], moved, here)
-        anywhere = (move * self.size).long().minimum(self.size - 1)
-        fresh = self.best[rows].isneginf()[:, None, :, None, None]
-        return torch.where(fresh, anywhere, moved)
 
     def _numbers(self, rows: Tensor) -> Tensor:
         """The random numbers of this step, drawn for all images, so that none depends on which are still wanted."""
@@ -169,21 +153,74 @@ class _ChainsSearch:
         self.step += 1
         return numbers
 
-    def _state(self, cells: Tensor) -> Tensor:
-        """The state of chains of one pixel, cells (M, P) to (M, P, 1, 3)."""
-        pixel, option = cells // self.size[2], cells % self.size[2]
-        return torch.stack([pixel // self.size[1], pixel % self.size[1], option], -1)[:, :, None]
 
-    def _begin_at_best(self, cells: Cells) -> None:
-        """The first chain goes on from the best cell that is known."""
+class _OnePixel(CellSearch):
+    def __init__(self, settings: Chains, cells: Cells) -> None:
+        super().__init__(cells)
+        self.width = settings.chains
+        self.links = _Links(settings, cells.problem)
+        self.walk = spread_walk(cells)
         best, pixel = cells.margin.max(1)
-        cell = pixel * cells.options + cells.option.gather(1, pixel[:, None])[:, 0]
-        self.best[:, 0], self.state[:, :1] = best, self._state(cell[:, None])
+        self.links.best[:, 0] = best
+        self.links.place[:, 0] = self._place(pixel * cells.options + cells.option.gather(1, pixel[:, None])[:, 0])
 
-    def _candidates(self, rows: Tensor) -> Candidates:
-        row, column, option = self.asked.unbind(-1)  # (M, P, L)
-        clean = self.problem.images[rows[:, None, None], :, row, column]
-        return Candidates(rows, row, column, self.problem.values.option(clean, option))
+    def next_cells(self, rows: Tensor) -> Tensor:
+        keys = self.links.cells(self.links.steps(rows))[..., 0]
+        new = ~self.cells.tried[rows[:, None], keys] & ~repeated(keys)
+        chosen, is_new = self.links.choose(keys, new)
+        self.chain = chosen % self.width
+        return self.walk.fill(rows, self.width, torch.where(is_new, keys.gather(1, chosen), -1))
+
+    def last_cells(self, rows: Tensor, left: int) -> Tensor:
+        self.chain = torch.arange(left, device=rows.device).expand(len(rows), -1)
+        return self.walk.fill(rows, left)
+
+    def tell(self, candidates: Candidates, logits: Tensor) -> None:
+        super().tell(candidates, logits)
+        margins = self.cells.problem.margin(candidates.image, logits)
+        self.links.accept(candidates.image, self.chain, self._place(self._asked), margins)
+
+    def _place(self, cells: Tensor) -> Tensor:
+        """Cells (...) as places (..., 1, 3)."""
+        pixel, option = self.cells.split(cells)
+        return torch.stack([pixel // self.cells.width, pixel % self.cells.width, option], -1)[..., None, :]
+
+
+class _ManyPixels:
+    def __init__(self, settings: Chains, problem: Problem) -> None:
+        self.problem = problem
+        self.links = _Links(settings, problem)
+        self.left = settings.queries if problem.budget is None else problem.budget
+        self.tried = torch.zeros((len(problem), _SLOTS), dtype=torch.bool, device=problem.images.device)
+
+    def propose(self, active: Tensor) -> Candidates | None:
+        """The next candidates; see `Search`."""
+        for _ in range(_ROUNDS if len(active) and self.left > 0 else 0):
+            place = self.links.steps(active)
+            cells = self.links.cells(place)
+            keys = hashed(cells)
+            pixels = (cells // self.links.size[2]).sort(2).values
+            apart = (pixels.diff(dim=2) > 0).all(2)  # L pixels, not fewer
+            chosen, is_new = self.links.choose(
+                keys, apart & ~self.tried[active[:, None], keys] & ~repeated(keys.where(apart, -1))
+            )
+            full = is_new.all(1)
+            if not bool(full.any()):
+                continue
+            rows, chosen = active[full], chosen[full]
+            at = torch.arange(len(active), device=active.device)[full, None], chosen
+            self.chain, self.keys, self.place = chosen % self.links.settings.chains, keys[at], place[at]
+            self.left -= chosen.shape[1]
+            row, column, option = self.place.unbind(-1)  # (M, P, L)
+            clean = self.problem.images[rows[:, None, None], :, row, column]
+            return Candidates(rows, row, column, self.problem.values.option(clean, option))
+        return None
+
+    def tell(self, candidates: Candidates, logits: Tensor) -> None:
+        """Notes the answers, or the first P of them where the budget cut the proposal short."""
+        rows, asked = candidates.image, logits.shape[1]
+        self.tried[rows[:, None], self.keys[:, :asked]] = True
+        self.links.accept(rows, self.chain, self.place, self.problem.margin(rows, logits))
 
 
 def hashed(cells: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from robustkit.perturb.search.base import Search
@@ -43,13 +44,19 @@ class Gradient(CellSettings):
 class _GradientSearch(CellSearch):
     def __init__(self, settings: Gradient, cells: Cells) -> None:
         super().__init__(cells)
-        self.batch = settings.batch
+        self.width = settings.batch
         self.ranked = rank_cells(cells, settings.top, effort=settings.effort, peaks=True)  # (N, top)
-        self.begin = 0
+        # What needs no query is ranked last, and left out.
+        self.end = cells.left.clamp(max=self.ranked.shape[1])
+        self.begin = torch.zeros_like(self.end)
 
-    def next_cells(self, rows: Tensor) -> Tensor | None:
-        # The ranking puts what needs no query last: no row runs out of untried cells before this slice does.
-        stop = min(self.begin + self.batch, self.ranked.shape[1], self.begin + int(self.cells.left[rows].min()))
-        cells = self.ranked[rows, self.begin : stop]
-        self.begin = stop
-        return cells if cells.shape[1] else None
+    def remaining(self, rows: Tensor) -> Tensor:
+        return (self.end - self.begin)[rows]
+
+    def next_cells(self, rows: Tensor) -> Tensor:
+        return self.last_cells(rows, self.width)
+
+    def last_cells(self, rows: Tensor, left: int) -> Tensor:
+        place = self.begin[rows, None] + torch.arange(left, device=rows.device)
+        self.begin[rows] += left
+        return self.ranked[rows[:, None], place]

@@ -32,15 +32,14 @@ class Walk:
         """Packs the untried of the wanted cells, then the next of the order.
 
         Args:
-            rows: Images, shape (M,), with at least one untried cell each.
-            width: How many are asked for.
+            rows: Images, shape (M,), with at least `width` untried cells each.
+            width: P.
             wanted: Cells in the order they are wanted, shape (M, Q), -1 for none.
 
         Returns:
-            Untried cells, shape (M, P), where P is `width` or, if less, what the emptiest image has left.
+            Untried cells, shape (M, P).
         """
         cells = self.cells
-        width = min(width, int(cells.left[rows].min()))
         packed = rows.new_full((len(rows), width), -1) if wanted is None else cells.untried(rows, wanted, width)
         ahead = torch.arange(min(max(width, 256), cells.count), device=rows.device)
         short = (packed[:, -1] < 0).nonzero().squeeze(1)

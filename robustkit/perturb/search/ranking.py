@@ -14,7 +14,7 @@ from robustkit.perturb.search.lattice import Lattice, find_lattice, lattice_chan
 # Only the best few rivals are differentiated: with many classes the others are too far to be the next.
 _RIVALS = 9
 # How far from each other the peaks of the ranking are at least, in pixels.
-_APART = 1
+_APART = 4
 # Images in one forward and backward pass.
 _BATCH = 16
 
