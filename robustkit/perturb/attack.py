@@ -17,7 +17,7 @@ from robustkit.models import AuditedClassifier
 from robustkit.perturb.attack_record import AttackRecord, Attempt, attempt_arrays
 from robustkit.perturb.attack_settings import AttackSettings, Report, Targeted
 from robustkit.perturb.proof import FlipRule
-from robustkit.perturb.pursuit import Block, Cost, pursue
+from robustkit.perturb.pursuit import Block, Cost, Scorer, pursue
 from robustkit.perturb.search.base import UNTARGETED, SearchSettings
 from robustkit.perturb.values import ValueSet
 from robustkit.progress import progress
@@ -191,9 +191,9 @@ class AttackJob:
         scorer = self.evaluator(self.classifier, images)
         said = {name: getattr(scorer, name, None) for name in ("runner", "reason")}
         self.engine = {"name": type(scorer).__name__, **said}
-        return self._group(part, images, _Watched(scorer, beat))
+        return self._group(part, images, _watched(scorer, beat))
 
-    def _group(self, part: Tensor, images: Tensor, scorer: Evaluator) -> Block:
+    def _group(self, part: Tensor, images: Tensor, scorer: Scorer) -> Block:
         return Block(
             classifier=self.classifier,
             scorer=scorer,
@@ -247,19 +247,15 @@ class AttackJob:
             raise InputError(f"the values are for {bands} bands, the images have {images.shape[1]}")
 
 
-class _Watched:
+def _watched(evaluator: Evaluator, beat: Callable[[int], Any]) -> Scorer:
     """An evaluator that shows signs of life: large calls are cut, and after each cut the progress bar is told."""
 
-    def __init__(self, evaluator: Evaluator, beat: Callable[[int], Any]) -> None:
-        self.evaluator, self.images, self.beat = evaluator, evaluator.images, beat
-
-    def clean(self) -> Tensor:
-        return self.evaluator.clean()
-
-    def __call__(self, candidates: Candidates) -> Tensor:
+    def score(candidates: Candidates) -> Tensor:
         images = max(1, _CUT // max(1, candidates.row.shape[1]))
         parts = []
         for rows in torch.arange(len(candidates.image), device=candidates.image.device).split(images):
-            parts.append(self.evaluator(candidates.select(rows)))
-            self.beat(0)
+            parts.append(evaluator(candidates.select(rows)))
+            beat(0)
         return torch.cat(parts)
+
+    return score

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.engine import Candidates, Evaluator
+from robustkit.engine import Candidates
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.attack_record import Attempt, Flip
 from robustkit.perturb.attack_settings import AttackSettings
 from robustkit.perturb.proof import Proof, prove
 from robustkit.perturb.search.base import UNTARGETED, Problem, SearchSettings
 from robustkit.seeds import Streams
+
+Scorer = Callable[[Candidates], Tensor]
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Block:
     """
 
     classifier: AuditedClassifier
-    scorer: Evaluator
+    scorer: Scorer
     images: Tensor
     labels: Tensor
     clean_logits: Tensor
