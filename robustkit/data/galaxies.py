@@ -1,8 +1,8 @@
 """The population: which galaxies there are, how bright, how large and how far, and what lies around them.
 
 It stands for a sample that was chosen for its size on the sky, as samples for visual classification are: r from 17 to
-21.5 and half-light radii above 1.4 arcsec, so that a galaxy covers many pixels of the atmosphere's making. At a given
-magnitude the largest galaxies have the faintest surfaces, which is what a shallower exposure loses first.
+21.5 and half-light radii above 1.4 arcsec, so that a galaxy is several times as wide as the seeing. Most galaxies of
+these magnitudes are smaller on the sky; the largest have the faintest surfaces, which a shallower exposure loses first.
 """
 
 from __future__ import annotations
