@@ -92,7 +92,7 @@ class AttackSummary:
         for name, one in self.searches.items():
             flips = round(float(one.flipped.value) * self.correct) if self.correct else 0
             speed = f", {one.candidates_per_second:,.0f} candidates/s" if np.isfinite(one.candidates_per_second) else ""
-            median = f", flips at a median of query {one.median_queries:,.0f}" if flips else ""
+            median = f", half of them by query {one.median_queries:,.0f}" if flips else ""
             lines.append(f"  {name:<{width}}  flips {flips} of {self.correct}: {one.flipped}{median}{speed}")
             if one.unproved:
                 lines.append(

@@ -72,7 +72,7 @@ def test_text_says_the_clean_accuracy_first_and_every_denominator():
     assert lines[0].startswith("clean accuracy 0.83")
     text = "\n".join(lines)
     assert "6 images drawn, 5 correct before the attack and attacked" in text
-    assert "flips 2 of 5: 0.40 [0.12, 0.77], n = 5, median 20 queries" in text
+    assert "flips 2 of 5: 0.40 [0.12, 0.77], n = 5, half of them by query 20" in text
     assert "candidates that flipped in a batch and not alone: 3, not counted" in text
 
 
