@@ -31,7 +31,9 @@ _SKIPPED = re.compile(
     r"|easydict|ml_collections|torch\.optim)\..+"
 )
 # Dictionaries of these kinds are filled by the file, so an ordinary one takes their place.
-_DICTIONARIES = re.compile(r".*\.(AttributeDict|EasyDict|CfgNode|ConfigDict)|(builtins|__builtin__)\.dict|addict\..*Dict")
+_DICTIONARIES = re.compile(
+    r".*\.(AttributeDict|EasyDict|CfgNode|ConfigDict)|(builtins|__builtin__)\.dict|addict\..*Dict"
+)
 # What PyTorch's own reader knows or refuses by itself.
 _KNOWN = re.compile(r"torch\..+|collections\.(OrderedDict|Counter)|_codecs\.encode|__builtin__\.(set|bytearray)")
 

@@ -4,6 +4,7 @@ import pathlib
 import re
 import sys
 import types
+import warnings
 import zipfile
 from collections import defaultdict
 
@@ -162,9 +163,9 @@ def test_archives_with_bad_members_are_refused(tmp_path, name):
     torch.save(STATE, plain)
     path = tmp_path / "w.pt"
     path.write_bytes(plain.getvalue())
-    with pytest.warns(UserWarning) if name == "archive/data.pkl" else pytest.MonkeyPatch.context():
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(name, b"x")
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as archive:
+        warnings.simplefilter("ignore")  # of the name that is there twice
+        archive.writestr(name, b"x")
     with pytest.raises(SecurityError):
         read_weights(path)
 
