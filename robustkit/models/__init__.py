@@ -2,6 +2,8 @@
 
 from robustkit.models.checkpoint import Card, Checkpoint, open_checkpoint, save_checkpoint
 from robustkit.models.classifier import AuditedClassifier
+from robustkit.models.foreign.opening import open_model
+from robustkit.models.foreign.options import ModelOptions
 from robustkit.models.networks import NETWORKS, ConvNet, DeepMerge, ResNet18
 from robustkit.models.outputs import Output
 
@@ -12,8 +14,10 @@ __all__ = [
     "Checkpoint",
     "ConvNet",
     "DeepMerge",
+    "ModelOptions",
     "Output",
     "ResNet18",
     "open_checkpoint",
+    "open_model",
     "save_checkpoint",
 ]

@@ -225,10 +225,9 @@ class AuditedClassifier:
 
         try:
             alone = rows()
-            pairs = alone.shape != logits.shape
         except Exception:  # the network's own code, at a batch of one
-            pairs = True
-        if pairs:
+            alone = None
+        if alone is None or alone.shape != logits.shape:
             self.module, self.pairs = Paired(self._network), True
             self._example = images
             self.notes.append("the network cannot take one image alone, so a single image goes through it twice")
