@@ -16,6 +16,7 @@ from robustkit.data.readers.galaxies import GALAXIES_FILE
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.foreign.arrange import arrange
+from robustkit.models.preflight import check_network
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def open_audit(
     *,
     device: torch.device | str = "cpu",
     say: Callable[[str], None] = print,
+    check: bool = True,
 ) -> tuple[Checkpoint, Sample]:
     """Opens a classifier of any form and draws the images for an audit; says what it chose.
 
@@ -53,6 +55,7 @@ def open_audit(
         draw: Which images.
         device: Where to compute.
         say: Where the lines for the terminal go.
+        check: Refuse a network of others whose answers depend on the batch or on chance.
 
     Raises:
         InputError: If either cannot be used, or they do not fit each other.
@@ -84,6 +87,8 @@ def open_audit(
     sample = open_sample(
         checkpoint, path, data=draw.data, part=part, n=draw.n, seed=draw.seed, take_all=draw.take_all, images=image_set
     )
+    if check:
+        check_network(checkpoint.classifier, sample.images, batches=(1, 3, 8)).require()
     return checkpoint, sample
 
 

@@ -273,7 +273,7 @@ class AuditedClassifier:
 
     def _split_at(self, latent: str, logits: Tensor) -> None:
         """Takes a layer as the latent, and checks that head(embed(x)) is what the network says of x."""
-        self.latent_name = latent
+        self.latent_name: str | None = latent
         self._layer = dict(self._network.named_modules())[latent]
         images, runs = self._two_images(), []
         with torch.inference_mode():

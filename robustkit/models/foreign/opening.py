@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,15 @@ from robustkit.data import STRETCHES, IdentityStretch, ImageSet, MeanStdStretch,
 from robustkit.data.pixels import blocks
 from robustkit.errors import InputError
 from robustkit.files import sha256_file
+from robustkit.models.blackbox import BlackBox
 from robustkit.models.checkpoint import Card, Checkpoint, Origin, checkpoint_of, is_own
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.foreign import kinds
 from robustkit.models.foreign.architecture import build_network, code_of
 from robustkit.models.foreign.arrange import arrange
+from robustkit.models.foreign.found import Found
 from robustkit.models.foreign.kinds import Kind, kind_of
+from robustkit.models.foreign.onnx_network import open_onnx
 from robustkit.models.foreign.options import ModelOptions, card_beside, read_card
 from robustkit.models.foreign.published import build_published, recognise
 from robustkit.models.foreign.state import Part, find_parts, load_state
@@ -28,35 +30,6 @@ from robustkit.models.foreign.trusted import check_trust, open_trusted
 from robustkit.models.foreign.weights import Content, read_weights
 from robustkit.models.outputs import Output
 from robustkit.models.probing import bands_of
-
-
-@dataclass(eq=False)
-class Found:
-    """A network as it was found, before it is split.
-
-    Attributes:
-        network: The network, in evaluation mode.
-        form: What it was opened from, in words.
-        sha256: Of that.
-        notes: What was found and chosen.
-        class_names: Where the files say them.
-        mean: Of each band on [0, 1], where the files say it.
-        std: Likewise.
-        part: Which part of the return value holds the scores, where the form fixes it.
-        latent: The layer to split at, where the form has one.
-        input_shape: (C, H, W), where the form fixes it.
-    """
-
-    network: nn.Module
-    form: str
-    sha256: str
-    notes: list[str] = field(default_factory=list)
-    class_names: tuple[str, ...] | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    part: int | str | None = None
-    latent: str | None = None
-    input_shape: tuple[int, int, int] | None = None
 
 
 def open_model(
@@ -101,7 +74,8 @@ def open_model(
     if images is not None:
         images = arrange(images, options.class_names, options.bands)
     found = _find(path, kind, content, options, images)
-    found.network.eval()
+    if not found.black_box:
+        found.network.eval()
     classifier = _split(found, options, images)
     stretch = _stretch(found, options, images, classifier.input_shape[0], found.notes)
     channels, height, width = classifier.input_shape
@@ -139,6 +113,8 @@ def _find(path: Path, kind: Kind, content: Content | None, options: ModelOptions
     size = options.input_size or (None if images is None else images.images.shape[2:])
     if options.trust is not None:
         return _trusted(path, kind, options)
+    if kind is kinds.ONNX:
+        return open_onnx(path, options)
     if content is None:
         content = read_weights(path)  # which refuses every other kind in words
     if not isinstance(content.value, dict):
@@ -170,7 +146,10 @@ def _trusted(path: Path, kind: Kind, options: ModelOptions) -> Found:
     value = open_trusted(path, kind)
     note = f"trusted: {path.name} with SHA-256 {digest} was opened by running code from it, as --trust-checkpoint says"
     if isinstance(value, nn.Module):
-        return Found(value, kind.name, digest, [note, f"network: {type(value).__name__}, from the file"])
+        found = Found(value, kind.name, digest, [note, f"network: {type(value).__name__}, from the file"])
+        # Their layers cannot be reached from Python.
+        found.black_box = kind in (kinds.TORCHSCRIPT, kinds.EXPORTED)
+        return found
     found = _weights(Content(path, kind, digest, value), options, options.input_size)
     found.notes.insert(0, note)
     return found
@@ -203,10 +182,16 @@ def _split(found: Found, options: ModelOptions, images: ImageSet | None) -> Audi
         shape = (bands_of(found.network) or 3, *options.input_size)
     elif found.input_shape is not None:
         shape = found.input_shape
-    latent = options.latent or found.latent
-    part = options.part if options.part is not None else found.part
+    part = options.part if options.part is not None and not found.chosen else found.part
     output = Output(part, options.output_kind or "logits")
-    return AuditedClassifier(found.network, latent=latent, input_shape=shape, class_names=guess, output=output)
+    if found.black_box:
+        if shape is None:
+            raise InputError(f"{found.form} does not say its input; name images with --data, or give --input-size")
+        return BlackBox(found.network, input_shape=shape, class_names=guess, output=output)
+    latent = found.latent or options.latent
+    classifier = AuditedClassifier(found.network, latent=latent, input_shape=shape, class_names=guess, output=output)
+    classifier.latent_name = found.latent_name or classifier.latent_name
+    return classifier
 
 
 def _stretch(found: Found, options: ModelOptions, images: ImageSet | None, bands: int, notes: list[str]) -> Stretch:

@@ -191,7 +191,7 @@ def _checked(value: Mapping[str, Any], path: Path) -> dict[str, Any]:
         wrong = not isinstance(item, kinds[name]) or isinstance(item, bool)
         if not wrong and isinstance(item, tuple):
             wrong = not all(isinstance(one, inside.get(name, int)) for one in item)
-        if wrong or (name in ("bounds", "input_size") and len(list(item)) != 2):
+        if wrong or (name in ("bounds", "input_size") and isinstance(item, tuple) and len(item) != 2):
             raise InputError(
                 f"the card {path} gives {name} as {item!r}; see the example of `robustkit inspect --write`"
             )
