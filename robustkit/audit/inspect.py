@@ -82,7 +82,8 @@ def _draft(path: Path, checkpoint: Checkpoint, options: ModelOptions) -> None:
     part = classifier.output.part
     full = replace(
         said,
-        latent=classifier.latent_name,
+        # What a Keras layer takes has no name that could be given; it is found again.
+        latent=said.latent if "Keras" in checkpoint.origin.form else classifier.latent_name,
         classes=classifier.class_names,
         class_count=None,
         bands=card.bands,

@@ -1,5 +1,6 @@
 """Networks, how they are split at their latent layer, and how they are saved and opened safely."""
 
+from robustkit.models.blackbox import BlackBox
 from robustkit.models.checkpoint import Card, Checkpoint, open_checkpoint, save_checkpoint
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.foreign.opening import open_model
@@ -10,6 +11,7 @@ from robustkit.models.outputs import Output
 __all__ = [
     "NETWORKS",
     "AuditedClassifier",
+    "BlackBox",
     "Card",
     "Checkpoint",
     "ConvNet",

@@ -148,7 +148,7 @@ def _from_library(library: str, name: str, kwargs: dict[str, Any], classes: int 
         raise InputError(f"{', '.join(forbidden)} would fetch weights from elsewhere; leave it out of --arch-kwargs")
     if classes is None and "num_classes" not in kwargs:
         raise InputError(f"say how many classes {name} has, with --classes")
-    kwargs.setdefault("num_classes", classes)
+    count = kwargs.setdefault("num_classes", classes)
     build = {"timm": _timm, "torchvision": _torchvision, "zoobot": _zoobot}[library]
     try:
         network = build(name, kwargs)
@@ -156,7 +156,7 @@ def _from_library(library: str, name: str, kwargs: dict[str, Any], classes: int 
         raise
     except Exception as error:  # the library's own checks
         raise InputError(f"{library} cannot build {name} with {kwargs}: {brief(error)}") from error
-    return network, [f"{library}:{name} with {kwargs['num_classes']} classes"]
+    return network, [f"network: {name} of {library} with {count} classes"]
 
 
 def _timm(name: str, kwargs: dict[str, Any]) -> nn.Module:

@@ -18,7 +18,7 @@ _PASSED = (
     "Dropout", "ReduceMean", "GlobalAveragePool",
 )  # fmt: skip
 _AFFINE = ("Gemm", "MatMul", "Conv", "FusedMatMul", "FusedGemm", "FusedConv")
-# A network with more bands than this is not told from one with the bands last.
+# More bands than this are taken for a width.
 _MOST_BANDS = 16
 
 
@@ -121,7 +121,7 @@ def describe_input(path: Path, model: Any) -> GraphInput:
         shape = " x ".join(str(size or "?") for size in sizes)
         raise InputError(f"{path} takes {inputs[0].name} of shape {shape}; expected images N x C x H x W of floats")
     batch, one, two, three = sizes
-    last = three is not None and three <= _MOST_BANDS and not (one is not None and one <= _MOST_BANDS)
+    last = three is not None and three <= _MOST_BANDS and (one is None or one > three)
     shape = (three, one, two) if last else (one, two, three)
     return GraphInput(inputs[0].name, kind.elem_type, batch, last, shape)
 

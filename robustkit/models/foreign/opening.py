@@ -21,6 +21,8 @@ from robustkit.models.foreign import kinds
 from robustkit.models.foreign.architecture import build_network, code_of
 from robustkit.models.foreign.arrange import arrange
 from robustkit.models.foreign.found import Found
+from robustkit.models.foreign.hugging_face import open_folder
+from robustkit.models.foreign.keras_network import open_keras, wrap_keras
 from robustkit.models.foreign.kinds import Kind, kind_of
 from robustkit.models.foreign.onnx_network import open_onnx
 from robustkit.models.foreign.options import ModelOptions, card_beside, read_card
@@ -115,6 +117,10 @@ def _find(path: Path, kind: Kind, content: Content | None, options: ModelOptions
         return _trusted(path, kind, options)
     if kind is kinds.ONNX:
         return open_onnx(path, options)
+    if kind is kinds.FOLDER:
+        return open_folder(path, options)
+    if kind is kinds.KERAS_WEIGHTS:
+        return open_keras(path, options)
     if content is None:
         content = read_weights(path)  # which refuses every other kind in words
     if not isinstance(content.value, dict):
@@ -145,6 +151,8 @@ def _trusted(path: Path, kind: Kind, options: ModelOptions) -> Found:
     digest = check_trust(path, options.trust)
     value = open_trusted(path, kind)
     note = f"trusted: {path.name} with SHA-256 {digest} was opened by running code from it, as --trust-checkpoint says"
+    if kind is kinds.KERAS:
+        return wrap_keras(value, path, options, [note])
     if isinstance(value, nn.Module):
         found = Found(value, kind.name, digest, [note, f"network: {type(value).__name__}, from the file"])
         # Their layers cannot be reached from Python.

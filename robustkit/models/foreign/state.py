@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ _MOST_PARTS = 12
 # Buffers that some tools or versions of PyTorch leave out or add; nothing is computed from them.
 _OPTIONAL = ("num_batches_tracked",)
 _COUNTERS = ("total_ops", "total_params", "num_batches_tracked")
+# What Lightning modules keep beside the network: losses and running scores.
+_SCORES = re.compile(r"(train|valid|val|test)_\w+\..*|(criterion|loss|loss_fn|loss_func|metrics?)\..*")
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,8 @@ def _mapped(part: Part, strip: str, add: str, wanted: dict[str, Tensor]) -> Matc
     tensors, left = {}, []
     for name, tensor in part.tensors.items():
         target = add + name[len(strip) :]
-        if not name.startswith(strip) or (name.endswith(_COUNTERS) and target not in wanted):
+        extra = name.endswith(_COUNTERS) or _SCORES.fullmatch(name[len(strip) :])
+        if not name.startswith(strip) or (extra and target not in wanted):
             left.append(name)
         elif target not in wanted or wanted[target].shape != tensor.shape:
             return None

@@ -11,9 +11,9 @@ from torch import nn
 
 from robustkit.data.guard import reading
 from robustkit.errors import InputError, SecurityError
-from robustkit.extras import require
 from robustkit.files import sha256_file
 from robustkit.models.foreign import kinds
+from robustkit.models.foreign.keras_network import use_torch
 from robustkit.models.foreign.kinds import Kind
 
 
@@ -57,7 +57,7 @@ def open_trusted(path: Path, kind: Kind) -> Any:
         if kind is kinds.PACKAGE:
             return _from_package(path)
         if kind is kinds.KERAS:
-            return _keras().saving.load_model(path, compile=False)
+            return use_torch().saving.load_model(path, compile=False)
         return _module_in(torch.load(path, map_location="cpu", weights_only=False))
 
 
@@ -68,10 +68,6 @@ def _from_package(path: Path) -> Any:
         raise InputError(f"{path} holds {len(pickles)} pickles; expected one, so save the network alone")
     folder, _, name = pickles[0].rpartition("/")
     return importer.load_pickle(folder.replace("/", "."), name)
-
-
-def _keras() -> Any:
-    return require("keras", extra="keras", purpose="open a Keras model")
 
 
 def _module_in(value: Any) -> Any:
