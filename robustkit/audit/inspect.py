@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from robustkit.audit.opening import Draw, open_audit
-from robustkit.audit.preflight import check_file, is_unsafe, preflight
+from robustkit.audit.preflight import check_file, preflight
 from robustkit.errors import InputError, RobustkitError, SecurityError
 from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.foreign.options import write_card
@@ -40,18 +40,19 @@ def inspect_model(
         SecurityError: If it is that opening the file could run code.
     """
     options = options or ModelOptions()
-    found = check_file(model)
+    file = check_file(model)
+    found = file.found
     for finding in found.findings:
         say(str(finding))
     trusted = options.trust is not None
     if found.refusals and not trusted:
-        kind = SecurityError if is_unsafe(model) else InputError
+        kind = SecurityError if file.unsafe else InputError
         raise kind(_count(found))
     try:
         if draw is None:
-            checkpoint, sample = open_model(model, options), None
+            checkpoint, sample = open_model(model, options, content=file.content), None
         else:
-            checkpoint, sample = open_audit(model, options, draw, say=lambda line: None, check=False)
+            checkpoint, sample = open_audit(model, options, draw, say=_quiet, check=False, content=file.content)
     except RobustkitError as error:
         say(str(Finding("network", "refusal", str(error))))
         raise
@@ -64,6 +65,10 @@ def inspect_model(
     if more.refusals:
         raise InputError(_count(more))
     return found + more
+
+
+def _quiet(line: str) -> None:
+    """The findings say the same."""
 
 
 def _count(found: Preflight) -> str:

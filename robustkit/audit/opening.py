@@ -16,6 +16,7 @@ from robustkit.data.readers.galaxies import GALAXIES_FILE
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.foreign.arrange import arrange
+from robustkit.models.foreign.weights import Content
 from robustkit.models.preflight import check_network
 
 
@@ -46,6 +47,7 @@ def open_audit(
     device: torch.device | str = "cpu",
     say: Callable[[str], None] = print,
     check: bool = True,
+    content: Content | None = None,
 ) -> tuple[Checkpoint, Sample]:
     """Opens a classifier of any form and draws the images for an audit; says what it chose.
 
@@ -56,6 +58,7 @@ def open_audit(
         device: Where to compute.
         say: Where the lines for the terminal go.
         check: Refuse a network of others whose answers depend on the batch or on chance.
+        content: What the model file holds, where it was read already.
 
     Raises:
         InputError: If either cannot be used, or they do not fit each other.
@@ -70,7 +73,7 @@ def open_audit(
         opened.append(open_foreign_images(draw.data, options))
         return opened[0]
 
-    checkpoint = open_model(path, options, images=images, device=device)
+    checkpoint = open_model(path, options, images=images, device=device, content=content)
     if checkpoint.origin.own:
         sample = open_sample(
             checkpoint, path, data=draw.data, part=draw.part, n=draw.n, seed=draw.seed, take_all=draw.take_all

@@ -6,11 +6,11 @@ import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from robustkit.audit.sample import Sample
@@ -21,9 +21,8 @@ from robustkit.models.foreign import kinds
 from robustkit.models.foreign.kinds import kind_of
 from robustkit.models.foreign.pickles import globals_of
 from robustkit.models.foreign.state import find_parts
-from robustkit.models.foreign.weights import read_weights
+from robustkit.models.foreign.weights import Content, read_weights
 from robustkit.models.preflight import Finding, Preflight, check_network
-from robustkit.stats import format_p, mcnemar, paired_counts, wilson
 
 # Band orders are tried up to this many bands: 4! = 24 orders.
 _MOST_BANDS = 4
@@ -32,42 +31,48 @@ _LEVEL = 0.01
 _BATCH = 64
 
 
-def check_file(model: str | os.PathLike[str]) -> Preflight:
+@dataclass(frozen=True, eq=False)
+class FileCheck:
+    """What a file is, before any network is made of it.
+
+    Attributes:
+        found: The findings.
+        content: Its weights, where it is a file of weights that could be read.
+        unsafe: Whether opening it could run code from it.
+    """
+
+    found: Preflight
+    content: Content | None = None
+    unsafe: bool = False
+
+
+def check_file(model: str | os.PathLike[str]) -> FileCheck:
     """What a file is, without opening the network: kind, hash, tensors, and the code that it names."""
     path = Path(model)
     try:
         kind = kind_of(path)
     except InputError as error:
-        return Preflight((Finding("form", "refusal", str(error)),))
+        return FileCheck(Preflight((Finding("form", "refusal", str(error)),)))
     if path.is_dir():
-        return Preflight((Finding("form", "ok", kind.name),))
-    form = f"{kind.name}, {path.stat().st_size:,} bytes, SHA-256 {sha256_file(path)}"
-    if kind.code:
-        return Preflight((Finding("form", "refusal", form, f"it can run code when it is opened; {kind.instead}"),))
-    findings = [Finding("form", "ok", form)]
+        return FileCheck(Preflight((Finding("form", "ok", kind.name),)))
+    content, findings, unsafe = None, [], kind.code
     try:
         if kind in (kinds.TORCH, kinds.LEGACY):
             names = [name for name in globals_of(path, kind) if not name.startswith(("torch.", "collections."))]
             findings.append(Finding("names in the file", "ok", ", ".join(names) or "none beyond tensors"))
         if kind in (kinds.TORCH, kinds.LEGACY, kinds.SAFETENSORS):
-            for part in find_parts(read_weights(path)):
+            content = read_weights(path)
+            for part in find_parts(content):
                 findings.append(Finding("keys", "ok", _tensors(part.words, part.tensors)))
     except InputError as error:
         findings.append(Finding("content", "refusal", str(error)))
-    return Preflight(tuple(findings))
-
-
-def is_unsafe(model: str | os.PathLike[str]) -> bool:
-    """Whether opening a file could run code from it."""
-    try:
-        if kind_of(Path(model)).code:
-            return True
-        read_weights(Path(model))
-    except SecurityError:
-        return True
-    except InputError:
-        pass
-    return False
+        unsafe = isinstance(error, SecurityError)
+    digest = content.sha256 if content is not None else sha256_file(path)
+    form = f"{kind.name}, {path.stat().st_size:,} bytes, SHA-256 {digest}"
+    first = Finding("form", "ok", form)
+    if kind.code:
+        first = Finding("form", "refusal", form, f"it can run code when it is opened; {kind.instead}")
+    return FileCheck(Preflight((first, *findings)), content, unsafe)
 
 
 def preflight(checkpoint: Checkpoint, sample: Sample | None = None) -> Preflight:
@@ -118,6 +123,8 @@ def _range(checkpoint: Checkpoint, sample: Sample) -> Finding:
 
 
 def _accuracy(classifier: AuditedClassifier, predicted: np.ndarray, labels: np.ndarray) -> Finding:
+    from robustkit.stats import wilson  # here and below, because SciPy takes long to load and is needed for data only
+
     accuracy = wilson(int((predicted == labels).sum()), len(labels))
     true, said = (np.bincount(values, minlength=classifier.classes) for values in (labels, predicted))
     shown = ", ".join(f"{name} {t}/{p}" for name, t, p in zip(classifier.class_names, true, said, strict=True))
@@ -135,6 +142,10 @@ def _accuracy(classifier: AuditedClassifier, predicted: np.ndarray, labels: np.n
 
 def _class_order(names: Sequence[str], predicted: np.ndarray, labels: np.ndarray) -> Finding:
     """Whether the classes in another order would fit the labels better than chance allows."""
+    from scipy.optimize import linear_sum_assignment
+
+    from robustkit.stats import format_p
+
     table = np.zeros((len(names), len(names)), dtype=int)
     np.add.at(table, (predicted, labels), 1)
     _, best = linear_sum_assignment(table, maximize=True)
@@ -151,6 +162,8 @@ def _class_order(names: Sequence[str], predicted: np.ndarray, labels: np.ndarray
 
 def _band_order(classifier: AuditedClassifier, sample: Sample, predicted: np.ndarray) -> Finding:
     """Whether the network does better on bands in another order."""
+    from robustkit.stats import format_p
+
     labels, right = sample.labels.numpy(), predicted == sample.labels.numpy()
     orders = list(itertools.permutations(range(sample.images.shape[1])))[1:]
     found = [(_predict(classifier, sample.images[:, list(order)]) == labels, order) for order in orders]
@@ -168,6 +181,8 @@ def _band_order(classifier: AuditedClassifier, sample: Sample, predicted: np.nda
 
 def _p_better(first: np.ndarray, second: np.ndarray) -> float:
     """McNemar's p that the second is right more often, 1 where it is not."""
+    from robustkit.stats import mcnemar, paired_counts
+
     if second.mean() <= first.mean():
         return 1.0
     counts = paired_counts(first, second)

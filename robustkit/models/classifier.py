@@ -183,6 +183,11 @@ class AuditedClassifier:
                     f"{len(images)} images gave {len(logits)} rows of scores; the image size "
                     f"{self.input_shape[1:]} is not the one that the network was made for"
                 )
+            if not bool(logits.isfinite().all()):
+                raise InputError(
+                    "the network answers images between 0 and 1 with scores that are NaN or infinite; its weights may "
+                    "be damaged or of another network"
+                )
             self._check_kind(logits)
             self._check_alone(images, logits)
         return logits

@@ -113,7 +113,7 @@ def _findings(
         yield Finding("input", "ok", "left as it is")
     else:
         yield Finding("input", "refusal", "the network writes into its input", "let it work on a copy, x = x.clone()")
-    yield _latent(classifier, clean, logits)
+    yield _latent(classifier, clean[: batches[-2]], logits[: batches[-2]])
     yield _trained(classifier.module, logits, len({image.numpy().tobytes() for image in clean.cpu()}))
 
 

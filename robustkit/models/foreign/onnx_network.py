@@ -47,7 +47,6 @@ class OnnxPart(nn.Module):
         self.batch, self.bands_last = batch, bands_last
         self.eval()
 
-    @torch.compiler.disable
     def forward(self, values: Tensor) -> Any:
         """The outputs for a batch; one alone comes as a tensor."""
         if isinstance(values, fx.Proxy):

@@ -24,7 +24,6 @@ from robustkit.models.foreign.found import Found
 from robustkit.models.foreign.hugging_face import open_folder
 from robustkit.models.foreign.keras_network import open_keras, wrap_keras
 from robustkit.models.foreign.kinds import Kind, kind_of
-from robustkit.models.foreign.onnx_network import open_onnx
 from robustkit.models.foreign.options import ModelOptions, card_beside, read_card
 from robustkit.models.foreign.published import build_published, recognise
 from robustkit.models.foreign.state import Part, find_parts, load_state
@@ -40,6 +39,7 @@ def open_model(
     *,
     images: ImageSet | Callable[[ModelOptions], ImageSet] | None = None,
     device: torch.device | str = "cpu",
+    content: Content | None = None,
 ) -> Checkpoint:
     """Opens any trained classifier; robustkit's own checkpoints need no options.
 
@@ -49,6 +49,7 @@ def open_model(
         images: The images that it will be used on, for what nobody has said: names of classes and bands, size, range.
             Or a function that opens them, which is called with all options unless robustkit wrote the checkpoint.
         device: Where to compute.
+        content: What `read_weights` gave for this file, where it was read already.
 
     Returns:
         The classifier with its card; `origin.notes` say what was chosen.
@@ -60,9 +61,8 @@ def open_model(
     """
     path, options = Path(path), options or ModelOptions()
     kind = kind_of(path)
-    content = None
     if kind in (kinds.TORCH, kinds.LEGACY, kinds.SAFETENSORS) and options.trust is None:
-        content = read_weights(path)
+        content = content or read_weights(path)
         if is_own(content):
             if options.given:
                 raise InputError(
@@ -116,6 +116,8 @@ def _find(path: Path, kind: Kind, content: Content | None, options: ModelOptions
     if options.trust is not None:
         return _trusted(path, kind, options)
     if kind is kinds.ONNX:
+        from robustkit.models.foreign.onnx_network import open_onnx  # rarely needed, and not quick to load
+
         return open_onnx(path, options)
     if kind is kinds.FOLDER:
         return open_folder(path, options)
