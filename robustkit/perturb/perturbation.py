@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -46,6 +46,7 @@ class Perturbation:
         valid: Lowest and highest level, both included, beside `identity`.
         physical: Whether it needs `Conditions`.
         conserves_charge: Whether the sum of an image with an empty border stays.
+        in_processes: Whether it runs in worker processes where there are some; see `robustkit.perturb.workers`.
     """
 
     name: ClassVar[str]
@@ -56,6 +57,7 @@ class Perturbation:
     valid: ClassVar[tuple[float, float]]
     physical: ClassVar[bool] = True
     conserves_charge: ClassVar[bool] = False
+    in_processes: ClassVar[bool] = False
 
     level: float
 
@@ -90,7 +92,14 @@ class Perturbation:
             )
         if self.level == self.identity:
             return images.clone()
-        return self.apply(images, conditions, streams)  # type: ignore[arg-type]
+        made = self.apply(images, conditions, streams)  # type: ignore[arg-type]
+        if not isinstance(made, Tensor) or (made.shape, made.dtype) != (images.shape, images.dtype):
+            came = f"{tuple(made.shape)} {made.dtype}" if isinstance(made, Tensor) else type(made).__name__
+            raise InputError(
+                f"{self.name} must give back images of shape {tuple(images.shape)} and {images.dtype}, came {came}; "
+                "robustkit.testing.check_perturbation finds such faults"
+            )
+        return made
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """The perturbation itself, at a level that is not the identity; the images must stay as they are."""
@@ -129,6 +138,12 @@ class Perturbation:
         """How often it happens to an image of this size (all visits, before rejection); `None` when nobody knows."""
         return None
 
+    @property
+    def label(self) -> str:
+        """The name with every option that is not at its default: `psf,restore_noise=false`."""
+        changed = [field for field in fields(self)[1:] if getattr(self, field.name) != field.default]
+        return ",".join([self.name, *(f"{field.name}={_text(getattr(self, field.name))}" for field in changed)])
+
     def to_json(self) -> dict[str, Any]:
         """The perturbation as JSON values; an infinite level as text."""
         values = {key: value if value != math.inf else "inf" for key, value in vars(self).items()}
@@ -146,7 +161,7 @@ class Composition:
     parts: tuple[Perturbation, ...]
 
     def __init__(self, parts: Sequence[Perturbation]) -> None:
-        names = [part.name for part in parts]
+        names = [part.label for part in parts]
         if not parts or len(set(names)) < len(names):
             raise InputError(f"expected one or more perturbations, each once, came {', '.join(names) or 'none'}")
         if len({part.stage == Stage.STRETCHED for part in parts}) > 1:
@@ -165,3 +180,7 @@ class Composition:
 def tensor(values: np.ndarray, images: Tensor) -> Tensor:
     """Random numbers from streams, of the kind and on the device of the images."""
     return torch.as_tensor(values, device=images.device).to(images.dtype)
+
+
+def _text(value: Any) -> str:
+    return "all" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

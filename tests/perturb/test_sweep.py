@@ -5,7 +5,7 @@ import torch
 from robustkit.data import IdentityStretch
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
-from robustkit.perturb.faults.registry import make_perturbation
+from robustkit.perturb.faults.naming import make_perturbation
 from robustkit.perturb.sweep import SweepRecord, sweep
 from robustkit.perturb.sweep_summary import crossing, summarise_sweep
 from robustkit.testing import example_conditions

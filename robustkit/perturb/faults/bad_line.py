@@ -41,7 +41,7 @@ class BadColumn(LocalFault):
         if self.width < 1:
             raise InputError(f"expected {self.name} of a width of at least 1, came {self.width}")
 
-    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+    def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Adds the charge along a line that each image draws."""
         size = images.shape[self.axis]
         first = torch.as_tensor(streams.integers(max(1, size - self.width + 1), 1), device=images.device)

@@ -20,6 +20,9 @@ class BandDrop(Perturbation):
 
     Levels: 10 % (thin cloud), 30 %, 50 %, 80 %, and a band that is missing and was filled with zeros. A fault of
     pipelines and users; the levels are our own.
+
+    Attributes:
+        missing: Whether the lost band was filled with NaN instead of zeros; only for the level 1.
     """
 
     name = "band-drop"
@@ -29,10 +32,18 @@ class BandDrop(Perturbation):
     valid = (0.0, 1.0)
     physical = False
 
+    missing: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.missing and self.level not in (0, 1):
+            raise InputError(f"a band that is missing is lost as a whole; give --levels 1, came {self.level:g}")
+
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Dims one band."""
         drawn = streams.integers(images.shape[1], 1) == np.arange(images.shape[1])
-        return images * tensor(np.where(drawn, 1 - self.level, 1.0), images)[..., None, None]
+        rest = np.nan if self.missing else 1 - self.level
+        return images * tensor(np.where(drawn, rest, 1.0), images)[..., None, None]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class DeadPixel(LocalFault):
     levels = (0.2, 0.5, 0.8, 0.9, 1.0)
     valid = (0.0, 1.0)
 
-    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+    def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Takes the light from one pixel."""
         lost = self.level * self.hit(conditions, images) / conditions.like(conditions.visits, images)
         light = images + conditions.like(conditions.scale * conditions.sky, images)

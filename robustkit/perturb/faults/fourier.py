@@ -28,10 +28,12 @@ def gaussian(height: int, width: int, sigma: float | Tensor, images: Tensor) -> 
     return torch.exp(-0.5 * sigma**2 * (kx**2 + ky**2))
 
 
-def filtered(images: Tensor, factor: Tensor) -> Tensor:
-    """Images (N, C, H, W) times a factor in Fourier space, which has the layout of an image (2 H, 2 W)."""
+def filtered(images: Tensor, *factors: Tensor) -> Tensor:
+    """Images (N, C, H, W) times factors in Fourier space, which has the layout of an image (2 H, 2 W)."""
     height, width = images.shape[2:]
     mirrored = torch.cat([images, images.flip(2)], 2)
     mirrored = torch.cat([mirrored, mirrored.flip(3)], 3)
-    made = torch.fft.irfft2(torch.fft.rfft2(mirrored) * factor, s=(2 * height, 2 * width))
-    return made[..., :height, :width].contiguous()
+    transform = torch.fft.rfft2(mirrored)
+    for factor in factors:
+        transform = transform * factor
+    return torch.fft.irfft2(transform, s=(2 * height, 2 * width))[..., :height, :width].contiguous()

@@ -29,7 +29,7 @@ class HotPixel(LocalFault):
     levels = (5.0, 20.0, 100.0, 500.0, 5000.0)
     valid = (0.0, 1e6)
 
-    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+    def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Adds the charge to one pixel."""
         seconds = conditions.like(conditions.exposure / conditions.visits, images)
         return self.deposit(images, self.level * seconds * pixel(images, streams), conditions, streams)

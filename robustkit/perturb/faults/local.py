@@ -22,15 +22,26 @@ class LocalFault(Perturbation):
     Attributes:
         visits: How many visits it hits; `None` for all. Most are found and left out of a coadd; one that survives is 1.
         band: The band, `all`, or `any` for one that each image draws.
+        missing: Whether a pipeline has found it and marked every pixel that it touched as missing (NaN).
     """
 
     visits: float | None = 1
     band: str = "any"
+    missing: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.visits is not None and not self.visits > 0:
             raise InputError(f"expected {self.name} in some visits, came {self.visits}")
+
+    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """What the fault leaves, or gaps where it was."""
+        made = self.fault(images, conditions, streams)
+        return torch.where(made != images, torch.nan, made) if self.missing else made
+
+    def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """The fault itself."""
+        raise NotImplementedError
 
     def hit(self, conditions: Conditions, images: Tensor) -> Tensor:
         """How many visits of each band are hit, shape (C, 1, 1)."""

@@ -71,6 +71,13 @@ def fourier_shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
         right: Pixels towards higher columns, shape (N, C).
     """
     height, width = images.shape[2:]
-    ky, kx = frequencies(2 * height, 2 * width, images)
-    phase = -(down[..., None, None] * ky + right[..., None, None] * kx)
-    return filtered(images, torch.polar(torch.ones_like(phase), phase))
+    ky, kx = frequencies(2 * height, 2 * width, images.new_empty(0, dtype=torch.float64))
+    # Image by image, because vectorised sines round otherwise at other places of a batch.
+    rows = torch.stack([_phase(one[:, None, None] * ky) for one in down.double()])  # (N, C, 2 H, 1)
+    columns = torch.stack([_phase(one[:, None, None] * kx) for one in right.double()])  # (N, C, 1, W + 1)
+    kind = torch.complex128 if images.dtype == torch.float64 else torch.complex64
+    return filtered(images, rows.to(kind), columns.to(kind))
+
+
+def _phase(angle: Tensor) -> Tensor:
+    return torch.complex(angle.cos(), -angle.sin())
