@@ -4,7 +4,9 @@
 
 Makes 3x100x100 images in electrons as LSST declares them, a ConvNet with random weights, and runs `--suite lsst`. The
 first table comes from the run itself: every call of a perturbation, of the stretch and of the network is timed. RICE,
-HCOMPRESS and JPEG run in worker processes and stand apart. Memory is measured in fresh processes, one for each size.
+HCOMPRESS and JPEG run in worker processes and stand apart. Memory is measured in fresh processes, one for each size,
+over an image set of that size: what the process allocates, and that with the pages of the image file that are mapped,
+which the kernel takes back whenever it needs them.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -30,7 +33,6 @@ from robustkit.models import AuditedClassifier, Card, ConvNet, save_checkpoint
 from robustkit.perturb import boundary, sweep
 from robustkit.perturb.perturbation import Perturbation
 from robustkit.perturb.workers import worker_processes
-from robustkit.progress import progress
 
 CLASSES, BANDS, SIZE = ("spiral", "elliptical", "merger"), ("g", "r", "i"), 100
 
@@ -96,11 +98,35 @@ def run(model: Path, data: Path, n: int, out: Path, suite: str) -> dict:
     clock.watch(boundary, "boundary_distance", "boundary")
     clock.watch(sweep, "boundary_distance", "boundary")
     start = time.perf_counter()
-    run_sweep(
-        model, SweepRequest(suite=suite, n=n, data=data, part="all"), out=out, device="cpu", say=lambda line: None
-    )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"n": n, "seconds": time.perf_counter() - start, "peak_mib": peak, **dict(clock.seconds)}
+    with Memory() as memory:
+        request = SweepRequest(suite=suite, n=n, data=data, part="all")
+        run_sweep(model, request, out=out, device="cpu", say=lambda line: None)
+    return {"n": n, "seconds": time.perf_counter() - start, **memory.peak, **dict(clock.seconds)}
+
+
+class Memory:
+    """The most memory that this process had, in MiB, looked at twenty times a second."""
+
+    def __init__(self) -> None:
+        self.peak = {"RssAnon": 0.0, "VmRSS": 0.0}
+        self.end = threading.Event()
+
+    def __enter__(self) -> Self:
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end.set()
+        self.thread.join()
+
+    def watch(self) -> None:
+        """Looks until it is told to end."""
+        while not self.end.wait(0.05):
+            for line in Path("/proc/self/status").read_text().splitlines():
+                name, _, value = line.partition(":")
+                if name in self.peak:
+                    self.peak[name] = max(self.peak[name], int(value.split()[0]) / 1024)
 
 
 def apart(model: Path, data: Path, n: int, out: Path, threads: int, suite: str) -> dict:
@@ -117,9 +143,11 @@ def show(found: dict) -> None:
     """The table of one run."""
     spent = {name.removeprefix("perturb "): value for name, value in found.items() if name.startswith("perturb ")}
     codecs = {name: spent.pop(name) for name in ("rice", "hcompress", "jpeg") if name in spent}
-    network, n, total = found["network"], found["n"], sum(spent.values())
+    # The passes over what was perturbed here: those over the clean images and over what was compressed are left away.
+    steps = 1 + 5 * (len(spent) + len(codecs))
+    network, n, total = found["network"] * 5 * len(spent) / steps, found["n"], sum(spent.values())
     print(f"\n| {n} images, all levels | s | of the network |\n|---|---|---|")
-    print(f"| network, forward passes | {network:.1f} | 1 |")
+    print(f"| network, forward passes of the same steps | {network:.1f} | 1 |")
     print(f"| perturbing, {len(spent)} perturbations | {total:.1f} | **{total / network:.2f}** |")
     for name, value in sorted(spent.items(), key=lambda item: -item[1]):
         print(f"| {name} | {value:.2f} | {value / network:.3f} |")
@@ -127,7 +155,7 @@ def show(found: dict) -> None:
         print(f"| {name}, in worker processes | {value:.1f} | {value / network:.2f} |")
     for name in ("stretch", "boundary"):
         print(f"| {name} | {found.get(name, 0):.1f} | {found.get(name, 0) / network:.2f} |")
-    print(f"| whole run | {found['seconds']:.1f} | {found['seconds'] / network:.2f} |")
+    print(f"| whole run | {found['seconds']:.1f} | {found['seconds'] / network:.2f} |", flush=True)
 
 
 def main() -> None:
@@ -145,24 +173,18 @@ def main() -> None:
         print(json.dumps(run(Path(model), Path(data), int(n), Path(out), options.suite)))
         return
     with tempfile.TemporaryDirectory() as name, worker_processes(0):
-        folder = Path(name)
-        sizes = sorted({*options.memory, *[options.n] * (options.rounds > 0)})
-        model, data = make(folder, max(sizes))
-        rounds = [("time", options.n)] * options.rounds + [
-            ("memory", n) for n in sizes if n != options.n or not options.rounds
-        ]
-        found = []
-        for number, (_, n) in enumerate(progress(rounds, label="sweeping", unit="runs")):
-            found.append(apart(model, data, n, folder / f"run-{number}", options.threads, options.suite))
-            print(f"load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-        timed = [one for one in found if one["n"] == options.n]
-        for one in timed:
-            show(one)
-        if options.memory:
-            print("\n| images | peak memory, MiB | seconds |\n|---|---|---|")
-            for n in sorted(options.memory):
-                one = next(one for one in found if one["n"] == n)
-                print(f"| {n} | {one['peak_mib']:.0f} | {one['seconds']:.0f} |")
+        found = {}
+        for n in sorted({*options.memory, options.n}, reverse=True):
+            folder = Path(name) / str(n)
+            folder.mkdir()
+            model, data = make(folder, n)
+            for number in range(options.rounds if n == options.n else 1):
+                found[n] = apart(model, data, n, folder / f"run-{number}", options.threads, options.suite)
+                print(f"\n{n} images, load {os.getloadavg()[0]:.1f}")
+                show(found[n])
+    print("\n| images | allocated, MiB | with mapped pages, MiB | seconds |\n|---|---|---|---|")
+    for n, one in sorted(found.items()):
+        print(f"| {n} | {one['RssAnon']:.0f} | {one['VmRSS']:.0f} | {one['seconds']:.0f} |")
 
 
 if __name__ == "__main__":

@@ -48,9 +48,9 @@ def check_perturbation(
 ) -> None:
     """Checks the contract on small images, at all five named levels.
 
-    Identity at the identity level, input untouched, shape, type and device kept, finite; one seed, one answer,
-    whatever the batch and the order, to the last bit on a CPU; grows with severity; keeps the charge where it says so; first two moments on a
-    constant field as its own formula says, within 4 standard errors.
+    Identity at the identity level, input untouched, shape, type and device kept, finite; one seed, one answer, whatever
+    the batch and the order, to the last bit on a CPU; grows with severity; keeps the charge where it says so; first two
+    moments on a constant field as its own formula says, within 4 standard errors.
 
     Args:
         kind: The class; it must be made by its level alone.

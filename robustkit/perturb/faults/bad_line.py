@@ -54,7 +54,13 @@ class BadColumn(LocalFault):
 
 @dataclass(frozen=True)
 class BadRow(BadColumn):
-    """A row with a charge; see `BadColumn`."""
+    """A row with a charge of a times the background noise of one visit: n' = n + s a sqrt(B / visits) K.
+
+    Levels and source as for `BadColumn`.
+
+    Attributes:
+        width: Rows side by side.
+    """
 
     name = "bad-row"
     axis: ClassVar[int] = 2

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from robustkit.errors import InputError
 from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.faults.fourier import filtered, gaussian
 from robustkit.perturb.faults.psf import FWHM_PER_SIGMA
@@ -22,9 +23,12 @@ class Distance(Perturbation):
 
     The image is blurred by the seeing times sqrt(d^2 - 1), so that after the shrinking its PSF is the old one, and
     sampled in steps of d pixels (bicubic) about the centre; surface brightness stays. What was outside the image is
-    empty sky. White noise brings the background back to its variance. Space is Euclidean: neither the dimming nor the
-    shift of wavelengths of a redshift is made. Levels: sizes 0.9, 0.8, 0.65, 0.5 and 0.35 of the old one. Source: the
-    steps of FERENGI, Barden, Jahnke & Haeussler 2008, arXiv:0710.5170, without their cosmology.
+    empty sky. White noise brings the background back to its variance. A redshift dims surface brightness by
+    (1 + z)^-4 on top; wavelengths are not shifted. Levels: sizes 0.9, 0.8, 0.65, 0.5 and 0.35 of the old one. Source:
+    the steps of FERENGI, Barden, Jahnke & Haeussler 2008, arXiv:0710.5170, in Euclidean space.
+
+    Attributes:
+        redshift: z, by which the light is dimmed.
     """
 
     name = "distance"
@@ -33,6 +37,13 @@ class Distance(Perturbation):
     identity = 1.0
     levels = (1 / 0.9, 1.25, 1 / 0.65, 2.0, 1 / 0.35)
     valid = (1.0, 10.0)
+
+    redshift: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.redshift < math.inf:
+            raise InputError(f"expected a redshift of at least 0, came {self.redshift}")
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Blurs, shrinks, and fills up the noise."""
@@ -43,11 +54,12 @@ class Distance(Perturbation):
         shrink = images.new_tensor([[self.level, 0, 0], [0, self.level, 0]]).expand(count, 2, 3)
         grid = functional.affine_grid(shrink, list(images.shape), align_corners=False)
         inside = (grid.abs() <= 1).all(-1)[:, None].to(images.dtype)  # (N, 1, H, W)
-        small = inside * functional.grid_sample(
+        light = inside * (1 + self.redshift) ** -4
+        small = light * functional.grid_sample(
             blurred, grid, mode="bicubic", padding_mode="border", align_corners=False
         )
         kept = _kept(height, width, sigma, images)
-        noise = conditions.like(conditions.scale * conditions.background**0.5, images) * (1 - kept * inside).sqrt()
+        noise = conditions.like(conditions.scale * conditions.background**0.5, images) * (1 - kept * light**2).sqrt()
         return small + noise * tensor(streams.normal(*images.shape[1:]), images)
 
 

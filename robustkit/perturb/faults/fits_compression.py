@@ -47,7 +47,10 @@ class Rice(Perturbation):
 
 @dataclass(frozen=True)
 class HCompress(Rice):
-    """As `Rice`, in the blocks of HCOMPRESS_1, a wavelet transform that is itself without loss here."""
+    """Values in steps of a times the noise, as for `Rice`, then HCOMPRESS_1, a wavelet transform without loss here.
+
+    The noise is measured in a whole band, not row by row. Levels and source as for `Rice`. Needs astropy.
+    """
 
     name = "hcompress"
     algorithm: ClassVar[str] = "HCOMPRESS_1"

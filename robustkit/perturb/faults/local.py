@@ -20,7 +20,8 @@ class LocalFault(Perturbation):
     Dithers move the sky over the detector, so that a defect meets an object in few visits and in one band.
 
     Attributes:
-        visits: How many visits it hits; `None` for all. Most are found and left out of a coadd; one that survives is 1.
+        visits: How many visits it hits; `None` (`all` on the command line) for all. Most are found and left out of a
+            coadd; one that survives is 1.
         band: The band, `all`, or `any` for one that each image draws.
         missing: Whether a pipeline has found it and marked every pixel that it touched as missing (NaN).
     """

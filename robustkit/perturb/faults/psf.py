@@ -23,10 +23,13 @@ class PSFBlur(Perturbation):
     In Fourier space the image is multiplied by T = exp(-k^2 sigma^2 / 2), sigma = b / 2.355, with mirrored edges: the
     sum stays. A blur also smooths the noise, which worse seeing does not, so noise of power (1 - T^2) times that of the
     background is added: the background is white again and has its old variance. (The noise of bright sources stays
-    smoothed.) `restore_noise=False` leaves it away.
+    smoothed.)
 
     Levels: a seeing of 0.70" becomes 0.8, 1.0, 1.2, 1.5 and 2.0". Source: median seeing in r, Ivezic et al. 2008,
     arXiv:0805.2366, Table 2.
+
+    Attributes:
+        restore_noise: Whether the noise is added; without it a naive blur is left, noise and all.
     """
 
     name = "psf"

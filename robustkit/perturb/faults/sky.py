@@ -58,8 +58,11 @@ class SkyOffset(Perturbation):
 class SkyGradient(SkyOffset):
     """A residual that rises linearly across the image, of mean 0, in a direction that each image draws.
 
-    The level is the surface brightness from the lowest to the highest point of the circle around the image; sources as
-    for `SkyOffset`.
+    n' = n + s t zero_point 10^(-0.4 (mu - 24)) p^2 x, x from -1/2 to 1/2 across the circle around the image, in every
+    band. Levels and sources as for `SkyOffset`.
+
+    Attributes:
+        sign: Of the direction; both are drawn alike.
     """
 
     name = "sky-gradient"

@@ -190,14 +190,23 @@ def test_a_farther_gaussian_is_the_gaussian_that_it_must_be():
         width = (sigma**2 - psf**2) / d**2 + psf**2
         expected = sigma**2 / d**2 / width * torch.exp(-squared / (2 * width))
         torch.testing.assert_close(made[0, band], expected, atol=4e-3, rtol=0)  # bicubic
+    dimmed = Distance(d, redshift=0.5)(image, conditions=conditions, streams=Streams(0, "a"))
+    torch.testing.assert_close(dimmed, made / 1.5**4)
+    with pytest.raises(InputError, match="redshift of at least 0"):
+        Distance(d, redshift=-1.0)
 
 
 def test_a_farther_image_has_the_noise_of_the_nearer_one():
     conditions = example_conditions()
     sigma = torch.as_tensor(np.sqrt(conditions.background))[:, None, None]
     noise = sigma * torch.from_numpy(np.random.default_rng(0).standard_normal((16, 3, 48, 48)))
-    for level in (1.25, 2.0):
-        made = Distance(level)(noise, conditions=conditions, streams=Streams(0, [str(i) for i in range(16)])) / sigma
+    for level, redshift in ((1.25, 0.0), (2.0, 0.0), (1.25, 0.3)):
+        made = (
+            Distance(level, redshift=redshift)(
+                noise, conditions=conditions, streams=Streams(0, [str(i) for i in range(16)])
+            )
+            / sigma
+        )
         assert float(made.var()) == pytest.approx(1, abs=0.03)
         assert float(made[..., 20:28, 20:28].var()) == pytest.approx(1, abs=0.1)
 
