@@ -23,8 +23,7 @@ from robustkit.perturb.faults.exposure import Exposure
 from robustkit.perturb.sweep import BLOCK
 from robustkit.progress import progress
 from robustkit.seeds import Streams
-from robustkit.stats import wilson
-from robustkit.stats.paired import mcnemar
+from robustkit.stats import mcnemar, wilson
 
 
 def classes(checkpoint: Checkpoint, images: torch.Tensor) -> np.ndarray:
@@ -68,13 +67,15 @@ def main() -> None:
         made = Exposure(0.1)(stored, conditions=conditions, streams=Streams(seed, ids, "perturb exposure"))
         right = classes(checkpoint, made) == true
         rates.append(right.mean())
-        show(f"Y10, exposure 0.1, seed {seed}", right, f"{mcnemar(right, first_year).p:.2f}")
-    low, high = float(wilson(int(first_year.sum()), len(ids)).low), float(wilson(int(first_year.sum()), len(ids)).high)
-    inside = sum(low <= rate <= high for rate in rates)
-    print(f"\nMean of the seeds {np.mean(rates):.4f}, standard deviation {np.std(rates, ddof=1):.4f}; ", end="")
-    print(
-        f"Y1 {first_year.mean():.4f}. {inside} of {len(rates)} seeds lie within the interval of Y1 [{low:.3f}, {high:.3f}]."
-    )
+        show(
+            f"Y10, exposure 0.1, seed {seed}",
+            right,
+            f"{mcnemar(int((right & ~first_year).sum()), int((first_year & ~right).sum())).p:.2f}",
+        )
+    interval = wilson(int(first_year.sum()), len(ids))
+    inside = sum(interval.low <= rate <= interval.high for rate in rates)
+    print(f"\nMean of the seeds {np.mean(rates):.4f}, standard deviation {np.std(rates, ddof=1):.4f}; Y1 {interval}.")
+    print(f"{inside} of {len(rates)} seeds lie within the interval of Y1.")
 
 
 if __name__ == "__main__":

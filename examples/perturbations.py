@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from robustkit.data import ArcsinhStretch, open_images
 from robustkit.perturb.conditions import Conditions, conditions_of
-from robustkit.perturb.faults.naming import read_name
+from robustkit.perturb.faults.naming import Named, read_name
 from robustkit.perturb.faults.registry import SUITES
 from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation, Stage
 from robustkit.report.attack_figures import composite
@@ -81,13 +81,16 @@ def strip(
 ) -> Image.Image:
     """Clean, then mild to severe."""
     named = read_name(name)
+    fitted = {}
     before, show = stored, lambda after: shown(after, stored, bands, conditions)
     if named.kind.stage == Stage.STRETCHED:
         before, show = stretch(stored), lambda after: as_input(after, stretch(stored), bands)
+        limits = [stretch(torch.tensor(ends)[:, None, None]) for ends in (stretch.low, stretch.high)]
+        fitted = {"low": float(limits[0].min()), "high": float(limits[1].max())}
     panels = [("clean", show(before))]
     for level_name, level in zip(LEVEL_NAMES, named.kind.levels, strict=True):
         streams = Streams(SEED, ids, f"perturb {named.kind.name}")
-        after = named.at(level)(before, conditions=conditions, streams=streams)
+        after = Named(named.kind, fitted | named.options).at(level)(before, conditions=conditions, streams=streams)
         panels.append((f"{level_name}: {level:.3g}", show(after)))
     size = panels[0][1].shape[0] * ZOOM
     canvas = Image.new("RGB", (len(panels) * (size + GAP) - GAP, size + TEXT), "white")

@@ -17,6 +17,7 @@ from robustkit.models import Checkpoint, open_checkpoint
 from robustkit.models.checkpoint import versions
 from robustkit.perturb.conditions import conditions_of
 from robustkit.perturb.faults.naming import Named, read_name
+from robustkit.perturb.faults.on_input import OnInput
 from robustkit.perturb.faults.registry import SUITES
 from robustkit.perturb.perturbation import Perturbation, Stage
 from robustkit.perturb.sweep import Block, SweepJob, SweepRecord
@@ -80,12 +81,21 @@ class SweepRequest:
         """What is swept, without levels."""
         return [read_name(text) for text in (self.perturbations if self.suite is None else SUITES[self.suite])]
 
-    def steps(self) -> list[Perturbation]:
-        """Every perturbation at every level, from mild to severe; the level at which nothing happens is left out."""
+    def steps(self, input_range: tuple[float, float] = (0.0, 1.0), bands: int = 2) -> list[Perturbation]:
+        """Every perturbation at every level, from mild to severe; the level at which nothing happens is left out.
+
+        Args:
+            input_range: Lowest and highest network input, for perturbations of it.
+            bands: How many there are; a suite leaves away what needs more.
+        """
         found = []
         for named in self.named():
+            if self.suite is not None and bands < named.kind.least_bands:
+                continue
+            fitted = dict(zip(("low", "high"), input_range, strict=True)) if issubclass(named.kind, OnInput) else {}
             levels = dict.fromkeys(float(level) for level in self.levels or named.kind.levels)
-            made = [named.at(level) for level in levels if level != named.kind.identity]
+            one = Named(named.kind, fitted | named.options)
+            made = [one.at(level) for level in levels if level != named.kind.identity]
             found += sorted(made, key=lambda perturbation: perturbation.strength())
         if not found:
             raise InputError("nothing would happen at these levels; give others with --levels")
@@ -120,8 +130,10 @@ def run_sweep(
         RunInterrupted: If a signal stopped the run; what was finished is kept.
     """
     model, base = Path(model), None if request.base is None else Path(request.base)
-    steps = request.steps()
+    request.steps()  # so that what is wrong with it is said first
     checkpoint = open_checkpoint(model, device=choose_device(device))
+    lows, highs = zip(*checkpoint.card.input_range, strict=True)
+    steps = request.steps((min(lows), max(highs)), len(checkpoint.card.bands))
     other = None if base is None else open_checkpoint(base, device=choose_device(device))
     chosen = find_sample(
         checkpoint, model, data=request.data, part=request.part, n=request.n, seed=request.seed,
@@ -157,6 +169,9 @@ def run_sweep(
             say(
                 "inverted stretch: pixels that the stretch clipped are lost, so bright cores are fainter than they were"
             )
+        left = [named.kind.name for named in request.named() if named.kind.least_bands > len(checkpoint.card.bands)]
+        if left:
+            say(f"left away, because they need more bands: {', '.join(left)}")
         record = _go_on(job, run, "model")
         compared = None if against is None else _go_on(against, run, "base")
         summary = summarise_sweep(record, compared, kinds={named.kind.name: named.kind for named in request.named()})

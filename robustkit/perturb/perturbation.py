@@ -46,6 +46,8 @@ class Perturbation:
         valid: Lowest and highest level, both included, beside `identity`.
         physical: Whether it needs `Conditions`.
         conserves_charge: Whether the sum of an image with an empty border stays.
+        least_bands: How many bands an image must have.
+        fitted: Options that an audit takes from the model's training images where nobody gives them.
         in_processes: Whether it runs in worker processes where there are some; see `robustkit.perturb.workers`.
     """
 
@@ -57,6 +59,8 @@ class Perturbation:
     valid: ClassVar[tuple[float, float]]
     physical: ClassVar[bool] = True
     conserves_charge: ClassVar[bool] = False
+    least_bands: ClassVar[int] = 1
+    fitted: ClassVar[tuple[str, ...]] = ()
     in_processes: ClassVar[bool] = False
 
     level: float
@@ -84,6 +88,8 @@ class Perturbation:
             raise InputError(f"expected floating images of shape (N, C, H, W), came {tuple(images.shape)}")
         if len(streams) != len(images):
             raise InputError(f"{len(images)} images need as many random streams, came {len(streams)}")
+        if images.shape[1] < self.least_bands:
+            raise InputError(f"{self.name} needs images of {self.least_bands} or more bands; leave it away")
         if self.physical and conditions is None:
             raise InputError(f"{self.name} needs the conditions of the images; see robustkit.perturb.conditions")
         if conditions is not None and len(conditions.bands) != images.shape[1]:
@@ -140,8 +146,9 @@ class Perturbation:
 
     @property
     def label(self) -> str:
-        """The name with every option that is not at its default: `psf,restore_noise=false`."""
-        changed = [field for field in fields(self)[1:] if getattr(self, field.name) != field.default]
+        """The name with every option of one's own that is not at its default: `psf,restore_noise=false`."""
+        own = [field for field in fields(self)[1:] if field.name not in self.fitted]
+        changed = [field for field in own if getattr(self, field.name) != field.default]
         return ",".join([self.name, *(f"{field.name}={_text(getattr(self, field.name))}" for field in changed)])
 
     def to_json(self) -> dict[str, Any]:

@@ -190,12 +190,21 @@ class SweepJob:
         before, outside = (seen if perturbation.stage == Stage.STRETCHED else stored), 0
         after = perturbation(before, conditions=self.conditions, streams=streams)
         if perturbation.stage != Stage.STRETCHED:
-            if self.bounds is not None:
-                outside = int(((after < self.bounds[0]) | (after > self.bounds[1])).sum())
+            outside = self._outside(after)
             assert self.stretch is not None
             after = self.stretch(after)
+        elif self.stretch is not None and self.stretch.invertible:
+            outside = self._outside(self.stretch.inverse(after))
         moved, new_class, margin = _look(self.classifier, after, true)
         return new_class, margin, (moved - latents).norm(dim=1).double().cpu().numpy(), outside
+
+    def _outside(self, stored: Tensor) -> int:
+        """How many stored values no pixel can take, beyond rounding."""
+        if self.bounds is None:
+            return 0
+        low, high = self.bounds
+        hair = 1e-5 * (high - low)
+        return int(((stored < low - hair) | (stored > high + hair)).sum())
 
     def record(self, blocks: Iterable[Block]) -> SweepRecord:
         """The record of all blocks, in whatever order they come."""
@@ -275,7 +284,11 @@ def _check(
         if stretch is None and perturbation.stage != Stage.STRETCHED:
             raise InputError(
                 f"{perturbation.name} happens before the stretch, and these images are network input; give the "
-                "calibrated images, or use gaussian, poisson or jpeg"
+                "calibrated images, or use gaussian, poisson or jpeg, which happen after it"
+            )
+        if images.shape[1] < perturbation.least_bands:
+            raise InputError(
+                f"{perturbation.name} needs images of {perturbation.least_bands} or more bands; leave it away"
             )
         if perturbation.physical and conditions is None:
             raise InputError(

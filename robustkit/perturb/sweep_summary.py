@@ -90,7 +90,7 @@ class NoiseCheck:
     fewer, that it bends away.
 
     Attributes:
-        sigma: Of the noise.
+        sigma: Of the noise, in network input.
         error: Rate of wrong answers among images that were right, with Wilson's interval.
         flat: The rate that flat boundaries at the distances found would give.
         implied: The distance of one flat boundary that gives this error, with interval; infinite for no error.
@@ -281,7 +281,8 @@ def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> 
 
 
 def _check_noise(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray) -> NoiseCheck:
-    sigma, count = float(record.level[s]), int(was_right.sum())
+    made, count = record.settings["perturbations"][s], int(was_right.sum())
+    sigma = made["level"] * (made["high"] - made["low"])
     error = wilson(int((was_right & ~right).sum()), count)
     distance = record.boundary[was_right]
     near, far = (float(implied_distance(float(end), sigma)) for end in (error.high, error.low))

@@ -241,3 +241,22 @@ def test_missing_pixels_are_made_only_when_asked_for(audit, tmp_path):
     assert counts == {("dead-pixel", 0), ("dead-pixel,missing=true", 6)}
     assert all(step.accuracy.value == 0 for step in run.summary.steps if "missing" in step.name)
     assert (tmp_path / "run" / "sweep-latents.png").exists()  # drawn although no margin is finite
+
+
+def test_noise_and_pictures_take_the_range_of_the_training_images(audit, tmp_path):
+    model, data = audit
+    lows, highs = zip(*open_checkpoint(model).card.input_range, strict=True)
+    request = SweepRequest(perturbations=("gaussian", "jpeg,high=2"), n=4, data=data)
+    run = run_sweep(model, request, out=tmp_path / "run", say=silent)
+    made = run.record.settings["perturbations"]
+    assert (made[0]["low"], made[0]["high"]) == (min(lows), max(highs))
+    assert (made[5]["low"], made[5]["high"]) == (min(lows), 2.0)
+    assert run.summary.noise[0].sigma == pytest.approx(0.01 * (max(highs) - min(lows)))
+    assert {step.name for step in run.summary.steps} == {"gaussian", "jpeg"}
+
+
+def test_one_band_leaves_away_what_needs_two():
+    names = {step.name for step in SweepRequest(suite="plain").steps(bands=1)}
+    assert "rotation" in names
+    assert not {"band-swap", "shift"} & names
+    assert "band-swap" in {step.name for step in SweepRequest(perturbations=("band-swap",)).steps(bands=1)}

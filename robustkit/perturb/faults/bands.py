@@ -60,12 +60,11 @@ class BandSwap(Perturbation):
     levels = (0.1, 0.25, 0.5, 0.75, 1.0)
     valid = (0.0, 1.0)
     physical = False
+    least_bands = 2
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Mixes two bands."""
         bands = images.shape[1]
-        if bands < 2:
-            raise InputError("band-swap needs images of at least two bands; leave it away")
         first = streams.integers(bands - 1, 1)[:, 0]
         order = np.tile(np.arange(bands), (len(images), 1))
         everyone = np.arange(len(images))

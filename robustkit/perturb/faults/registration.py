@@ -29,6 +29,7 @@ class Shift(Perturbation):
     levels = (0.1, 0.25, 0.5, 1.0, 2.0)
     valid = (0.0, 50.0)
     physical = False
+    least_bands = 2
     conserves_charge = True
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
