@@ -18,6 +18,7 @@ from robustkit.perturb.sweep import SweepRecord
 from robustkit.stats import Estimate, wilson
 
 DROP = 0.05
+_MOST_WEIGHTS = 1 << 20  # of images in resamples that are held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +194,8 @@ def summarise_sweep(
     right = record.new_class == record.true  # (S, N)
     was_right = record.clean_class == record.true
     count = right.shape[1]
+    answers = np.vstack([was_right[None], right])  # (1 + S, N)
+    rates = _resampled(answers, draws, int(record.settings["seed"]))
     by_name = {name: float(right[record.name == name].mean()) for name in names}
     mpc = float(np.mean(list(by_name.values())))
     clean = wilson(int(was_right.sum()), count)
@@ -202,7 +205,7 @@ def summarise_sweep(
         clean_recall=_recall(record, was_right),
         steps=tuple(_step(record, s, right[s], was_right) for s in range(len(record.name))),
         thresholds=tuple(
-            _threshold(record, name, kind, right, was_right, draws) for name, kind in kind_of.items() if kind
+            _threshold(record, name, kind, rates, answers.mean(1)) for name, kind in kind_of.items() if kind
         ),
         mpc=mpc,
         rpc=mpc / float(clean.value) if clean.value else math.nan,
@@ -238,20 +241,30 @@ def _recall(record: SweepRecord, right: np.ndarray) -> Estimate:
 
 
 def _threshold(
-    record: SweepRecord, name: str, kind: type[Perturbation], right: np.ndarray, was_right: np.ndarray, draws: int
+    record: SweepRecord, name: str, kind: type[Perturbation], rates: np.ndarray, here: np.ndarray
 ) -> Threshold:
-    steps, count = record.steps(name), len(was_right)
+    """From the accuracies of the clean images and all steps: resampled, shape (draws, 1 + S), and measured, (1 + S)."""
+    steps = record.steps(name)
     strength = np.concatenate([[0.0], record.strength[steps]])
-    answers = np.vstack([was_right[None], right[steps]]).astype(np.float64)  # (1 + S, N)
-    # Images are drawn anew; one seed for all perturbations, so that they are compared on the same resamples.
-    rng = np.random.default_rng([int(record.settings["seed"]), 5])
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws)
-    here = float(crossing(strength, answers.mean(1)[None])[0])
-    resampled = crossing(strength, weights @ answers.T / count)
+    columns = np.concatenate([[0], steps + 1])
+    found = float(crossing(strength, here[None, columns])[0])
+    resampled = crossing(strength, rates[:, columns])
     ends = np.quantile(resampled, (0.025, 0.975), method="inverted_cdf")
-    levels = [kind.level_of(float(value)) if np.isfinite(value) else None for value in (here, *ends)]
+    levels = [kind.level_of(float(value)) if np.isfinite(value) else None for value in (found, *ends)]
     reached = float(np.isfinite(resampled).mean())
-    return Threshold(name, levels[0], levels[1], levels[2], reached, here < strength[1])
+    return Threshold(name, levels[0], levels[1], levels[2], reached, found < strength[1])
+
+
+def _resampled(answers: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Rates of right answers (1 + S, N) in resamples of the images, the same for all steps, shape (draws, 1 + S)."""
+    count = answers.shape[1]
+    rng = np.random.default_rng([seed, 5])
+    at_once = max(1, _MOST_WEIGHTS // count)
+    right, rates = answers.T.astype(np.float32), []
+    for start in range(0, draws, at_once):
+        weights = rng.multinomial(count, np.full(count, 1 / count), size=min(at_once, draws - start))
+        rates.append(weights.astype(np.float32) @ right)  # whole numbers, exact up to 16 million images
+    return np.concatenate(rates).astype(np.float64) / count
 
 
 def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> np.ndarray:
