@@ -1,8 +1,8 @@
 """What a sweep spends on perturbing beside the network's own forward passes, and its memory as it grows.
 
-    python benchmarks/sweep.py --n 1000 --memory 250 500 1000
+    python benchmarks/sweep.py --n 1000 --memory 250 500
 
-Makes 3x100x100 images in electrons as LSST declares them, a ConvNet with random weights, and runs `--suite lsst`. The
+Makes 3x100x100 images in electrons as LSST declares them, a ConvNet with random weights, and runs `--suite lsst`, or what `--perturb` names. The
 first table comes from the run itself: every call of a perturbation, of the stretch and of the network is timed. RICE,
 HCOMPRESS and JPEG run in worker processes and stand apart. Memory is measured in fresh processes, one for each size,
 over an image set of that size: what the process allocates, and that with the pages of the image file that are mapped,
@@ -88,7 +88,7 @@ class Clock:
         setattr(owner, attribute, timed)
 
 
-def run(model: Path, data: Path, n: int, out: Path, suite: str) -> dict:
+def run(model: Path, data: Path, n: int, out: Path, names: list[str]) -> dict:
     """One sweep, timed."""
     clock = Clock()
     clock.watch(Perturbation, "__call__", lambda self: f"perturb {self.label}")
@@ -99,7 +99,7 @@ def run(model: Path, data: Path, n: int, out: Path, suite: str) -> dict:
     clock.watch(sweep, "boundary_distance", "boundary")
     start = time.perf_counter()
     with Memory() as memory:
-        request = SweepRequest(suite=suite, n=n, data=data, part="all")
+        request = SweepRequest(names, suite=None if names else "lsst", n=n, data=data, part="all")
         run_sweep(model, request, out=out, device="cpu", say=lambda line: None)
     return {"n": n, "seconds": time.perf_counter() - start, **memory.peak, **dict(clock.seconds)}
 
@@ -129,9 +129,9 @@ class Memory:
                     self.peak[name] = max(self.peak[name], int(value.split()[0]) / 1024)
 
 
-def apart(model: Path, data: Path, n: int, out: Path, threads: int, suite: str) -> dict:
+def apart(model: Path, data: Path, n: int, out: Path, threads: int, names: list[str]) -> dict:
     """The same in a fresh process, so that its peak of memory is its own."""
-    command = [sys.executable, __file__, "--threads", str(threads), "--suite", suite]
+    command = [sys.executable, __file__, "--threads", str(threads), "--perturb", *names]
     command += ["--one", str(model), str(data), str(n), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -164,13 +164,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--memory", type=int, nargs="*", default=[])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--suite", default="lsst")
+    parser.add_argument("--perturb", nargs="*", default=[], help="instead of the suite lsst")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.one:
         model, data, n, out = options.one
-        print(json.dumps(run(Path(model), Path(data), int(n), Path(out), options.suite)))
+        print(json.dumps(run(Path(model), Path(data), int(n), Path(out), options.perturb)))
         return
     with tempfile.TemporaryDirectory() as name, worker_processes(0):
         found = {}
@@ -179,7 +179,7 @@ def main() -> None:
             folder.mkdir()
             model, data = make(folder, n)
             for number in range(options.rounds if n == options.n else 1):
-                found[n] = apart(model, data, n, folder / f"run-{number}", options.threads, options.suite)
+                found[n] = apart(model, data, n, folder / f"run-{number}", options.threads, options.perturb)
                 print(f"\n{n} images, load {os.getloadavg()[0]:.1f}")
                 show(found[n])
     print("\n| images | allocated, MiB | with mapped pages, MiB | seconds |\n|---|---|---|---|")

@@ -128,15 +128,18 @@ class Perturbation:
             return -2.5 * math.log10(strength) if strength > 0 else math.inf
         return cls.identity + strength if cls.valid[1] > cls.identity else cls.identity - strength
 
-    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray] | None:
-        """Mean and variance of a pixel after the perturbation of a constant field, by the formula.
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean and variance of a pixel drawn at random from a constant field after the perturbation, by the formula.
 
         Args:
             value: What every pixel of each band was, shape (C,), stored.
             conditions: How the images were taken.
+            size: Height and width.
 
         Returns:
-            Two arrays (C,), or `None` where the pixels of an image do not share one distribution.
+            Two arrays (C,), or `None` where there is no short formula.
         """
         return None
 
@@ -182,6 +185,13 @@ class Composition:
             images = part(images, conditions=conditions, streams=streams)
             conditions = None if conditions is None else part.after(conditions)
         return images
+
+
+def mixture(values: Sequence[np.ndarray], chances: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of a pixel that takes one of some values, each an array (C,), with these chances."""
+    every, weights = np.array(values, dtype=np.float64), np.array(chances, dtype=np.float64)[:, None]
+    mean = (weights * every).sum(0)
+    return mean, (weights * (every - mean) ** 2).sum(0)
 
 
 def tensor(values: np.ndarray, images: Tensor) -> Tensor:

@@ -51,6 +51,13 @@ class BadColumn(LocalFault):
         sigma = conditions.like(np.sqrt(conditions.background / conditions.visits), images)
         return self.deposit(images, self.level * sigma * line.expand(-1, -1, *images.shape[2:]), conditions, streams)
 
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The lines of a band that is drawn."""
+        gain = self.gain(value, self.level * np.sqrt(conditions.background / conditions.visits), conditions)
+        return self.struck(value, gain, min(1.0, self.width / size[self.axis - 2]))
+
 
 @dataclass(frozen=True)
 class BadRow(BadColumn):

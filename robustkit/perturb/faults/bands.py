@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robustkit.errors import InputError
 from robustkit.perturb.conditions import Conditions
-from robustkit.perturb.perturbation import Perturbation, Stage, tensor
+from robustkit.perturb.perturbation import Perturbation, Stage, mixture, tensor
 from robustkit.seeds import Streams
 
 
@@ -45,6 +45,13 @@ class BandDrop(Perturbation):
         rest = np.nan if self.missing else 1 - self.level
         return images * tensor(np.where(drawn, rest, 1.0), images)[..., None, None]
 
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Those of a band that is drawn, or is not."""
+        chance = 1 / len(value)
+        return mixture([(1 - self.level) * value, value], [chance, 1 - chance])
+
 
 @dataclass(frozen=True)
 class BandSwap(Perturbation):
@@ -74,3 +81,14 @@ class BandSwap(Perturbation):
         # A band that keeps its place keeps its values to the last bit.
         moved = (index != torch.arange(bands, device=images.device))[..., None, None]
         return torch.where(moved, (1 - self.level) * images + self.level * other, images)
+
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the pairs that can be drawn."""
+        found = []
+        for first in range(len(value) - 1):
+            mixed = value.copy()
+            mixed[first : first + 2] += self.level * (value[first : first + 2][::-1] - value[first : first + 2])
+            found.append(mixed)
+        return mixture(found, [1 / len(found)] * len(found))

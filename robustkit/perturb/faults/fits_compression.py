@@ -44,6 +44,12 @@ class Rice(Perturbation):
         seeds = (1 + streams.integers(10000, 1)[:, 0]).tolist()
         return tensor(encode(values, [settings | {"seed": seed} for seed in seeds]), images)
 
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A constant field has no noise to measure, and is stored without loss."""
+        return value, np.zeros_like(value)
+
 
 @dataclass(frozen=True)
 class HCompress(Rice):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from robustkit.errors import InputError
 from robustkit.perturb.conditions import Conditions
-from robustkit.perturb.perturbation import Perturbation, tensor
+from robustkit.perturb.perturbation import Perturbation, mixture, tensor
 from robustkit.seeds import Streams
 
 
@@ -70,6 +71,20 @@ class LocalFault(Perturbation):
         held = (images / conditions.like(conditions.scale * conditions.visits, images)).clamp_min(0)
         gained = torch.minimum(charge, (room - held).clamp_min(0)) * self.mask(conditions, images, streams)
         return images + gained * self.hit(conditions, images) * conditions.like(conditions.scale, images)
+
+    def gain(self, value: np.ndarray, charge: np.ndarray | float, conditions: Conditions) -> np.ndarray:
+        """What `deposit` adds to a pixel of this value where it hits, shape (C,)."""
+        held = np.maximum(value / (conditions.scale * conditions.visits), 0)
+        room = np.maximum(conditions.full_well - conditions.sky / conditions.visits, 0)
+        visits = conditions.visits if self.visits is None else np.minimum(conditions.visits, self.visits)
+        return np.minimum(charge, np.maximum(room - held, 0)) * visits * conditions.scale
+
+    def struck(self, value: np.ndarray, gain: np.ndarray, part: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Moments where a part of the pixels of a band that is drawn, or of all bands, changes by `gain`."""
+        if self.band not in ("any", "all"):
+            return None
+        chance = part / len(value) if self.band == "any" else part
+        return mixture([value + gain, value], [chance, 1 - chance])
 
 
 def pixel(images: Tensor, streams: Streams) -> Tensor:

@@ -35,7 +35,9 @@ class GaussianNoise(OnInput):
         """Adds the noise."""
         return images + self.sigma * tensor(streams.normal(*images.shape[1:]), images)
 
-    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The value, and the variance above."""
         return value, np.full_like(value, self.sigma**2)
 
@@ -61,6 +63,8 @@ class PoissonNoise(OnInput):
         counted = np.stack([rng.poisson(mean) for rng, mean in zip(streams.generators, photons, strict=True)])
         return images.clamp_max(self.low) + tensor(counted * self.level**2 * self.span, images)
 
-    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The value, and the variance of a Poisson count in these units."""
         return value, self.level**2 * self.span * np.maximum(value - self.low, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,3 +53,12 @@ class PSFBlur(Perturbation):
         white = torch.fft.rfft2(tensor(streams.normal(*images.shape[1:]), images))
         noise = torch.fft.irfft2(white * lost, s=(height, width))
         return blurred + conditions.like(conditions.scale * conditions.background**0.5, images) * noise
+
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The value; and the part of the variance of white noise that the blur takes away, where it is given back."""
+        sigma = self.level / FWHM_PER_SIGMA / conditions.pixel_scale
+        kept = [np.exp(-((sigma * 2 * np.pi * np.fft.fftfreq(pixels)) ** 2)).mean() for pixels in size]
+        lost = 1 - kept[0] * kept[1] if self.restore_noise else 0.0
+        return value, conditions.scale**2 * conditions.background * lost

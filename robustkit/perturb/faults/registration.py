@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -38,6 +39,12 @@ class Shift(Perturbation):
         shifted = fourier_shift(images, self.level * angle.sin(), self.level * angle.cos())
         return torch.cat([images[:, :1], shifted[:, 1:]], 1)
 
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A constant field stays."""
+        return value, np.zeros_like(value)
+
 
 @dataclass(frozen=True)
 class Rotation(Perturbation):
@@ -61,6 +68,12 @@ class Rotation(Perturbation):
         turn = images.new_tensor([[cosine, sine * height / width, 0], [-sine * width / height, cosine, 0]])
         grid = functional.affine_grid(turn.expand(count, 2, 3), list(images.shape), align_corners=False)
         return functional.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A constant field stays."""
+        return value, np.zeros_like(value)
 
 
 def fourier_shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class Bias(Perturbation):
     def apply(self, images, conditions, streams):
         return images + self.level
 
-    def moments(self, value, conditions):
+    def moments(self, value, conditions, size):
         return value + self.level, 0 * value
 
 
@@ -55,7 +55,7 @@ class InPlace(Bias):
 class Batchwise(Bias):
     __doc__ = Bias.__doc__
 
-    def moments(self, value, conditions):
+    def moments(self, value, conditions, size):
         return None
 
     def apply(self, images, conditions, streams):
