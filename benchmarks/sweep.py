@@ -2,11 +2,11 @@
 
     python benchmarks/sweep.py --n 1000 --memory 250 500
 
-Makes 3x100x100 images in electrons as LSST declares them, a ConvNet with random weights, and runs `--suite lsst`, or what `--perturb` names. The
-first table comes from the run itself: every call of a perturbation, of the stretch and of the network is timed. RICE,
-HCOMPRESS and JPEG run in worker processes and stand apart. Memory is measured in fresh processes, one for each size,
-over an image set of that size: what the process allocates, and that with the pages of the image file that are mapped,
-which the kernel takes back whenever it needs them.
+Makes 3x100x100 images in electrons as LSST declares them, a ConvNet with random weights, and runs `--suite lsst`, or
+what `--perturb` names. The first table comes from the run itself: every call of a perturbation, of the stretch and of
+the network is timed. RICE, HCOMPRESS and JPEG run in worker processes and stand apart. Memory is measured in fresh
+processes, one for each size, over an image set of that size: what the process allocates, and that with the pages of the
+image file that are mapped, which the kernel takes back whenever it needs them.
 """
 
 from __future__ import annotations
