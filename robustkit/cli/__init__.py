@@ -19,6 +19,7 @@ COMMANDS = {
     "attack": "Search for single pixels that change a classifier's mind.",
     "certify": "Try every pixel: which images can be flipped at all, and where.",
     "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
+    "window": "Draw the classes in latent space around attacked images.",
     "doctor": "Say what is installed, and whether the searches find what exists.",
 }
 
