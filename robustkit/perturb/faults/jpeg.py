@@ -23,7 +23,7 @@ class Jpeg(OnInput):
     """
 
     name = "jpeg"
-    unit = "100 less the quality"
+    unit = "below quality 100"
     levels = (5.0, 10.0, 25.0, 50.0, 75.0)
     valid = (0.0, 99.0)
     in_processes = True
