@@ -154,6 +154,22 @@ def test_a_star_saturates_near_magnitude_16_in_r():
     assert peak[15.4] == pytest.approx(1.0)
 
 
+def test_a_star_is_galsims_moffat():
+    galsim = pytest.importorskip("galsim")
+    conditions, size = example_conditions(), 41
+    images = torch.zeros(1, 3, size, size, dtype=torch.float64)
+    made = Saturation(21.0)(images, conditions=conditions, streams=Streams(2, "a"))[0]
+    row, column = Streams(2, "a").uniform(2)[0]
+    for band, seeing in enumerate(conditions.seeing):
+        flux = (
+            conditions.zero_point[band] * conditions.exposure[band] * 10 ** (-0.4 * (21 - 24)) * conditions.scale[band]
+        )
+        star = galsim.Moffat(beta=4.765, fwhm=seeing / conditions.pixel_scale, flux=flux)
+        place = galsim.PositionD(float(column) * size + 0.5, float(row) * size + 0.5)  # the first pixel is 1
+        drawn = star.drawImage(galsim.ImageD(size, size), scale=1.0, center=place, method="no_pixel")
+        np.testing.assert_allclose(made[band].numpy(), drawn.array, atol=2e-3 * float(made.max()))
+
+
 def test_transfers_are_the_power_of_one_transfer():
     level, transfers, size = 2e-4, 2000, 40
     one = np.eye(size) * (1 - level) + np.eye(size, k=-1) * level
