@@ -12,7 +12,7 @@ from robustkit.data import ArcsinhStretch, ImageSet
 from robustkit.data.simulate import expose
 from robustkit.data.survey import LSST, Depth
 from robustkit.errors import InputError
-from robustkit.perturb.conditions import INVERTED, conditions_of
+from robustkit.perturb.conditions import INVERTED, calibrated, conditions_of
 from robustkit.perturb.faults.cosmic_ray import CosmicRay
 from robustkit.perturb.faults.cti import ChargeTransfer
 from robustkit.perturb.faults.dead_pixel import DeadPixel
@@ -56,10 +56,14 @@ def test_images_without_units_are_refused_with_what_to_do():
             conditions_of(image_set(np.zeros((1, 3, 8, 8), np.float32), **changes))
 
 
-def test_stretched_images_are_marked():
+def test_stretched_images_are_inverted_and_marked():
     images = example_images().numpy()
     stretch = ArcsinhStretch(low=(-1e6,) * 3, high=(1e6,) * 3, c=1e-3)
-    assert conditions_of(image_set(stretch(images), stretch=stretch)).origin == INVERTED
+    seen = image_set(stretch(images), stretch=stretch)
+    found = calibrated(seen)
+    np.testing.assert_allclose(found.images, images, rtol=1e-4, atol=0.01)
+    assert found.stretch is None
+    assert conditions_of(found).origin == conditions_of(seen).origin == INVERTED
 
 
 def test_a_tenth_of_ten_years_has_the_moments_of_the_simulated_first_year():
