@@ -54,7 +54,7 @@ def triplet(classifier: AuditedClassifier, head: AffineHead | ReLUHead) -> tuple
 
 def single_calls(classifier: AuditedClassifier, z: np.ndarray, a: np.ndarray, n: np.ndarray, points: np.ndarray):
     """The published way: one latent at a time through the dense layers alone, its class by `.item()`."""
-    head = torch.nn.Sequential(*[m for m in classifier.module.children()][-1:])
+    head = torch.nn.Sequential(*list(classifier.module.children())[-1:])
     z, a, n = (torch.from_numpy(v).float() for v in (z, a, n))
     with torch.no_grad():
         return [head((z + float(x) * a + float(y) * n)[None]).argmax(1).item() for x, y in points]
@@ -142,8 +142,9 @@ def relu(rounds: int) -> None:
     print("DeepMerge head 2592 - 64 - 32 - 2")
     for name, seconds in found.items():
         print(f"  {name:60} {1e3 * seconds:12.3f} ms")
-    print(f"  {window.cells} cells; largest difference of an area from the grid "
-          f"{np.abs(window.areas - grid.areas).max():.1e}; areas sum to 1 within {abs(window.areas.sum() - 1):.1e}")  # fmt: skip
+    difference = np.abs(window.areas - grid.areas).max()
+    print(f"  {window.cells} cells; largest difference of an area from the grid {difference:.1e}")
+    print(f"  areas sum to 1 within {abs(window.areas.sum() - 1):.1e}")
 
 
 def main() -> None:
