@@ -132,7 +132,7 @@ def residual_variance(graph: NeighbourGraph, coordinates: ArrayLike) -> float:
         others = np.ones(along.shape, dtype=bool)
         others[np.arange(len(some)), some] = False
         x, y = along[others], straight[others]
-        sums += (len(x), x.sum(), y.sum(), x @ x, y @ y, x @ y)
+        sums += np.array([len(x), x.sum(), y.sum(), x @ x, y @ y, x @ y])
     count, x, y, xx, yy, xy = sums
     return float(1 - (xy - x * y / count) ** 2 / ((xx - x * x / count) * (yy - y * y / count)))
 
