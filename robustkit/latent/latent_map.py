@@ -10,6 +10,7 @@ import numpy as np
 
 from robustkit.errors import InputError
 from robustkit.latent.align import align_maps
+from robustkit.latent.checks import check_classes
 from robustkit.latent.embedding_quality import evaluate_map, neighbourhood_hit
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.isomap import IsomapFit, fit_isomap
@@ -242,21 +243,6 @@ def chosen_examples(found: Embeddings, most: int) -> np.ndarray:
     frequent = sorted(pairs.values(), key=len, reverse=True)[:most]
     chosen = [sorted(pair, key=lambda i: moved[i])[(len(pair) - 1) // 2] for pair in frequent]
     return np.array(chosen, dtype=np.int64)
-
-
-def check_classes(found: Embeddings) -> None:
-    """Refuses embeddings that show a single class.
-
-    Raises:
-        InputError: If they do.
-    """
-    present = np.unique(found.true)
-    if len(present) < 2:
-        names = ", ".join(found.class_names[k] for k in present.tolist()) or "none"
-        raise InputError(
-            f"the {len(found.ids)} images are of one class ({names}), and there is nothing to set apart; "
-            "attack images of at least two classes"
-        )
 
 
 def _keys(one: LatentMap) -> list[tuple[str, int]]:
