@@ -6,6 +6,7 @@ import numpy as np
 
 from robustkit.latent.embeddings import Embeddings, pack_head
 from robustkit.latent.geometry import AffineHead, crossings
+from robustkit.perturb.attack_record import AttackRecord
 
 CLASSES = ["spiral", "elliptical", "merger"]
 
@@ -53,4 +54,36 @@ def make_embeddings(n: int = 60, dimension: int = 12, *, seed: int = 0, push: fl
         noise="made up",
         model_sha256="0" * 64,
         settings={"flips": "made up"},
+    )
+
+
+def make_attack_record(found: Embeddings) -> AttackRecord:
+    """The record of an attack that found the flips of some embeddings, with 400 queries for each that it did not."""
+    images = np.flatnonzero(found.attempted)
+    flipped = found.flipped[images]
+    queries = np.where(flipped, 1 + (images * 37) % 390, 400)
+    n, k = len(images), len(found.class_names)
+    return AttackRecord(
+        ids=found.ids,
+        true=found.true,
+        clean_class=found.clean_class,
+        clean_probabilities=np.full((len(found.ids), k), 1 / k, dtype=np.float32),
+        image=images,
+        search=np.zeros(n, dtype=np.int64),
+        target=np.full(n, -1),
+        flipped=flipped,
+        generations=1 + queries // 100,
+        queries=queries,
+        unproved=np.zeros(n, dtype=np.int64),
+        new_class=found.attacked_class[images],
+        row=np.where(flipped, 0, -1)[:, None],
+        column=np.where(flipped, 0, -1)[:, None],
+        before=np.zeros((n, 1, 3), dtype=np.float32),
+        after=np.zeros((n, 1, 3), dtype=np.float32),
+        probabilities=np.zeros((n, k), dtype=np.float32),
+        latent_distance=np.linalg.norm(found.attacked - found.clean, axis=1)[images].astype(np.float64),
+        searches=["de"],
+        class_names=found.class_names,
+        settings={},
+        costs={},
     )

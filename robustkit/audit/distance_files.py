@@ -112,14 +112,24 @@ def histograms(models: Models, comparison: DistanceComparison | None) -> list[li
             continue
         row = []
         for p, name in enumerate(PERTURBATIONS):
-            values = [_positive(getattr(record, measure.field)[p], measure) for record in records]
-            if not all(len(some) > 1 and np.ptp(some) > 0 for some in values):
+            values = [some[np.isfinite(some)] for some in (getattr(record, measure.field)[p] for record in records)]
+            logarithmic = measure.field == "reach"
+            if not all(_spread(some[some > 0] if logarithmic else some) for some in values):
                 continue
-            note = _note(compared.get((name, measure.field)))
             counts = " and ".join(str(len(some)) for some in values)
-            axis = {"euclidean": "d_E, latent units"}.get(measure.field, measure.name)
-            row.append(Histogram(f"{name}, n = {counts}", axis, [r.model for r in records], values, note,
-                                 logarithmic=measure.field == "reach"))  # fmt: skip
+            zeros = [int((some == 0).sum()) for some in values]
+            hidden = f", {' and '.join(map(str, zeros))} of them at 0" if logarithmic and any(zeros) else ""
+            axis = {"euclidean": "d_E, latent units", "reach": "1 / t*, above 1 where the class changed"}
+            row.append(
+                Histogram(
+                    title=f"{name}, n = {counts}{hidden}",
+                    axis=axis.get(measure.field, measure.name),
+                    names=[record.model for record in records],
+                    values=values,
+                    note=_note(compared.get((name, measure.field))),
+                    logarithmic=logarithmic,
+                )
+            )
         if row:
             rows.append(row)
     return rows
@@ -136,10 +146,9 @@ def _rows(models: Models) -> list[tuple[str, Measure, DistanceRecord, Summary]]:
     return found
 
 
-def _positive(values: np.ndarray, measure: Measure) -> np.ndarray:
-    """Values that can be drawn; 1 / t* is drawn by its logarithm, and 0 where no boundary lies ahead is left out."""
-    kept = values[np.isfinite(values)]
-    return kept[kept > 0] if measure.field == "reach" else kept
+def _spread(values: np.ndarray) -> bool:
+    """Whether there is something to bin."""
+    return len(values) > 1 and bool(np.ptp(values) > 0)
 
 
 def _note(one: Comparison | None) -> str:
