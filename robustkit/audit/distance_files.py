@@ -18,7 +18,7 @@ from robustkit.stats.summary import Summary
 
 _AXES = {
     "euclidean": "d_E, latent units",
-    "reach": "1 / (1 + t*): above 0.5 where the class changed, 0 with no boundary ahead",
+    "reach": "1 / (1 + t*), above 0.5 where the class changed",
 }
 Models = Sequence[tuple[DistanceRecord, DistanceSummary]]
 
@@ -149,7 +149,7 @@ def _note(one: Comparison | None) -> str:
     if one is None or one.divergence is None:
         return ""
     js = one.divergence
-    return f"JS {js.js:.2f}; same distribution {js.null_mean:.2f}, {format_p(js.p)} (n = {one.n})"
+    return f"JS {js.js:.2f}, null {js.null_mean:.2f}, {format_p(js.p)}, {one.n} pairs"
 
 
 def _digits(value: object) -> str:

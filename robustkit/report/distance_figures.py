@@ -35,11 +35,10 @@ class Histogram:
     note: str = ""
 
 
-def bin_edges(histogram: Histogram, *, most: int = 20) -> np.ndarray:
-    """Edges over the pooled range by Freedman and Diaconis' rule, at least 5 bins and at most so many."""
-    pooled = np.concatenate(list(histogram.values))
-    spread = np.subtract(*np.percentile(pooled, [75, 25]))
-    width = 2 * spread / len(pooled) ** (1 / 3)
+def bin_edges(histogram: Histogram, *, most: int = 24) -> np.ndarray:
+    """Edges over the pooled range, by Freedman and Diaconis' rule for the narrower sample; 5 bins to so many."""
+    widths = [2 * np.subtract(*np.percentile(values, [75, 25])) / len(values) ** (1 / 3) for values in histogram.values]
+    pooled, width = np.concatenate(list(histogram.values)), min(widths)
     count = most if width <= 0 else int(np.clip(np.ceil(np.ptp(pooled) / width), 5, most))
     return np.histogram_bin_edges(pooled, count)
 
