@@ -16,7 +16,7 @@ import torch
 from robustkit.audit.attack import choose_device
 from robustkit.audit.embed import Embedded, embed_run
 from robustkit.errors import InputError
-from robustkit.files import sha256_file, write_json, write_text
+from robustkit.files import jsonable, sha256_file, write_json, write_text
 from robustkit.latent.grad_cam import grad_cam
 from robustkit.latent.latent_map import KINDS, NEIGHBOURS, LatentMap, lay_onto, map_latents
 from robustkit.models.checkpoint import versions
@@ -117,15 +117,16 @@ def run_isomap(
             one.save(folder / _named(RECORD, suffix))
             say(one.text())
         write_text(folder / TABLE, table(maps))
-        save_figure(draw_maps([points for one in maps for points in flat_maps(one, palette)]), folder, FLAT)
-        save_figure(draw_cameras([space_map(one, palette) for one in maps]), folder, SPACE)
+        # The base comes first, as in the papers' figures.
+        save_figure(draw_maps([points for one in reversed(maps) for points in flat_maps(one, palette)]), folder, FLAT)
+        save_figure(draw_cameras([space_map(one, palette) for one in reversed(maps)]), folder, SPACE)
         films = _films(folder, maps, palette, request.frames, say) if request.frames else []
         if cams:
             save_figure(draw_grad_cams(cams), folder, CAM)
         for one in maps[1:]:
             far = one.disparity["flat"]
             say(f"laid onto the map of {maps[0].model}, that of {one.model} is left with a disparity of {far:.3f} of 1")
-        write_json(folder / SUMMARY, {**_numbers(maps, embedded), "films": films, "versions": versions()})
+        write_json(folder / SUMMARY, jsonable({**_numbers(maps, embedded), "films": films, "versions": versions()}))
     say(f"everything is in {folder}, the numbers in {folder / SUMMARY}")
     return IsomapRun(folder, tuple(maps))
 
@@ -188,7 +189,7 @@ def about_embedded(embedded: dict[str, Embedded]) -> dict[str, Any]:
 
 def flat_maps(one: LatentMap, palette: Palette) -> list[MapPoints]:
     """What is drawn of a model on paper: the Isomap, its control, and what else was asked for."""
-    laid = f", laid onto the other (disparity {one.disparity['flat']:.2f})" if one.disparity else ""
+    laid = f"\nlaid onto the other with disparity {one.disparity['flat']:.2f}" if one.disparity else ""
     neighbours = one.settings["neighbours"]
     maps = [
         _drawn(one, palette, f"{one.model}: Isomap, {neighbours} neighbours{laid}", one.flat, "axis", one.bridges),

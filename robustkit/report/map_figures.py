@@ -29,7 +29,7 @@ SHAPES = ("o", "s", "D", "P", "v", "h")
 MARKS = ("x", "*", "^")
 MARK_SIZES = (45, 95, 48)
 CAMERAS = (-60, 30, 120, 210)
-_KIND_COLOURS = ("#E69F00", "#0072B2")
+_KIND_COLOURS = ("#222222", "#009E73")
 _INK = "#111111"
 
 
@@ -139,7 +139,8 @@ def draw_space(
         for kind, colour in enumerate(_KIND_COLOURS):
             some = points.places[points.kind == kind]
             face = colour if kind == CLEAN else "none"
-            ax.scatter(*some.T, s=10, marker="o", facecolors=face, edgecolors=colour, linewidths=0.7)
+            many = len(points.kind) > 5000
+            ax.scatter(*some.T, s=10, marker="o", facecolors=face, edgecolors=colour, linewidths=0.7, rasterized=many)
     spans = np.ptp(points.places, axis=0)
     ax.set_box_aspect(np.maximum(spans, 0.6 * spans.max()), zoom=zoom)
     ax.view_init(elev=height, azim=azimuth)
@@ -207,7 +208,9 @@ def _scatter(points: MapPoints, ax: Axes, *, size: float = 20) -> None:
         for kind in (NOISY, CLEAN):
             some = points.places[(points.kind == kind) & (points.predicted == k)]
             face = colour if kind == CLEAN else "none"
-            ax.scatter(*some.T, s=size, marker=shape, facecolors=face, edgecolors=colour, linewidths=0.8, alpha=0.85)
+            style = {"facecolors": face, "edgecolors": colour, "linewidths": 0.8, "alpha": 0.85}
+            # Thousands of markers make a PDF that few programs open.
+            ax.scatter(*some.T, s=size, marker=shape, rasterized=len(points.kind) > 5000, **style)
 
 
 def _mark(points: MapPoints, ax: Axes, *, labels: bool = True) -> None:
