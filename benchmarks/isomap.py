@@ -1,6 +1,6 @@
 """Landmark Isomap beside scikit-learn's: seconds, memory, and how far the two maps lie apart.
 
-    python benchmarks/isomap.py [--points 8000] [--large 32000] [--rounds 1] [--threads 2] [--small]
+    python benchmarks/isomap.py [--points 8000] [--large 32000] [--rounds 1] [--threads 1] [--small]
 
 Latents have 256 dimensions. `classes`: three overlapping classes, six numbers for each image, bent by a random network
 with one hidden layer, and a little noise in every dimension. `sheet`: a rolled sheet with noise in every dimension.
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=8000)
     parser.add_argument("--large", type=int, default=32_000)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--small", action="store_true", help="sizes that take seconds, to try the script")
     parser.add_argument("--make", help=argparse.SUPPRESS)
     parser.add_argument("--latents", type=Path, help=argparse.SUPPRESS)
