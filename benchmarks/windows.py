@@ -2,7 +2,7 @@
 
     python benchmarks/windows.py [--rounds 5] [--threads 1]
 
-Ratios within one run, medians of rounds taken in turn. The published way is 221 x 221 single calls of the head, each
+Ratios of processor time within one run, medians of rounds taken in turn: other work on the machine counts less. The published way is 221 x 221 single calls of the head, each
 with `.item()`; a part of them is timed, spread over the window, and scaled to all 48,841. Equality is checked cell by
 cell on all of them.
 """
@@ -64,12 +64,12 @@ def median(rounds: int, ways: dict[str, Callable[[], object]]) -> dict[str, floa
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
         for name, run in ways.items():
-            count, start = 0, time.perf_counter()
-            while count == 0 or time.perf_counter() - start < 0.05:
+            count, start = 0, time.process_time()
+            while count == 0 or time.process_time() - start < 0.05:
                 run()
                 count += 1
             if turn:  # the first round warms up
-                times[name].append((time.perf_counter() - start) / count)
+                times[name].append((time.process_time() - start) / count)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
