@@ -2,9 +2,9 @@
 
     python benchmarks/windows.py [--rounds 5] [--threads 1]
 
-Ratios of processor time within one run, medians of rounds taken in turn: other work on the machine counts less. The published way is 221 x 221 single calls of the head, each
-with `.item()`; a part of them is timed, spread over the window, and scaled to all 48,841. Equality is checked cell by
-cell on all of them.
+Ratios of processor time within one run, medians of rounds taken in turn: other work on the machine counts less. The
+published way is 221 x 221 single calls of the head, each with `.item()`; a part of them is timed, spread over the window,
+and scaled to all 48,841. Equality is checked cell by cell on all of them.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ takes two checkpoints that were trained on the same galaxies, one on one depth a
     robustkit train --data galaxies --network convnet --seed 0 --out base.pt
     robustkit train --data galaxies --network convnet --method mmd --seed 0 --out adapted.pt
 
-Figure 3: church window and Isomap of one triplet, Figure 4: Isomaps in three dimensions, Figure 5: more windows, Figure 6
-and Tables 3 and 5: distances of both models. Figures 3 and 5 show the same images for both models, chosen by a rule that
-is printed. Every step is one `robustkit` command, printed before it runs.
+Figure 3: church window and Isomap of one triplet, Figure 4: Isomaps in three dimensions, Figure 5: more windows,
+Figure 6 and Tables 3 and 5: distances of both models. Figures 3 and 5 show the same images for both models, chosen by a
+rule that is printed. Every step is one `robustkit` command, printed before it runs.
 """
 
 from __future__ import annotations
@@ -80,11 +80,10 @@ def main() -> None:
     for name in models:
         noise = Embeddings.load(options.out / name / "embeddings.npz").noise
         print(f"{name}: noisy twins are {noise}")
-    print(
-        f"\nFigure 3, left: the first window in {options.out / 'figure-5-base'} and {options.out / 'figure-5-adapted'}"
-    )
+    windows = " and ".join(str(options.out / f"figure-5-{name}") for name in models)
+    print(f"\nFigure 3, left: the first window in {windows}")
     print(f"Figure 3, right, and Figure 4: {options.out / 'figures-3-and-4-maps'}")
-    print(f"Figure 5: gallery.pdf in {options.out / 'figure-5-base'} and {options.out / 'figure-5-adapted'}")
+    print(f"Figure 5: gallery.pdf in {windows}")
     print(f"Figure 6, Tables 3 and 5: {options.out / 'figure-6-and-tables'}")
 
 
