@@ -41,6 +41,7 @@ class IsomapRequest:
         base: Another checkpoint, whose map is laid onto the first.
         base_run: The attack on it.
         neighbours: How many nearest points each point is joined to.
+        landmarks: How many landmarks; 0 for the full map. By default the full map up to 3000 latents.
         others: Further maps of the same points: `tsne`, `umap`.
         cams: Whether to draw Grad-CAMs of the marked images.
         frames: Of the turning map; 0 for none.
@@ -54,6 +55,7 @@ class IsomapRequest:
     base: str | os.PathLike[str] | None = None
     base_run: str | os.PathLike[str] | None = None
     neighbours: int = NEIGHBOURS
+    landmarks: int | None = None
     others: Sequence[str] = ()
     cams: bool = False
     frames: int = 36
@@ -104,7 +106,14 @@ def run_isomap(
     request = request or IsomapRequest()
     embedded = embed_both(model, attack, request, device=device, say=say)
     maps = [
-        map_latents(one.record, model=name, neighbours=request.neighbours, others=request.others, seed=request.seed)
+        map_latents(
+            one.record,
+            model=name,
+            neighbours=request.neighbours,
+            landmarks=request.landmarks,
+            others=request.others,
+            seed=request.seed,
+        )
         for name, one in embedded.items()
     ]
     maps = [maps[0], *(lay_onto(maps[0], other) for other in maps[1:])]
