@@ -43,6 +43,7 @@ class IsomapRequest:
         neighbours: How many nearest points each point is joined to.
         landmarks: How many landmarks; 0 for the full map. By default the full map up to 3000 latents.
         others: Further maps of the same points: `tsne`, `umap`.
+        images: Ids of the images to mark; by default a rule chooses.
         cams: Whether to draw Grad-CAMs of the marked images.
         frames: Of the turning map; 0 for none.
         colours: `safe` or `paper`.
@@ -57,6 +58,7 @@ class IsomapRequest:
     neighbours: int = NEIGHBOURS
     landmarks: int | None = None
     others: Sequence[str] = ()
+    images: Sequence[str] = ()
     cams: bool = False
     frames: int = 36
     colours: str = "safe"
@@ -113,6 +115,7 @@ def run_isomap(
             landmarks=request.landmarks,
             others=request.others,
             seed=request.seed,
+            images=request.images,
         )
         for name, one in embedded.items()
     ]
@@ -256,12 +259,13 @@ def _films(
 def _cams(embedded: Embedded, one: LatentMap) -> list[CamPicture]:
     """Grad-CAMs of the marked images."""
     found, attacked = embedded.record, embedded.attacked
-    if not len(one.examples):
-        raise InputError("no image was flipped, so there is no pair for --grad-cam to show")
-    attempts = found.attempt[one.examples]
-    clean = torch.cat([attacked.clean(i, i + 1) for i in one.examples.tolist()])
+    examples = one.examples[found.flipped[one.examples]]
+    if not len(examples):
+        raise InputError("none of the marked images was flipped, so there is no pair for --grad-cam to show")
+    attempts = found.attempt[examples]
+    clean = torch.cat([attacked.clean(i, i + 1) for i in examples.tolist()])
     painted = attacked.painted(attempts)
-    classes = found.clean_class[one.examples], found.attacked_class[one.examples]
+    classes = found.clean_class[examples], found.attacked_class[examples]
     maps = [
         grad_cam(embedded.classifier, images, torch.from_numpy(labels))
         for images, labels in zip((clean, painted), classes, strict=True)
@@ -280,7 +284,7 @@ def _cams(embedded: Embedded, one: LatentMap) -> list[CamPicture]:
             column=tuple(record.column[attempts[e]].tolist()),
             bands=attacked.checkpoint.card.bands,
         )
-        for e, i in enumerate(one.examples.tolist())
+        for e, i in enumerate(examples.tolist())
     ]
 
 

@@ -116,6 +116,10 @@ def test_what_cannot_be_mapped_is_refused(found):
         map_latents(replace(found, true=np.ones_like(found.true)), model="net")
     with pytest.raises(InputError, match="more than 200 distinct points; there are 120"):
         map_latents(found, model="net", neighbours=200)
+    named = map_latents(found, model="net", neighbours=6, images=["galaxy-7", "galaxy-2"])
+    assert named.examples.tolist() == [7, 2]
+    with pytest.raises(InputError, match="no image 'm31'; its images are such as galaxy-0"):
+        map_latents(found, model="net", images=["m31"])
     with pytest.raises(InputError, match="no map is called 'som'"):
         map_latents(found, model="net", others=("som",))
     broken = found.clean.copy()
