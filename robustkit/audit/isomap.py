@@ -16,7 +16,7 @@ import torch
 from robustkit.audit.attack import choose_device
 from robustkit.audit.embed import Embedded, embed_run
 from robustkit.errors import InputError
-from robustkit.files import jsonable, sha256_file, write_json, write_text
+from robustkit.files import jsonable, new_folder, sha256_file, write_json, write_text
 from robustkit.latent.grad_cam import grad_cam
 from robustkit.latent.latent_map import KINDS, NEIGHBOURS, LatentMap, lay_onto, map_latents
 from robustkit.models.checkpoint import versions
@@ -106,6 +106,9 @@ def run_isomap(
         InputError: If anything given cannot be used; nothing is written then.
     """
     request = request or IsomapRequest()
+    folder = Path(out) if out is not None else Path("runs") / f"isomap-{Path(model).stem}"
+    if folder.exists():
+        new_folder(folder)  # refuses what is in use before the work, not after it
     embedded = embed_both(model, attack, request, device=device, say=say)
     maps = [
         map_latents(
@@ -122,7 +125,6 @@ def run_isomap(
     maps = [maps[0], *(lay_onto(maps[0], other) for other in maps[1:])]
     palette = make_palette(maps[0].class_names, request.colours)
     cams = _cams(next(iter(embedded.values())), maps[0]) if request.cams else []
-    folder = Path(out) if out is not None else Path("runs") / f"isomap-{Path(model).stem}"
     with open_run(folder, {"inputs": about_embedded(embedded), "versions": versions()}), interruptible():
         for suffix, one, found in zip(("", "-base"), maps, embedded.values(), strict=False):
             found.record.save(folder / _named(EMBEDDINGS, suffix))
