@@ -101,6 +101,15 @@ def test_a_turned_model_is_laid_onto_itself(found, mapped):
         lay_onto(mapped, strangers)
 
 
+@pytest.mark.slow  # its compiler takes half a minute
+def test_umap_places_flips_too(found):
+    pytest.importorskip("umap")
+    mapped = map_latents(found, model="net", neighbours=6, others=("umap",))
+    assert mapped.umap.shape == (len(mapped.kind), 2)
+    assert np.isfinite(mapped.umap).all()
+    assert mapped.quality["UMAP"]["trustworthiness"] > 0.7
+
+
 def test_examples_follow_their_rule(found):
     chosen = chosen_examples(found, 2)
     moved = np.linalg.norm(found.attacked - found.clean, axis=1)
