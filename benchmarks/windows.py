@@ -3,8 +3,8 @@
     python benchmarks/windows.py [--rounds 5] [--threads 1]
 
 Ratios of processor time within one run, medians of rounds taken in turn: other work on the machine counts less. The
-published way is 221 x 221 single calls of the head, each with `.item()`; a part of them is timed, spread over the window,
-and scaled to all 48,841. Equality is checked cell by cell on all of them.
+published way is 221 x 221 single calls of the head, each with `.item()`; a part of them, spread over the window, is
+timed and scaled to all 48,841. Equality is checked cell by cell on all of them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 
 from robustkit.latent.geometry import AffineHead
 from robustkit.latent.heads import ReLUHead, as_function, find_head
+from robustkit.latent.polygons import affine_grid
 from robustkit.latent.relu_windows import relu_window
 from robustkit.latent.sampled import sample_window
 from robustkit.latent.windows import church_window
@@ -88,8 +89,8 @@ def affine(rounds: int) -> None:
         {
             "single calls": lambda: single_calls(classifier, z, a, n, part),
             "exact polygons with all their numbers": lambda: church_window(head, z, a, n),
-            "exact polygons and all cells": lambda: church_window(head, z, a, n).grid(RESOLUTION),
-            "all cells, one batched grid through the network's own head": lambda: sample_window(
+            "all cells": lambda: affine_grid(head(z), head.weight @ np.stack([a, n], axis=1), EXTENT, RESOLUTION),
+            "all cells, in one batch through the network's own head": lambda: sample_window(
                 function, z, a, n, resolution=RESOLUTION, batch=1 << 16
             ),
         },
@@ -135,7 +136,7 @@ def relu(rounds: int) -> None:
     found = median(
         rounds,
         {
-            "one batched grid of 221 x 221": lambda: sample_window(function, z, a, n, resolution=RESOLUTION),
+            "all cells of 221 x 221, in batches": lambda: sample_window(function, z, a, n, resolution=RESOLUTION),
             "exact": lambda: relu_window(head, z, a, n),
         },
     )

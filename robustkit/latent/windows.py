@@ -12,7 +12,7 @@ from robustkit.errors import InputError
 from robustkit.latent.directions import check_directions, check_extent
 from robustkit.latent.discs import disc_shares
 from robustkit.latent.geometry import AffineHead, crossings, decision_space, margins
-from robustkit.latent.polygons import Boundary, Region, affine_boundaries, affine_regions
+from robustkit.latent.polygons import Boundary, Region, affine_boundaries, affine_grid, affine_regions
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,20 +72,8 @@ class ChurchWindow(Window):
         return (np.asarray(points, dtype=np.float64) @ self.slopes.T + self.constant).argmax(axis=-1)
 
     def grid(self, resolution: int = 221) -> np.ndarray:
-        """The class at the middle of each of R x R square cells, rows along y, shape (R, R); of equal ones the first.
-
-        The logits are affine, so each class takes one outer sum.
-        """
-        ticks = (np.arange(resolution) - (resolution - 1) / 2) * 2 * self.extent / resolution
-        x, y = np.multiply.outer(self.slopes[:, 0], ticks), np.multiply.outer(self.slopes[:, 1], ticks)
-        best = self.constant[0] + y[0, :, None] + x[0]
-        labels = np.zeros(best.shape, dtype=np.int16)
-        for k in range(1, len(self.constant)):
-            value = self.constant[k] + y[k, :, None] + x[k]
-            better = value > best
-            labels[better] = k
-            np.maximum(best, value, out=best)
-        return labels
+        """The class at the middle of each of R x R square cells, rows along y, shape (R, R); see `affine_grid`."""
+        return affine_grid(self.constant, self.slopes, self.extent, resolution)
 
 
 def church_window(
