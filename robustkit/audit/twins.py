@@ -16,7 +16,8 @@ from robustkit.data import ImageSet, open_images
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.errors import InputError
 from robustkit.perturb.conditions import calibrated, conditions_of
-from robustkit.perturb.faults.registry import PERTURBATIONS, make_perturbation
+from robustkit.perturb.faults.naming import make_perturbation
+from robustkit.perturb.faults.registry import PERTURBATIONS
 from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation, Stage
 from robustkit.seeds import Streams
 
