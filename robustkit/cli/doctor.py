@@ -22,6 +22,8 @@ OPTIONAL = (
     "parsl",
     "tensorboard",
     "optuna",
+    "umap-learn",
+    "captum",
 )
 
 

@@ -193,12 +193,10 @@ def _mode(module: nn.Module, before: dict[str, Tensor]) -> Finding:
             "mode",
             "refusal",
             f"{changed[0]} changes while the network is only used",
-            "call module.eval() on every part of it",
+            "call module.eval()",
         )
     if training:
-        return Finding(
-            "mode", "warning", f"{training[0]} is in training mode", "call module.eval() on every part of it"
-        )
+        return Finding("mode", "warning", f"{training[0]} is in training mode", "call module.eval()")
     return Finding("mode", "ok", "evaluation, and no buffer changes")
 
 
