@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -99,7 +99,8 @@ class AttackRecord(Record):
         class_names: The K classes.
         settings: Everything that decides the answer: searches, values, success, targets, budget, pixels, seed.
         costs: Of each search: `seconds` in all, `scoring_seconds` in the evaluator, `proving_seconds`
-            in the proofs, `candidates` scored.
+            in the proofs, `candidates` scored. Empty in the file of a run, whose bytes depend on the answer alone; its
+            summary holds them.
     """
 
     ids: np.ndarray
@@ -124,6 +125,25 @@ class AttackRecord(Record):
     class_names: list[str]
     settings: dict[str, Any]
     costs: dict[str, dict[str, float]]
+
+    @classmethod
+    def join(cls, records: Iterable[Self]) -> Self:
+        """One record of several, of different images and the same settings, in the order given."""
+        arrays: dict[str, list[np.ndarray]] = {}
+        costs: dict[str, dict[str, float]] = {}
+        record, images = None, 0
+        for record in records:
+            for field in fields(cls):
+                value = getattr(record, field.name)
+                if isinstance(value, np.ndarray):
+                    arrays.setdefault(field.name, []).append(value + images if field.name == "image" else value)
+            for name, cost in record.costs.items():
+                before = costs.setdefault(name, dict.fromkeys(cost, 0))
+                costs[name] = {key: before[key] + value for key, value in cost.items()}
+            images += len(record.ids)
+        if record is None:
+            raise ValueError("expected at least one record")
+        return replace(record, **{name: np.concatenate(parts) for name, parts in arrays.items()}, costs=costs)
 
     @property
     def correct(self) -> np.ndarray:

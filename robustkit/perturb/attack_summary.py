@@ -130,7 +130,7 @@ def _summarise_search(record: AttackRecord, name: str) -> SearchSummary:
     for other in record.searches:
         if other != one:
             others |= record.flipped_images(other)
-    cost = None if one is None else record.costs[one]
+    cost = None if one is None else record.costs.get(one)
     flips = record.queries[chosen & record.flipped]
     most = int(record.queries[chosen].max(initial=0))
     return SearchSummary(
