@@ -11,7 +11,7 @@ from typing import Any
 from robustkit.errors import InputError, first_line
 from robustkit.extras import require
 
-_PATIENCE = 8.0  # seconds for the scheduler to answer
+_PATIENCE = 5.0  # seconds for the scheduler to answer
 
 
 @contextmanager
