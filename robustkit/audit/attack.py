@@ -18,13 +18,15 @@ from robustkit.audit.attack_files import SUMMARY, write_attack
 from robustkit.audit.attack_request import AttackRequest
 from robustkit.audit.sample import Chosen, Inputs, Sample, find_sample
 from robustkit.audit.units import images_in, make_run_units, run_folder, run_manifest
-from robustkit.errors import InputError
+from robustkit.engine.batching import free_memory, is_out_of_memory
+from robustkit.errors import InputError, OutOfMemory
 from robustkit.files import sha256_file
 from robustkit.models import Checkpoint, open_checkpoint
 from robustkit.models.checkpoint import versions
 from robustkit.perturb.attack import AttackJob
-from robustkit.perturb.attack_record import AttackRecord, Attempt, attempt_arrays
+from robustkit.perturb.attack_record import OUT_OF_MEMORY, AttackRecord, Attempt, add_costs, attempt_arrays
 from robustkit.perturb.attack_summary import AttackSummary, summarise
+from robustkit.perturb.pursuit import Cost
 from robustkit.perturb.threats import describe_values
 from robustkit.progress import progress
 from robustkit.runs import FinishedUnits, Run, Shard, StartExecutor, interruptible, open_run, units_of
@@ -90,17 +92,46 @@ class OpenAttack:
 
     def make(self, unit: int, bar: tqdm[Any] | None = None) -> dict[str, Any]:
         """Attacks a group of images, and returns what came of it as JSON values."""
-        job = self.job(self.part(unit))
+        return {"unit": unit, **self._attack(self.part(unit), bar)}
+
+    def _attack(self, part: slice, bar: tqdm[Any] | None) -> dict[str, Any]:
+        """Attacks images at once, or half of them and then the others where memory does not allow it."""
+        shown = 0 if bar is None else bar.n
+        try:
+            return self._attack_at_once(part, bar)
+        except (RuntimeError, MemoryError, OutOfMemory) as error:
+            if not is_out_of_memory(error):
+                raise
+        free_memory()
+        if bar is not None:
+            bar.update(shown - bar.n)
+        n = part.stop - part.start
+        if n == 1:
+            if bar is not None:
+                bar.update(self.weight)
+            unknown = [[None] * len(self.checkpoint.card.class_names)]
+            nothing = {search.name: asdict(Cost()) for search in self.settings.searches}
+            return {
+                "clean_class": [OUT_OF_MEMORY], "clean_probabilities": unknown, "attempts": [], "costs": nothing,
+                "engine": {}, "plan": [0],
+            }  # fmt: skip
+        middle = part.start + (n + 1) // 2
+        one, other = self._attack(slice(part.start, middle), bar), self._attack(slice(middle, part.stop), bar)
+        lists = {name: one[name] + other[name] for name in ("clean_class", "clean_probabilities", "attempts", "plan")}
+        return {**lists, "costs": add_costs([one["costs"], other["costs"]]), "engine": other["engine"] or one["engine"]}
+
+    def _attack_at_once(self, part: slice, bar: tqdm[Any] | None) -> dict[str, Any]:
+        job = self.job(part)
         attempts = list(job.attempts(bar=bar))
         if bar is not None:
             bar.update(int((job.predicted != job.labels).sum()) * self.weight)  # these were wrong before the attack
         return {
-            "unit": unit,
             "clean_class": job.predicted.tolist(),
             "clean_probabilities": [[_number(p) for p in row] for row in job.clean.softmax(1).tolist()],
             "attempts": [attempt.to_json() for attempt in attempts],
             "costs": {name: asdict(cost) for name, cost in job.costs.items()},
             "engine": job.engine,
+            "plan": [len(job.images)],
         }
 
     def record(self, entries: Iterable[dict[str, Any]]) -> AttackRecord:
@@ -150,6 +181,9 @@ class OpenAttack:
         """Writes what the finished units of a run amount to, all units being finished."""
         finished = FinishedUnits(run.journal)
         record = self.record(finished)
+        plans = {
+            str(entry["unit"]): entry["plan"] for entry in finished if len(entry["plan"]) > 1 or 0 in entry["plan"]
+        }
         summary = summarise(record)
         write_attack(
             run.folder,
@@ -159,7 +193,12 @@ class OpenAttack:
             bands=self.checkpoint.card.bands,
             stretch=self.checkpoint.stretch,
             units=self.chosen.image_set.units,
-            about={**self.about, **about, "group": self.request.group, "engine": finished.last().get("engine")},
+            about={
+                **self.about,
+                **about,
+                "engine": finished.last()["engine"],
+                "plan": {"group": self.request.group, "halved": plans},
+            },
         )
         say(summary.text())
         say(f"everything is in {run.folder}, the numbers in {run.folder / SUMMARY}")

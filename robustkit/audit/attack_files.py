@@ -89,7 +89,7 @@ def table(record: AttackRecord, *, bands: tuple[str, ...], stretch: Stretch | No
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    names = [*record.class_names, "not finite"]  # -1 is the last one
+    names = [*record.class_names, "out of memory", "not finite"]  # -1 is the last one, -2 the one before it
     attacked = set(record.image.tolist())
     for i in range(len(record.ids)):
         line = {"id": record.ids[i], "true": names[record.true[i]], "clean": names[record.clean_class[i]]}

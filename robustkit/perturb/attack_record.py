@@ -10,6 +10,9 @@ import numpy as np
 
 from robustkit.records import Record
 
+# Instead of a predicted class.
+NOT_FINITE, OUT_OF_MEMORY = -1, -2
+
 
 @dataclass(frozen=True)
 class Flip:
@@ -79,7 +82,8 @@ class AttackRecord(Record):
     Attributes:
         ids: Image ids, shape (N,), str.
         true: True classes, shape (N,).
-        clean_class: Predicted classes before the attack, shape (N,); -1 where the output was not finite.
+        clean_class: Predicted classes before the attack, shape (N,); -1 where the output was not finite, -2 where
+            memory ran out for the image alone.
         clean_probabilities: Probabilities before the attack, shape (N, K).
         image: Which image each attempt is on, shape (A,).
         search: Which of `searches` made it, shape (A,).
@@ -137,9 +141,7 @@ class AttackRecord(Record):
                 value = getattr(record, field.name)
                 if isinstance(value, np.ndarray):
                     arrays.setdefault(field.name, []).append(value + images if field.name == "image" else value)
-            for name, cost in record.costs.items():
-                before = costs.setdefault(name, dict.fromkeys(cost, 0))
-                costs[name] = {key: before[key] + value for key, value in cost.items()}
+            costs = add_costs([costs, record.costs])
             images += len(record.ids)
         if record is None:
             raise ValueError("expected at least one record")
@@ -167,6 +169,16 @@ class AttackRecord(Record):
         flips = self.flipped & self.of_search(name)
         np.minimum.at(fewest, self.image[flips], self.queries[flips])
         return fewest
+
+
+def add_costs(costs: Iterable[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """The sum of costs, search by search."""
+    total: dict[str, dict[str, float]] = {}
+    for one in costs:
+        for search, cost in one.items():
+            before = total.get(search, {})
+            total[search] = {name: before.get(name, 0) + value for name, value in cost.items()}
+    return total
 
 
 def attempt_arrays(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import runpy
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -34,5 +36,11 @@ def parsl_workers(path: Path) -> Iterator[Executor]:
         raise InputError(f"{path} cannot be run ({type(error).__name__}: {first_line(error)}); mend it") from error
     if not isinstance(config, parsl.Config):
         raise InputError(f"{path} defines no `config`, a parsl.config.Config; see docs/howto/run-on-a-cluster.md")
-    with concurrent.ParslPoolExecutor(config) as executor:
-        yield executor
+    # Parsl starts programs of its own, which lie beside Python also where no virtual environment was activated.
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), before])
+    try:
+        with concurrent.ParslPoolExecutor(config) as executor:
+            yield executor
+    finally:
+        os.environ["PATH"] = before

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from robustkit.audit import attack as attack_run
 from robustkit.audit.attack import AttackRequest, OpenAttack, run_attack
@@ -9,6 +10,7 @@ from robustkit.audit.sample import open_sample
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import read_json, sha256_file
 from robustkit.models import open_checkpoint
+from robustkit.perturb.attack import AttackJob
 from robustkit.perturb.attack_record import AttackRecord
 from robustkit.runs import read_journal
 from tests.audits import make_audit
@@ -92,6 +94,34 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(audit, tmp_path, monke
         assert (tmp_path / "run" / name).read_bytes() == (whole.folder / name).read_bytes()
     assert read_json(tmp_path / "run" / "summary.json")["resumed_after"] == 2
     assert [entry["unit"] for entry in read_journal(tmp_path / "run" / "journal.jsonl")] == [0, 1, 2]
+
+
+def test_groups_are_halved_where_memory_runs_out_and_an_image_alone_is_marked(audit, tmp_path, monkeypatch):
+    model, _ = audit
+    request = AttackRequest(n=8, budget=60, group=8, searches=("random",))
+    whole = run_attack(model, request, out=tmp_path / "whole", say=silent).record
+    real, most, never = AttackJob.attempts, 4, set()
+
+    def hungry(self, finished=(), bar=None):
+        for attempt in real(self, finished, bar):
+            if len(self.images) > most or never & set(self.ids):
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            yield attempt
+
+    monkeypatch.setattr(AttackJob, "attempts", hungry)
+    halved = run_attack(model, request, out=tmp_path / "halved", say=silent)
+    assert read_json(halved.folder / "summary.json")["plan"] == {"group": 8, "halved": {"0": [4, 4]}}
+    assert (halved.folder / "attacks.csv").read_bytes() == (tmp_path / "whole" / "attacks.csv").read_bytes()
+    heavy = int(np.flatnonzero(whole.correct)[0])
+    never.add(str(whole.ids[heavy]))
+    said = []
+    marked = run_attack(model, request, out=tmp_path / "marked", say=said.append)
+    assert marked.record.clean_class[heavy] == -2
+    assert marked.record.correct.sum() == whole.correct.sum() - 1
+    assert marked.summary.out_of_memory == 1
+    assert "memory ran out for 1 images" in "\n".join(said)
+    assert "out of memory" in (marked.folder / "attacks.csv").read_text()
+    assert 0 in read_json(marked.folder / "summary.json")["plan"]["halved"]["0"]
 
 
 def test_default_folder_names_model_size_and_seed(audit, tmp_path, monkeypatch):
