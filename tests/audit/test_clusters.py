@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -114,38 +116,30 @@ config = Config(
 """
 
 
-def parsl_worker_pids():
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if b"HTEX-Worker" in path.read_bytes() or b"process_worker_pool" in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return sorted(found)
-
-
 def children_of(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def parsl_workers_of_mine():
-    """The processes that work, which are children of the pool that descends from this process."""
-    descendants, todo = [], [os.getpid()]
+def parsl_worker_of(pid):
+    """A process that works: the last child of the pool that descends from this process."""
+    found, todo = [], [pid]
     while todo:
         todo += (more := children_of(todo.pop(0)))
-        descendants += more
-    pools = [pid for pid in descendants if b"process_worker_pool" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return [child for pool in pools for child in children_of(pool) if child in parsl_worker_pids()][-1:]
+        found += more
+    pools = [one for one in found if b"process_worker_pool" in Path(f"/proc/{one}/cmdline").read_bytes()]
+    return [child for pool in pools for child in children_of(pool)][-1:]
 
 
 def test_parsl_that_loses_a_worker_gives_the_same_bytes(attacks, tmp_path):
     pytest.importorskip("parsl")
     site = tmp_path / "site.py"
     site.write_text(SITE.format(path=os.getcwd(), runs=str(tmp_path / "runinfo")))
-    _, start = choose_executor("cpu", parsl=site)
-    killer = kill_when(tmp_path / "run" / "journal.jsonl", 2, parsl_workers_of_mine)
-    run_attack(attacks / "net.pt", REQUEST, out=tmp_path / "run", executor=start, say=silent)
+    arguments = ["attack", "--model", attacks / "net.pt", "--n", 16, "--budget", 300, "--group", 1]
+    arguments += ["--search", "random", "--search", "de", "--device", "cpu"]
+    arguments += ["--parsl", site, "--out", tmp_path / "run"]
+    process = subprocess.Popen([sys.executable, "-m", "robustkit", *map(str, arguments)])
+    killer = kill_when(tmp_path / "run" / "journal.jsonl", 2, lambda: parsl_worker_of(process.pid))
+    assert process.wait() == 0
     killer.join()
     assert units(tmp_path / "run") == list(range(16))
     assert same(tmp_path / "run", attacks / "whole")
