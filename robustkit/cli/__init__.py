@@ -21,6 +21,8 @@ COMMANDS = {
     "merge": "Make one run of the shards that a job array left.",
     "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
     "window": "Draw the classes in latent space around attacked images.",
+    "isomap": "Map the latent space: clean, noisy and attacked images.",
+    "distances": "Measure how far perturbations move latents; compare two models.",
     "doctor": "Say what is installed, and whether the searches find what exists.",
 }
 

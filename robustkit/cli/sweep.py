@@ -35,5 +35,7 @@ def command(
 ) -> None:
     """Measures what accidents in physical units do to a classifier: exposure, seeing, defects, calibration."""
     from robustkit.audit.sweep import SweepRequest, run_sweep
+    from robustkit.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     run_sweep(model, SweepRequest(**request), out=out, device=device, resume=resume, workers=workers, say=click.echo)

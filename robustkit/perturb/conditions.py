@@ -105,8 +105,20 @@ def conditions_of(images: ImageSet) -> Conditions:
             "them to its meta, as `robustkit simulate` does, or use --suite plain, which needs no units"
         )
     values = [_by_band(meta[key], key, images.bands) for key in keys]
-    origin = "declared" if images.stretch is None else INVERTED
+    origin = "declared" if images.stretch is None and INVERTED not in images.notes else INVERTED
     return Conditions(images.bands, *values, pixel_scale=float(meta["pixel_scale"]), origin=origin)
+
+
+def calibrated(images: ImageSet) -> ImageSet:
+    """The set before its stretch, in memory; one that was stretched is marked `inverted stretch`.
+
+    Raises:
+        InputError: If the stretch cannot be inverted.
+    """
+    if images.stretch is None:
+        return images
+    values = np.asarray(images.stretch.inverse(images.images), dtype=np.float32)
+    return replace(images, images=values, stretch=None, notes=(*images.notes, INVERTED))
 
 
 def _by_band(value: Any, key: str, bands: tuple[str, ...]) -> np.ndarray:

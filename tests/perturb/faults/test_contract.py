@@ -10,7 +10,7 @@ from robustkit.perturb.faults.hot_pixel import HotPixel
 from robustkit.perturb.faults.naming import make_perturbation, perturbation_kind, read_name
 from robustkit.perturb.faults.psf import PSFBlur
 from robustkit.perturb.faults.registry import PERTURBATIONS, SUITES
-from robustkit.perturb.perturbation import Composition, Perturbation, Stage
+from robustkit.perturb.perturbation import Composition, Perturbation, Stage, tensor
 from robustkit.seeds import Streams
 from robustkit.testing import check_perturbation, example_conditions, example_images
 
@@ -45,6 +45,16 @@ class Louder(Bias):
         return images + 1.01 * self.level
 
 
+class Noisy(Bias):
+    __doc__ = Bias.__doc__
+
+    def apply(self, images, conditions, streams):
+        return images + self.level * tensor(streams.normal(*images.shape[1:]), images)
+
+    def moments(self, value, conditions, size):
+        return value, 1.1 * self.level**2 + 0 * value
+
+
 class InPlace(Bias):
     __doc__ = Bias.__doc__
 
@@ -72,6 +82,7 @@ def test_the_contract_finds_what_breaks_it():
     check_perturbation(Bias)
     for kind, words in (
         (Louder, "mean off"),
+        (Noisy, "variance off"),
         (InPlace, "changed its input"),
         (Batchwise, "the order changed"),
         (Backwards, "strength must rise"),

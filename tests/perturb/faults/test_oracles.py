@@ -12,7 +12,7 @@ from robustkit.data import ArcsinhStretch, ImageSet
 from robustkit.data.simulate import expose
 from robustkit.data.survey import LSST, Depth
 from robustkit.errors import InputError
-from robustkit.perturb.conditions import INVERTED, conditions_of
+from robustkit.perturb.conditions import INVERTED, calibrated, conditions_of
 from robustkit.perturb.faults.cosmic_ray import CosmicRay
 from robustkit.perturb.faults.cti import ChargeTransfer
 from robustkit.perturb.faults.dead_pixel import DeadPixel
@@ -56,10 +56,14 @@ def test_images_without_units_are_refused_with_what_to_do():
             conditions_of(image_set(np.zeros((1, 3, 8, 8), np.float32), **changes))
 
 
-def test_stretched_images_are_marked():
+def test_stretched_images_are_inverted_and_marked():
     images = example_images().numpy()
     stretch = ArcsinhStretch(low=(-1e6,) * 3, high=(1e6,) * 3, c=1e-3)
-    assert conditions_of(image_set(stretch(images), stretch=stretch)).origin == INVERTED
+    seen = image_set(stretch(images), stretch=stretch)
+    found = calibrated(seen)
+    np.testing.assert_allclose(found.images, images, rtol=1e-4, atol=0.01)
+    assert found.stretch is None
+    assert conditions_of(found).origin == conditions_of(seen).origin == INVERTED
 
 
 def test_a_tenth_of_ten_years_has_the_moments_of_the_simulated_first_year():
@@ -152,6 +156,22 @@ def test_a_star_saturates_near_magnitude_16_in_r():
     }
     assert peak[17.4] < 0.9
     assert peak[15.4] == pytest.approx(1.0)
+
+
+def test_a_star_is_galsims_moffat():
+    galsim = pytest.importorskip("galsim")
+    conditions, size = example_conditions(), 41
+    images = torch.zeros(1, 3, size, size, dtype=torch.float64)
+    made = Saturation(21.0)(images, conditions=conditions, streams=Streams(2, "a"))[0]
+    row, column = Streams(2, "a").uniform(2)[0]
+    for band, seeing in enumerate(conditions.seeing):
+        flux = (
+            conditions.zero_point[band] * conditions.exposure[band] * 10 ** (-0.4 * (21 - 24)) * conditions.scale[band]
+        )
+        star = galsim.Moffat(beta=4.765, fwhm=seeing / conditions.pixel_scale, flux=flux)
+        place = galsim.PositionD(float(column) * size + 0.5, float(row) * size + 0.5)  # the first pixel is 1
+        drawn = star.drawImage(galsim.ImageD(size, size), scale=1.0, center=place, method="no_pixel")
+        np.testing.assert_allclose(made[band].numpy(), drawn.array, atol=2e-3 * float(made.max()))
 
 
 def test_transfers_are_the_power_of_one_transfer():
