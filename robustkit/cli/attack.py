@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from robustkit.cli.cluster import cluster_options
+
 
 @click.command(name="attack")
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint to attack.")
@@ -23,11 +25,12 @@ import click
 @click.option("--pixels", default=1, show_default=True, help="Pixels that are changed at once.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw and of the searches.")
 @click.option("--all", "take_all", is_flag=True, help="Take what there is when there are fewer images than --n.")
-@click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/attack-MODEL-N-SEED]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
-def command(model: Path, device: str | None, out: Path | None, resume: bool, **request: Any) -> None:
+@cluster_options
+def command(model: Path, out: Path | None, resume: bool, cluster: Any, **request: Any) -> None:
     """Searches for single pixels that change a classifier's mind, and proves each one."""
     from robustkit.audit.attack import AttackRequest, run_attack
 
-    run_attack(model, AttackRequest(**request), out=out, device=device, resume=resume, say=click.echo)
+    where = cluster(say=click.echo)
+    run_attack(model, AttackRequest(**request), out=out, resume=resume, say=click.echo, **where)
