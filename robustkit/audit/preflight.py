@@ -171,7 +171,7 @@ def _band_order(classifier: AuditedClassifier, sample: Sample, predicted: np.nda
     p = min(1.0, _p_better(right, other) * len(orders))
     bands = sample.image_set.bands
     if p < _LEVEL:
-        named = ", ".join(bands[i] for i in order)
+        named = ", ".join(str(bands[i]) for i in order)
         return Finding(
             "band order", "warning", f"with bands {named} the accuracy would be {other.mean():.3f} ({format_p(p)})",
             "the images may have their bands in another order than the training had",
