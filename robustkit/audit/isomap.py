@@ -19,6 +19,7 @@ from robustkit.errors import InputError
 from robustkit.files import jsonable, new_folder, sha256_file, write_json, write_text
 from robustkit.latent.grad_cam import grad_cam
 from robustkit.latent.latent_map import KINDS, NEIGHBOURS, LatentMap, lay_onto, map_latents
+from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.report.grad_cam_figure import CamPicture, draw_grad_cams
 from robustkit.report.map_figures import MapPoints, draw_cameras, draw_maps, frames, save_gif, save_mp4
@@ -88,6 +89,7 @@ def run_isomap(
     attack: str | os.PathLike[str],
     request: IsomapRequest | None = None,
     *,
+    options: ModelOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     say: Callable[[str], None] = print,
@@ -98,6 +100,7 @@ def run_isomap(
         model: The checkpoint.
         attack: The folder of the attack on it.
         request: What to do.
+        options: What to say about models that robustkit did not train.
         out: A new folder; by default `runs/isomap-<model>`.
         device: Where to run; by default a GPU if there is one.
         say: Where the lines for the terminal go.
@@ -109,7 +112,7 @@ def run_isomap(
     folder = Path(out) if out is not None else Path("runs") / f"isomap-{Path(model).stem}"
     if folder.exists():
         new_folder(folder)  # refuses what is in use before the work, not after it
-    embedded = embed_both(model, attack, request, device=device, say=say)
+    embedded = embed_both(model, attack, request, options=options, device=device, say=say)
     maps = [
         map_latents(
             one.record,
@@ -150,6 +153,7 @@ def embed_both(
     attack: str | os.PathLike[str],
     request: Any,
     *,
+    options: ModelOptions | None = None,
     device: str | None,
     say: Callable[[str], None],
 ) -> dict[str, Embedded]:
@@ -159,19 +163,20 @@ def embed_both(
         model: The checkpoint.
         attack: The folder of the attack on it.
         request: Has `noisy`, `data`, `search`, `seed`, `base` and `base_run`.
+        options: What to say about models that robustkit did not train, of both.
         device: Where to run.
         say: Where the lines for the terminal go.
 
     Raises:
         InputError: If anything given cannot be used.
     """
-    options = {"noisy": request.noisy, "data": request.data, "search": request.search, "seed": request.seed}
-    where = choose_device(device)
-    found = {Path(model).stem: embed_run(model, attack, **options, device=where, say=say)}
+    asked = {"noisy": request.noisy, "data": request.data, "search": request.search, "seed": request.seed}
+    asked |= {"options": options, "device": choose_device(device), "say": say}
+    found = {Path(model).stem: embed_run(model, attack, **asked)}
     if request.base is not None and request.base_run is not None:
         name = Path(request.base).stem
         name = name if name not in found else f"{name} (base)"
-        found[name] = embed_run(request.base, request.base_run, **options, device=where, say=say)
+        found[name] = embed_run(request.base, request.base_run, **asked)
     return found
 
 

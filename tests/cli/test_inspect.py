@@ -62,6 +62,11 @@ def test_a_newcomer_inspects_attacks_certifies_and_sweeps(robustkit, foreign, tm
     assert (code, "name it again with --arch network.py:Galaxies" in wrong) == (3, True)
     code, said, wrong = robustkit("window", "--model", "best.pth", "--arch", "network.py:Galaxies", *run)
     assert (wrong, code) == ("", 0)
+    run = ["--arch", "network.py:Galaxies", "--run", "runs/attack-best-6-0", "--noisy", "gaussian:s3"]
+    code, said, wrong = robustkit("isomap", "--model", "best.pth", *run, "--neighbours", 3, "--frames", 0)
+    assert (wrong, code) == ("", 0)
+    code, said, wrong = robustkit("distances", "--model", "best.pth", *run, "--draws", 99)
+    assert (wrong, code) == ("", 0)
     code, said, wrong = robustkit("certify", *given, "--budget", 200)
     assert (code, wrong) == (0, "")
     code, said, wrong = robustkit("sweep", *given, "--perturb", "gaussian", "--levels", "0.1")
