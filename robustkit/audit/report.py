@@ -15,7 +15,7 @@ from robustkit.audit.findings import ABOUT, Findings, check_pair, read_findings
 from robustkit.audit.metrics import MEANING, estimate_json, metrics_of
 from robustkit.audit.reading import limits, methods, sensitivity
 from robustkit.audit.request import FILE, AuditRequest, Thresholds, read_gate, read_request
-from robustkit.audit.twins import (
+from robustkit.audit.machine import (
     GateResult,
     audit_json,
     check_gates,

@@ -25,8 +25,8 @@ from robustkit.report.style import as_svg, drawn, printing, save_print
 
 PAGE, FIGURES, TABLES = "report.html", "figures", "tables"
 MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "not run": "–"}
-# Of a long table so many rows are shown; a file of more bytes is linked beside and not embedded; a drawing of more bytes
-# than the last is embedded as a picture.
+# Of a long table so many rows are shown; a file of more bytes is linked beside and not embedded; a larger drawing
+# is embedded as a picture.
 _ROWS, _EMBEDDED, _LARGE_SVG = 100, 1_000_000, 250_000
 
 
