@@ -12,9 +12,6 @@ from typing import Any
 from robustkit.audit.chapters import clean, one_pixel, provenance, sweeps
 from robustkit.audit.comparison import compare_findings, comparison, comparison_checks
 from robustkit.audit.findings import ABOUT, Findings, check_pair, read_findings
-from robustkit.audit.metrics import MEANING, estimate_json, metrics_of
-from robustkit.audit.reading import limits, methods, sensitivity
-from robustkit.audit.request import FILE, AuditRequest, Thresholds, read_gate, read_request
 from robustkit.audit.machine import (
     GateResult,
     audit_json,
@@ -26,6 +23,9 @@ from robustkit.audit.machine import (
     model_index,
     write_image_table,
 )
+from robustkit.audit.metrics import MEANING, estimate_json, metrics_of
+from robustkit.audit.reading import limits, methods, sensitivity
+from robustkit.audit.request import FILE, AuditRequest, Thresholds, read_gate, read_request
 from robustkit.audit.verdict import RULE, checks_of
 from robustkit.errors import InputError
 from robustkit.files import new_folder, write_json, write_text
