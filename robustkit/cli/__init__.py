@@ -19,6 +19,7 @@ COMMANDS = {
     "attack": "Search for single pixels that change a classifier's mind.",
     "certify": "Try every pixel: which images can be flipped at all, and where.",
     "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
+    "window": "Draw the classes in latent space around attacked images.",
     "audit": "All of it in one page: may this classifier be trusted on that survey?",
     "report": "Draw the page of an audit again, from its records.",
     "compare": "Pair two audits of the same images.",

@@ -5,6 +5,7 @@ plane on which it decides. Distances that depend on the coordinates of the laten
 """
 
 from robustkit.latent.distances import Distances, WithinClass, latent_distances, summarize_distances, within_class
+from robustkit.latent.embeddings import Embeddings, embed_images
 from robustkit.latent.geometry import (
     AffineHead,
     Crossings,
@@ -16,6 +17,7 @@ from robustkit.latent.geometry import (
     find_affine_head,
     margins,
 )
+from robustkit.latent.heads import ReLUHead, find_head
 from robustkit.latent.polygons import Boundary, Region, affine_boundaries, affine_regions
 from robustkit.latent.sampled import SampledWindow, sample_window
 from robustkit.latent.windows import CanonicalWindow, ChurchWindow, canonical_window, church_window
@@ -28,7 +30,9 @@ __all__ = [
     "Crossings",
     "DecisionSpace",
     "Distances",
+    "Embeddings",
     "Margins",
+    "ReLUHead",
     "Region",
     "SampledWindow",
     "WithinClass",
@@ -39,7 +43,9 @@ __all__ = [
     "crossings",
     "decision_share",
     "decision_space",
+    "embed_images",
     "find_affine_head",
+    "find_head",
     "latent_distances",
     "margins",
     "sample_window",

@@ -41,3 +41,25 @@ def check_directions(
         n = n - a * (a @ n) / (a @ a)
         return a, n * second / np.linalg.norm(n), 0.0
     return a, n, cosine
+
+
+def check_extent(extent: float) -> None:
+    """Refuses a window without a size.
+
+    Raises:
+        InputError: If half its side is not above 0.
+    """
+    if not (np.isfinite(extent) and extent > 0):
+        raise InputError(f"extent is {extent}; half the side of a window must be above 0")
+
+
+def check_base(base: ArrayLike, direction: np.ndarray) -> np.ndarray:
+    """The latent at the origin of a window, float64.
+
+    Raises:
+        InputError: If it is not a finite vector like the directions.
+    """
+    z = np.asarray(base, dtype=np.float64)
+    if z.shape != direction.shape or not np.isfinite(z).all():
+        raise InputError(f"the base must be a finite vector like the directions, {direction.shape}; it has {z.shape}")
+    return z

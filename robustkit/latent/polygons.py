@@ -53,7 +53,7 @@ def affine_regions(constant: np.ndarray, slopes: np.ndarray, low: np.ndarray, hi
         [0.75, 0.25]
     """
     box = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]], dtype=np.float64)
-    whole = _area(box)
+    whole = polygon_area(box)
     found = []
     for k in range(len(constant)):
         polygon = box
@@ -61,10 +61,10 @@ def affine_regions(constant: np.ndarray, slopes: np.ndarray, low: np.ndarray, hi
             if j != k:
                 normal, offset = slopes[k] - slopes[j], constant[k] - constant[j]
                 if normal.any():
-                    polygon = _clip(polygon, normal, offset)
+                    polygon = clip(polygon, normal, offset)
                 elif offset < 0 or (offset == 0 and j < k):
                     polygon = box[:0]
-        area = _area(polygon) / whole
+        area = polygon_area(polygon) / whole
         if area > 1e-12:
             found.append(Region(k, polygon, float(area)))
     return tuple(found)
@@ -111,7 +111,7 @@ def _interval(level: np.ndarray, rise: np.ndarray) -> tuple[float, float]:
     return float(start), float(end)
 
 
-def _clip(polygon: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
+def clip(polygon: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
     """The part of a convex polygon with normal . x + offset >= 0 (Sutherland and Hodgman)."""
     side = polygon @ normal + offset
     kept = []
@@ -124,6 +124,7 @@ def _clip(polygon: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
     return np.array(kept).reshape(-1, 2)
 
 
-def _area(polygon: np.ndarray) -> float:
+def polygon_area(polygon: np.ndarray) -> float:
+    """Area of a polygon whose corners are counter-clockwise."""
     x, y = polygon.T
     return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2

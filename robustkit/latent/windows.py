@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from robustkit.errors import InputError
-from robustkit.latent.directions import check_directions
+from robustkit.latent.directions import check_directions, check_extent
+from robustkit.latent.discs import disc_shares
 from robustkit.latent.geometry import AffineHead, crossings, decision_space, margins
 from robustkit.latent.polygons import Boundary, Region, affine_boundaries, affine_regions
 
 
 @dataclass(frozen=True, eq=False)
-class ChurchWindow:
+class Window:
     """The classes on the plane z + x a + y n, for x and y in [-extent, extent].
 
     A window is a slice: what lies near in other directions does not show. `true_margin` beside `plane_margin` says how
@@ -22,27 +24,28 @@ class ChurchWindow:
 
     Attributes:
         predicted: The class at the origin.
-        regions: One convex polygon for each class that occurs.
-        boundaries: The segments between them.
+        regions: Convex polygons in x and y, whose areas sum to 1.
+        boundaries: The segments between classes.
         areas: Share of the window of each class, shape (K,), summing to 1.
-        constant: Logits at the origin, shape (K,).
-        slopes: Their change along x and y, shape (K, 2).
+        disc: Share of each class in the disc around the origin that reaches as far as a, shape (K,), summing to 1. A
+            disc is one of lengths in the latent space; the window is drawn with a and n at a right angle and of one
+            length whatever they are.
         extent: Half the side of the window, in lengths of the directions.
         lengths: Euclidean lengths of a and n, shape (2,), latent units.
-        cosine: Cosine of the angle between a and n; the window draws them at a right angle whatever it is.
+        cosine: Cosine of the angle between a and n.
         crossing: Where the positive x and y axes first leave the class, shape (2,), in lengths of a and n; inf where
             they never do. Below 1: that perturbation flips the image.
         crossing_to: The classes entered there, shape (2,).
-        plane_margin: Distance to the nearest boundary within the plane, latent units; inf if the plane has none.
-        true_margin: Distance to the nearest boundary in the whole latent space, never larger.
+        plane_margin: Distance to the nearest boundary within the plane, latent units; inf if there is none.
+        true_margin: Distance to the nearest boundary in the whole latent space, never larger; nan where the head is
+            not affine, because nobody knows it.
     """
 
     predicted: int
     regions: tuple[Region, ...]
     boundaries: tuple[Boundary, ...]
     areas: np.ndarray
-    constant: np.ndarray
-    slopes: np.ndarray
+    disc: np.ndarray
     extent: float
     lengths: np.ndarray
     cosine: float
@@ -50,6 +53,19 @@ class ChurchWindow:
     crossing_to: np.ndarray
     plane_margin: float
     true_margin: float
+
+
+@dataclass(frozen=True, eq=False)
+class ChurchWindow(Window):
+    """The window of an affine head: one convex polygon for each class that occurs, and margins of the whole plane.
+
+    Attributes:
+        constant: Logits at the origin, shape (K,).
+        slopes: Their change along x and y, shape (K, 2).
+    """
+
+    constant: np.ndarray
+    slopes: np.ndarray
 
     def label(self, points: ArrayLike) -> np.ndarray:
         """The class at points (..., 2) of the window."""
@@ -81,8 +97,7 @@ def church_window(
 
     Source: Ciprijanovic et al. 2022, doi:10.1088/2632-2153/ac7f1a, for windows spanned by two perturbations.
     """
-    if not (np.isfinite(extent) and extent > 0):
-        raise InputError(f"extent is {extent}; half the side of a window must be above 0")
+    check_extent(extent)
     a, n, cosine = check_directions(along, across, orthogonal=orthogonal)
     z = np.asarray(base, dtype=np.float64)
     axes = crossings(head, np.stack([z, z]), np.stack([a, n]))  # refuses what does not fit the head
@@ -90,24 +105,34 @@ def church_window(
     constant, slopes = head(z), head.weight @ np.stack([a, n], axis=1)  # (K,), (K, 2)
     box = np.full(2, -extent), np.full(2, extent)
     regions = affine_regions(constant, slopes, *box)
-    areas = np.zeros(len(constant))
-    areas[[region.label for region in regions]] = [region.area for region in regions]
+    # The same plane in coordinates at right angles and to scale, for discs and distances.
     plane = AffineHead(head.weight @ np.linalg.qr(np.stack([a, n], axis=1))[0], constant)
+    lengths = np.array([np.linalg.norm(a), np.linalg.norm(n)])
+    reach = np.full(2, lengths[0])
     return ChurchWindow(
         predicted=int(whole.predicted[0]),
         regions=regions,
         boundaries=affine_boundaries(constant, slopes, *box),
-        areas=areas,
-        constant=constant,
-        slopes=slopes,
+        areas=class_areas(regions, len(constant)),
+        disc=disc_shares(affine_regions(constant, plane.weight, -reach, reach), lengths[0], len(constant)),
         extent=float(extent),
-        lengths=np.array([np.linalg.norm(a), np.linalg.norm(n)]),
+        lengths=lengths,
         cosine=cosine,
         crossing=axes.t,
         crossing_to=axes.to,
         plane_margin=float(margins(plane, np.zeros((1, 2))).distance[0]),
         true_margin=float(whole.distance[0]),
+        constant=constant,
+        slopes=slopes,
     )
+
+
+def class_areas(regions: Iterable[Region], classes: int) -> np.ndarray:
+    """The area of each class, shape (K,)."""
+    areas = np.zeros(classes)
+    for region in regions:
+        areas[region.label] += region.area
+    return areas
 
 
 @dataclass(frozen=True, eq=False)

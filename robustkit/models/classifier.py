@@ -102,6 +102,11 @@ class AuditedClassifier:
         return self
 
     @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one image's latent as the layer gives it; `embed` flattens it to (D,)."""
+        return tuple(self._latent_shape)
+
+    @property
     def device(self) -> torch.device:
         """Where the network's weights are."""
         return next((parameter.device for parameter in self.module.parameters()), torch.device("cpu"))

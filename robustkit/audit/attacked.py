@@ -1,0 +1,160 @@
+"""The images of a finished attack: found again, proved to be the same, and painted with the pixels that flip them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustkit.audit.attack_files import RECORD, SUMMARY
+from robustkit.data import ImageSet, open_images
+from robustkit.engine import paint
+from robustkit.errors import InputError
+from robustkit.files import read_json, sha256_file
+from robustkit.models import Checkpoint, open_checkpoint
+from robustkit.perturb.attack_record import AttackRecord
+from robustkit.runs.folder import MANIFEST
+
+
+@dataclass(frozen=True, eq=False)
+class Attacked:
+    """A model, its attack, and the images that were attacked.
+
+    Attributes:
+        model: The checkpoint's file.
+        model_sha256: Its hash, which the run names too.
+        checkpoint: The checkpoint.
+        record: What the attack found.
+        path: Where the images are.
+        image_set: The images drawn, in the order of the record, as the image set has them.
+        folder: The attack's run folder.
+    """
+
+    model: Path
+    model_sha256: str
+    checkpoint: Checkpoint
+    record: AttackRecord
+    path: Path
+    image_set: ImageSet
+    folder: Path
+
+    def clean(self, start: int, stop: int) -> Tensor:
+        """Network input of the clean images from a start to a stop, shape (stop - start, C, H, W)."""
+        return as_input(self.checkpoint, self.image_set, np.asarray(self.image_set.images[start:stop]))
+
+    def painted(self, attempts: np.ndarray) -> Tensor:
+        """Network input of images with the pixels of flips written into them.
+
+        Args:
+            attempts: Attempts that flipped, shape (B,).
+
+        Returns:
+            Shape (B, C, H, W).
+        """
+        record, images = self.record, self.record.image[attempts]
+        clean = as_input(self.checkpoint, self.image_set, np.asarray(self.image_set.images[images]))
+        row, column, after = (
+            torch.from_numpy(np.asarray(values[attempts])) for values in (record.row, record.column, record.after)
+        )
+        return paint(clean, row, column, after)
+
+
+def open_attacked(
+    model: str | os.PathLike[str],
+    run: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    device: torch.device | str = "cpu",
+) -> Attacked:
+    """Opens a checkpoint, an attack on it and the images of that attack.
+
+    Args:
+        model: The checkpoint.
+        run: The attack's run folder.
+        data: The images that were attacked; by default where the run, or the checkpoint, says they are.
+        device: Where to compute.
+
+    Raises:
+        InputError: If the run is not finished, belongs to another model, or its images are gone or others.
+    """
+    model, folder = Path(model), Path(run)
+    if not (folder / SUMMARY).is_file() or not (folder / RECORD).is_file():
+        unfinished = (folder / MANIFEST).is_file() and not (folder / SUMMARY).is_file()
+        what = "is not finished; go on with `robustkit attack --resume`" if unfinished else "holds no finished attack"
+        raise InputError(f"{folder} {what}; expected a folder that `robustkit attack` wrote")
+    checkpoint, record = open_checkpoint(model, device=device), AttackRecord.load(folder / RECORD)
+    summary, digest = read_json(folder / SUMMARY), sha256_file(model)
+    attacked = summary.get("inputs", {}).get("model_sha256")
+    if attacked != digest:
+        raise InputError(
+            f"the attack in {folder} was on another model ({summary.get('model')}, SHA-256 {str(attacked)[:12]}) than "
+            f"{model} ({digest[:12]}); attack this one, or name that one with --model"
+        )
+    known = summary["inputs"].get("data_sha256") or {}
+    path, image_set = _find_images(summary, checkpoint, model, known, data)
+    found = Attacked(model, digest, checkpoint, record, path, image_set.select(image_set.positions(record.ids)), folder)
+    _check_pixels(found)
+    return found
+
+
+def as_input(checkpoint: Checkpoint, image_set: ImageSet, images: np.ndarray) -> Tensor:
+    """Images of a set as network input."""
+    stretched = images if image_set.stretch is not None else checkpoint.stretch(images)
+    return torch.from_numpy(np.ascontiguousarray(stretched, dtype=np.float32))
+
+
+def check_fit(checkpoint: Checkpoint, image_set: ImageSet, path: Path) -> None:
+    """Refuses images that the network does not take.
+
+    Raises:
+        InputError: If bands, sizes or the stretch differ.
+    """
+    card = checkpoint.card
+    for what, mine, its in (
+        ("bands", card.bands, image_set.bands),
+        ("images of shape", card.input_shape, image_set.images.shape[1:]),
+    ):
+        if tuple(mine) != tuple(its):
+            raise InputError(
+                f"the model takes {what} {', '.join(map(str, mine))}, but {path} has {', '.join(map(str, its))}"
+            )
+    if image_set.stretch is not None and image_set.stretch != checkpoint.stretch:
+        raise InputError(f"{path} was stretched by {image_set.stretch}, the model needs {checkpoint.stretch}")
+
+
+def _find_images(
+    summary: dict, checkpoint: Checkpoint, model: Path, known: dict[str, str], data: str | os.PathLike[str] | None
+) -> tuple[Path, ImageSet]:
+    """The first place whose files are those that were attacked."""
+    card = checkpoint.card.data
+    places = [Path(data)] if data is not None else [Path(summary["data"])]
+    if data is None:
+        places += [model.parent / card["relative"]] if card.get("relative") else []
+        places += [Path(card["path"])] if card.get("path") else []
+    places = [path for path in places if path.exists()]
+    if not places:
+        raise InputError(f"the images that were attacked are not at {data or summary['data']}; name them with --data")
+    for path in places:
+        image_set = open_images(path)
+        if all(image_set.provenance.get(name, digest) == digest for name, digest in known.items()):
+            check_fit(checkpoint, image_set, path)
+            return path, image_set
+    raise InputError(f"the files in {places[0]} are not the ones that were attacked; name those with --data")
+
+
+def _check_pixels(found: Attacked) -> None:
+    """The pixels that the attack changed must be in these images as it met them."""
+    record = found.record
+    for a in np.flatnonzero(record.flipped).tolist():
+        image = int(record.image[a])
+        clean = found.clean(image, image + 1)[0].numpy()
+        # Other versions of NumPy may round a stretch differently in the last digit.
+        if not np.allclose(clean[:, record.row[a], record.column[a]].T, record.before[a], rtol=1e-4, atol=1e-5):
+            raise InputError(
+                f"image {record.ids[image]!r} in {found.path} is not the one that was attacked: its pixels differ; "
+                "name the images of the attack with --data"
+            )

@@ -1,0 +1,83 @@
+"""The numbers of windows in a few lines, and as JSON values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from robustkit.latent.embeddings import Embeddings
+from robustkit.latent.geometry import AffineHead, margins
+from robustkit.latent.window_record import Windows
+
+
+def summarise_windows(embeddings: Embeddings, windows: Windows) -> dict[str, Any]:
+    """What a set of windows says, as JSON values; medians are over the images that have a window.
+
+    Args:
+        embeddings: The latents.
+        windows: The windows.
+    """
+    made = windows.made
+    crossing, plane, true = windows.crossing[made], windows.plane_margin[made], windows.true_margin[made]
+    both = np.isfinite(plane) & np.isfinite(true) & (true > 0)
+    refused = Counter(reason.split("(")[0].strip() for reason in windows.why_not[~made].tolist())
+    return {
+        "drawn": len(windows.ids),
+        "windows": int(made.sum()),
+        "without": dict(sorted(refused.items())),
+        "method": windows.method,
+        "axes": dict(zip(("x", "y"), windows.axes, strict=True)),
+        "median_crossing": {axis: _median(crossing[:, a]) for a, axis in enumerate(("x", "y"))},
+        "leave_their_class": {axis: int((crossing[:, a] <= 1).sum()) for a, axis in enumerate(("x", "y"))},
+        "median_angle_degrees": _median(windows.angle[made]),
+        "mean_area": _by_class(windows.areas[made], windows.class_names),
+        "mean_disc": _by_class(windows.disc[made], windows.class_names),
+        "median_plane_margin": _median(plane),
+        "median_true_margin": _median(true),
+        "median_ratio_of_margins": _median(plane[both] / true[both]),
+        "margins_of_all_images": _margins(embeddings),
+    }
+
+
+def window_text(summary: dict[str, Any]) -> str:
+    """The summary for the terminal."""
+    x, y = summary["axes"]["x"], summary["axes"]["y"]
+    lines = [f"{summary['windows']} of {summary['drawn']} images have a window along {x} and {y} ({summary['method']})"]
+    lines += [f"  {count} have none: {reason}" for reason, count in summary["without"].items()]
+    crossing, left = summary["median_crossing"], summary["leave_their_class"]
+    for axis, name in (("x", x), ("y", y)):
+        median = "never reached" if crossing[axis] is None else f"at {crossing[axis]:.3g} of its length"
+        lines.append(
+            f"  {name}: {left[axis]} of {summary['windows']} leave their class; the boundary is {median} in the median"
+        )
+    angle = summary["median_angle_degrees"]
+    lines.append(f"  the median angle between the two is {angle:.0f} degrees, however the window draws it")
+    ratio = summary["median_ratio_of_margins"]
+    if ratio is not None:
+        lines.append(
+            f"  the nearest boundary is {ratio:.2g} times as far within the plane as in the whole latent space (median)"
+        )
+    return "\n".join(lines)
+
+
+def _margins(embeddings: Embeddings) -> dict[str, Any] | None:
+    """True margins of all clean images, by true class; `None` where nobody knows them."""
+    head = embeddings.head
+    if not isinstance(head, AffineHead):
+        return None
+    distance = margins(head, embeddings.clean).distance
+    by_class = {name: _median(distance[embeddings.true == k]) for k, name in enumerate(embeddings.class_names)}
+    return {"median": _median(distance), "median_by_class": by_class, "unit": "Euclidean, latent"}
+
+
+def _by_class(values: np.ndarray, class_names: list[str]) -> dict[str, float]:
+    return dict(zip(class_names, values.mean(axis=0).tolist(), strict=True))
+
+
+def _median(values: np.ndarray) -> float | None:
+    """The median, `None` where it is infinite or there is nothing."""
+    known = values[~np.isnan(values)]
+    median = float(np.median(known)) if len(known) else np.inf
+    return median if np.isfinite(median) else None
