@@ -18,6 +18,8 @@ COMMANDS = {
     "evaluate": "Score trained classifiers on source and target.",
     "attack": "Search for single pixels that change a classifier's mind.",
     "certify": "Try every pixel: which images can be flipped at all, and where.",
+    "isomap": "Map the latent space: clean, noisy and attacked images.",
+    "distances": "Measure how far perturbations move latents; compare two models.",
     "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
     "window": "Draw the classes in latent space around attacked images.",
     "audit": "All of it in one page: may this classifier be trusted on that survey?",

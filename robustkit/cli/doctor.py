@@ -18,6 +18,8 @@ OPTIONAL = (
     "parsl",
     "tensorboard",
     "optuna",
+    "umap-learn",
+    "captum",
 )
 
 

@@ -1,0 +1,163 @@
+"""What distances leave in their run folder: tables as the papers print them, a line for each image, drawings."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from robustkit.latent.distance_comparison import Comparison, DistanceComparison
+from robustkit.latent.distance_record import PERTURBATIONS, DistanceRecord, Measure
+from robustkit.latent.distance_summary import DistanceSummary
+from robustkit.report.distance_figures import Histogram
+from robustkit.stats.divergence import Divergence
+from robustkit.stats.estimate import format_p
+from robustkit.stats.summary import Summary
+
+Models = Sequence[tuple[DistanceRecord, DistanceSummary]]
+
+
+def table(models: Models) -> str:
+    """Median, mean and standard error of every measure as CSV: a line for each perturbation, measure and model."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    ends = [f"{what}{end}" for what in ("median", "mean") for end in ("", "_low", "_high")]
+    writer.writerow(["perturbation", "measure", "model", "n", "censored", *ends, "standard_error", "intervals"])
+    for name, measure, record, found in _rows(models):
+        centres = [x for one in (found.median, found.mean) for x in (one.value, one.low, one.high)]
+        censored = int(record.censored.sum()) if name == PERTURBATIONS[1] else 0
+        line = [name, measure.name, record.model, found.n, censored]
+        writer.writerow([*line, *map(_digits, centres), _digits(found.standard_error), found.mean.method])
+    return text.getvalue()
+
+
+def markdown(models: Models, comparison: DistanceComparison | None) -> str:
+    """The table of the papers, d_E and its twins, as Markdown; with what two models differ by beneath."""
+    lines = ["| perturbation | measure | model | n | median | mean | st. err. |", "|---|---|---|---|---|---|---|"]
+    for name, measure, record, found in _rows(models):
+        centres = (float(found.median.value), float(found.mean.value), found.standard_error)
+        shown = " | ".join(f"{x:.3g}" if np.isfinite(x) else "" for x in centres)
+        lines.append(f"| {name} | {measure.name} | {record.model} | {found.n} | {shown} |")
+    for record, summary in models:
+        lines += [
+            "",
+            f"{record.model}: of {summary.attacked} images attacked {summary.flipped} were flipped; the other "
+            f"{summary.attacked - summary.flipped} have no distance to a flip and are censored.",
+        ]
+    if comparison is None:
+        return "\n".join(lines) + "\n"
+    lines += [
+        "",
+        f"{comparison.second} against {comparison.first} on the images that have the measure under both; "
+        f"this compares {comparison.caution}.",
+        "",
+        "| perturbation | measure | n | ratio of means | Wilcoxon, Holm | rank-biserial | JS | its null | JS p |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in comparison.comparisons:
+        ratio = "" if one.ratio_of_means is None else str(one.ratio_of_means).partition(", n =")[0]
+        shift = " | " if one.shift is None else f"{format_p(one.p_holm)} | {one.shift.rank_biserial:.2f}"
+        js = one.divergence
+        apart = " |  | " if js is None else f"{js.js:.2f} | {js.null_mean:.2f} | {format_p(js.p)}"
+        lines.append(f"| {one.perturbation} | {one.measure.name} | {one.n} | {ratio} | {shift} | {apart} |")
+    lines += ["", "d_E and the other measures that are not invariant change with the coordinates of a latent space; "
+              "by themselves they do not compare models."]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def per_image(records: Sequence[DistanceRecord]) -> str:
+    """Every image as CSV: a line for each image, perturbation and model, those never flipped among them."""
+    fields = ("euclidean", "in_scatter", "whitened", "crossing", "reach", "decision_share")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    about = ["model", "id", "true", "clean", "perturbation", "new", "attacked", "flipped", "censored"]
+    writer.writerow([*about, *fields, "margin", "search", "queries", "generations", "search_flipped"])
+    for record in records:
+        names = [*record.class_names, ""]  # -1 is the last one
+        for i in range(len(record.ids)):
+            for p, name in enumerate(PERTURBATIONS):
+                state = [int(x[i]) for x in (record.attempted, record.flipped, record.censored)] if p else ["", "", ""]
+                line = [record.model, record.ids[i], names[record.true[i]], names[record.clean_class[i]], name]
+                line += [names[record.new_class[p, i]], *state]
+                line += [_digits(getattr(record, field)[p, i]) for field in fields] + [_digits(record.margin[i])]
+                timed = [record.search, _digits(record.queries[i]), _digits(record.generations[i]), int(record.fell[i])]
+                known = p == 1 and np.isfinite(record.queries[i])
+                writer.writerow(line + (timed if known else ["", "", "", ""]))
+    return text.getvalue()
+
+
+def bins_table(divergences: dict[str, Divergence]) -> str:
+    """Jensen-Shannon distances for several numbers of bins as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["samples", "bins", "chosen", "js", "null_mean", "excess", "p", "base", "n", "m"])
+    for name, found in divergences.items():
+        for choice in found.sensitivity:
+            chosen = choice.bins == len(found.first_counts)
+            excess = _digits(found.excess) if chosen else ""
+            line = [name, choice.bins, int(chosen), _digits(choice.js), _digits(choice.null_mean), excess]
+            writer.writerow([*line, _digits(choice.p), f"{found.base:g}", found.n, found.m])
+    return text.getvalue()
+
+
+def histograms(models: Models, comparison: DistanceComparison | None) -> list[list[Histogram]]:
+    """What is drawn: a row for each of d_E, its whitened twin and, for affine heads, 1 / t*."""
+    compared = {} if comparison is None else {(c.perturbation, c.measure.field): c for c in comparison.comparisons}
+    records = [record for record, _ in models]
+    rows = []
+    for measure in records[0].measures():
+        if measure.field not in ("euclidean", "whitened", "reach") or not all(measure in r.measures() for r in records):
+            continue
+        row = []
+        for p, name in enumerate(PERTURBATIONS):
+            values = [some[np.isfinite(some)] for some in (getattr(record, measure.field)[p] for record in records)]
+            logarithmic = measure.field == "reach"
+            if not all(_spread(some[some > 0] if logarithmic else some) for some in values):
+                continue
+            counts = " and ".join(str(len(some)) for some in values)
+            zeros = [int((some == 0).sum()) for some in values]
+            hidden = f", {' and '.join(map(str, zeros))} of them at 0" if logarithmic and any(zeros) else ""
+            axis = {"euclidean": "d_E, latent units", "reach": "1 / t*, above 1 where the class changed"}
+            row.append(
+                Histogram(
+                    title=f"{name}, n = {counts}{hidden}",
+                    axis=axis.get(measure.field, measure.name),
+                    names=[record.model for record in records],
+                    values=values,
+                    note=_note(compared.get((name, measure.field))),
+                    logarithmic=logarithmic,
+                )
+            )
+        if row:
+            rows.append(row)
+    return rows
+
+
+def _rows(models: Models) -> list[tuple[str, Measure, DistanceRecord, Summary]]:
+    found = []
+    for name in PERTURBATIONS:
+        for measure in models[0][0].measures():
+            for record, summary in models:
+                one = summary.perturbations.get(name)
+                if one is not None and measure.field in one.measures:
+                    found.append((name, measure, record, one.measures[measure.field]))
+    return found
+
+
+def _spread(values: np.ndarray) -> bool:
+    """Whether there is something to bin."""
+    return len(values) > 1 and bool(np.ptp(values) > 0)
+
+
+def _note(one: Comparison | None) -> str:
+    if one is None or one.divergence is None:
+        return ""
+    js = one.divergence
+    return f"JS {js.js:.2f}; same distribution {js.null_mean:.2f}, {format_p(js.p)} (n = {one.n})"
+
+
+def _digits(value: object) -> str:
+    number = float(value)  # type: ignore[arg-type]
+    return "" if np.isnan(number) else f"{number:.9g}"
