@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from robustkit.audit.attack import AttackRequest, choose_device, run_attack
 from robustkit.audit.attack_files import RECORD as ATTACK
 from robustkit.audit.certify import CertifyRequest, run_certify
 from robustkit.audit.clean import predict_clean, target_of
+from robustkit.audit.embed import Embedded, embed_run
 from robustkit.audit.findings import ABOUT, SCHEMA
+from robustkit.audit.latent_steps import EMBEDDINGS, make_distances, make_latents, make_map, make_windows
 from robustkit.audit.pictures import take_exhibits, take_pictures
 from robustkit.audit.report import Report, write_report
 from robustkit.audit.request import FILE, QUICK, AuditRequest, of_effort, save_request
@@ -108,6 +111,7 @@ def run_audit(
             _sweep(subject, say)
             _attack(subject, say)
             _certify(subject, say)
+            _look_at_latents(subject)
         report = write_report(folder, say=say)
     return report
 
@@ -248,6 +252,37 @@ def _certify(subject: _Subject, say: Callable[[str], None]) -> None:
         run_certify(subject.path, asked, out=folder, device=subject.device, resume=resume, say=_quiet)
 
     subject.steps.run("certify", {**subject.inputs, "settings": settings}, make)
+
+
+def _look_at_latents(subject: _Subject) -> None:
+    attacked = subject.steps.done["attack"]
+    attack, model, seed = attacked.folder / ATTACK, subject.path.stem, subject.request.seed
+    inputs = {**subject.inputs, "attack_sha256": "" if attacked.refused else sha256_file(attack)}
+
+    @cache
+    def embedded() -> Embedded:
+        if attacked.refused:
+            raise InputError(f"there is no attack to look at: {attacked.refused}")
+        where = str(subject.sample.path)
+        return embed_run(subject.path, attacked.folder, data=where, seed=seed, device=subject.device, say=_quiet)
+
+    latents = subject.steps.run("latents", inputs, lambda folder, resume: make_latents(folder, embedded()))
+
+    def then(make: Callable[[Path], None]) -> Callable[[Path, bool], None]:
+        def checked(folder: Path, resume: bool) -> None:
+            if latents.refused:
+                raise InputError(latents.refused)
+            make(folder)
+
+        return checked
+
+    made = "" if latents.refused else sha256_file(latents.folder / EMBEDDINGS)
+    inputs = {**inputs, "latents_sha256": made}
+    subject.steps.run("windows", inputs, then(lambda folder: make_windows(folder, embedded(), seed=seed)))
+    subject.steps.run("isomap", inputs, then(lambda folder: make_map(folder, latents.folder, model=model)))
+    subject.steps.run(
+        "distances", inputs, then(lambda folder: make_distances(folder, latents.folder, attack, model=model, seed=seed))
+    )
 
 
 def _affordable(subject: _Subject) -> int | None:

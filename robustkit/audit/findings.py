@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.audit import attack_files, certify, sweep
+from robustkit.audit import attack_files, certify, latent_steps, sweep
 from robustkit.audit.clean import CleanRecord
 from robustkit.audit.pictures import Exhibits, Pictures
 from robustkit.errors import InputError
 from robustkit.files import read_json
+from robustkit.latent.distance_record import DistanceRecord
+from robustkit.latent.embeddings import Embeddings
+from robustkit.latent.latent_map import LatentMap
+from robustkit.latent.window_record import Windows
 from robustkit.perturb.attack_record import AttackRecord
 from robustkit.perturb.certificate import CertificateRecord
 from robustkit.perturb.sweep import SweepRecord
@@ -28,6 +32,10 @@ COMMANDS = {
     "attack": "robustkit attack --model {model}",
     "exhibits": "robustkit attack --model {model}",
     "certify": "robustkit certify --model {model}",
+    "latents": "robustkit window --model {model} --run {attack}",
+    "windows": "robustkit window --model {model} --run {attack}",
+    "isomap": "robustkit isomap --model {model} --run {attack}",
+    "distances": "robustkit distances --model {model} --run {attack}",
 }
 
 
@@ -46,6 +54,13 @@ class Findings:
         exhibits: Flips to look at.
         certificate: The complete search.
         sweep: The sweeps.
+        latents: Embeddings of clean, noisy and attacked images.
+        notes: What was decided when they were made.
+        windows: Church windows.
+        windows_summary: What they say.
+        isomap: Maps of the latents.
+        distances: How far perturbations move them.
+        distances_summary: What they say.
     """
 
     label: str
@@ -58,6 +73,13 @@ class Findings:
     exhibits: Exhibits | None = None
     certificate: CertificateRecord | None = None
     sweep: SweepRecord | None = None
+    latents: Embeddings | None = None
+    notes: tuple[str, ...] = ()
+    windows: Windows | None = None
+    windows_summary: dict[str, Any] = field(default_factory=dict)
+    isomap: LatentMap | None = None
+    distances: DistanceRecord | None = None
+    distances_summary: dict[str, Any] = field(default_factory=dict)
 
     @property
     def class_names(self) -> list[str]:
@@ -67,7 +89,7 @@ class Findings:
     def why_missing(self, step: str) -> str:
         """Why a step is not there, and how to get it."""
         refused = self.steps.get(step, {}).get("refused", "")
-        command = COMMANDS[step].format(model=self.about["model"])
+        command = COMMANDS[step].format(model=self.about["model"], attack=self.folder / "attack")
         if refused:
             return f"{self.label}: {refused}."
         return f"{self.label}: the step {step!r} is not in {self.folder}; run the audit again, or look with: {command}"
@@ -90,6 +112,9 @@ def read_findings(folder: Path, label: str) -> Findings:
     def load(step: str, kind: Any, *name: str) -> Any:
         return kind.load(folder.joinpath(step, *name)) if step in finished else None
 
+    def say(step: str, name: str) -> Any:
+        return read_json(folder / step / name) if step in finished else None
+
     clean = [CleanRecord.load(path) for path in sorted((folder / "clean").glob("*.npz"))] if "clean" in finished else []
     found = Findings(
         label=label,
@@ -102,6 +127,13 @@ def read_findings(folder: Path, label: str) -> Findings:
         exhibits=load("exhibits", Exhibits, "exhibits.npz"),
         certificate=load("certify", CertificateRecord, certify.RECORD),
         sweep=load("sweep", SweepRecord, sweep.RECORD),
+        latents=load("latents", Embeddings, latent_steps.EMBEDDINGS),
+        notes=tuple(say("latents", latent_steps.NOTES) or ()),
+        windows=load("windows", Windows, latent_steps.WINDOWS),
+        windows_summary=say("windows", latent_steps.SUMMARY) or {},
+        isomap=load("isomap", LatentMap, latent_steps.MAP),
+        distances=load("distances", DistanceRecord, latent_steps.DISTANCES),
+        distances_summary=say("distances", latent_steps.SUMMARY) or {},
     )
     _check_together(found)
     return found
@@ -110,7 +142,7 @@ def read_findings(folder: Path, label: str) -> Findings:
 def _check_together(found: Findings) -> None:
     """Refuses records of different images or models in one folder."""
     ids = np.asarray(found.about["ids"], dtype=str)
-    for name in ("pictures", "attack", "certificate", "sweep"):
+    for name in ("pictures", "attack", "certificate", "sweep", "latents", "windows"):
         record = getattr(found, name)
         if record is None:
             continue

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 
 from robustkit.audit.attack_files import chosen_flips
 from robustkit.audit.sample import Sample
@@ -14,6 +17,7 @@ from robustkit.models import Checkpoint
 from robustkit.perturb.attack_record import AttackRecord
 from robustkit.records import Record
 from robustkit.report.attack_figures import composite
+from robustkit.report.page import Sprite
 from robustkit.report.sections.gallery import Exhibit
 
 # Side of a small picture, and of how many images there are some: the first drawn.
@@ -156,6 +160,21 @@ def exhibits_of(shown: Exhibits, pictures: Pictures, record: AttackRecord) -> li
     return found
 
 
+def sprite_of(pictures: Pictures | None) -> Sprite | None:
+    """All small pictures in one, for points under the pointer."""
+    if pictures is None or not len(pictures.small):
+        return None
+    columns = min(25, len(pictures.small))
+    rows = -(-len(pictures.small) // columns)
+    sheet = np.zeros((rows * columns, SIDE, SIDE, 3), dtype=np.uint8)
+    sheet[: len(pictures.small)] = pictures.small
+    whole = sheet.reshape(rows, columns, SIDE, SIDE, 3).swapaxes(1, 2).reshape(rows * SIDE, columns * SIDE, 3)
+    buffer = io.BytesIO()
+    Image.fromarray(whole).save(buffer, format="WEBP", quality=80)
+    url = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return Sprite(url, SIDE, columns, rows, len(pictures.small))
+
+
 def gallery_rule() -> str:
     """The rule in words."""
     return GALLERY_RULE.format(most=_MOST_EXHIBITS)
@@ -196,8 +215,6 @@ def _limits(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _small(shown: np.ndarray) -> np.ndarray:
-    from PIL import Image
-
     return np.asarray(Image.fromarray(shown).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 

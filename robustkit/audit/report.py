@@ -12,6 +12,7 @@ from typing import Any
 from robustkit.audit.chapters import clean, one_pixel, provenance, sweeps
 from robustkit.audit.comparison import compare_findings, comparison, comparison_checks
 from robustkit.audit.findings import ABOUT, Findings, check_pair, read_findings
+from robustkit.audit.latent_chapters import distances, geometry, maps, windows
 from robustkit.audit.machine import (
     GateResult,
     audit_json,
@@ -24,6 +25,7 @@ from robustkit.audit.machine import (
     write_image_table,
 )
 from robustkit.audit.metrics import MEANING, estimate_json, metrics_of
+from robustkit.audit.pictures import sprite_of
 from robustkit.audit.reading import limits, methods, sensitivity
 from robustkit.audit.request import FILE, AuditRequest, Thresholds, read_gate, read_request
 from robustkit.audit.verdict import RULE, checks_of
@@ -155,6 +157,7 @@ def _write(folder: Path, models: Sequence[Findings], thresholds: Thresholds, fai
         chapters=chapters,
         copies={method.name: copies},
         downloads=downloads,
+        sprite=sprite_of(models[0].pictures),
     )
     return Report(write_page(page, folder), checks, results, numbers[0])
 
@@ -162,6 +165,7 @@ def _write(folder: Path, models: Sequence[Findings], thresholds: Thresholds, fai
 def _chapters(models: Sequence[Findings]) -> list[Chapter]:
     """The chapters in the order in which one reads them."""
     found = [provenance(models), clean(models), sweeps(models), one_pixel(models)]
+    found += [geometry(models), windows(models), maps(models), distances(models)]
     if len(models) == 2:
         found.append(comparison(*models))
     return [*found, sensitivity(models), limits(models)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.errors import InputError
-from robustkit.files import read_json, write_json
+from robustkit.files import jsonable, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Steps:
         Returns:
             The step. One that refuses its input (`InputError`) is kept as refused, with the reason.
         """
+        inputs = jsonable(inputs)  # as it is read back
         note, folder = self.folder / f"{name}.json", self.folder / name
         known = _known(note)
         same = known.get("inputs") == inputs

@@ -21,7 +21,7 @@ from robustkit import __version__
 from robustkit.errors import InputError
 from robustkit.files import write_text
 from robustkit.report.section import Chapter, Check, Section
-from robustkit.report.style import as_svg, drawn, printing, save_print
+from robustkit.report.style import as_svg, printing, save_print
 
 PAGE, FIGURES, TABLES = "report.html", "figures", "tables"
 MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "not run": "–"}
@@ -59,12 +59,14 @@ class Sprite:
         side: Height and width of each, pixels.
         columns: How many stand in a row.
         rows: How many rows.
+        count: How many pictures there are.
     """
 
     url: str
     side: int
     columns: int
     rows: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,13 @@ def data_link(name: str, text: str) -> str:
 
 def _section(one: Section, folder: Path, specs: list[tuple[str, Markup]]) -> dict[str, Any]:
     """Draws a section, writes its files, and returns what the template needs."""
-    table, figure, interactive = one.table(), drawn(one), one.interactive()
+    table, figure, interactive = one.table(), one.draw(), one.interactive()
     csv = table.csv()
     write_text(folder / TABLES / f"{one.name}.csv", csv)
     image, width = "", 0.0
     if figure is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once, and not anew for each file
         svg = as_svg(figure)
         save_print(figure, folder / FIGURES, one.name, svg=svg)
         image, width = _embedded(figure, svg), figure.get_size_inches()[0]

@@ -46,7 +46,6 @@ class Section(Protocol):
     Attributes:
         name: Of its files and its place in the page, unique there; lower case letters, digits and hyphens.
         title: Its heading.
-        size: Of the drawing in inches, or `None` when the table is all there is.
     """
 
     @property
@@ -54,9 +53,6 @@ class Section(Protocol):
 
     @property
     def title(self) -> str: ...  # noqa: D102
-
-    @property
-    def size(self) -> tuple[float, float] | None: ...  # noqa: D102
 
     def summary(self) -> str:
         """What is to be seen, with the numbers: the caption, and the text for who cannot see the drawing."""
@@ -70,8 +66,8 @@ class Section(Protocol):
         """The drawing for the screen; `None` when the printed one serves."""
         ...
 
-    def draw(self, figure: Figure) -> None:
-        """The drawing for print, on an empty figure of the right size."""
+    def draw(self) -> Figure | None:
+        """The drawing for print; `None` when the table is all there is."""
         ...
 
 

@@ -109,13 +109,23 @@ def printing() -> Iterator[None]:
         yield
 
 
-def drawn(section: Any) -> Figure | None:
-    """The printed drawing of a section; `None` when its table is all there is. To be used within `printing`."""
-    if section.size is None:
-        return None
-    figure = Figure(figsize=section.size, layout="constrained")
-    section.draw(figure)
-    return figure
+class Painted:
+    """A section that is painted on a figure of its own size."""
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the drawing, inches."""
+        raise NotImplementedError
+
+    def paint(self, figure: Figure) -> None:
+        """Draws on an empty figure of that size."""
+        raise NotImplementedError
+
+    def draw(self) -> Figure:
+        """The drawing for print. To be used within `printing`."""
+        figure = Figure(figsize=self.size, layout="constrained")
+        self.paint(figure)
+        return figure
 
 
 def as_svg(figure: Figure) -> bytes:

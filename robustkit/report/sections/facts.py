@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from robustkit.report.section import Table
 
 
@@ -29,11 +27,6 @@ class Facts:
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
 
-    @property
-    def size(self) -> None:
-        """Nothing is drawn."""
-        return None
-
     def summary(self) -> str:
         """What the table shows."""
         return self.said
@@ -46,5 +39,6 @@ class Facts:
         """Nothing is drawn."""
         return None
 
-    def draw(self, figure: Figure) -> None:
+    def draw(self) -> None:
         """Nothing is drawn."""
+        return None

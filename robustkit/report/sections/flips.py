@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from robustkit.report.attack_figures import BASELINE, BASELINE_COLOUR, FlipCurve
 from robustkit.report.section import COLUMN, Table
-from robustkit.report.style import DASHES, LINES, colour, layout, plain, shade, thin
+from robustkit.report.style import DASHES, LINES, Painted, colour, layout, plain, shade, thin
 from robustkit.stats.survival import Survival
 
 MOST_STEPS = 600
@@ -19,7 +19,7 @@ THINNED = f"Curves of more than {MOST_STEPS} steps are drawn through {MOST_STEPS
 
 
 @dataclass(frozen=True, eq=False)
-class FlipCurves:
+class FlipCurves(Painted):
     """The rate of images flipped within a number of queries, for each model and search.
 
     Attributes:
@@ -84,7 +84,7 @@ class FlipCurves:
         figure.update_yaxes(title="rate of images flipped", rangemode="tozero")
         return figure
 
-    def draw(self, figure: Figure) -> None:
+    def paint(self, figure: Figure) -> None:
         """The same on paper."""
         ax = figure.subplots()
         for model, one, shade_of in self._series():
@@ -111,7 +111,7 @@ class FlipCurves:
 
 
 @dataclass(frozen=True, eq=False)
-class SurvivalCurves:
+class SurvivalCurves(Painted):
     """How many images hold out a number of queries of one search; those that never flipped are censored.
 
     Attributes:
@@ -171,7 +171,7 @@ class SurvivalCurves:
         figure.update_yaxes(title="rate of images that hold out", range=[-0.02, 1.02])
         return figure
 
-    def draw(self, figure: Figure) -> None:
+    def paint(self, figure: Figure) -> None:
         """The same on paper."""
         ax = figure.subplots()
         for place, (model, one) in enumerate(self.curves.items()):

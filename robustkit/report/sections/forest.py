@@ -10,12 +10,12 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from robustkit.report.section import PAGE, Table
-from robustkit.report.style import colour, layout, listed, marker, plain, symbol
+from robustkit.report.style import Painted, colour, layout, listed, marker, plain, symbol
 from robustkit.stats.estimate import Estimate
 
 
 @dataclass(frozen=True, eq=False)
-class Forest:
+class Forest(Painted):
     """Rows of estimates, a series for each model or domain.
 
     Attributes:
@@ -102,7 +102,7 @@ class Forest:
             figure.add_vline(self.reference, line_dash="dot", line_color="#888888")
         return figure
 
-    def draw(self, figure: Figure) -> None:
+    def paint(self, figure: Figure) -> None:
         """The same on paper."""
         ax = figure.subplots()
         for place, series in enumerate(self.series):

@@ -12,6 +12,7 @@ from matplotlib.patches import Circle
 
 from robustkit.report.attack_figures import RING
 from robustkit.report.section import PAGE, Table
+from robustkit.report.style import Painted
 
 _NEAR = 7  # pixels to each side in the view from near by
 
@@ -64,7 +65,7 @@ class Exhibit:
 
 
 @dataclass(frozen=True, eq=False)
-class Gallery:
+class Gallery(Painted):
     """Flips chosen by a rule.
 
     Attributes:
@@ -117,7 +118,7 @@ class Gallery:
         """The printed sheet serves."""
         return None
 
-    def draw(self, figure: Figure) -> None:
+    def paint(self, figure: Figure) -> None:
         """Two exhibits in a row."""
         rows = math.ceil(len(self.exhibits) / 2)
         parts = figure.subfigures(rows, 2, squeeze=False).ravel()

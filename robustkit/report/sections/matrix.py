@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
 from robustkit.report.section import PAGE, Table
-from robustkit.report.style import layout, plain
+from robustkit.report.style import Painted, layout, plain
 
 
 @dataclass(frozen=True, eq=False)
-class Matrix:
+class Matrix(Painted):
     """Images by true class (rows) and another class (columns).
 
     Attributes:
@@ -94,7 +94,7 @@ class Matrix:
         figure.update_yaxes(title="true class", col=1)
         return figure
 
-    def draw(self, figure: Figure) -> None:
+    def paint(self, figure: Figure) -> None:
         """The same on paper."""
         axes = figure.subplots(1, len(self.counts), squeeze=False)[0]
         for ax, (panel, counts) in zip(axes, self.counts.items(), strict=True):

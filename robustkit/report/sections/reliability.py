@@ -10,12 +10,12 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from robustkit.report.section import COLUMN, Table
-from robustkit.report.style import DASHES, LINES, colour, layout, marker, plain, symbol
+from robustkit.report.style import DASHES, LINES, Painted, colour, layout, marker, plain, symbol
 from robustkit.stats.calibration import Reliability
 
 
 @dataclass(frozen=True, eq=False)
-class ReliabilityCurves:
+class ReliabilityCurves(Painted):
     """Reliability of one or more models or domains.
 
     Attributes:
@@ -73,7 +73,7 @@ class ReliabilityCurves:
         figure.update_yaxes(title="accuracy", range=[-0.03, 1.03])
         return figure
 
-    def draw(self, figure: Figure) -> None:
+    def paint(self, figure: Figure) -> None:
         """The same on paper."""
         ax = figure.subplots()
         ax.plot([0, 1], [0, 1], ":", color="0.5", lw=1, label="calibrated")

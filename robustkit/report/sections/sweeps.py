@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
 from robustkit.report.section import COLUMN, PAGE, Table
-from robustkit.report.style import DASHES, LINES, colour, layout, marker, plain, shade, symbol
+from robustkit.report.style import DASHES, LINES, Painted, colour, layout, marker, plain, shade, symbol
 from robustkit.report.sweep_figures import SweepCurve, draw_curve
 
 
 @dataclass(frozen=True, eq=False)
-class SweepCurves:
+class SweepCurves(Painted):
     """One perturbation, a curve of accuracy for each model.
 
     Attributes:
@@ -83,7 +83,7 @@ class SweepCurves:
         figure.update_yaxes(title="accuracy", range=[-0.02, 1.02])
         return figure
 
-    def draw(self, figure: Figure) -> None:
+    def paint(self, figure: Figure) -> None:
         """The same on paper."""
         ax = figure.subplots()
         places = np.arange(len(self.first.levels) + 1)
@@ -99,7 +99,7 @@ class SweepCurves:
 
 
 @dataclass(frozen=True, eq=False)
-class SweepGrid:
+class SweepGrid(Painted):
     """Change of accuracy by perturbation and level, a panel for each model.
 
     Attributes:
@@ -169,7 +169,7 @@ class SweepGrid:
         )  # fmt: skip
         return figure
 
-    def draw(self, figure: Figure) -> None:
+    def paint(self, figure: Figure) -> None:
         """The same on paper."""
         axes = figure.subplots(1, len(self.curves), squeeze=False, sharey=True)[0]
         shown = None
@@ -206,7 +206,7 @@ class SweepGrid:
 
 
 @dataclass(frozen=True, eq=False)
-class SweepSheet:
+class SweepSheet(Painted):
     """Accuracy and recalls of one model under every perturbation, a panel each.
 
     Attributes:
@@ -251,7 +251,7 @@ class SweepSheet:
         """The printed sheet serves."""
         return None
 
-    def draw(self, figure: Figure) -> None:
+    def paint(self, figure: Figure) -> None:
         """Panels with one legend beneath."""
         columns = min(4, len(self.curves))
         axes = figure.subplots(math.ceil(len(self.curves) / columns), columns, squeeze=False, sharey=True).ravel()

@@ -45,7 +45,7 @@
     div.on("plotly_hover", (event) => {
       const point = event.points[0];
       const place = Array.isArray(point.customdata) ? point.customdata[0] : point.customdata;
-      if (typeof place !== "number" || place < 0) return;
+      if (typeof place !== "number" || place >= sprite.count) return;
       box.style.backgroundPosition = `-${(place % sprite.columns) * 96}px -${Math.floor(place / sprite.columns) * 96}px`;
       const bounds = div.getBoundingClientRect();
       const at = event.event || { clientX: bounds.right - 60, clientY: bounds.top };
