@@ -1,6 +1,7 @@
 """Which method of domain adaptation helps, and by how much: a table over methods and seeds that can be stopped.
 
     python benchmarks/adaptation.py --data galaxies --out adaptation [--networks convnet] [--seeds 3] [--epochs 60]
+        [--precision bf16]
     python benchmarks/adaptation.py --source first.npz --target nvss.npz --out adaptation
     python benchmarks/adaptation.py --small --out adaptation
 
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=["convnet"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--precision", default="float32", help="float32, or bf16 where the machine is fast at it.")
     parser.add_argument("--dihedral", action=argparse.BooleanOptionalAction)
     parser.add_argument("--small", action="store_true", help="Few small galaxies, one seed, to see that it runs.")
     arguments = parser.parse_args()
@@ -42,7 +44,13 @@ def main() -> None:
     models = arguments.out / "models"
     for network in arguments.networks:
         for method in arguments.methods:
-            settings = Settings(method=method, network=network, epochs=arguments.epochs, dihedral=arguments.dihedral)
+            settings = Settings(
+                method=method,
+                network=network,
+                epochs=arguments.epochs,
+                dihedral=arguments.dihedral,
+                precision=arguments.precision,
+            )
             for path, each in checkpoints(models, settings, arguments.seeds).items():
                 started = time.perf_counter()
                 try:

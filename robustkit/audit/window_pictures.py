@@ -28,10 +28,10 @@ def window_pictures(windows: Windows) -> list[WindowPicture]:
             inside = max(abs(x), abs(y)) <= windows.extent
             if axis != "random" and inside:
                 marks.append((marker, name, x, y))
-        turned = ", turned" if windows.settings["orthogonal"] else ""
+        turned = windows.settings["orthogonal"]
         pictures.append(
             WindowPicture(
-                title=f"{names[windows.true[i]]} → {names[windows.x_end[i]]}",
+                title=f"{names[windows.start[i]]} → {names[windows.x_end[i]]}",
                 notes=_notes(windows, i),
                 extent=windows.extent,
                 polygons=polygons,
@@ -39,8 +39,8 @@ def window_pictures(windows: Windows) -> list[WindowPicture]:
                 grid=grid,
                 marks=marks,
                 labels=(
-                    f"{windows.axes[0]} direction, {_crossing(windows.crossing[i, 0])}",
-                    f"{windows.axes[1]} direction{turned}, {_crossing(windows.crossing[i, 1])}",
+                    f"{_axis(windows.axes[0])}, {_crossing(windows.crossing[i, 0])}",
+                    f"{_axis(windows.axes[1], turned)}, {_crossing(windows.crossing[i, 1])}",
                 ),
                 true=int(windows.true[i]),
             )
@@ -92,8 +92,17 @@ def _notes(windows: Windows, i: int) -> list[str]:
     margin = f"margin in this plane {_number(windows.plane_margin[i])}"
     if np.isfinite(windows.true_margin[i]):
         margin += f", in the whole space {_number(windows.true_margin[i])}"
-    exact = [] if windows.method.startswith("exact") else [windows.method]
-    return [f"{windows.ids[i]}, angle {windows.angle[i]:.0f}°", margin, *exact]
+    about = f"{windows.ids[i]}, angle {windows.angle[i]:.0f}°"
+    if not windows.method.startswith("exact"):
+        about += f", {windows.method}"
+    wrong = windows.start[i] != windows.true[i]
+    return [about, margin, *([f"true class: {windows.class_names[windows.true[i]]}"] if wrong else [])]
+
+
+def _axis(name: str, turned: bool = False) -> str:
+    if turned:
+        return f"{name}, turned"
+    return f"{name} direction" if name in _MARKS else name
 
 
 def _crossing(t: float) -> str:

@@ -29,6 +29,7 @@ def summarise_windows(embeddings: Embeddings, windows: Windows) -> dict[str, Any
         "without": dict(sorted(refused.items())),
         "method": windows.method,
         "axes": dict(zip(("x", "y"), windows.axes, strict=True)),
+        "turned": windows.settings["orthogonal"],
         "median_crossing": {axis: _median(crossing[:, a]) for a, axis in enumerate(("x", "y"))},
         "leave_their_class": {axis: int((crossing[:, a] <= 1).sum()) for a, axis in enumerate(("x", "y"))},
         "median_angle_degrees": _median(windows.angle[made]),
@@ -43,14 +44,14 @@ def summarise_windows(embeddings: Embeddings, windows: Windows) -> dict[str, Any
 
 def window_text(summary: dict[str, Any]) -> str:
     """The summary for the terminal."""
-    x, y = summary["axes"]["x"], summary["axes"]["y"]
+    x, y = summary["axes"]["x"], summary["axes"]["y"] + (", turned" if summary["turned"] else "")
     lines = [f"{summary['windows']} of {summary['drawn']} images have a window along {x} and {y} ({summary['method']})"]
     lines += [f"  {count} have none: {reason}" for reason, count in summary["without"].items()]
     crossing, left = summary["median_crossing"], summary["leave_their_class"]
     for axis, name in (("x", x), ("y", y)):
-        median = "never reached" if crossing[axis] is None else f"at {crossing[axis]:.3g} of its length"
+        median = "never reached" if crossing[axis] is None else f"at {crossing[axis]:.3g} times its length"
         lines.append(
-            f"  {name}: {left[axis]} of {summary['windows']} leave their class; the boundary is {median} in the median"
+            f"  {name}: {left[axis]} of {summary['windows']} leave their class; the median boundary is {median}"
         )
     angle = summary["median_angle_degrees"]
     lines.append(f"  the median angle between the two is {angle:.0f} degrees, however the window draws it")

@@ -16,8 +16,8 @@ from robustkit.progress import progress
 from robustkit.records import Record
 
 GALLERY_RULE = (
-    "for each pair of true class and class at the end of x, most frequent first, the windows whose class changes "
-    "earliest along x, at the median, and latest; at most {most} pairs"
+    "for each pair of the classes of an image and of the end of x, most frequent first, the windows whose class "
+    "changes earliest along x, at the median, and latest; at most {most} pairs"
 )
 MOST_PAIRS = 4
 
@@ -181,10 +181,11 @@ def measure_windows(
         raise InputError(
             f"none of {count} images has a window along {x.name} and {y.name}: {first}; choose other axes with --x, --y"
         )
-    starts = embeddings.clean.astype(np.float64)
+    start = np.array([-1 if window is None else window.predicted for window in windows])
+    clean = embeddings.clean.astype(np.float64)
     ends = [np.full(count, -1), np.full(count, -1)]
     for end, axis in zip(ends, (x, y), strict=True):
-        end[made] = np.asarray(logits(starts[made] + axis.vectors[made])).argmax(axis=1)
+        end[made] = np.asarray(logits(clean[made] + axis.vectors[made])).argmax(axis=1)
     cosine = np.full(count, np.nan)
     cosine[made] = _cosines(x.vectors[made], y.vectors[made])
     numbers = {
@@ -201,14 +202,12 @@ def measure_windows(
         mark = np.stack([cosine * ratio, np.sqrt(np.maximum(1 - cosine**2, 0))], axis=1)
     mark[~made] = np.nan
     shown = (
-        _asked(embeddings.ids, images, why_not)
-        if images
-        else gallery(embeddings.true, ends[0], numbers["crossing"][:, 0], made)
+        _asked(embeddings.ids, images, why_not) if images else gallery(start, ends[0], numbers["crossing"][:, 0], made)
     )
     return Windows(
         ids=embeddings.ids,
         true=embeddings.true,
-        start=np.array([-1 if window is None else window.predicted for window in windows]),
+        start=start,
         x_end=ends[0],
         y_end=ends[1],
         why_not=np.array(why_not, dtype=str),
@@ -235,14 +234,14 @@ def measure_windows(
     )
 
 
-def gallery(true: np.ndarray, end: np.ndarray, crossing: np.ndarray, made: np.ndarray) -> list[int]:
+def gallery(start: np.ndarray, end: np.ndarray, crossing: np.ndarray, made: np.ndarray) -> list[int]:
     """The windows to draw, by `GALLERY_RULE`: pair by pair, each earliest, median, latest; ties in the given order."""
     pairs: dict[tuple[int, int], list[int]] = {}
-    for i in np.flatnonzero(made & (true != end)).tolist():
-        pairs.setdefault((int(true[i]), int(end[i])), []).append(i)
+    for i in np.flatnonzero(made & (start != end)).tolist():
+        pairs.setdefault((int(start[i]), int(end[i])), []).append(i)
     if not pairs:  # nothing changes class along x
         for i in np.flatnonzero(made).tolist():
-            pairs.setdefault((int(true[i]), int(end[i])), []).append(i)
+            pairs.setdefault((int(start[i]), int(end[i])), []).append(i)
     chosen: list[int] = []
     for pair in sorted(pairs.values(), key=len, reverse=True)[:MOST_PAIRS]:
         ordered = sorted(pair, key=lambda i: float(crossing[i]))

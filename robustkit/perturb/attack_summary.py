@@ -25,6 +25,8 @@ class SearchSummary:
         median_queries: Median queries of the flips; nan without one.
         median_spent: Median queries of all images attacked, those that never flipped with all they cost.
         only_here: How many images no other search flipped.
+        doubled: The most queries that an image got, and how many flips took more than half of them: what doubling the
+            budget to that number added.
         unproved: How many candidates flipped in a batch and not alone.
         candidates_per_second: Nan for any of them.
     """
@@ -35,6 +37,7 @@ class SearchSummary:
     median_queries: float
     median_spent: float
     only_here: int
+    doubled: tuple[int, int]
     unproved: int
     candidates_per_second: float
 
@@ -94,6 +97,9 @@ class AttackSummary:
             speed = f", {one.candidates_per_second:,.0f} candidates/s" if np.isfinite(one.candidates_per_second) else ""
             median = f", half of them by query {one.median_queries:,.0f}" if flips else ""
             lines.append(f"  {name:<{width}}  flips {flips} of {self.correct}: {one.flipped}{median}{speed}")
+            if name != ANY and one.doubled[0] > 1:
+                most, late = one.doubled
+                lines.append(f"  {'':<{width}}  doubling its budget to {most:,} queries added {late} of these flips")
             if one.unproved:
                 lines.append(
                     f"  {'':<{width}}  candidates that flipped in a batch and not alone: {one.unproved}, not counted"
@@ -126,6 +132,7 @@ def _summarise_search(record: AttackRecord, name: str) -> SearchSummary:
             others |= record.flipped_images(other)
     cost = None if one is None else record.costs[one]
     flips = record.queries[chosen & record.flipped]
+    most = int(record.queries[chosen].max(initial=0))
     return SearchSummary(
         flipped=wilson(int(flipped.sum()), int(correct.sum())),
         per_class={
@@ -136,6 +143,7 @@ def _summarise_search(record: AttackRecord, name: str) -> SearchSummary:
         median_queries=float(np.median(flips)) if len(flips) else float("nan"),
         median_spent=float(np.median(record.queries[chosen])) if chosen.any() else float("nan"),
         only_here=0 if one is None else int((flipped & ~others).sum()),
+        doubled=(most, int((2 * flips > most).sum())),
         unproved=int(record.unproved[chosen].sum()),
         candidates_per_second=float("nan")
         if cost is None or not cost["seconds"]
@@ -166,6 +174,8 @@ def _search(one: SearchSummary) -> dict[str, Any]:
         "median_queries_of_flips": _number(one.median_queries),
         "median_queries_of_all": _number(one.median_spent),
         "flipped_by_no_other_search": one.only_here,
+        "most_queries": one.doubled[0],
+        "flips_in_the_second_half_of_them": one.doubled[1],
         "unproved": one.unproved,
         "candidates_per_second": _number(one.candidates_per_second),
     }

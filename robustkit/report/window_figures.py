@@ -118,7 +118,7 @@ def draw_gallery(
     """
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure = Figure(figsize=(max(2.25 * columns, 3.3), 2.5 * rows + 0.75), layout="constrained")
+    figure = Figure(figsize=(max(2.25 * columns, 3.3), 2.6 * rows + (1.1 if white else 0.75)), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for ax, picture in zip(grid.flat, pictures, strict=False):
         draw_window(picture, ax, palette, white=white, names=False)

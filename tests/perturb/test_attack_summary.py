@@ -55,6 +55,14 @@ def test_queries_of_flips_and_of_all():
     assert de.candidates_per_second == 500
 
 
+def test_what_doubling_the_budget_added():
+    attempts = [flip(0, "de", 50, 1), flip(1, "de", 51, 1), flip(2, "de", 90, 1), miss(3, "de", 100)]
+    summary = summarise(make_record(attempts, true=[0] * 4, clean=[0] * 4, searches=["de"]))
+    assert summary.searches["de"].doubled == (100, 2)
+    assert "doubling its budget to 100 queries added 2 of these flips" in summary.text()
+    assert summary.to_json()["searches"]["de"]["flips_in_the_second_half_of_them"] == 2
+
+
 def test_a_class_that_was_asked_for_and_never_reached_is_shown():
     record = make_record(
         [flip(0, "de", 3, 1, target=1), miss(0, "de", 9, target=2)], true=[0], clean=[0], searches=["de"]

@@ -9,6 +9,7 @@ from robustkit.perturb.search.best_first import BestFirst
 from robustkit.perturb.search.chains import Chains
 from robustkit.perturb.search.complete import Complete
 from robustkit.perturb.search.gradient import Gradient
+from robustkit.perturb.search.universal import Universal
 from tests.oracles import MeanClassifier, PlantedPixel
 from tests.perturb.searching import Hill, make_problem, pursue, select
 
@@ -18,7 +19,9 @@ SEARCHES = [
     Chains(chains=4),
     Gradient(top=10**6, batch=30),
     Complete(batch=70),
-    Auto(ranked=20, near=100),
+    Universal(top=10**6, batch=30),
+    Auto(known=15, ranked=20, near=100),
+    Auto(known=15, near=100, gradients=False),
     Stages(
         (Stage(Gradient(top=10, effort=0), 7), Stage(BestFirst(spread=4), 33), Stage(Chains(), 50), Stage(Complete()))
     ),

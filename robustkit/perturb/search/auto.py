@@ -15,6 +15,10 @@ from robustkit.perturb.search.chains import Chains
 from robustkit.perturb.search.complete import Complete
 from robustkit.perturb.search.gradient import Gradient
 from robustkit.perturb.search.ranking import has_gradients
+from robustkit.perturb.search.universal import Universal
+
+# Queries of the stand-in where no budget limits them.
+_EVERYTHING = 100_000
 
 
 @dataclass(frozen=True)
@@ -59,20 +63,27 @@ class Stages:
 class Auto:
     """The default: the promising first, then everything where the budget allows.
 
-    Gradients where the network has them, then best-first; then the complete pass where the budget covers it, else the
-    searches that wander. Several pixels at once go to the latter from the beginning.
+    What a stand-in image says of the network, gradients where it has them, then best-first; then the complete pass
+    where the budget covers it, else the searches that wander. Several pixels at once go to the latter from the
+    beginning.
 
     Attributes:
+        known: Queries per image for the universal search.
         ranked: Queries per image for the gradient search.
         near: Queries per image for the best-first search.
         wander: Searches for the rest of the budget, which share it evenly; they must take any number of pixels.
         effort: Of the gradient search; by default its ranking may cost as much as the queries that it ranks.
+        shared: Images whose budgets the universal search may spend on its stand-in, once for all images.
+        gradients: Whether the network's gradients are used where it has them; `False` treats it as a black box.
     """
 
+    known: int = 128
     ranked: int = 64
     near: int = 4000
     wander: tuple[SearchSettings, ...] = (Chains(),)
     effort: float = 64.0
+    shared: int = 25
+    gradients: bool = True
 
     @property
     def name(self) -> str:
@@ -88,14 +99,17 @@ class Auto:
         budget = problem.budget
         if problem.pixels != 1:
             return Stages(self._wandering(budget))
-        by_gradient = has_gradients(problem.classifier)
-        first = (Stage(Gradient(self.ranked, effort=self.effort)),) if by_gradient else ()
-        # The peaks of the gradients make a wide spread unnecessary.
-        best_first = BestFirst(spread=32) if by_gradient else BestFirst()
+        # The stand-in costs at most what some of the images do, so it does not outweigh a small budget.
+        effort = _EVERYTHING if budget is None else min(_EVERYTHING, self.shared * budget)
+        first = [] if problem.classifier is None else [Stage(Universal(self.known, effort=effort))]
+        if self.gradients and has_gradients(problem.classifier):
+            first.append(Stage(Gradient(self.ranked, effort=self.effort)))
+        # What is known before makes a wide spread unnecessary.
+        first.append(Stage(BestFirst(spread=32) if first else BestFirst(), self.near))
         if budget is None or budget >= Cells(problem).left.max():
-            return Stages((*first, Stage(best_first, self.near), Stage(Complete())))
-        left = budget - self.ranked * len(first) - self.near
-        return Stages((*first, Stage(best_first, self.near), *(self._wandering(left) if left > 0 else ())))
+            return Stages((*first, Stage(Complete(gradients=self.gradients))))
+        left = budget - self.known - self.ranked - self.near
+        return Stages((*first, *(self._wandering(left) if left > 0 else ())))
 
     def _wandering(self, queries: int | None) -> tuple[Stage, ...]:
         share = None if queries is None else -(-queries // len(self.wander))
@@ -103,8 +117,16 @@ class Auto:
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values."""
-        wander = [search.to_json() for search in self.wander]
-        return {"name": self.name, "ranked": self.ranked, "near": self.near, "wander": wander, "effort": self.effort}
+        return {
+            "name": self.name,
+            "known": self.known,
+            "ranked": self.ranked,
+            "near": self.near,
+            "wander": [search.to_json() for search in self.wander],
+            "effort": self.effort,
+            "shared": self.shared,
+            "gradients": self.gradients,
+        }
 
 
 class _StagesSearch:

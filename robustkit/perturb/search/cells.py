@@ -188,3 +188,34 @@ class CellSearch(ABC):
         """Notes the answers, or the first P of them where the budget cut the proposal short."""
         margins = self.cells.problem.margin(candidates.image, logits)
         self.cells.record(candidates.image, self._asked[:, : logits.shape[1]], margins)
+
+
+class RankedSearch(CellSearch):
+    """Asks cells in an order that was fixed before the first query.
+
+    Args:
+        cells: The cells, possibly shared with other searches.
+        ranked: The cells of each image, best first, shape (N, Q); those that were tried stand last.
+        width: How many cells of each image are asked at once.
+    """
+
+    def __init__(self, cells: Cells, ranked: Tensor, width: int) -> None:
+        super().__init__(cells)
+        self.width, self.ranked = width, ranked
+        # What needs no query is ranked last, and left out.
+        self.end = cells.left.clamp(max=ranked.shape[1])
+        self.begin = torch.zeros_like(self.end)
+
+    def remaining(self, rows: Tensor) -> Tensor:
+        """How many of the ranked cells each row has left, shape (M,)."""
+        return (self.end - self.begin)[rows]
+
+    def next_cells(self, rows: Tensor) -> Tensor:
+        """The next cells of the ranking; see `CellSearch`."""
+        return self.last_cells(rows, self.width)
+
+    def last_cells(self, rows: Tensor, left: int) -> Tensor:
+        """The last cells of the ranking; see `CellSearch`."""
+        place = self.begin[rows, None] + torch.arange(left, device=rows.device)
+        self.begin[rows] += left
+        return self.ranked[rows[:, None], place]

@@ -27,9 +27,11 @@ class Complete(CellSettings):
 
     Attributes:
         batch: How many of an image's cells are evaluated at once.
+        gradients: Whether the gradients are used; `False` treats the network as a black box.
     """
 
     batch: int = 1000
+    gradients: bool = True
 
     @property
     def name(self) -> str:
@@ -61,7 +63,7 @@ class _CompleteSearch(CellSearch):
     def __init__(self, settings: Complete, cells: Cells) -> None:
         super().__init__(cells)
         self.width = settings.batch
-        gradients = has_gradients(cells.problem.classifier)
+        gradients = settings.gradients and has_gradients(cells.problem.classifier)
         self.walk = ranked_walk(cells, rank_cells(cells, cells.count)) if gradients else coarse_walk(cells)
 
     def next_cells(self, rows: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from robustkit.perturb.search.complete import Complete
 from robustkit.perturb.search.differential_evolution import DifferentialEvolution
 from robustkit.perturb.search.gradient import Gradient
 from robustkit.perturb.search.random import RandomSearch
+from robustkit.perturb.search.universal import Universal
 
 SEARCHES: dict[str, Callable[[], SearchSettings]] = {
     "auto": Auto,
@@ -21,6 +22,7 @@ SEARCHES: dict[str, Callable[[], SearchSettings]] = {
     "de-best1bin": partial(DifferentialEvolution, form="best1bin"),
     "best-first": BestFirst,
     "gradient": Gradient,
+    "universal": Universal,
     "chains": Chains,
     "random": RandomSearch,
     "complete": Complete,
