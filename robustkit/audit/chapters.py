@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,25 +31,8 @@ def provenance(models: Sequence[Findings]) -> Chapter:
     rows = []
     for label, value in _facts(models[0]).items():
         rows.append([label, value, *(_facts(one)[label] for one in models[1:])])
-    flow = []
-    for one in models:
-        record = one.attack
-        drawn = len(one.about["ids"])
-        flow.append((one.label, "objects in the part", one.about["available"], "each gives one image"))
-        flow.append((one.label, "drawn", drawn, "by the seed and the ids alone"))
-        if record is not None:
-            flipped = int(record.flipped_images().sum())
-            broken = int((record.clean_class < 0).sum())
-            flow.append((one.label, "output not finite", broken, "not attacked"))
-            flow.append((one.label, "classified correctly", int(record.correct.sum()), "these are attacked"))
-            flow.append((one.label, "flipped by one pixel", flipped, "each flip proved alone in the plain network"))
-        if record is not None:
-            unproved = int(record.unproved.sum())
-            flow.append((one.label, "candidates that failed the proof", unproved, "counted and not kept"))
-        if one.certificate is not None:
-            flow.append((one.label, "every cell tried", int(one.certificate.complete.sum()), "complete search"))
-            flow.append((one.label, "certified", int(one.certificate.certified.sum()), "no cell flips them"))
-    first = models[0]
+    flow = _flow(models)
+    first, labels = models[0], [one.label for one in models]
     counts = np.bincount(first.about["true"], minlength=len(first.class_names))
     classes = ", ".join(f"{name} {n}" for name, n in zip(first.class_names, counts, strict=True))
     steps = [
@@ -63,8 +46,8 @@ def provenance(models: Sequence[Findings]) -> Chapter:
         "What was audited",
         (f"Classes among the images drawn: {classes}. {THUMBNAIL_RULE[0].upper()}{THUMBNAIL_RULE[1:]}.", *notes),
         (
-            Facts("about", "Models and images", "Hashes are SHA-256.", ("", *(m.label for m in models)), rows),
-            Facts("flow", "Denominators", "What every rate is a rate of.", ("model", "images", "count", "note"), flow),
+            Facts("flow", "Denominators", "What every rate is a rate of.", ("images", *labels, "note"), flow),
+            Facts("about", "Models and images", "Hashes are SHA-256.", ("what", *labels), rows),
             Facts(
                 "steps", "Steps", "How long each took when it was made.", ("model", "step", "seconds", "state"), steps
             ),
@@ -310,6 +293,33 @@ def _confusion(record: Any) -> np.ndarray:
     classes = len(record.class_names)
     found = record.probabilities.argmax(1)
     return np.bincount(record.labels * classes + found, minlength=classes**2).reshape(classes, classes)
+
+
+def _flow(models: Sequence[Findings]) -> list[list[object]]:
+    """How many images are left after each step, a column for each model."""
+    attacks = [one.attack for one in models]
+    certificates = [one.certificate for one in models]
+
+    def row(name: str, counts: Sequence[int | None], note: str) -> list[object]:
+        return [name, *("" if count is None else count for count in counts), note]
+
+    def of_attack(count: Callable[[AttackRecord], Any]) -> list[int | None]:
+        return [None if record is None else int(count(record)) for record in attacks]
+
+    complete, certified = (
+        [None if record is None else int(getattr(record, name).sum()) for record in certificates]
+        for name in ("complete", "certified")
+    )
+    return [
+        row("objects in the part", [one.about["available"] for one in models], "each gives one image"),
+        row("drawn", [len(one.about["ids"]) for one in models], "by the seed and the ids alone"),
+        row("output not finite", of_attack(lambda r: (r.clean_class < 0).sum()), "not attacked"),
+        row("classified correctly", of_attack(lambda r: r.correct.sum()), "these are attacked"),
+        row("flipped by one pixel", of_attack(lambda r: r.flipped_images().sum()), "each proved alone, plain network"),
+        row("candidates that failed the proof", of_attack(lambda r: r.unproved.sum()), "counted and not kept"),
+        row("every cell tried", complete, "complete search"),
+        row("certified", certified, "no cell flips them"),
+    ]
 
 
 def _facts(one: Findings) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robustkit.latent.distance_comparison import Comparison, DistanceComparison
+from robustkit.latent.distance_comparison import Comparison, DistanceComparison, binned
 from robustkit.latent.distance_record import PERTURBATIONS, DistanceRecord, Measure
 from robustkit.latent.distance_summary import DistanceSummary
 from robustkit.report.distance_figures import Histogram
@@ -16,6 +16,10 @@ from robustkit.stats.divergence import Divergence
 from robustkit.stats.estimate import format_p
 from robustkit.stats.summary import Summary
 
+_AXES = {
+    "euclidean": "d_E, latent units",
+    "reach": "1 / (1 + t*), above 0.5 where the class changed",
+}
 Models = Sequence[tuple[DistanceRecord, DistanceSummary]]
 
 
@@ -112,22 +116,17 @@ def histograms(models: Models, comparison: DistanceComparison | None) -> list[li
             continue
         row = []
         for p, name in enumerate(PERTURBATIONS):
-            values = [some[np.isfinite(some)] for some in (getattr(record, measure.field)[p] for record in records)]
-            logarithmic = measure.field == "reach"
-            if not all(_spread(some[some > 0] if logarithmic else some) for some in values):
+            values = [binned(measure, getattr(record, measure.field)[p]) for record in records]
+            values = [some[np.isfinite(some)] for some in values]
+            if not all(len(some) > 1 and np.ptp(some) > 0 for some in values):
                 continue
-            counts = " and ".join(str(len(some)) for some in values)
-            zeros = [int((some == 0).sum()) for some in values]
-            hidden = f", {' and '.join(map(str, zeros))} of them at 0" if logarithmic and any(zeros) else ""
-            axis = {"euclidean": "d_E, latent units", "reach": "1 / t*, above 1 where the class changed"}
             row.append(
                 Histogram(
-                    title=f"{name}, n = {counts}{hidden}",
-                    axis=axis.get(measure.field, measure.name),
+                    title=f"{name}, n = {' and '.join(str(len(some)) for some in values)}",
+                    axis=_AXES.get(measure.field, measure.name),
                     names=[record.model for record in records],
                     values=values,
                     note=_note(compared.get((name, measure.field))),
-                    logarithmic=logarithmic,
                 )
             )
         if row:
@@ -146,16 +145,11 @@ def _rows(models: Models) -> list[tuple[str, Measure, DistanceRecord, Summary]]:
     return found
 
 
-def _spread(values: np.ndarray) -> bool:
-    """Whether there is something to bin."""
-    return len(values) > 1 and bool(np.ptp(values) > 0)
-
-
 def _note(one: Comparison | None) -> str:
     if one is None or one.divergence is None:
         return ""
     js = one.divergence
-    return f"JS {js.js:.2f}; same distribution {js.null_mean:.2f}, {format_p(js.p)} (n = {one.n})"
+    return f"JS {js.js:.2f}, null {js.null_mean:.2f}, {format_p(js.p)}, {one.n} pairs"
 
 
 def _digits(value: object) -> str:

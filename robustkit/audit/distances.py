@@ -70,7 +70,7 @@ class DistancesRun:
 
 def run_distances(
     model: str | os.PathLike[str],
-    run: str | os.PathLike[str],
+    attack: str | os.PathLike[str],
     request: DistancesRequest | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
@@ -81,7 +81,7 @@ def run_distances(
 
     Args:
         model: The checkpoint.
-        run: The folder of the attack on it.
+        attack: The folder of the attack on it.
         request: What to do.
         out: A new folder; by default `runs/distances-<model>`.
         device: Where to run; by default a GPU if there is one.
@@ -91,7 +91,7 @@ def run_distances(
         InputError: If anything given cannot be used; nothing is written then.
     """
     request = request or DistancesRequest()
-    embedded = embed_both(model, run, request, device=device, say=say)
+    embedded = embed_both(model, attack, request, device=device, say=say)
     # The base comes first, as in the papers' tables.
     found = dict(reversed(embedded.items()))
     records = [

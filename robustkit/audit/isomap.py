@@ -16,12 +16,13 @@ import torch
 from robustkit.audit.attack import choose_device
 from robustkit.audit.embed import Embedded, embed_run
 from robustkit.errors import InputError
-from robustkit.files import sha256_file, write_json, write_text
+from robustkit.files import jsonable, sha256_file, write_json, write_text
 from robustkit.latent.grad_cam import grad_cam
 from robustkit.latent.latent_map import KINDS, NEIGHBOURS, LatentMap, lay_onto, map_latents
 from robustkit.models.checkpoint import versions
 from robustkit.report.grad_cam_figure import CamPicture, draw_grad_cams
 from robustkit.report.map_figures import MapPoints, draw_cameras, draw_maps, frames, save_gif, save_mp4
+from robustkit.report.palette import Palette, make_palette
 from robustkit.report.saving import save_figure
 from robustkit.runs import interruptible, open_run
 
@@ -43,6 +44,7 @@ class IsomapRequest:
         others: Further maps of the same points: `tsne`, `umap`.
         cams: Whether to draw Grad-CAMs of the marked images.
         frames: Of the turning map; 0 for none.
+        colours: `safe` or `paper`.
         seed: Of noise that is made here, of t-SNE and of UMAP.
     """
 
@@ -55,6 +57,7 @@ class IsomapRequest:
     others: Sequence[str] = ()
     cams: bool = False
     frames: int = 36
+    colours: str = "safe"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -78,7 +81,7 @@ class IsomapRun:
 
 def run_isomap(
     model: str | os.PathLike[str],
-    run: str | os.PathLike[str],
+    attack: str | os.PathLike[str],
     request: IsomapRequest | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
@@ -89,7 +92,7 @@ def run_isomap(
 
     Args:
         model: The checkpoint.
-        run: The folder of the attack on it.
+        attack: The folder of the attack on it.
         request: What to do.
         out: A new folder; by default `runs/isomap-<model>`.
         device: Where to run; by default a GPU if there is one.
@@ -99,12 +102,13 @@ def run_isomap(
         InputError: If anything given cannot be used; nothing is written then.
     """
     request = request or IsomapRequest()
-    embedded = embed_both(model, run, request, device=device, say=say)
+    embedded = embed_both(model, attack, request, device=device, say=say)
     maps = [
         map_latents(one.record, model=name, neighbours=request.neighbours, others=request.others, seed=request.seed)
         for name, one in embedded.items()
     ]
     maps = [maps[0], *(lay_onto(maps[0], other) for other in maps[1:])]
+    palette = make_palette(maps[0].class_names, request.colours)
     cams = _cams(next(iter(embedded.values())), maps[0]) if request.cams else []
     folder = Path(out) if out is not None else Path("runs") / f"isomap-{Path(model).stem}"
     with open_run(folder, {"inputs": about_embedded(embedded), "versions": versions()}), interruptible():
@@ -113,22 +117,23 @@ def run_isomap(
             one.save(folder / _named(RECORD, suffix))
             say(one.text())
         write_text(folder / TABLE, table(maps))
-        save_figure(draw_maps([points for one in maps for points in flat_maps(one)]), folder, FLAT)
-        save_figure(draw_cameras([space_map(one) for one in maps]), folder, SPACE)
-        films = _films(folder, maps, request.frames, say) if request.frames else []
+        # The base comes first, as in the papers' figures.
+        save_figure(draw_maps([points for one in reversed(maps) for points in flat_maps(one, palette)]), folder, FLAT)
+        save_figure(draw_cameras([space_map(one, palette) for one in reversed(maps)]), folder, SPACE)
+        films = _films(folder, maps, palette, request.frames, say) if request.frames else []
         if cams:
             save_figure(draw_grad_cams(cams), folder, CAM)
         for one in maps[1:]:
             far = one.disparity["flat"]
             say(f"laid onto the map of {maps[0].model}, that of {one.model} is left with a disparity of {far:.3f} of 1")
-        write_json(folder / SUMMARY, {**_numbers(maps, embedded), "films": films, "versions": versions()})
+        write_json(folder / SUMMARY, jsonable({**_numbers(maps, embedded), "films": films, "versions": versions()}))
     say(f"everything is in {folder}, the numbers in {folder / SUMMARY}")
     return IsomapRun(folder, tuple(maps))
 
 
 def embed_both(
     model: str | os.PathLike[str],
-    run: str | os.PathLike[str],
+    attack: str | os.PathLike[str],
     request: Any,
     *,
     device: str | None,
@@ -138,7 +143,7 @@ def embed_both(
 
     Args:
         model: The checkpoint.
-        run: The folder of the attack on it.
+        attack: The folder of the attack on it.
         request: Has `noisy`, `data`, `search`, `seed`, `base` and `base_run`.
         device: Where to run.
         say: Where the lines for the terminal go.
@@ -148,7 +153,7 @@ def embed_both(
     """
     options = {"noisy": request.noisy, "data": request.data, "search": request.search, "seed": request.seed}
     where = choose_device(device)
-    found = {Path(model).stem: embed_run(model, run, **options, device=where, say=say)}
+    found = {Path(model).stem: embed_run(model, attack, **options, device=where, say=say)}
     if request.base is not None and request.base_run is not None:
         name = Path(request.base).stem
         name = name if name not in found else f"{name} (base)"
@@ -182,21 +187,21 @@ def about_embedded(embedded: dict[str, Embedded]) -> dict[str, Any]:
     }
 
 
-def flat_maps(one: LatentMap) -> list[MapPoints]:
+def flat_maps(one: LatentMap, palette: Palette) -> list[MapPoints]:
     """What is drawn of a model on paper: the Isomap, its control, and what else was asked for."""
-    laid = f", laid onto the other (disparity {one.disparity['flat']:.2f})" if one.disparity else ""
+    laid = f"\nlaid onto the other with disparity {one.disparity['flat']:.2f}" if one.disparity else ""
     neighbours = one.settings["neighbours"]
     maps = [
-        _drawn(one, f"{one.model}: Isomap, {neighbours} neighbours{laid}", one.flat, "axis", one.bridges),
-        _drawn(one, f"{one.model}: principal components (control)", one.pca[:, :2], "component"),
+        _drawn(one, palette, f"{one.model}: Isomap, {neighbours} neighbours{laid}", one.flat, "axis", one.bridges),
+        _drawn(one, palette, f"{one.model}: principal components (control)", one.pca[:, :2], "component"),
     ]
-    maps += [_drawn(one, f"{one.model}: t-SNE", one.tsne, "axis")] if len(one.tsne) else []
-    return maps + ([_drawn(one, f"{one.model}: UMAP", one.umap, "axis")] if len(one.umap) else [])
+    maps += [_drawn(one, palette, f"{one.model}: t-SNE", one.tsne, "axis")] if len(one.tsne) else []
+    return maps + ([_drawn(one, palette, f"{one.model}: UMAP", one.umap, "axis")] if len(one.umap) else [])
 
 
-def space_map(one: LatentMap) -> MapPoints:
+def space_map(one: LatentMap, palette: Palette) -> MapPoints:
     """What is drawn of a model in space."""
-    return _drawn(one, f"{one.model}", one.solid, "axis", one.bridges)
+    return _drawn(one, palette, f"{one.model}", one.solid, "axis", one.bridges)
 
 
 def table(maps: Sequence[LatentMap]) -> str:
@@ -217,16 +222,20 @@ def table(maps: Sequence[LatentMap]) -> str:
     return text.getvalue()
 
 
-def _drawn(one: LatentMap, title: str, places: np.ndarray, axes: str, bridges: np.ndarray | None = None) -> MapPoints:
+def _drawn(
+    one: LatentMap, palette: Palette, title: str, places: np.ndarray, axes: str, bridges: np.ndarray | None = None
+) -> MapPoints:
     joined = np.empty((0, 2), dtype=np.int64) if bridges is None else bridges
-    return MapPoints(title, places, one.image, one.kind, one.predicted, one.examples, joined, one.class_names, axes)
+    return MapPoints(title, places, one.image, one.kind, one.predicted, one.examples, joined, palette, axes)
 
 
-def _films(folder: Path, maps: Sequence[LatentMap], count: int, say: Callable[[str], None]) -> list[str]:
+def _films(
+    folder: Path, maps: Sequence[LatentMap], palette: Palette, count: int, say: Callable[[str], None]
+) -> list[str]:
     """A turning map of each model, as GIF and, where ffmpeg is here, as MP4."""
     files = []
     for suffix, one in zip(("", "-base"), maps, strict=False):
-        pictures = list(frames(space_map(one), count=count))
+        pictures = list(frames(space_map(one, palette), count=count))
         files.append(save_gif(pictures, folder / f"{FILM}{suffix}.gif"))
         film = save_mp4(pictures, folder / f"{FILM}{suffix}.mp4")
         files += [film] if film is not None else []

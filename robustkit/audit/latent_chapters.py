@@ -168,7 +168,11 @@ def distances(models: Sequence[Findings]) -> Chapter:
     )
     columns = ("model", "perturbation", "measure", "comparable", "n", "median", "mean", "standard error")
     rows = histograms(records, None)
-    sections: list[Section] = [DistanceHistograms(rows, said, numbers, columns)] if rows else []
+    sections: list[Section] = (
+        [DistanceHistograms(rows, said, numbers, columns)]
+        if rows
+        else [Facts("distance-table", "How far latents move", f"Too few moved to be drawn. {said}", columns, numbers)]
+    )
     bins = [
         (one.label, each["bins"], f"{each['js']:.3f}", f"{each['null_mean']:.3f}", f"{each['p']:.3g}")
         for one in have

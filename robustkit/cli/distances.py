@@ -10,8 +10,8 @@ import click
 
 @click.command(name="distances")
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint.")
-@click.option("--run", required=True, type=click.Path(path_type=Path), help="The folder of an attack on it.")
-@click.option("--noisy", help="Noisy twins: a path, a depth such as Y1, a perturbation, none.  [default: shallowest]")
+@click.option("--run", "attack", required=True, type=click.Path(path_type=Path), help="The folder of an attack on it.")
+@click.option("--noisy", help="Noisy twins: a depth (Y1), an image set, exposure:0.1, none.  [default: the shallowest]")
 @click.option("--data", help="The images that were attacked.  [default: where the run says they are]")
 @click.option("--search", help="Take flips and queries of one search.  [default: flips of any, queries of the first]")
 @click.option("--base", type=click.Path(path_type=Path), help="Another checkpoint to compare with, on the same images.")
@@ -20,8 +20,8 @@ import click
 @click.option("--seed", default=0, show_default=True, help="Of noise made here, of resamples and relabellings.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: runs/distances-MODEL]")
-def command(model: Path, run: Path, device: str | None, out: Path | None, **request: Any) -> None:
+def command(model: Path, attack: Path, device: str | None, out: Path | None, **request: Any) -> None:
     """Measures how far noise and single pixels move latents, in units that two models can be compared by."""
     from robustkit.audit.distances import DistancesRequest, run_distances
 
-    run_distances(model, run, DistancesRequest(**request), out=out, device=device, say=click.echo)
+    run_distances(model, attack, DistancesRequest(**request), out=out, device=device, say=click.echo)

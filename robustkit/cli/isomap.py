@@ -10,8 +10,8 @@ import click
 
 @click.command(name="isomap")
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint.")
-@click.option("--run", required=True, type=click.Path(path_type=Path), help="The folder of an attack on it.")
-@click.option("--noisy", help="Noisy twins: a path, a depth such as Y1, a perturbation, none.  [default: shallowest]")
+@click.option("--run", "attack", required=True, type=click.Path(path_type=Path), help="The folder of an attack on it.")
+@click.option("--noisy", help="Noisy twins: a depth (Y1), an image set, exposure:0.1, none.  [default: the shallowest]")
 @click.option("--data", help="The images that were attacked.  [default: where the run says they are]")
 @click.option("--search", help="Take the flips of one search.  [default: of the first that has one]")
 @click.option("--base", type=click.Path(path_type=Path), help="Another checkpoint, whose map is laid onto this one.")
@@ -21,12 +21,13 @@ import click
     "--also", "others", multiple=True, help="tsne or umap: another map of the same points; give more for more."
 )
 @click.option("--grad-cam", "cams", is_flag=True, help="Draw where the network looks, before and after the pixel.")
+@click.option("--colours", "--colors", default="safe", show_default=True, help="safe, or paper: the published ones.")
 @click.option("--frames", default=36, show_default=True, help="Of the turning map; 0 for none.")
 @click.option("--seed", default=0, show_default=True, help="Of noise made here, of t-SNE and UMAP.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: runs/isomap-MODEL]")
-def command(model: Path, run: Path, device: str | None, out: Path | None, **request: Any) -> None:
+def command(model: Path, attack: Path, device: str | None, out: Path | None, **request: Any) -> None:
     """Maps the latents of clean and noisy images in two and three dimensions, and places the flips on them."""
     from robustkit.audit.isomap import IsomapRequest, run_isomap
 
-    run_isomap(model, run, IsomapRequest(**request), out=out, device=device, say=click.echo)
+    run_isomap(model, attack, IsomapRequest(**request), out=out, device=device, say=click.echo)

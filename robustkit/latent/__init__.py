@@ -2,9 +2,14 @@
 
 For an affine head all geometry is exact: margins, crossings, church windows as polygons, and for three classes the one
 plane on which it decides. Distances that depend on the coordinates of the latent stand beside twins that do not.
+Maps say how many pieces they were in and what they keep, and flips are placed on them without shaping them.
 """
 
+from robustkit.latent.align import Superposition, align_maps
+from robustkit.latent.distance_comparison import Comparison, DistanceComparison, compare_models
+from robustkit.latent.distance_record import DistanceRecord, measure_distances
 from robustkit.latent.distances import Distances, WithinClass, latent_distances, summarize_distances, within_class
+from robustkit.latent.embedding_quality import MapQuality, continuity, evaluate_map, residual_variance, trustworthiness
 from robustkit.latent.embeddings import Embeddings, embed_images
 from robustkit.latent.geometry import (
     AffineHead,
@@ -18,6 +23,8 @@ from robustkit.latent.geometry import (
     margins,
 )
 from robustkit.latent.heads import ReLUHead, find_head
+from robustkit.latent.isomap import IsomapFit, fit_isomap
+from robustkit.latent.latent_map import LatentMap, lay_onto, map_latents
 from robustkit.latent.polygons import Boundary, Region, affine_boundaries, affine_regions
 from robustkit.latent.sampled import SampledWindow, sample_window
 from robustkit.latent.windows import CanonicalWindow, ChurchWindow, canonical_window, church_window
@@ -27,28 +34,45 @@ __all__ = [
     "Boundary",
     "CanonicalWindow",
     "ChurchWindow",
+    "Comparison",
     "Crossings",
     "DecisionSpace",
+    "DistanceComparison",
+    "DistanceRecord",
     "Distances",
     "Embeddings",
+    "IsomapFit",
+    "LatentMap",
+    "MapQuality",
     "Margins",
     "ReLUHead",
     "Region",
     "SampledWindow",
+    "Superposition",
     "WithinClass",
     "affine_boundaries",
     "affine_regions",
+    "align_maps",
     "canonical_window",
     "church_window",
+    "compare_models",
+    "continuity",
     "crossings",
     "decision_share",
     "decision_space",
     "embed_images",
+    "evaluate_map",
     "find_affine_head",
     "find_head",
+    "fit_isomap",
     "latent_distances",
+    "lay_onto",
+    "map_latents",
     "margins",
+    "measure_distances",
+    "residual_variance",
     "sample_window",
     "summarize_distances",
+    "trustworthiness",
     "within_class",
 ]

@@ -14,7 +14,7 @@ from robustkit.latent.geometry import check_latents
 
 
 @dataclass(frozen=True, eq=False)
-class Alignment:
+class Superposition:
     """The shift, turn, mirroring and scaling that lay one map onto another.
 
     Attributes:
@@ -37,7 +37,7 @@ class Alignment:
         return (np.asarray(coordinates, dtype=np.float64) - self.centre) @ self.turn * self.scale + self.target
 
 
-def align_maps(reference: ArrayLike, moved: ArrayLike) -> Alignment:
+def align_maps(reference: ArrayLike, moved: ArrayLike) -> Superposition:
     """Procrustes: how to lay a map onto a reference.
 
     Args:
@@ -61,4 +61,4 @@ def align_maps(reference: ArrayLike, moved: ArrayLike) -> Alignment:
     if size == 0 or not (one - target).any():
         raise InputError("all points of a map have one place: there is nothing to align")
     turn, overlap = orthogonal_procrustes(two - centre, one - target)
-    return Alignment(float(procrustes(one, two)[2]), turn, float(overlap) / size, centre, target)
+    return Superposition(float(procrustes(one, two)[2]), turn, float(overlap) / size, centre, target)

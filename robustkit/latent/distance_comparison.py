@@ -40,7 +40,7 @@ class Comparison:
         ratio_of_means: Second over first; `None` where a value is not above 0.
         ratio_of_medians: The same of medians.
         geometric_ratio: Geometric mean of each image's ratio.
-        divergence: Jensen-Shannon and other distances of the two distributions, with their null.
+        divergence: Jensen-Shannon and other distances of the two distributions, with their null; see `binned`.
         without: Why something is missing; empty if nothing is.
     """
 
@@ -132,6 +132,16 @@ def compare_models(
     )
 
 
+def binned(measure: Measure, values: np.ndarray) -> np.ndarray:
+    """A measure as its distributions are binned: 1 / t* has no upper end and is taken as 1 / (1 + t*), in [0, 1].
+
+    Args:
+        measure: The measure.
+        values: Shape (N,).
+    """
+    return 1 - 1 / (1 + values) if measure.field == "reach" else values
+
+
 def _compare(
     first: DistanceRecord,
     second: DistanceRecord,
@@ -171,7 +181,9 @@ def _compare(
         ratio_of_means=tried(lambda: paired_ratio(two, one, of="mean", **options, rng=rng)),
         ratio_of_medians=tried(lambda: paired_ratio(two, one, of="median", **options, rng=rng)),
         geometric_ratio=tried(lambda: paired_ratio(two, one, of="geometric", **options, rng=rng)),
-        divergence=tried(lambda: compare_samples(one, two, paired=True, draws=draws, rng=rng)),
+        divergence=tried(
+            lambda: compare_samples(binned(measure, one), binned(measure, two), paired=True, draws=draws, rng=rng)
+        ),
         without="; ".join(dict.fromkeys(missing)),
     )
 
@@ -226,7 +238,8 @@ def describe_comparison(found: DistanceComparison) -> str:
         if one.shift is not None:
             lines.append(f"    {one.shift}; adjusted {format_p(one.p_holm)}")
         if one.divergence is not None:
-            lines.append(f"    {one.divergence}")
+            of = "of 1 / (1 + t*): " if one.measure.field == "reach" else ""
+            lines.append(f"    {of}{one.divergence}")
         if one.without:
             lines.append(f"    not given: {one.without}")
     if found.flip_difference is not None and found.flip_test is not None:

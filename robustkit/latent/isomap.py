@@ -22,7 +22,7 @@ from robustkit.latent.landmarks import farthest_landmarks, triangulate
 from robustkit.latent.neighbour_graph import NeighbourGraph, neighbour_graph
 
 FULL_UP_TO = 3000  # points; the full map takes N^2 memory and N^3 time
-LANDMARKS = 400
+LANDMARKS = 300
 _TOO_FLAT = "the points do not spread over {} dimensions; there is no such map of them"
 
 
@@ -82,7 +82,7 @@ def fit_isomap(
         neighbours: How many nearest points each is joined to.
         dimensions: d.
         landmarks: How many landmarks; 0 for the full map of scikit-learn. By default the full map up to 3000 points,
-            and 400 landmarks beyond.
+            and 300 landmarks beyond.
 
     Raises:
         InputError: If there are no more distinct latents than neighbours, they do not spread over d dimensions, or

@@ -215,6 +215,8 @@ def map_latents(
 def lay_onto(reference: LatentMap, moved: LatentMap) -> LatentMap:
     """A map of another model, turned, mirrored, shifted and scaled onto a reference by the points that both show.
 
+    The images that are marked on the reference are marked on it too.
+
     Args:
         reference: The map that stays.
         moved: The other one.
@@ -230,6 +232,9 @@ def lay_onto(reference: LatentMap, moved: LatentMap) -> LatentMap:
     there = [where[keys[p]] for p in shared]
     alignments = {name: align_maps(getattr(reference, name)[there], getattr(moved, name)[shared]) for name in _LAID}
     laid = {name: alignments[name](getattr(moved, name)) for name in _LAID}
+    same = np.flatnonzero(np.isin(moved.ids, reference.ids[reference.examples]))
+    order = [int(i) for name in reference.ids[reference.examples] for i in same if moved.ids[i] == name]
+    laid["examples"] = np.array(order, dtype=np.int64)
     return replace(moved, **laid, disparity={name: alignments[name].disparity for name in _LAID})
 
 

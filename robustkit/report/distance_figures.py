@@ -26,7 +26,6 @@ class Histogram:
         names: Of the S samples, such as two models.
         values: Of each sample, shape (N_s,).
         note: What is said of the difference, such as the JS distance with its null; empty for one sample.
-        logarithmic: Whether values are binned by their logarithm; those at 0 are then counted in the title alone.
     """
 
     title: str
@@ -34,18 +33,14 @@ class Histogram:
     names: Sequence[str]
     values: Sequence[np.ndarray]
     note: str = ""
-    logarithmic: bool = False
 
 
-def bin_edges(histogram: Histogram, *, most: int = 20) -> np.ndarray:
-    """Edges over the pooled range by Freedman and Diaconis' rule, at least 5 bins and at most so many."""
-    pooled = np.concatenate(list(histogram.values))
-    pooled = np.log10(pooled[pooled > 0]) if histogram.logarithmic else pooled
-    spread = np.subtract(*np.percentile(pooled, [75, 25]))
-    width = 2 * spread / len(pooled) ** (1 / 3)
+def bin_edges(histogram: Histogram, *, most: int = 24) -> np.ndarray:
+    """Edges over the pooled range, by Freedman and Diaconis' rule for the narrower sample; 5 bins to so many."""
+    widths = [2 * np.subtract(*np.percentile(values, [75, 25])) / len(values) ** (1 / 3) for values in histogram.values]
+    pooled, width = np.concatenate(list(histogram.values)), min(widths)
     count = most if width <= 0 else int(np.clip(np.ceil(np.ptp(pooled) / width), 5, most))
-    edges = np.histogram_bin_edges(pooled, count)
-    return 10**edges if histogram.logarithmic else edges
+    return np.histogram_bin_edges(pooled, count)
 
 
 def draw_histograms(rows: Sequence[Sequence[Histogram]], *, width: float = 4.0) -> Figure:
@@ -81,15 +76,11 @@ def draw_histogram(histogram: Histogram, ax: Axes) -> Axes:
         ax.stairs(counts, edges, fill=True, facecolor=_face(s, len(histogram.values)), edgecolor="none")
         ax.stairs(counts, edges, color=colour, lw=1.6)
         for centre, thick in ((float(np.median(values)), 2.2), (float(np.mean(values)), 1.0)):
-            if centre > 0 or not histogram.logarithmic:
-                ax.axvline(centre, color=colour, ls=dash, lw=thick, alpha=0.9)
+            ax.axvline(centre, color=colour, ls=dash, lw=thick, alpha=0.9)
     ax.set_title(histogram.title, fontsize="medium", parse_math=False)
     ax.set_xlabel(histogram.axis, parse_math=False)
     ax.set_ylabel("images")
     ax.yaxis.get_major_locator().set_params(integer=True)
-    if histogram.logarithmic:
-        ax.set_xscale("log")
-        ax.xaxis.set_major_formatter("{x:g}")
     if histogram.note:
         ax.set_title(f"{histogram.title}\n{histogram.note}", fontsize="medium", parse_math=False)
     return ax

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from robustkit.files import atomic_write
-from robustkit.report.attack_figures import COLOURS
+from robustkit.report.palette import Palette
 
 CLEAN, NOISY, ATTACKED = range(3)
 # A class has a shape as well as a colour, so that it is told in grey too.
@@ -29,7 +29,7 @@ SHAPES = ("o", "s", "D", "P", "v", "h")
 MARKS = ("x", "*", "^")
 MARK_SIZES = (45, 95, 48)
 CAMERAS = (-60, 30, 120, 210)
-_KIND_COLOURS = ("#E69F00", "#0072B2")
+_KIND_COLOURS = ("#222222", "#009E73")
 _INK = "#111111"
 
 
@@ -45,7 +45,7 @@ class MapPoints:
         predicted: Predicted class of each point, shape (P,).
         examples: Images to mark, shape (E,).
         bridges: Pairs of points that were joined to make the graph one piece, shape (B, 2).
-        class_names: The K classes.
+        palette: Colours and names of the K classes.
         axes: What the axes are called.
     """
 
@@ -56,7 +56,7 @@ class MapPoints:
     predicted: np.ndarray
     examples: np.ndarray
     bridges: np.ndarray
-    class_names: Sequence[str]
+    palette: Palette
     axes: str = "axis"
 
 
@@ -139,7 +139,8 @@ def draw_space(
         for kind, colour in enumerate(_KIND_COLOURS):
             some = points.places[points.kind == kind]
             face = colour if kind == CLEAN else "none"
-            ax.scatter(*some.T, s=10, marker="o", facecolors=face, edgecolors=colour, linewidths=0.7)
+            many = len(points.kind) > 5000
+            ax.scatter(*some.T, s=10, marker="o", facecolors=face, edgecolors=colour, linewidths=0.7, rasterized=many)
     spans = np.ptp(points.places, axis=0)
     ax.set_box_aspect(np.maximum(spans, 0.6 * spans.max()), zoom=zoom)
     ax.view_init(elev=height, azim=azimuth)
@@ -202,12 +203,14 @@ def save_mp4(pictures: Sequence[Image.Image], path: Path, *, seconds: float = 7.
 
 
 def _scatter(points: MapPoints, ax: Axes, *, size: float = 20) -> None:
-    for k in range(len(points.class_names)):
-        colour, shape = COLOURS[k % len(COLOURS)], SHAPES[k % len(SHAPES)]
+    for k, colour in enumerate(points.palette.colours):
+        shape = SHAPES[k % len(SHAPES)]
         for kind in (NOISY, CLEAN):
             some = points.places[(points.kind == kind) & (points.predicted == k)]
             face = colour if kind == CLEAN else "none"
-            ax.scatter(*some.T, s=size, marker=shape, facecolors=face, edgecolors=colour, linewidths=0.8, alpha=0.85)
+            style = {"facecolors": face, "edgecolors": colour, "linewidths": 0.8, "alpha": 0.85}
+            # Thousands of markers make a PDF that few programs open.
+            ax.scatter(*some.T, s=size, marker=shape, rasterized=len(points.kind) > 5000, **style)
 
 
 def _mark(points: MapPoints, ax: Axes, *, labels: bool = True) -> None:
@@ -221,7 +224,7 @@ def _mark(points: MapPoints, ax: Axes, *, labels: bool = True) -> None:
             ax.plot(*points.places[[placed[0], other]].T, color=_INK, lw=0.9, path_effects=halo, zorder=5)
         for p in placed:
             kind = int(points.kind[p])
-            colour = COLOURS[int(points.predicted[p]) % len(COLOURS)]
+            colour = points.palette.colours[int(points.predicted[p])]
             style = {"color": _INK} if kind == CLEAN else {"facecolors": colour, "edgecolors": _INK}
             ax.scatter(
                 *points.places[p][:, None], s=MARK_SIZES[kind], marker=MARKS[kind], path_effects=halo,
@@ -237,8 +240,8 @@ def _mark(points: MapPoints, ax: Axes, *, labels: bool = True) -> None:
 def _legend(figure: Figure, maps: Sequence[MapPoints], *, domains: bool = False, columns: int = 9) -> None:
     points = maps[0]
     handles = [
-        Line2D([], [], ls="", marker=SHAPES[k % len(SHAPES)], color=COLOURS[k % len(COLOURS)], label=name)
-        for k, name in enumerate(points.class_names)
+        Line2D([], [], ls="", marker=SHAPES[k % len(SHAPES)], color=colour, label=name)
+        for k, (name, colour) in enumerate(zip(points.palette.class_names, points.palette.colours, strict=True))
     ]
     noisy = any((one.kind == NOISY).any() for one in maps)
     if noisy:

@@ -69,7 +69,7 @@ if (values.hover) {
       const canvas = document.getElementById(name).querySelector("canvas");
       image.width = canvas.width; image.height = canvas.height;
       scene.glplot.redraw(); // so that what is drawn is still there when it is read
-      const context = image.getContext("2d");
+      const context = image.getContext("2d", { willReadFrequently: true });
       context.drawImage(canvas, 0, 0);
       const pixels = context.getImageData(0, 0, image.width, image.height).data;
       const colours = new Set();
@@ -95,11 +95,14 @@ if (values.axe) {
   found.axe = report.violations.map((one) => ({ id: one.id, impact: one.impact, help: one.help, nodes: one.nodes.slice(0, 5).map((node) => node.html.slice(0, 200)) }));
 }
 if (values.shot) {
+  // Screen after screen: a whole page at once is more than a browser can hold in one picture.
   const height = await page.evaluate(() => document.documentElement.scrollHeight);
-  for (let y = 0; y < height; y += 700) { await page.evaluate((top) => scrollTo(0, top), y); await page.waitForTimeout(60); }
-  await page.evaluate(() => scrollTo(0, 0));
-  await page.waitForTimeout(300);
-  await page.screenshot({ path: values.shot, fullPage: true });
+  await page.addStyleTag({ content: "html { scroll-behavior: auto !important; }" });
+  for (let y = 0, i = 0; y < height; y += Number(values.height), i += 1) {
+    await page.evaluate((top) => scrollTo(0, top), y);
+    await page.waitForTimeout(250);
+    await page.screenshot({ path: values.shot.replace("#", String(i).padStart(2, "0")) });
+  }
 }
 if (values.pdf) await page.pdf({ path: values.pdf, format: "A4" });
 await browser.close();

@@ -17,6 +17,7 @@ from robustkit.report.map_figures import (
     save_gif,
     save_mp4,
 )
+from robustkit.report.palette import make_palette
 
 
 @pytest.fixture
@@ -26,7 +27,9 @@ def points():
     kind = np.repeat([0, 1, 2], [12, 12, 2])
     places = rng.normal(size=(26, 3)) * (4, 2, 1)
     predicted = image % 3
-    return MapPoints("a $map", places, image, kind, predicted, np.array([3]), np.array([[0, 5]]), ("a", "b", "c_$"))
+    return MapPoints(
+        "a $map", places, image, kind, predicted, np.array([3]), np.array([[0, 5]]), make_palette(("a", "b", "c_$"))
+    )
 
 
 def flat(points):
