@@ -129,12 +129,13 @@ def maps(models: Sequence[Findings]) -> Chapter:
         for each in one.scan
     ]
     said = " ".join(f"{label}: {_spoken(one)}" for label, one in named.items())
-    flat = [points for one in found for points in flat_maps(one)]
+    palette = make_palette(have[0].class_names)
+    flat = [points for one in found for points in flat_maps(one, palette)]
     ids = found[0].ids
     columns = ("model", "map", "trustworthiness", "continuity", "residual variance", "same class")
     sections: list[Section] = [
         FlatMaps(flat, ids, rows, columns, said),
-        SpaceMap([space_map(one) for one in found], ids),
+        SpaceMap([space_map(one, palette) for one in found], ids),
         Facts(
             "neighbours",
             "Isomap against the number of neighbours",

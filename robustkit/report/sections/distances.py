@@ -67,8 +67,7 @@ class DistanceHistograms:
                               "solid"},
                         hovertemplate="from %{x:.3g}: %{y} images", row=i + 1, col=j + 1,
                     )  # fmt: skip
-                kind = "log" if one.logarithmic else "linear"
-                figure.update_xaxes(title=plain(one.axis), type=kind, row=i + 1, col=j + 1)
+                figure.update_xaxes(title=plain(one.axis), row=i + 1, col=j + 1)
                 figure.update_yaxes(title="images" if j == 0 else "", rangemode="tozero", row=i + 1, col=j + 1)
         layout(figure, height=300 * len(self.rows) + 60, margin={"t": 60, "b": 60})
         return figure

@@ -11,7 +11,6 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from robustkit.report.attack_figures import COLOURS
 from robustkit.report.map_figures import MapPoints, draw_cameras, draw_maps
 from robustkit.report.section import Table
 from robustkit.report.style import layout, plain, thin
@@ -62,7 +61,7 @@ class FlatMaps:
         columns = min(2, len(self.maps))
         rows = -(-len(self.maps) // columns)
         figure = make_subplots(
-            rows, columns, subplot_titles=[plain(one.title) for one in self.maps], horizontal_spacing=0.06,
+            rows, columns, subplot_titles=[plain(one.title).replace("\n", "<br>") for one in self.maps], horizontal_spacing=0.06,
             vertical_spacing=0.5 / (3 * rows),
         )  # fmt: skip
         for place, one in enumerate(self.maps):
@@ -118,7 +117,12 @@ class SpaceMap:
         rows = []
         for one in self.maps:
             for p in range(len(one.kind)):
-                spoken = (one.title, str(self.ids[one.image[p]]), KINDS[one.kind[p]], one.class_names[one.predicted[p]])
+                spoken = (
+                    one.title,
+                    str(self.ids[one.image[p]]),
+                    KINDS[one.kind[p]],
+                    one.palette.class_names[one.predicted[p]],
+                )
                 rows.append((*spoken, *(f"{x:.5g}" for x in one.places[p])))
         return Table(("model", "id", "kind", "predicted", "axis 1", "axis 2", "axis 3"), rows)
 
@@ -143,11 +147,11 @@ def _traces(one: MapPoints, ids: np.ndarray, dimensions: int, *, legend: bool) -
     kept = there[thin(len(there), MOST_POINTS)]
     traces = []
     for kind, said in enumerate(KINDS):
-        for k, name in enumerate(one.class_names):
+        for k, name in enumerate(one.palette.class_names):
             mine = kept[(one.kind[kept] == kind) & (one.predicted[kept] == k)]
             if not len(mine):
                 continue
-            colour = COLOURS[k % len(COLOURS)]
+            colour = one.palette.colours[k]
             trace = {
                 "mode": "markers",
                 "name": plain(f"{said}, {name}"),
