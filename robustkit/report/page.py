@@ -165,6 +165,7 @@ def _section(one: Section, folder: Path, specs: list[tuple[str, Markup]]) -> dic
         "width": f"{width:.2f}",
         "spec": interactive is not None,
         "height": int(interactive.layout.height or 380) if interactive is not None else 0,
+        "broad": interactive is not None and "xaxis2" in interactive.layout,
         "cameras": interactive is not None and any(trace.type == "scatter3d" for trace in interactive.data),
         "columns": table.columns,
         "rows": rows,

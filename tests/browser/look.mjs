@@ -28,8 +28,11 @@ const page = await browser.newPage({
   colorScheme: values.dark ? "dark" : "light",
   bypassCSP: false,
 });
-const found = { console: [], requests: [], dialogs: 0 };
-page.on("console", (message) => { if (["error", "warning"].includes(message.type())) found.console.push(message.text()); });
+const found = { console: [], warnings: [], requests: [], dialogs: 0 };
+page.on("console", (message) => {
+  if (message.type() === "error") found.console.push(message.text());
+  if (message.type() === "warning") found.warnings.push(message.text());
+});
 page.on("pageerror", (error) => found.console.push(String(error)));
 page.on("dialog", (dialog) => { found.dialogs += 1; dialog.dismiss(); });
 page.on("request", (request) => { if (!/^(file|data|blob):/.test(request.url())) found.requests.push(request.url()); });

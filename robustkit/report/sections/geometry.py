@@ -107,7 +107,12 @@ class Canonical:
                     row=1, col=place,
                 )  # fmt: skip
         first = self.pictures[0]
-        layout(figure, height=480, margin={"l": 60, "r": 20, "t": 60, "b": 50}, legend={"orientation": "h", "y": -0.12})
+        layout(
+            figure,
+            height=520,
+            margin={"l": 60, "r": 20, "t": 60, "b": 100},
+            legend={"orientation": "h", "yanchor": "top", "y": -0.14},
+        )
         figure.update_xaxes(range=[first.low[0], first.high[0]], title="decision axis 1", zeroline=False)
         figure.update_yaxes(range=[first.low[1], first.high[1]], zeroline=False)
         figure.update_yaxes(title="decision axis 2", col=1)

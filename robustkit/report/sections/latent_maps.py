@@ -60,8 +60,9 @@ class FlatMaps:
         """Maps side by side; the image under the pointer is shown."""
         columns = min(2, len(self.maps))
         rows = -(-len(self.maps) // columns)
+        titles = [plain(one.title).replace("\n", "<br>") for one in self.maps]
         figure = make_subplots(
-            rows, columns, subplot_titles=[plain(one.title).replace("\n", "<br>") for one in self.maps], horizontal_spacing=0.06,
+            rows, columns, subplot_titles=titles, horizontal_spacing=0.06,
             vertical_spacing=0.5 / (3 * rows),
         )  # fmt: skip
         for place, one in enumerate(self.maps):
