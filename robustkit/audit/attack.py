@@ -11,12 +11,12 @@ from typing import Any, Literal
 import torch
 
 from robustkit.audit.attack_files import SUMMARY, write_attack
-from robustkit.audit.sample import Sample, open_sample
+from robustkit.audit.opening import Draw, open_audit
+from robustkit.audit.sample import Sample
 from robustkit.engine import make_evaluator
 from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
-from robustkit.files import sha256_file
-from robustkit.models import Checkpoint, open_checkpoint
+from robustkit.models import Checkpoint, ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.perturb.attack import AttackJob
 from robustkit.perturb.attack_record import AttackRecord, Attempt
@@ -138,6 +138,7 @@ def run_attack(
     model: str | os.PathLike[str],
     request: AttackRequest | None = None,
     *,
+    options: ModelOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     resume: bool = False,
@@ -150,6 +151,7 @@ def run_attack(
     Args:
         model: The checkpoint.
         request: What to do.
+        options: What to say about a model that robustkit did not train.
         out: The run folder; by default `runs/attack-<model>-<n>-<seed>`.
         device: Where to run; by default a GPU if there is one.
         resume: Go on with the run in the folder.
@@ -161,16 +163,8 @@ def run_attack(
     """
     request = request or AttackRequest()
     model = Path(model)
-    checkpoint = open_checkpoint(model, device=choose_device(device))
-    sample = open_sample(
-        checkpoint,
-        model,
-        data=request.data,
-        part=request.part,
-        n=request.n,
-        seed=request.seed,
-        take_all=request.take_all,
-    )
+    draw = Draw(request.n, request.data, request.part, request.seed, request.take_all)
+    checkpoint, sample = open_audit(model, options, draw, device=choose_device(device), say=say)
     settings = request.settings(checkpoint, sample)
     card, units = checkpoint.card, sample.image_set.units
     job = AttackJob(checkpoint.classifier, sample.images, sample.labels, sample.image_set.ids, settings)
@@ -211,15 +205,19 @@ def run_attack(
 
 def about_inputs(model: Path, sample: Sample, checkpoint: Checkpoint) -> dict[str, Any]:
     """What a run is about, for its manifest and summary: hashes under `inputs`, names and versions beside them."""
+    origin = checkpoint.origin
+    foreign = {} if origin.own else {"model_options": origin.options, "code_sha256": origin.code_sha256}
     return {
         "inputs": {
-            "model_sha256": sha256_file(model),
+            "model_sha256": origin.sha256,
+            **foreign,
             "data_sha256": sample.image_set.provenance,
             "split_sha256": checkpoint.card.data.get("split_sha256"),
             "part": sample.part,
             "n": len(sample.images),
         },
         "model": str(model),
+        "model_notes": list(origin.notes),
         "data": str(sample.path),
         "versions": versions(),
         "device": str(checkpoint.classifier.device),

@@ -15,12 +15,13 @@ import torch
 from matplotlib.figure import Figure
 
 from robustkit.audit.attack import about_inputs, choose_device
-from robustkit.audit.sample import Sample, open_sample
+from robustkit.audit.opening import Draw, open_audit
+from robustkit.audit.sample import Sample
 from robustkit.engine import Evaluator, make_evaluator
 from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
 from robustkit.files import atomic_write, write_json, write_text
-from robustkit.models import Checkpoint, open_checkpoint
+from robustkit.models import Checkpoint, ModelOptions
 from robustkit.perturb.certificate import CertificateRecord, certify
 from robustkit.perturb.threats import ValueRange, describe_values, make_values
 from robustkit.perturb.values import ValueSet
@@ -69,6 +70,7 @@ def run_certify(
     model: str | os.PathLike[str],
     request: CertifyRequest | None = None,
     *,
+    options: ModelOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     resume: bool = False,
@@ -79,6 +81,7 @@ def run_certify(
     Args:
         model: The checkpoint.
         request: What to do.
+        options: What to say about a model that robustkit did not train.
         out: The run folder; by default `runs/certify-<model>-<n>-<seed>`.
         device: Where to run; by default a GPU if there is one.
         resume: Go on with the run in the folder.
@@ -92,16 +95,8 @@ def run_certify(
     if request.budget is not None and request.budget < 1:
         raise InputError(f"the budget must be at least 1 query an image, came {request.budget}")
     model = Path(model)
-    checkpoint = open_checkpoint(model, device=choose_device(device))
-    sample = open_sample(
-        checkpoint,
-        model,
-        data=request.data,
-        part=request.part,
-        n=request.n,
-        seed=request.seed,
-        take_all=request.take_all,
-    )
+    draw = Draw(request.n, request.data, request.part, request.seed, request.take_all)
+    checkpoint, sample = open_audit(model, options, draw, device=choose_device(device), say=say)
     units = sample.image_set.units
     values = make_values(
         request.values,

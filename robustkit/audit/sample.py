@@ -49,6 +49,7 @@ def open_sample(
     n: int,
     seed: int,
     take_all: bool = False,
+    images: ImageSet | None = None,
 ) -> Sample:
     """Draws images for an audit: by the seed and their ids alone, so that every command looks at the same ones.
 
@@ -60,6 +61,7 @@ def open_sample(
         n: How many images to draw, at least 1.
         seed: Of the draw.
         take_all: Go on with all images of the part when there are fewer than n.
+        images: The image set, where it is open already.
 
     Raises:
         InputError: If the image set is missing, has changed, has no labels, does not fit the classifier, or has fewer
@@ -68,7 +70,7 @@ def open_sample(
     if n < 1:
         raise InputError(f"expected at least 1 image, came --n {n}")
     path = Path(os.path.normpath(data if data is not None else _card_path(checkpoint, Path(model))))
-    image_set = open_images(path)
+    image_set = open_images(path) if images is None else images
     _check_fit(checkpoint, image_set, path)
     if data is None:
         _check_unchanged(checkpoint, image_set, path)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from robustkit.audit.opening import Draw, open_audit
 from robustkit.audit.sample import Sample, open_sample
 from robustkit.data import ImageSet
 from robustkit.errors import InputError
-from robustkit.files import atomic_write, sha256_file, write_json, write_text
-from robustkit.models import Checkpoint, open_checkpoint
+from robustkit.files import atomic_write, write_json, write_text
+from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.checkpoint import versions
 from robustkit.perturb.conditions import Conditions, calibrated, conditions_of
 from robustkit.perturb.faults.registry import PERTURBATIONS, perturbation_kind
@@ -103,6 +104,7 @@ def run_sweep(
     model: str | os.PathLike[str],
     request: SweepRequest,
     *,
+    options: ModelOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     device: str = "cpu",
     say: Callable[[str], None] = print,
@@ -112,6 +114,7 @@ def run_sweep(
     Args:
         model: The checkpoint.
         request: What to do.
+        options: What to say about a model that robustkit did not train; it holds for `request.base` too.
         out: A new folder; by default `runs/sweep-<model>-<n>-<seed>`.
         device: `cpu` or `cuda`.
         say: Where the lines for the terminal go.
@@ -121,16 +124,21 @@ def run_sweep(
         RunInterrupted: If a signal stopped the run.
     """
     model, steps = Path(model), request.steps()
-    checkpoint = open_checkpoint(model, device=_device(device))
-    sample = _sample(checkpoint, model, request)
+    draw = Draw(request.n, request.data, request.part, request.seed, request.take_all)
+    checkpoint, sample = open_audit(model, options, draw, device=_device(device), say=say)
     images, conditions = _stored(checkpoint, sample, steps)
     base = None if request.base is None else Path(request.base)
-    other = None if base is None else open_checkpoint(base, device=_device(device))
-    if other is not None and base is not None:
-        _sample(other, base, request, data=sample.path)  # that it takes these images, bands and classes
+    other = None
+    if base is not None:
+        options = None if checkpoint.origin.own else options
+        other = open_model(base, options, images=sample.image_set, device=_device(device))
+        # That it takes these images, bands and classes.
+        open_sample(other, base, data=sample.path, part="all", n=1, seed=request.seed, images=sample.image_set)
+    foreign = {} if checkpoint.origin.own else {"model_options": checkpoint.origin.options}
     inputs = {
-        "model_sha256": sha256_file(model),
-        "base_sha256": None if base is None else sha256_file(base),
+        "model_sha256": checkpoint.origin.sha256,
+        "base_sha256": None if other is None else other.origin.sha256,
+        **foreign,
         "data_sha256": sample.image_set.provenance,
         "part": sample.part,
         "n": len(sample.images),
@@ -187,15 +195,6 @@ def curves(record: SweepRecord, summary: SweepSummary) -> list[SweepCurve]:
         unit = summary.steps[int(steps[0])].unit
         made.append(SweepCurve(threshold.name, unit, record.level[steps], accuracy, np.array(recall), str(threshold)))
     return made
-
-
-def _sample(checkpoint: Checkpoint, model: Path, request: SweepRequest, data: Path | None = None) -> Sample:
-    if data is None:
-        return open_sample(
-            checkpoint, model, data=request.data, part=request.part, n=request.n, seed=request.seed,
-            take_all=request.take_all,
-        )  # fmt: skip
-    return open_sample(checkpoint, model, data=data, part="all", n=1, seed=request.seed)
 
 
 def _stored(

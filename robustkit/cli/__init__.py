@@ -19,6 +19,7 @@ COMMANDS = {
     "attack": "Search for single pixels that change a classifier's mind.",
     "certify": "Try every pixel: which images can be flipped at all, and where.",
     "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
+    "inspect": "Say what a checkpoint of any kind is, safely, and whether it can be audited.",
     "window": "Draw the classes in latent space around attacked images.",
     "isomap": "Map the latent space: clean, noisy and attacked images.",
     "distances": "Measure how far perturbations move latents; compare two models.",

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from robustkit.cli.options import Command, model_options
 
-@click.command(name="attack")
+
+@click.command(name="attack", cls=Command)
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint to attack.")
 @click.option("--n", default=150, show_default=True, help="Images to draw.")
 @click.option("--data", help="A labelled image set.  [default: the one that the model was trained on]")
@@ -26,8 +28,9 @@ import click
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/attack-MODEL-N-SEED]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
-def command(model: Path, device: str | None, out: Path | None, resume: bool, **request: Any) -> None:
+@model_options
+def command(model: Path, options: Any, device: str | None, out: Path | None, resume: bool, **request: Any) -> None:
     """Searches for single pixels that change a classifier's mind, and proves each one."""
     from robustkit.audit.attack import AttackRequest, run_attack
 
-    run_attack(model, AttackRequest(**request), out=out, device=device, resume=resume, say=click.echo)
+    run_attack(model, AttackRequest(**request), options=options, out=out, device=device, resume=resume, say=click.echo)

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from robustkit.cli.options import Command, model_options
 
-@click.command(name="certify")
+
+@click.command(name="certify", cls=Command)
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint.")
 @click.option("--n", default=150, show_default=True, help="Images to draw.")
 @click.option("--data", help="A labelled image set.  [default: the one that the model was trained on]")
@@ -21,8 +23,11 @@ import click
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/certify-MODEL-N-SEED]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
-def command(model: Path, device: str | None, out: Path | None, resume: bool, **request: Any) -> None:
+@model_options
+def command(model: Path, options: Any, device: str | None, out: Path | None, resume: bool, **request: Any) -> None:
     """Tries every pixel with every value of a declared set: which images can be flipped at all, and where."""
     from robustkit.audit.certify import CertifyRequest, run_certify
 
-    run_certify(model, CertifyRequest(**request), out=out, device=device, resume=resume, say=click.echo)
+    run_certify(
+        model, CertifyRequest(**request), options=options, out=out, device=device, resume=resume, say=click.echo
+    )

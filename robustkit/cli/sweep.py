@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from robustkit.cli.options import Command, Numbers
+from robustkit.cli.options import Command, Numbers, model_options
 
 
 @click.command(name="sweep", cls=Command)
@@ -25,8 +25,9 @@ from robustkit.cli.options import Command, Numbers
 @click.option("--all", "take_all", is_flag=True, help="Take what there is when there are fewer images than --n.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: runs/sweep-MODEL-N-SEED]")
-def command(model: Path, device: str, out: Path | None, **request: Any) -> None:
+@model_options
+def command(model: Path, options: Any, device: str, out: Path | None, **request: Any) -> None:
     """Measures what accidents in physical units do to a classifier: exposure, seeing, defects, calibration."""
     from robustkit.audit.sweep import SweepRequest, run_sweep
 
-    run_sweep(model, SweepRequest(**request), out=out, device=device, say=click.echo)
+    run_sweep(model, SweepRequest(**request), options=options, out=out, device=device, say=click.echo)

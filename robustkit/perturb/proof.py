@@ -65,7 +65,8 @@ class Proof:
 
     Attributes:
         logits: Of the perturbed image, shape (K,).
-        latent_distance: Euclidean distance between the latents of the clean and the perturbed image.
+        latent_distance: Euclidean distance between the latents of the clean and the perturbed image; nan for a
+            black box.
     """
 
     logits: Tensor
@@ -94,5 +95,7 @@ def prove(
     rows = torch.tensor([row], device=clean.device)
     if not bool(rule.reached(problem, rows, logits[:, None])):
         return None
+    if classifier.latent_name is None:
+        return Proof(logits[0].cpu(), float("nan"))
     before, after = classifier.embed(torch.cat([clean, painted])).double()
     return Proof(logits[0].cpu(), float(torch.linalg.vector_norm(after - before)))

@@ -34,7 +34,7 @@ class SweepRecord(Record):
         strength: Its strength, shape (S,): 0 where nothing happens, growing with severity.
         new_class: Shape (S, N); -1 where the logits are not finite.
         margin: Shape (S, N).
-        distance: How far the latent moved, Euclidean, shape (S, N).
+        distance: How far the latent moved, Euclidean, shape (S, N); nan for a black box.
         outside: Stored values that left the declared bounds in each step, shape (S,); they are counted, not clipped.
         class_names: The K classes.
         settings: What made the record, JSON values.
@@ -139,8 +139,12 @@ def sweep(
 
 def _look(classifier: AuditedClassifier, seen: Tensor, true: Tensor) -> tuple[Tensor, np.ndarray, np.ndarray]:
     """Latents, classes (-1 where a logit is not finite) and margins."""
-    latents = classifier.embed(seen)
-    logits = classifier.head(latents)
+    if classifier.latent_name is None:  # a black box
+        logits = classifier(seen)
+        latents = logits.new_full((len(logits), 1), torch.nan)
+    else:
+        latents = classifier.embed(seen)
+        logits = classifier.head(latents)
     right = logits.gather(1, true[:, None])[:, 0]
     others = logits.scatter(1, true[:, None], -torch.inf).amax(1)
     predicted = torch.where(logits.isfinite().all(1), logits.argmax(1), -1)
