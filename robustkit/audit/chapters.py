@@ -55,6 +55,20 @@ def provenance(models: Sequence[Findings]) -> Chapter:
     )
 
 
+def preflight(models: Sequence[Findings]) -> Chapter:
+    """What was looked at before any number was made."""
+    missing = tuple(one.why_missing("preflight") for one in models if not one.preflight)
+    rows = [
+        (one.label, found["name"], found["verdict"], found["text"], found["advice"])
+        for one in models
+        for found in one.preflight
+    ]
+    said = "What would make every number meaningless, looked at before any was made. A refusal stops an audit."
+    columns = ("model", "finding", "verdict", "what was seen", "what to do")
+    sections: tuple[Section, ...] = (Facts("findings", "Findings", said, columns, rows),) if rows else ()
+    return Chapter("preflight", "Preflight", (), sections, missing)
+
+
 def clean(models: Sequence[Findings]) -> Chapter:
     """How good it is before anything is done to the images."""
     missing = tuple(one.why_missing("clean") for one in models if not one.clean)
@@ -328,7 +342,8 @@ def _facts(one: Findings) -> dict[str, str]:
     return {
         "model": about["model"],
         "SHA-256 of the model": about["model_sha256"],
-        "network": f"{about['network']}, latent {about['latent']}",
+        "form": about["form"],
+        "network": f"{about['network']}, latent {about['latent'] or 'none'}",
         "training": f"{about['method'] or 'unknown'}, seed {about['training_seed']}",
         "images": about["data"],
         "SHA-256 of the images": data,

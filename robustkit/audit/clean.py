@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from robustkit.audit.sample import open_sample
+from robustkit.audit.sample import Sample
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint
 from robustkit.records import Record
@@ -43,23 +43,17 @@ class CleanRecord(Record):
     available: int
 
 
-def predict_clean(
-    checkpoint: Checkpoint, model: Path, *, domain: str, data: str | None, part: str, seed: int
-) -> CleanRecord:
+def predict_clean(checkpoint: Checkpoint, sample: Sample, *, domain: str) -> CleanRecord:
     """What the classifier says of the images of one domain.
 
     Args:
         checkpoint: The classifier.
-        model: Its file.
-        domain: What to call the images.
-        data: The image set, or `None` for the one that the model was trained on.
-        part: A part of the split, or `all`.
-        seed: Of the draw, where there are more than `MOST`.
+        sample: The images.
+        domain: What to call them.
 
     Raises:
-        InputError: If the images cannot be used.
+        InputError: If it gives a value that is not finite.
     """
-    sample = open_sample(checkpoint, model, data=data, part=part, n=MOST, seed=seed, take_all=True)
     device = checkpoint.classifier.device
     with torch.inference_mode():
         logits = [checkpoint.classifier(some.to(device)).double().cpu() for some in sample.images.split(_BATCH)]

@@ -21,11 +21,12 @@ from robustkit.perturb.attack_record import AttackRecord
 from robustkit.perturb.certificate import CertificateRecord
 from robustkit.perturb.sweep import SweepRecord
 
-ABOUT = "about.json"
+ABOUT, PREFLIGHT = "about.json", "findings.json"
 # Version of what is kept of an audit; another one is refused.
 SCHEMA = 1
 # Steps in the order in which they run, and the command that makes each by itself.
 COMMANDS = {
+    "preflight": "robustkit inspect --model {model}",
     "clean": "robustkit evaluate --model {model}",
     "pictures": "robustkit audit --model {model}",
     "sweep": "robustkit sweep --model {model} --suite lsst",
@@ -48,6 +49,7 @@ class Findings:
         folder: Where its records are.
         about: What it is: file, hashes, images, versions.
         steps: By name, what is kept of each step: inputs, seconds, whether and why it was refused.
+        preflight: What was looked at before: name, verdict, text and advice of each finding.
         clean: Predictions by domain, the first those of the audited images.
         pictures: Small pictures and sky noise.
         attack: The one-pixel attack.
@@ -67,6 +69,7 @@ class Findings:
     folder: Path
     about: dict[str, Any]
     steps: dict[str, dict[str, Any]]
+    preflight: list[dict[str, str]] = field(default_factory=list)
     clean: dict[str, CleanRecord] = field(default_factory=dict)
     pictures: Pictures | None = None
     attack: AttackRecord | None = None
@@ -121,6 +124,7 @@ def read_findings(folder: Path, label: str) -> Findings:
         folder=folder,
         about=about,
         steps=steps,
+        preflight=say("preflight", PREFLIGHT) or [],
         clean={one.domain: one for one in clean},
         pictures=load("pictures", Pictures, "pictures.npz"),
         attack=load("attack", AttackRecord, attack_files.RECORD),

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from robustkit.audit.chapters import clean, one_pixel, provenance, sweeps
+from robustkit.audit.chapters import clean, one_pixel, preflight, provenance, sweeps
 from robustkit.audit.comparison import compare_findings, comparison, comparison_checks
 from robustkit.audit.findings import ABOUT, Findings, check_pair, read_findings
 from robustkit.audit.latent_chapters import distances, geometry, maps, windows
@@ -164,7 +164,7 @@ def _write(folder: Path, models: Sequence[Findings], thresholds: Thresholds, fai
 
 def _chapters(models: Sequence[Findings]) -> list[Chapter]:
     """The chapters in the order in which one reads them."""
-    found = [provenance(models), clean(models), sweeps(models), one_pixel(models)]
+    found = [provenance(models), preflight(models), clean(models), sweeps(models), one_pixel(models)]
     found += [geometry(models), windows(models), maps(models), distances(models)]
     if len(models) == 2:
         found.append(comparison(*models))

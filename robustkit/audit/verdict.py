@@ -9,7 +9,7 @@ import numpy as np
 from robustkit.audit.findings import Findings
 from robustkit.audit.request import Thresholds
 from robustkit.report.section import Check, Status
-from robustkit.stats import Estimate, against_chance, reliability
+from robustkit.stats import Estimate, against_chance, reliability, wilson
 
 RULE = (
     "A claim passes where the whole 95% interval lies on the good side of its threshold, fails where all of it "
@@ -20,7 +20,7 @@ RULE = (
 
 def checks_of(found: Findings, numbers: dict[str, Estimate], thresholds: Thresholds) -> list[Check]:
     """The verdict on one model; what was not run is listed as such."""
-    checks = [_knows(found), _calibrated(found, thresholds.calibration_error)]
+    checks = [_sound(found), _knows(found), _calibrated(found, thresholds.calibration_error)]
     if "target" in found.clean:
         checks.append(
             _at_most(
@@ -66,6 +66,16 @@ def checks_of(found: Findings, numbers: dict[str, Estimate], thresholds: Thresho
     return checks
 
 
+def _sound(found: Findings) -> Check:
+    name, claim, evidence = "preflight", "It is sound: the same answer twice, alone and in a batch", "preflight"
+    if not found.preflight:
+        return _not_run(name, claim, evidence)
+    counts = {verdict: sum(f["verdict"] == verdict for f in found.preflight) for verdict in ("warning", "refusal")}
+    status: Status = "fail" if counts["refusal"] else "warn" if counts["warning"] else "pass"
+    measured = f"{len(found.preflight)} findings, {counts['warning']} warnings, {counts['refusal']} refusals"
+    return Check(name, claim, measured, "no warning and no refusal", status, evidence)
+
+
 def _knows(found: Findings) -> Check:
     name, claim, evidence = "better_than_chance", "It knows its classes better than a constant answer", "clean"
     if not found.clean:
@@ -74,8 +84,6 @@ def _knows(found: Findings) -> Check:
     compared = against_chance(record.probabilities.argmax(1), record.labels)
     status: Status = "pass" if compared.distinguishable else "fail"
     right = record.probabilities.argmax(1) == record.labels
-    from robustkit.stats import wilson
-
     best = np.bincount(record.labels).max() / len(record.labels)
     measured = f"accuracy {wilson(int(right.sum()), len(right))}"
     return Check(name, claim, measured, f"above {best:.3f}, the best constant answer", status, evidence)

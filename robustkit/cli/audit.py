@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from robustkit.cli.options import Command, model_options
 
-@click.command(name="audit")
+
+@click.command(name="audit", cls=Command)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--model", help="The checkpoint to audit.")
 @click.option("--base", help="A checkpoint to compare with, on the same images.")
@@ -23,11 +25,12 @@ import click
 @click.option("--fail-under", multiple=True, help="A gate, such as flip_rate<=0.9; exit status 1 when it fails.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", default="audit", show_default=True, type=click.Path(path_type=Path), help="The audit's folder.")
-def command(file: Path | None, device: str | None, out: Path, **options: Any) -> None:
+@model_options
+def command(file: Path | None, options: Any, device: str | None, out: Path, **asked: Any) -> None:
     """Audits a classifier and writes one page that answers; FILE is an audit.toml that holds the options."""
     from robustkit.audit.audit import run_audit
     from robustkit.audit.request import request_of
 
-    given = {name: value for name, value in options.items() if value not in (None, ())}
-    if not run_audit(request_of(file, given), out=out, device=device, say=click.echo).passed:
+    given = {name: value for name, value in asked.items() if value not in (None, ())}
+    if not run_audit(request_of(file, given), options=options, out=out, device=device, say=click.echo).passed:
         sys.exit(1)

@@ -16,7 +16,8 @@ from tests.audits import make_audit
 from tests.schemas import violations
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "audit.schema.json"
-CHAPTERS = ("verdict", "provenance", "clean", "sweeps", "one-pixel", "geometry", "windows", "maps", "distances",
+CHAPTERS = ("verdict", "provenance", "preflight", "clean", "sweeps", "one-pixel", "geometry", "windows", "maps",
+            "distances",
             "comparison", "sensitivity", "limits", "methods", "downloads")  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def test_steps_whose_inputs_are_unchanged_are_not_made_again(world, copy):
     said = []
     run_audit(_request(world, base=str(world[1]), seed=0), out=copy, device="cpu", say=said.append)
     steps = [line for line in said if line.startswith(("model/", "base/"))]
-    assert len(steps) == 20
+    assert len(steps) == 22
     assert not [line for line in steps if "running" in line or "going on" in line]
     assert {path: path.read_bytes() for path in copy.rglob("*.npz")} == records
 
