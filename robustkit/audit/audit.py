@@ -9,10 +9,12 @@ from pathlib import Path
 from robustkit.audit.attack import choose_device
 from robustkit.audit.audit_steps import attack, certify, check, look_at_latents, photograph, predict, sweep
 from robustkit.audit.findings import ABOUT
+from robustkit.audit.machine import check_names
+from robustkit.audit.metrics import MEANING
 from robustkit.audit.report import BASE, MODEL, Report, write_report
-from robustkit.audit.request import FILE, AuditRequest, of_effort, save_request
+from robustkit.audit.request import FILE, AuditRequest, of_effort, read_gate, save_request
 from robustkit.audit.subject import Subject, about_subject, check_same_images, open_subject, options_for
-from robustkit.errors import RunInterrupted
+from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import new_folder, write_json
 from robustkit.models import ModelOptions
 from robustkit.runs import interruptible, only_writer
@@ -43,6 +45,7 @@ def run_audit(
         RunInterrupted: If a signal stopped the audit; what was finished is kept.
     """
     request, folder = of_effort(request), Path(out)
+    check_names([read_gate(gate) for gate in request.fail_under], list(MEANING))
     models = {MODEL: request.model} | ({BASE: request.base} if request.base else {})
     used = str(choose_device(device))
     subjects = {
@@ -79,3 +82,5 @@ def _claim(folder: Path) -> None:
     """A new folder, or that of an earlier audit."""
     if not (folder / FILE).is_file():
         new_folder(folder)
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write to {folder}; name another folder with --out")

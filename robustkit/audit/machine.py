@@ -115,6 +115,11 @@ def audit_json(
     }
 
 
+def as_json(everything: dict[str, Any]) -> str:
+    """The text of `audit.json`: the same for the same numbers."""
+    return json.dumps(everything, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
 def image_table(models: Sequence[Findings]) -> tuple[list[str], list[list[Any]]]:
     """A line for each image and model: what was said of it before and after."""
     columns = ["id", "model", "true", "clean", "correct", "p_true", "flipped", "new", "queries", "row", "column"]

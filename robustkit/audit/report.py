@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -30,7 +29,7 @@ from robustkit.audit.reading import limits, methods, sensitivity
 from robustkit.audit.request import FILE, AuditRequest, Thresholds, read_gate, read_request
 from robustkit.audit.verdict import RULE, checks_of
 from robustkit.errors import InputError
-from robustkit.files import new_folder, write_json, write_text
+from robustkit.files import new_folder, read_json
 from robustkit.report.page import Download, Page, write_page
 from robustkit.report.section import Chapter, Check
 from robustkit.stats import Estimate
@@ -134,18 +133,15 @@ def _write(folder: Path, models: Sequence[Findings], thresholds: Thresholds, fai
     columns, lines = image_table(models)
     everything = audit_json(models, numbers, checks, results, rows)
     try:
-        write_json(folder / JSON, everything)
         write_image_table(folder, columns, lines)
-        junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
-        write_text(folder / JUNIT, junit)
-        write_text(folder / INDEX, index)
     except PermissionError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; name another folder with --out") from error
+    junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
     method, copies = methods(models)
     chapters = [*_chapters(models), method]
     downloads = [
         Download("images.csv", csv_text(columns, lines), "a line for each image and model"),
-        Download(JSON, json.dumps(everything, indent=2, sort_keys=True), "every number of this page"),
+        Download(JSON, as_json(everything), "every number of this page"),
         Download(JUNIT, junit, "the verdict for a continuous integration"),
         Download(INDEX, index, "a model-index block for the card of the model"),
     ]
@@ -181,8 +177,6 @@ def _lead(one: Findings) -> str:
 
 def _labels(folders: Sequence[Path]) -> list[str]:
     """Names for the report: those of the checkpoint files, told apart where they are the same."""
-    from robustkit.files import read_json
-
     names = [Path(str(read_json(folder / ABOUT).get("model", folder.name))).stem for folder in folders]
     return names if len(set(names)) == len(names) else [names[0], f"{names[1]} (base)"]
 

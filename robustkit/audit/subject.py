@@ -16,10 +16,9 @@ from robustkit.audit.steps import Steps
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint, ModelOptions
-from robustkit.models.checkpoint import versions
+from robustkit.models.checkpoint import is_own, versions
 from robustkit.models.foreign import kinds
 from robustkit.models.foreign.kinds import kind_of
-from robustkit.models.foreign.state import is_own
 from robustkit.models.foreign.weights import read_weights
 
 

@@ -35,7 +35,7 @@ class Download:
     """A file inside the page.
 
     Attributes:
-        name: Its name.
+        name: Its name; it is written beside the page too.
         text: Its content.
         said: What is in it.
     """
@@ -47,7 +47,7 @@ class Download:
     @property
     def link(self) -> str:
         """Its content as a link, or where it lies when it is large."""
-        return data_link(self.name, self.text)
+        return data_link(self.name, self.text, beside=self.name)
 
 
 @dataclass(frozen=True)
@@ -125,19 +125,18 @@ def write_page(page: Page, folder: Path) -> Path:
                 for chapter in page.chapters
             ]
         for file in page.downloads:
-            if not (folder / file.name).exists():
-                write_text(folder / TABLES / file.name, file.text)
+            write_text(folder / file.name, file.text)
         write_text(folder / PAGE, _render(page, chapters, specs))
     except PermissionError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; name another folder with --out") from error
     return folder / PAGE
 
 
-def data_link(name: str, text: str) -> str:
+def data_link(name: str, text: str, *, beside: str) -> str:
     """Text as a data: link, or as a link to the file beside the page when it is large."""
     content = text.encode()
     if len(content) > _EMBEDDED:
-        return f"{TABLES}/{name}"
+        return beside
     kind = {"csv": "text/csv", "json": "application/json", "xml": "text/xml"}.get(name.rpartition(".")[2], "text/plain")
     return f"data:{kind};charset=utf-8;base64,{base64.b64encode(content).decode()}"
 
@@ -170,7 +169,7 @@ def _section(one: Section, folder: Path, specs: list[tuple[str, Markup]]) -> dic
         "columns": table.columns,
         "rows": rows,
         "count": len(table.rows),
-        "csv": data_link(f"{one.name}.csv", csv),
+        "csv": data_link(f"{one.name}.csv", csv, beside=f"{TABLES}/{one.name}.csv"),
     }
 
 

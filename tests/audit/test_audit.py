@@ -9,7 +9,7 @@ from robustkit.audit.comparison import compare_findings
 from robustkit.audit.findings import check_pair, read_findings
 from robustkit.audit.report import compare_audits, write_report
 from robustkit.audit.request import AttackPart, AuditRequest, SweepPart
-from robustkit.errors import InputError
+from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import read_json, write_json
 from robustkit.models import open_checkpoint, save_checkpoint
 from tests.audits import make_audit
@@ -179,6 +179,30 @@ def test_audits_of_other_images_are_not_paired(audit, world, tmp_path):
     other.steps["attack"]["inputs"]["settings"]["budget"] = 7
     with pytest.raises(InputError, match="was made with other settings; audit both alike"):
         check_pair(one, other)
+
+
+def test_an_audit_that_was_stopped_goes_on_with_the_same_command(world, tmp_path, monkeypatch):
+    few = _request(world, n=6, attack=AttackPart(searches=("random",), budget=5))
+
+    def stopped(*arguments, **options):
+        raise RunInterrupted("stopped by SIGTERM; finished work is kept, go on with --resume")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("robustkit.audit.audit_steps.run_certify", stopped)
+        with pytest.raises(RunInterrupted, match="go on with the same command"):
+            run_audit(few, out=tmp_path / "audit", device="cpu", say=_quiet)
+    assert not (tmp_path / "audit" / "report.html").exists()
+    said = []
+    run_audit(few, out=tmp_path / "audit", device="cpu", say=said.append)
+    assert "model/attack: unchanged, reused" in said
+    assert "model/certify: running" in said
+    assert read_findings(tmp_path / "audit" / "model", "net").certificate.complete.any()
+
+
+def test_a_gate_that_could_never_hold_is_refused_before_anything_runs(world, tmp_path):
+    with pytest.raises(InputError, match="unknown number 'fliprate'"):
+        run_audit(_request(world, fail_under=("fliprate<=1",)), out=tmp_path / "audit", device="cpu", say=_quiet)
+    assert not (tmp_path / "audit").exists()
 
 
 def test_every_image_has_a_line(audit):
