@@ -14,6 +14,7 @@ from robustkit.audit.findings import ABOUT, Findings, check_pair, read_findings
 from robustkit.audit.latent_chapters import distances, geometry, maps, windows
 from robustkit.audit.machine import (
     GateResult,
+    as_json,
     audit_json,
     check_gates,
     check_names,
