@@ -20,8 +20,8 @@ def commands(folder: Path) -> list[list[str]]:
     galaxies, source, mmd, audit = (shlex.quote(str(folder / name)) for name in names)
     lines = [
         f"simulate --n 1200 --survey lsst --years 10 1 --seed 0 --out {galaxies}",
-        f"train --data {galaxies} --network convnet --epochs 30 --seed 0 --out {source}",
-        f"train --data {galaxies} --network convnet --method mmd --epochs 30 --seed 0 --out {mmd}",
+        f"train --data {galaxies} --network convnet --epochs 20 --seed 0 --out {source}",
+        f"train --data {galaxies} --network convnet --method mmd --epochs 20 --seed 0 --out {mmd}",
         f"audit --model {mmd} --base {source} --quick --n 150 --out {audit}",
     ]
     return [shlex.split(line) for line in lines]

@@ -342,7 +342,7 @@ def _facts(one: Findings) -> dict[str, str]:
     return {
         "model": about["model"],
         "SHA-256 of the model": about["model_sha256"],
-        "form": about["form"],
+        "form": about.get("form", ""),
         "network": f"{about['network']}, latent {about['latent'] or 'none'}",
         "training": f"{about['method'] or 'unknown'}, seed {about['training_seed']}",
         "images": about["data"],
