@@ -9,6 +9,8 @@ import numpy as np
 
 from robustkit.audit.chapters import durations
 from robustkit.audit.findings import Findings, check_pair
+from robustkit.errors import InputError
+from robustkit.latent.distance_comparison import compare_models
 from robustkit.report.section import Chapter, Check, Section, Status
 from robustkit.report.sections.facts import Facts
 from robustkit.report.sections.forest import Forest
@@ -24,6 +26,9 @@ from robustkit.stats import (
     paired_shift,
     what_is_compared,
 )
+
+# Above so many images the paired tests of distances take minutes; `robustkit distances` makes them.
+_MOST_MOVED, _DRAWS = 2000, 499
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,14 +120,41 @@ def comparison(one: Findings, other: Findings) -> Chapter:
             columns, lines,
         ),
     ]  # fmt: skip
-    shifts = _shifts(one, other)
-    if shifts is not None:
-        sections.append(shifts)
+    sections += [found for found in (_shifts(one, other), _distances(one, other)) if found is not None]
     text = (
         f"Both were asked the same on the same {len(one.about['ids'])} images. With one trained seed each this "
         f"compares {what_is_compared(1, 1)}: how much another training of the same method would differ is not known.",
     )
     return Chapter("comparison", title, text, tuple(sections))
+
+
+def _distances(one: Findings, other: Findings) -> Facts | None:
+    """How far perturbations move the latents of both, image by image."""
+    if one.distances is None or other.distances is None or len(one.distances.ids) > _MOST_MOVED:
+        return None
+    try:
+        found = compare_models(other.distances, one.distances, draws=_DRAWS)
+    except InputError:
+        return None  # one checkpoint under two names, or too few images in common
+    lines = [
+        (
+            row.perturbation, row.measure.name, "yes" if row.measure.invariant else "no", row.n,
+            str(row.first.median), str(row.second.median),
+            "" if row.ratio_of_means is None else str(row.ratio_of_means),
+            "" if row.shift is None else f"{format_p(row.p_holm)}, r = {row.shift.rank_biserial:.2f}",
+        )
+        for row in found.comparisons
+    ]  # fmt: skip
+    columns = ("perturbation", "measure", "comparable", "n", f"median, {other.label}", f"median, {one.label}",
+               "ratio of means", "Wilcoxon, Holm")  # fmt: skip
+    return Facts(
+        "distance-ratios",
+        "How far latents move, one model against the other",
+        f"On the images that have the measure under both: {one.label} over {other.label}, with a bootstrap interval of "
+        f"{_DRAWS} draws. Measures that are not comparable change with the coordinates of a latent space.",
+        columns,
+        lines,
+    )
 
 
 def comparison_checks(one: Findings, other: Findings) -> list[Check]:

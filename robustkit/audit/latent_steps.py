@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from robustkit.audit.embed import Embedded
 from robustkit.audit.window_axes import NOISE, ONE_PIXEL, RANDOM, make_axes
@@ -12,8 +11,7 @@ from robustkit.audit.window_summary import summarise_windows
 from robustkit.errors import InputError
 from robustkit.files import jsonable, write_json
 from robustkit.latent.any_window import window_method
-from robustkit.latent.distance_comparison import compare_models
-from robustkit.latent.distance_record import DistanceRecord, measure_distances
+from robustkit.latent.distance_record import measure_distances
 from robustkit.latent.distance_summary import describe, summarise
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.heads import as_function
@@ -106,28 +104,3 @@ def make_distances(folder: Path, latents: Path, attack: Path, *, model: str, see
             }
         ),
     )
-
-
-def distance_comparison(base: DistanceRecord, model: DistanceRecord) -> dict[str, Any]:
-    """Two models on the same images, in words and as rows.
-
-    Raises:
-        InputError: If they cannot be compared.
-    """
-    found = compare_models(base, model)
-    rows = [
-        {
-            "perturbation": one.perturbation,
-            "measure": one.measure.name,
-            "comparable": one.measure.invariant,
-            "n": one.n,
-            "first": str(one.first.median),
-            "second": str(one.second.median),
-            "ratio": "" if one.ratio_of_means is None else str(one.ratio_of_means),
-            "shift": "" if one.shift is None else str(one.shift),
-            "p_holm": one.p_holm,
-            "js": "" if one.divergence is None else str(one.divergence),
-        }
-        for one in found.comparisons
-    ]
-    return jsonable({"first": found.first, "second": found.second, "rows": rows})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
@@ -137,8 +136,7 @@ class SpaceMap:
 
     def draw(self) -> Figure:
         """Four cameras."""
-        with matplotlib.rc_context({"text.parse_math": True}):  # of its own; names are text there too
-            return draw_cameras(self.maps)
+        return draw_cameras(self.maps)
 
 
 def _traces(one: MapPoints, ids: np.ndarray, dimensions: int, *, legend: bool) -> list[dict[str, object]]:
