@@ -17,6 +17,7 @@ from robustkit.audit.subject import Subject, about_subject, check_same_images, o
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import new_folder, write_json
 from robustkit.models import ModelOptions
+from robustkit.perturb.search.registry import make_search
 from robustkit.runs import interruptible, only_writer
 
 
@@ -46,6 +47,8 @@ def run_audit(
     """
     request, folder = of_effort(request), Path(out)
     check_names([read_gate(gate) for gate in request.fail_under], list(MEANING))
+    for name in request.attack.searches:
+        make_search(name)  # a misspelt one is refused now, and not after the sweeps
     models = {MODEL: request.model} | ({BASE: request.base} if request.base else {})
     used = str(choose_device(device))
     subjects = {

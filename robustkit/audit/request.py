@@ -16,6 +16,7 @@ from robustkit.files import write_text
 
 FILE = "audit.toml"
 EFFORTS = ("quick", "standard", "full")
+SUITES = ("auto", "quick", "lsst", "plain")
 # Perturbations of a quick audit: one of each family, none that starts worker processes.
 QUICK = ("exposure", "psf", "cosmic-ray", "hot-pixel", "bad-column", "sky-offset", "zero-point", "shift")
 
@@ -104,13 +105,10 @@ class AuditRequest:
             raise InputError(f"unknown effort {self.effort!r}; known are {', '.join(EFFORTS)}")
         if self.n < 1:
             raise InputError(f"expected at least 1 image, came n = {self.n}")
+        if self.sweep.suite not in SUITES:
+            raise InputError(f"unknown suite {self.sweep.suite!r}; known are {', '.join(SUITES)}")
         for gate in self.fail_under:
             read_gate(gate)
-
-    @property
-    def searches(self) -> tuple[str, ...]:
-        """The searches, by name; empty for the default ones."""
-        return self.attack.searches
 
     def to_toml(self) -> str:
         """The request as the file that makes it again."""

@@ -205,6 +205,13 @@ def test_a_gate_that_could_never_hold_is_refused_before_anything_runs(world, tmp
     assert not (tmp_path / "audit").exists()
 
 
+def test_a_search_that_does_not_exist_is_refused_before_anything_runs(world, tmp_path):
+    asked = _request(world, attack=AttackPart(searches=("luck",)))
+    with pytest.raises(InputError, match="unknown search 'luck'"):
+        run_audit(asked, out=tmp_path / "audit", device="cpu", say=_quiet)
+    assert not (tmp_path / "audit").exists()
+
+
 def test_every_image_has_a_line(audit):
     out, _ = audit
     lines = (out / "images.csv").read_text().splitlines()

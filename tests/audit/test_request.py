@@ -50,6 +50,7 @@ def test_paths_in_a_file_start_beside_it(tmp_path):
         ('model = "a.pt"\nn = 0', "expected at least 1 image, came n = 0"),
         ('model = "a.pt"\neffort = "some"', "unknown effort 'some'; known are quick, standard, full"),
         ('model = "a.pt"\nfail_under = ["flips"]', "expected a gate such as"),
+        ('model = "a.pt"\n[sweep]\nsuite = "all"', "unknown suite 'all'; known are auto, quick, lsst, plain"),
         ("n = 3", "names no model"),
         ("n = ", "is not readable TOML"),
     ],
