@@ -57,6 +57,11 @@ def test_a_newcomer_inspects_attacks_certifies_and_sweeps(robustkit, foreign, tm
     summary = read_json(tmp_path / "runs" / "attack-best-6-0" / "summary.json")
     assert summary["inputs"]["model_options"]["latent"] == "relu"
     assert any("state_dict" in note for note in summary["model_notes"])
+    run = ["--run", "runs/attack-best-6-0", "--noisy", "none", "--x", "gaussian:s3", "--y", "gaussian:s5"]
+    code, said, wrong = robustkit("window", "--model", "best.pth", *run)
+    assert (code, "name it again with --arch network.py:Galaxies" in wrong) == (3, True)
+    code, said, wrong = robustkit("window", "--model", "best.pth", "--arch", "network.py:Galaxies", *run)
+    assert (wrong, code) == ("", 0)
     code, said, wrong = robustkit("certify", *given, "--budget", 200)
     assert (code, wrong) == (0, "")
     code, said, wrong = robustkit("sweep", *given, "--perturb", "gaussian", "--levels", "0.1")
