@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
@@ -84,10 +83,13 @@ def sweep(subject: Subject) -> None:
         names = QUICK if suite == "quick" and physical else ()
         suite = "lsst" if physical else "plain"
     asked = SweepRequest(perturbations=names, suite=None if names else suite, **subject.drawn)
-    settings = {"steps": [step.to_json() for step in asked.steps()]}
+    card = subject.checkpoint.card
+    lows, highs = zip(*card.input_range, strict=True)
+    settings = {"steps": [step.to_json() for step in asked.steps((min(lows), max(highs)), len(card.bands))]}
 
     def make(folder: Path, resume: bool) -> None:
-        run_sweep(subject.path, asked, options=subject.options, out=_empty(folder), device=subject.device, say=_quiet)
+        how = {"options": subject.options, "device": subject.device, "resume": resume}
+        run_sweep(subject.path, asked, out=folder, say=_quiet, **how)
 
     subject.steps.run("sweep", {**subject.inputs, "settings": settings}, make)
 
@@ -195,13 +197,6 @@ def _has_conditions(subject: Subject) -> bool:
     except InputError:
         return False
     return True
-
-
-def _empty(folder: Path) -> Path:
-    """A folder for a step that cannot go on: what an interrupted one left is removed."""
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    return folder
 
 
 def _quiet(line: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from robustkit.audit.findings import Findings
 from robustkit.audit.pictures import THUMBNAIL_RULE, exhibits_of, gallery_rule
-from robustkit.audit.sweep import curves
+from robustkit.audit.sweep_files import curves
 from robustkit.perturb.attack_record import AttackRecord
 from robustkit.perturb.attack_summary import summarise
 from robustkit.perturb.sweep_summary import summarise_sweep

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.audit import attack_files, certify, latent_steps, sweep
+from robustkit.audit import attack_files, certify, latent_steps, sweep_files
 from robustkit.audit.clean import CleanRecord
 from robustkit.audit.pictures import Exhibits, Pictures
 from robustkit.errors import InputError
@@ -130,7 +130,7 @@ def read_findings(folder: Path, label: str) -> Findings:
         attack=load("attack", AttackRecord, attack_files.RECORD),
         exhibits=load("exhibits", Exhibits, "exhibits.npz"),
         certificate=load("certify", CertificateRecord, certify.RECORD),
-        sweep=load("sweep", SweepRecord, sweep.RECORD),
+        sweep=load("sweep", SweepRecord, sweep_files.RECORD),
         latents=load("latents", Embeddings, latent_steps.EMBEDDINGS),
         notes=tuple(say("latents", latent_steps.NOTES) or ()),
         windows=load("windows", Windows, latent_steps.WINDOWS),

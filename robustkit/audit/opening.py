@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from robustkit.audit.sample import Sample, open_sample
+from robustkit.audit.sample import Chosen, Sample, find_sample, read_sample
 from robustkit.data import ImageSet, open_images
 from robustkit.data.imageset import IMAGE_SET_FILE
 from robustkit.data.readers.galaxies import GALAXIES_FILE
@@ -64,6 +64,23 @@ def open_audit(
         InputError: If either cannot be used, or they do not fit each other.
         SecurityError: If opening the model would run code that nobody has named.
     """
+    checkpoint, chosen = open_chosen(model, options, draw, device=device, say=say, content=content)
+    sample = read_sample(checkpoint, chosen)
+    if check and not checkpoint.origin.own:
+        check_network(checkpoint.classifier, sample.images, batches=(1, 3, 8)).require()
+    return checkpoint, sample
+
+
+def open_chosen(
+    model: str | os.PathLike[str],
+    options: ModelOptions | None,
+    draw: Draw,
+    *,
+    device: torch.device | str = "cpu",
+    say: Callable[[str], None] = print,
+    content: Content | None = None,
+) -> tuple[Checkpoint, Chosen]:
+    """Opens a classifier as `open_audit` does, and draws its images without reading them."""
     path = Path(model)
     opened: list[ImageSet] = []
 
@@ -74,11 +91,9 @@ def open_audit(
         return opened[0]
 
     checkpoint = open_model(path, options, images=images, device=device, content=content)
+    drawn = {"data": draw.data, "n": draw.n, "seed": draw.seed, "take_all": draw.take_all}
     if checkpoint.origin.own:
-        sample = open_sample(
-            checkpoint, path, data=draw.data, part=draw.part, n=draw.n, seed=draw.seed, take_all=draw.take_all
-        )
-        return checkpoint, sample
+        return checkpoint, find_sample(checkpoint, path, part=draw.part, **drawn)
     say(f"{path}: {checkpoint.origin.form}")
     for note in checkpoint.origin.notes:
         say(f"  {note}")
@@ -87,12 +102,7 @@ def open_audit(
     if part == "test" and "test" not in (checkpoint.card.data.get("split") or {}):
         say("  part all: neither the model nor the images come with a split, so it may have been trained on these")
         part = "all"
-    sample = open_sample(
-        checkpoint, path, data=draw.data, part=part, n=draw.n, seed=draw.seed, take_all=draw.take_all, images=image_set
-    )
-    if check:
-        check_network(checkpoint.classifier, sample.images, batches=(1, 3, 8)).require()
-    return checkpoint, sample
+    return checkpoint, find_sample(checkpoint, path, part=part, images=image_set, **drawn)
 
 
 def open_foreign_images(data: str | os.PathLike[str], options: ModelOptions) -> ImageSet:

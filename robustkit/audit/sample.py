@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.data import ImageSet, open_images
+from robustkit.data import ImageSet, Stretch, open_images
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint
 
@@ -38,6 +38,57 @@ class Sample:
     image_set: ImageSet
     images: Tensor
     labels: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Images that are drawn and not yet read.
+
+    Attributes:
+        path: Where the image set is.
+        part: The part of the split that they were drawn from, or `all`.
+        available: How many objects that part has; of each, one image can be drawn.
+        repeats: How many further images of these objects there are, which would not be independent.
+        image_set: The whole image set; its images may be memory-mapped.
+        rows: Positions of the images drawn, shape (n,).
+    """
+
+    path: Path
+    part: str
+    available: int
+    repeats: int
+    image_set: ImageSet
+    rows: np.ndarray
+
+
+class Rows:
+    """Some images of a set, before its stretch if it has one, read when they are asked for.
+
+    Args:
+        images: Shape (M, C, H, W); may be memory-mapped.
+        rows: Positions of the n images, shape (n,).
+        undo: The stretch to undo.
+
+    Raises:
+        InputError: If the stretch cannot be undone.
+    """
+
+    def __init__(self, images: np.ndarray, rows: np.ndarray, undo: Stretch | None = None) -> None:
+        self.images, self.rows, self.undo = images, rows, undo
+        if undo is not None and not undo.invertible:
+            undo.inverse(images[:1])  # says why
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, C, H, W)."""
+        return (len(self.rows), *self.images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice, /) -> np.ndarray:
+        values = self.images[self.rows[part]]
+        return values if self.undo is None else np.asarray(self.undo.inverse(values), dtype=np.float32)
 
 
 def open_sample(
@@ -67,11 +118,45 @@ def open_sample(
         InputError: If the image set is missing, has changed, has no labels, does not fit the classifier, or has fewer
             images than asked for.
     """
+    return read_sample(
+        checkpoint,
+        find_sample(checkpoint, model, data=data, part=part, n=n, seed=seed, take_all=take_all, images=images),
+    )
+
+
+def read_sample(checkpoint: Checkpoint, chosen: Chosen) -> Sample:
+    """Images that were drawn, ready for the network."""
+    drawn = chosen.image_set.select(chosen.rows)
+    stretched = drawn.images if drawn.stretch is not None else checkpoint.stretch(drawn.images)
+    assert drawn.labels is not None
+    return Sample(
+        path=chosen.path,
+        part=chosen.part,
+        available=chosen.available,
+        repeats=chosen.repeats,
+        image_set=drawn,
+        images=torch.from_numpy(np.ascontiguousarray(stretched, dtype=np.float32)),
+        labels=torch.from_numpy(drawn.labels.astype(np.int64)),
+    )
+
+
+def find_sample(
+    checkpoint: Checkpoint,
+    model: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    part: str = "test",
+    n: int,
+    seed: int,
+    take_all: bool = False,
+    images: ImageSet | None = None,
+) -> Chosen:
+    """Draws images as `open_sample` does, and leaves them where they are."""
     if n < 1:
         raise InputError(f"expected at least 1 image, came --n {n}")
     path = Path(os.path.normpath(data if data is not None else _card_path(checkpoint, Path(model))))
     image_set = open_images(path) if images is None else images
-    _check_fit(checkpoint, image_set, path)
+    check_fit(checkpoint, image_set, path)
     if data is None:
         _check_unchanged(checkpoint, image_set, path)
     everything = _ids_of_part(checkpoint, image_set, part, path)
@@ -81,18 +166,8 @@ def open_sample(
             f"the part {part!r} of {path} has {len(ids)} images and {n} were asked for; ask for --n {len(ids)}, or "
             "add --all to take what there is"
         )
-    drawn = image_set.select(image_set.positions(draw(ids, n, seed)))
-    stretched = drawn.images if drawn.stretch is not None else checkpoint.stretch(drawn.images)
-    assert drawn.labels is not None
-    return Sample(
-        path=path,
-        part=part,
-        available=len(ids),
-        repeats=len(everything) - len(ids),
-        image_set=drawn,
-        images=torch.from_numpy(np.ascontiguousarray(stretched, dtype=np.float32)),
-        labels=torch.from_numpy(drawn.labels.astype(np.int64)),
-    )
+    rows = image_set.positions(draw(ids, n, seed))
+    return Chosen(path, part, len(ids), len(everything) - len(ids), image_set, rows)
 
 
 def draw(ids: Sequence[str], n: int, seed: int) -> list[str]:
@@ -145,7 +220,8 @@ def _check_unchanged(checkpoint: Checkpoint, image_set: ImageSet, path: Path) ->
         )
 
 
-def _check_fit(checkpoint: Checkpoint, image_set: ImageSet, path: Path) -> None:
+def check_fit(checkpoint: Checkpoint, image_set: ImageSet, path: Path) -> None:
+    """Refuses images that the classifier does not take: other bands, classes, shape or stretch, or no labels."""
     card = checkpoint.card
     if image_set.labels is None:
         raise InputError(f"{path} has no labels, and an audit needs the true classes; use a labelled image set")

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from robustkit.audit.opening import Draw, open_audit
-from robustkit.audit.sample import Sample, open_sample
-from robustkit.data import ImageSet
+from robustkit.audit.attack import choose_device
+from robustkit.audit.opening import Draw, open_chosen
+from robustkit.audit.sample import Chosen, Rows, check_fit
+from robustkit.audit.sweep_files import SUMMARY, write_sweep
 from robustkit.errors import InputError
-from robustkit.files import atomic_write, write_json, write_text
 from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.checkpoint import versions
-from robustkit.perturb.conditions import Conditions, calibrated, conditions_of
-from robustkit.perturb.faults.registry import PERTURBATIONS, perturbation_kind
+from robustkit.perturb.conditions import conditions_of
+from robustkit.perturb.faults.naming import Named, read_name
+from robustkit.perturb.faults.on_input import OnInput
+from robustkit.perturb.faults.registry import SUITES
 from robustkit.perturb.perturbation import Perturbation, Stage
-from robustkit.perturb.sweep import SweepRecord, sweep
+from robustkit.perturb.sweep import Block, SweepJob, SweepRecord
 from robustkit.perturb.sweep_summary import SweepSummary, summarise_sweep
-from robustkit.report.sweep_figures import SweepCurve, draw_sweep
+from robustkit.perturb.workers import worker_processes
 from robustkit.runs import interruptible, open_run
-from robustkit.stats import wilson
-
-RECORD, TABLE, SUMMARY, FIGURE = "sweep.npz", "sweep.csv", "summary.json", "sweep.png"
-SUITES = ("lsst", "plain")
+from robustkit.runs.folder import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +47,8 @@ class SweepRequest:
     """What a sweep over a checkpoint is asked to do.
 
     Attributes:
-        perturbations: Names, or classes of one's own as `package.module:Class`.
+        perturbations: Names, with options if need be (`psf,restore_noise=false`), or classes of one's own as
+            `package.module:Class`.
         levels: For a single perturbation; by default its five named levels.
         suite: `lsst` for every perturbation at five levels, `plain` for those that need no units.
         n: How many images to draw.
@@ -82,18 +77,25 @@ class SweepRequest:
         if self.levels and len(self.perturbations) != 1:
             raise InputError("--levels are those of one perturbation; give one --perturb, or leave --levels away")
 
-    def kinds(self) -> dict[str, type[Perturbation]]:
-        """The classes by name."""
-        if self.suite is None:
-            return {kind.name: kind for kind in map(perturbation_kind, self.perturbations)}
-        return {name: kind for name, kind in PERTURBATIONS.items() if self.suite == "lsst" or not kind.physical}
+    def named(self) -> list[Named]:
+        """What is swept, without levels."""
+        return [read_name(text) for text in (self.perturbations if self.suite is None else SUITES[self.suite])]
 
-    def steps(self) -> list[Perturbation]:
-        """Every perturbation at every level, from mild to severe; the level at which nothing happens is left out."""
+    def steps(self, input_range: tuple[float, float] = (0.0, 1.0), bands: int = 2) -> list[Perturbation]:
+        """Every perturbation at every level, from mild to severe; the level at which nothing happens is left out.
+
+        Args:
+            input_range: Lowest and highest network input, for perturbations of it.
+            bands: How many there are; a suite leaves away what needs more.
+        """
         found = []
-        for kind in self.kinds().values():
-            levels = dict.fromkeys(float(level) for level in self.levels or kind.levels)
-            made = [kind(level) for level in levels if level != kind.identity]
+        for named in self.named():
+            if self.suite is not None and bands < named.kind.least_bands:
+                continue
+            fitted = dict(zip(("low", "high"), input_range, strict=True)) if issubclass(named.kind, OnInput) else {}
+            levels = dict.fromkeys(float(level) for level in self.levels or named.kind.levels)
+            one = Named(named.kind, fitted | named.options)
+            made = [one.at(level) for level in levels if level != named.kind.identity]
             found += sorted(made, key=lambda perturbation: perturbation.strength())
         if not found:
             raise InputError("nothing would happen at these levels; give others with --levels")
@@ -106,133 +108,105 @@ def run_sweep(
     *,
     options: ModelOptions | None = None,
     out: str | os.PathLike[str] | None = None,
-    device: str = "cpu",
+    device: str | None = None,
+    resume: bool = False,
+    workers: int | None = None,
     say: Callable[[str], None] = print,
 ) -> SweepRun:
-    """Sweeps perturbations over a checkpoint and leaves record, table, summary and figure in a run folder.
+    """Sweeps perturbations over a checkpoint and leaves record, table, summary and figures in a run folder.
+
+    Finished blocks of images are journalled, so a run that was stopped goes on where it was, to the same bytes.
 
     Args:
         model: The checkpoint.
         request: What to do.
         options: What to say about a model that robustkit did not train; it holds for `request.base` too.
-        out: A new folder; by default `runs/sweep-<model>-<n>-<seed>`.
-        device: `cpu` or `cuda`.
+        out: The run folder; by default `runs/sweep-<model>-<n>-<seed>`.
+        device: Where to run; by default a GPU if there is one.
+        resume: Go on with the run in the folder.
+        workers: Processes for FITS compression and JPEG; by default one for each core, 0 for none.
         say: Where the lines for the terminal go.
 
     Raises:
         InputError: If anything given cannot be used; nothing is written then.
-        RunInterrupted: If a signal stopped the run.
+        RunInterrupted: If a signal stopped the run; what was finished is kept.
     """
-    model, steps = Path(model), request.steps()
+    model, base = Path(model), None if request.base is None else Path(request.base)
+    request.steps()  # so that what is wrong with it is said first
     draw = Draw(request.n, request.data, request.part, request.seed, request.take_all)
-    checkpoint, sample = open_audit(model, options, draw, device=_device(device), say=say)
-    images, conditions = _stored(checkpoint, sample, steps)
-    base = None if request.base is None else Path(request.base)
+    checkpoint, chosen = open_chosen(model, options, draw, device=choose_device(device), say=say)
+    lows, highs = zip(*checkpoint.card.input_range, strict=True)
+    steps = request.steps((min(lows), max(highs)), len(checkpoint.card.bands))
     other = None
     if base is not None:
         options = None if checkpoint.origin.own else options
-        other = open_model(base, options, images=sample.image_set, device=_device(device))
-        # That it takes these images, bands and classes.
-        open_sample(other, base, data=sample.path, part="all", n=1, seed=request.seed, images=sample.image_set)
-    foreign = {} if checkpoint.origin.own else {"model_options": checkpoint.origin.options}
+        other = open_model(base, options, images=chosen.image_set, device=choose_device(device))
+        check_fit(other, chosen.image_set, chosen.path)
+    job = _job(checkpoint, chosen, steps, request.seed)
+    against = None if other is None else _job(other, chosen, steps, request.seed)
+    plugins = {named.kind.name: named.source_sha256() for named in request.named()}
     inputs = {
         "model_sha256": checkpoint.origin.sha256,
         "base_sha256": None if other is None else other.origin.sha256,
-        **foreign,
-        "data_sha256": sample.image_set.provenance,
-        "part": sample.part,
-        "n": len(sample.images),
+        **({} if checkpoint.origin.own else {"model_options": checkpoint.origin.options}),
+        "data_sha256": chosen.image_set.provenance,
+        "split_sha256": checkpoint.card.data.get("split_sha256"),
+        "part": chosen.part,
+        "n": len(chosen.rows),
         "seed": request.seed,
+        "block": job.block,
         "steps": [step.to_json() for step in steps],
+        "plugins_sha256": {name: digest for name, digest in plugins.items() if digest is not None},
     }
+    about = {"inputs": inputs, "versions": versions(), "device": str(checkpoint.classifier.device)}
     folder = Path(out) if out is not None else Path("runs") / f"sweep-{model.stem}-{request.n}-{request.seed}"
-    with open_run(folder, {"inputs": inputs, "versions": versions()}), interruptible():
-        say(f"{len(sample.images)} of {sample.available} images, part {sample.part} of {sample.path}")
-        for note in images.notes:
+    with worker_processes(workers), open_run(folder, about, resume=resume) as run, interruptible():
+        say(f"{len(chosen.rows)} of {chosen.available} images, part {chosen.part} of {chosen.path}")
+        if chosen.repeats:
+            say(f"{chosen.repeats} further images of the same objects are left out, because they are not independent")
+        for note in chosen.image_set.notes:
             say(note)
-        record = _sweep(checkpoint, images, conditions, steps, request.seed)
-        against = None if other is None else _sweep(other, images, conditions, steps, request.seed)
-        summary = summarise_sweep(record, against, kinds=request.kinds())
-        record.save(folder / RECORD)
-        write_text(folder / TABLE, table(summary, record.class_names))
-        with atomic_write(folder / FIGURE) as file:
-            draw_sweep(curves(record, summary), record.class_names).savefig(file, format="png", dpi=130)
-        about = {"inputs": inputs, "versions": versions(), "model": str(model), "data": str(sample.path)}
-        write_json(folder / SUMMARY, {**summary.to_json(), **about, "origin": conditions and conditions.origin})
+        origin = None if job.conditions is None else job.conditions.origin
+        if chosen.image_set.stretch is not None and job.stretch is not None:
+            say(
+                "inverted stretch: pixels that the stretch clipped are lost, so bright cores are fainter than they were"
+            )
+        left = [named.kind.name for named in request.named() if named.kind.least_bands > len(checkpoint.card.bands)]
+        if left:
+            say(f"left away, because they need more bands: {', '.join(left)}")
+        record = _go_on(job, run, "model")
+        compared = None if against is None else _go_on(against, run, "base")
+        summary = summarise_sweep(record, compared, kinds={named.kind.name: named.kind for named in request.named()})
+        paths = {"model": str(model), "base": None if base is None else str(base), "data": str(chosen.path)}
+        write_sweep(folder, record, summary, base=compared, about={**about, **paths, "origin": origin})
     say(summary.text())
     say(f"everything is in {folder}, the numbers in {folder / SUMMARY}")
     return SweepRun(folder, record, summary)
 
 
-def table(summary: SweepSummary, class_names: Sequence[str]) -> str:
-    """The steps as CSV, a line each."""
-    columns = ["perturbation", "level", "unit", "n", "accuracy", "low", "high"]
-    columns += [f"{what}_{name}" for name in class_names for what in ("recall", "recall_low", "recall_high")]
-    columns += ["right_to_wrong", "wrong_to_right", "latent_distance", "margin", "not_finite", "outside", "risk"]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for step in summary.steps:
-        ends = (step.accuracy.value, step.accuracy.low, step.accuracy.high)
-        line = [step.name, f"{step.level:.9g}", step.unit, step.accuracy.n, *map(_digits, ends)]
-        for one in step.recall:
-            line += [_digits(value) for value in (one.value, one.low, one.high)]
-        line += [step.right_to_wrong, step.wrong_to_right, _digits(step.distance), _digits(step.margin)]
-        writer.writerow([*line, step.not_finite, step.outside, "" if step.risk is None else _digits(step.risk)])
-    return text.getvalue()
-
-
-def curves(record: SweepRecord, summary: SweepSummary) -> list[SweepCurve]:
-    """What is drawn: a curve for each perturbation."""
-    right = np.vstack([record.clean_class == record.true, record.new_class == record.true])  # (1 + S, N)
-    made = []
-    for threshold in summary.thresholds:
-        steps = record.steps(threshold.name)
-        rows = right[np.concatenate([[0], steps + 1])]
-        recall = [rows[:, record.true == k].mean(1) if (record.true == k).any() else np.full(len(rows), np.nan)
-                  for k in range(len(record.class_names))]  # fmt: skip
-        accuracy = wilson(rows.sum(1), np.full(len(rows), rows.shape[1]))
-        unit = summary.steps[int(steps[0])].unit
-        made.append(SweepCurve(threshold.name, unit, record.level[steps], accuracy, np.array(recall), str(threshold)))
-    return made
-
-
-def _stored(
-    checkpoint: Checkpoint, sample: Sample, steps: Sequence[Perturbation]
-) -> tuple[ImageSet, Conditions | None]:
-    """The images before the stretch, where that is needed, and how they were taken, where that is."""
-    images = sample.image_set
-    if any(step.stage != Stage.STRETCHED for step in steps):
-        images = calibrated(images)
-    conditions = conditions_of(images) if any(step.physical for step in steps) else None
-    return images, conditions
-
-
-def _sweep(
-    checkpoint: Checkpoint, images: ImageSet, conditions: Conditions | None, steps: Sequence[Perturbation], seed: int
-) -> SweepRecord:
-    stretch = None if images.stretch is not None else checkpoint.stretch
+def _job(checkpoint: Checkpoint, chosen: Chosen, steps: Sequence[Perturbation], seed: int) -> SweepJob:
+    """The sweep of a network: over calibrated images where a step needs them, otherwise as the images are."""
+    images = chosen.image_set
+    calibrated = images.stretch is None or any(step.stage != Stage.STRETCHED for step in steps)
     assert images.labels is not None
-    return sweep(
+    return SweepJob(
         checkpoint.classifier,
-        images.images,
-        images.labels,
-        images.ids,
+        Rows(images.images, chosen.rows, images.stretch if calibrated else None),
+        images.labels[chosen.rows],
+        images.ids[chosen.rows],
         steps,
-        stretch=stretch,
-        conditions=conditions,
-        bounds=images.bounds if stretch is not None else None,
+        stretch=checkpoint.stretch if calibrated else None,
+        conditions=conditions_of(images) if any(step.physical for step in steps) else None,
+        bounds=images.bounds if calibrated else None,
         seed=seed,
     )
 
 
-def _device(name: str) -> torch.device:
-    if name not in ("cpu", "cuda"):
-        raise InputError(f"unknown device {name!r}; expected cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("no CUDA device is here; use --device cpu")
-    return torch.device(name)
-
-
-def _digits(value: Any) -> str:
-    return f"{float(value):.9g}"
+def _go_on(job: SweepJob, run: Run, which: str) -> SweepRecord:
+    """Sweeps what the journal does not hold, and makes the record of all."""
+    entries: list[dict[str, Any]] = [entry for entry in run.finished if entry["which"] == which]
+    found = [Block.from_json(entry, len(job.perturbations)) for entry in entries]
+    for block in job.blocks([block.first for block in found], label=f"sweeping the {which}"):
+        run.append([{"which": which, **block.to_json()}])
+        found.append(block)
+    return job.record(found)

@@ -7,25 +7,21 @@ import io
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 from robustkit.audit.window_pictures import canonical_pictures, window_pictures
 from robustkit.audit.window_summary import summarise_windows
 from robustkit.errors import InputError
-from robustkit.files import atomic_write, write_json, write_text
+from robustkit.files import write_json, write_text
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.window_record import Windows
 from robustkit.report.canonical_figure import draw_canonical_sheet
 from robustkit.report.palette import Palette
+from robustkit.report.saving import save_figure
 from robustkit.report.window_figures import draw_gallery, draw_single
 
 EMBEDDINGS, RECORD, TABLE, SUMMARY = "embeddings.npz", "windows.npz", "windows.csv", "summary.json"
 GALLERY, CANONICAL, PICTURES = "gallery", "canonical", "windows"
-_DPI = 200
-# Type 42 keeps text as text, which journals ask for; without a date the same numbers give the same file.
-_STYLE = {"pdf.fonttype": 42, "ps.fonttype": 42}
 
 
 def write_windows(
@@ -54,13 +50,13 @@ def write_windows(
     windows.save(folder / RECORD)
     write_text(folder / TABLE, table(windows))
     pictures, rule = window_pictures(windows), windows.settings["shown"]
-    files = save_figure(draw_gallery(pictures, palette, rule=rule, white=white), folder / GALLERY)
+    files = save_figure(draw_gallery(pictures, palette, rule=rule, white=white), folder, GALLERY)
     (folder / PICTURES).mkdir()
     for picture, i in zip(pictures, windows.shown.tolist(), strict=True):
         name = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(windows.ids[i]))[:80]
-        files += save_figure(draw_single(picture, palette, white=white), folder / PICTURES / name)
+        files += save_figure(draw_single(picture, palette, white=white), folder / PICTURES, name)
     try:
-        files += save_figure(draw_canonical_sheet(canonical_pictures(embeddings), palette), folder / CANONICAL)
+        files += save_figure(draw_canonical_sheet(canonical_pictures(embeddings), palette), folder, CANONICAL)
         canonical = "drawn"
     except InputError as error:
         canonical = f"not drawn: {error}"
@@ -94,21 +90,6 @@ def table(windows: Windows) -> str:
         cells = [_cell(number) for number in numbers]
         writer.writerow([windows.ids[i], names[windows.true[i]], *ends, windows.why_not[i], *cells, drawn])
     return text.getvalue()
-
-
-def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Writes a figure as .png for the screen and .pdf for print.
-
-    Returns:
-        The files.
-    """
-    files = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "pdf")]
-    with matplotlib.rc_context(_STYLE):
-        for file in files:
-            with atomic_write(file) as stream:
-                kind = file.suffix[1:]
-                figure.savefig(stream, format=kind, dpi=_DPI, metadata={"CreationDate": None} if kind == "pdf" else {})
-    return files
 
 
 def _cell(value: Any) -> str:

@@ -13,7 +13,10 @@ from robustkit.cli.options import Command, Numbers, model_options
 @click.command(name="sweep", cls=Command)
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint to audit.")
 @click.option(
-    "--perturb", "perturbations", multiple=True, help="exposure, psf, cosmic-ray ..., or package.module:Class."
+    "--perturb",
+    "perturbations",
+    multiple=True,
+    help="exposure, cosmic-ray ..., psf,restore_noise=false with options, or package.module:Class.",
 )
 @click.option("--levels", cls=Numbers, help="Of one perturbation, in its unit.  [default: its five named levels]")
 @click.option("--suite", help="lsst: every perturbation at five levels; plain: those that need no units.")
@@ -23,11 +26,20 @@ from robustkit.cli.options import Command, Numbers, model_options
 @click.option("--part", default="test", show_default=True, help="train, valid or test of the model's split, or all.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw and of the perturbations.")
 @click.option("--all", "take_all", is_flag=True, help="Take what there is when there are fewer images than --n.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-@click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: runs/sweep-MODEL-N-SEED]")
+@click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
+@click.option("--workers", type=int, help="Processes for FITS compression and JPEG.  [default: one for each core]")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/sweep-MODEL-N-SEED]")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @model_options
-def command(model: Path, options: Any, device: str, out: Path | None, **request: Any) -> None:
+def command(
+    model: Path, options: Any, device: str | None, workers: int | None, out: Path | None, resume: bool, **request: Any
+) -> None:
     """Measures what accidents in physical units do to a classifier: exposure, seeing, defects, calibration."""
     from robustkit.audit.sweep import SweepRequest, run_sweep
+    from robustkit.training.memory import keep_freed_memory
 
-    run_sweep(model, SweepRequest(**request), options=options, out=out, device=device, say=click.echo)
+    keep_freed_memory()
+    asked = SweepRequest(**request)
+    run_sweep(
+        model, asked, options=options, out=out, device=device, resume=resume, workers=workers, say=click.echo
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -21,21 +22,22 @@ def disc_area(polygon: np.ndarray, radius: float) -> float:
         >>> round(disc_area(np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]]), 1.0) * 4, 12)
         3.14159265359
     """
-    total = 0.0
-    for start, end in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        along = end - start
+    total, square = 0.0, float(radius) ** 2
+    corners = polygon.tolist()
+    for (x, y), (u, v) in pairwise([*corners, *corners[:1]]):
+        dx, dy = u - x, v - y
         # Where the edge meets the circle: |start + t along| = radius.
-        a, b, c = along @ along, start @ along, start @ start - radius**2
+        a, b, c = dx * dx + dy * dy, x * dx + y * dy, x * x + y * y - square
         root = b * b - a * c
         # An edge that only touches the circle lies outside it.
         enters, leaves = ((-b - root**0.5) / a, (-b + root**0.5) / a) if a > 0 and root > 0 else (2.0, 2.0)
         for first, last in pairwise(sorted({0.0, 1.0, *(t for t in (enters, leaves) if 0 < t < 1)})):
-            p, q = start + first * along, start + last * along
-            cross = float(p[0] * q[1] - p[1] * q[0])
+            px, py, qx, qy = x + first * dx, y + first * dy, x + last * dx, y + last * dy
+            cross = px * qy - py * qx
             if enters < (first + last) / 2 < leaves:
                 total += cross / 2  # a triangle
             else:
-                total += radius**2 * float(np.arctan2(cross, p @ q)) / 2  # a sector
+                total += square * math.atan2(cross, px * qx + py * qy) / 2  # a sector
     return max(total, 0.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -101,6 +102,31 @@ def affine_boundaries(
     return tuple(found)
 
 
+def affine_grid(constant: np.ndarray, slopes: np.ndarray, extent: float, resolution: int) -> np.ndarray:
+    """Which of K affine functions of the plane is the largest at the middles of the cells of a square.
+
+    The functions are affine, so each takes one outer sum and the latent space is not entered.
+
+    Args:
+        constant: Values at (0, 0), shape (K,).
+        slopes: Change along each axis, shape (K, 2).
+        extent: Half the side of the square, which lies around (0, 0).
+        resolution: R, cells along either axis.
+
+    Returns:
+        Shape (R, R), int16, rows along y; of equal functions the first.
+    """
+    ticks = (np.arange(resolution) - (resolution - 1) / 2) * 2 * extent / resolution
+    x, y = np.multiply.outer(slopes[:, 0], ticks), np.multiply.outer(slopes[:, 1], ticks)
+    best = constant[0] + y[0, :, None] + x[0]
+    labels = np.zeros(best.shape, dtype=np.int16)
+    for k in range(1, len(constant)):
+        value = constant[k] + y[k, :, None] + x[k]
+        np.putmask(labels, value > best, k)
+        np.maximum(best, value, out=best)
+    return labels
+
+
 def _interval(level: np.ndarray, rise: np.ndarray) -> tuple[float, float]:
     """The t for which level + t rise >= 0 in every row; start above end if there is none."""
     if (level[rise == 0] < 0).any():
@@ -113,18 +139,23 @@ def _interval(level: np.ndarray, rise: np.ndarray) -> tuple[float, float]:
 
 def clip(polygon: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
     """The part of a convex polygon with normal . x + offset >= 0 (Sutherland and Hodgman)."""
-    side = polygon @ normal + offset
+    # Plain floats: for a handful of corners each NumPy call would cost more than all the arithmetic.
+    a, b, c = float(normal[0]), float(normal[1]), float(offset)
+    corners = polygon.tolist()
+    sides = [a * x + b * y + c for x, y in corners]
     kept = []
-    for i in range(len(polygon)):
-        j = (i + 1) % len(polygon)
-        if side[i] >= 0:
-            kept.append(polygon[i])
-        if (side[i] > 0 > side[j]) or (side[i] < 0 < side[j]):
-            kept.append(polygon[i] + (polygon[j] - polygon[i]) * side[i] / (side[i] - side[j]))
-    return np.array(kept).reshape(-1, 2)
+    for i, ((x, y), side) in enumerate(zip(corners, sides, strict=True)):
+        if side >= 0:
+            kept.append((x, y))
+        j = (i + 1) % len(corners)
+        after = sides[j]
+        if side > 0 > after or side < 0 < after:
+            share = side / (side - after)
+            kept.append((x + (corners[j][0] - x) * share, y + (corners[j][1] - y) * share))
+    return np.array(kept, dtype=np.float64).reshape(-1, 2)
 
 
 def polygon_area(polygon: np.ndarray) -> float:
     """Area of a polygon whose corners are counter-clockwise."""
-    x, y = polygon.T
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+    corners = polygon.tolist()
+    return sum(x * v - u * y for (x, y), (u, v) in pairwise([*corners, *corners[:1]])) / 2

@@ -12,7 +12,7 @@ from robustkit.errors import InputError
 from robustkit.latent.directions import check_directions, check_extent
 from robustkit.latent.discs import disc_shares
 from robustkit.latent.geometry import AffineHead, crossings, decision_space, margins
-from robustkit.latent.polygons import Boundary, Region, affine_boundaries, affine_regions
+from robustkit.latent.polygons import Boundary, Region, affine_boundaries, affine_grid, affine_regions
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +70,10 @@ class ChurchWindow(Window):
     def label(self, points: ArrayLike) -> np.ndarray:
         """The class at points (..., 2) of the window."""
         return (np.asarray(points, dtype=np.float64) @ self.slopes.T + self.constant).argmax(axis=-1)
+
+    def grid(self, resolution: int = 221) -> np.ndarray:
+        """The class at the middle of each of R x R square cells, rows along y, shape (R, R); see `affine_grid`."""
+        return affine_grid(self.constant, self.slopes, self.extent, resolution)
 
 
 def church_window(

@@ -84,7 +84,8 @@ def conditions_of(images: ImageSet) -> Conditions:
     """Reads the conditions that an image set declares.
 
     Args:
-        images: A set in electrons, whose `meta` is that of `robustkit.data.survey.Depth.meta`.
+        images: A set in electrons, whose `meta` is that of `robustkit.data.survey.Depth.meta`. One that was stretched
+            is marked `inverted stretch`, because pixels that were clipped are lost.
 
     Raises:
         InputError: If the units are not electrons, or something is not declared.
@@ -92,7 +93,7 @@ def conditions_of(images: ImageSet) -> Conditions:
     if images.units != "electron":
         raise InputError(
             f"a perturbation in physical units needs images in electrons, and the units of these are {images.units}; "
-            "declare the units and the survey of the image set, or use gaussian, poisson, band-drop or jpeg"
+            "declare the units and the survey of the image set, or use --suite plain, which needs no units"
         )
     meta = images.meta
     seeing = "psf_fwhm" if "psf_fwhm" in meta else "seeing_fwhm"
@@ -101,15 +102,15 @@ def conditions_of(images: ImageSet) -> Conditions:
     if missing:
         raise InputError(
             f"the image set does not declare {', '.join(missing)}, which perturbations in physical units need; add "
-            "them to its meta, as `robustkit simulate` does, or use gaussian, poisson, band-drop or jpeg"
+            "them to its meta, as `robustkit simulate` does, or use --suite plain, which needs no units"
         )
     values = [_by_band(meta[key], key, images.bands) for key in keys]
-    origin = INVERTED if INVERTED in images.notes else "declared"
+    origin = "declared" if images.stretch is None and INVERTED not in images.notes else INVERTED
     return Conditions(images.bands, *values, pixel_scale=float(meta["pixel_scale"]), origin=origin)
 
 
 def calibrated(images: ImageSet) -> ImageSet:
-    """The set before its stretch; one that was stretched is marked `inverted stretch`, because clipped pixels are lost.
+    """The set before its stretch, in memory; one that was stretched is marked `inverted stretch`.
 
     Raises:
         InputError: If the stretch cannot be inverted.

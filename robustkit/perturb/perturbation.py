@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -46,6 +46,9 @@ class Perturbation:
         valid: Lowest and highest level, both included, beside `identity`.
         physical: Whether it needs `Conditions`.
         conserves_charge: Whether the sum of an image with an empty border stays.
+        least_bands: How many bands an image must have.
+        fitted: Options that an audit takes from the model's training images where nobody gives them.
+        in_processes: Whether it runs in worker processes where there are some; see `robustkit.perturb.workers`.
     """
 
     name: ClassVar[str]
@@ -56,6 +59,9 @@ class Perturbation:
     valid: ClassVar[tuple[float, float]]
     physical: ClassVar[bool] = True
     conserves_charge: ClassVar[bool] = False
+    least_bands: ClassVar[int] = 1
+    fitted: ClassVar[tuple[str, ...]] = ()
+    in_processes: ClassVar[bool] = False
 
     level: float
 
@@ -82,6 +88,8 @@ class Perturbation:
             raise InputError(f"expected floating images of shape (N, C, H, W), came {tuple(images.shape)}")
         if len(streams) != len(images):
             raise InputError(f"{len(images)} images need as many random streams, came {len(streams)}")
+        if images.shape[1] < self.least_bands:
+            raise InputError(f"{self.name} needs images of {self.least_bands} or more bands; leave it away")
         if self.physical and conditions is None:
             raise InputError(f"{self.name} needs the conditions of the images; see robustkit.perturb.conditions")
         if conditions is not None and len(conditions.bands) != images.shape[1]:
@@ -90,7 +98,14 @@ class Perturbation:
             )
         if self.level == self.identity:
             return images.clone()
-        return self.apply(images, conditions, streams)  # type: ignore[arg-type]
+        made = self.apply(images, conditions, streams)  # type: ignore[arg-type]
+        if not isinstance(made, Tensor) or (made.shape, made.dtype) != (images.shape, images.dtype):
+            came = f"{tuple(made.shape)} {made.dtype}" if isinstance(made, Tensor) else type(made).__name__
+            raise InputError(
+                f"{self.name} must give back images of shape {tuple(images.shape)} and {images.dtype}, came {came}; "
+                "robustkit.testing.check_perturbation finds such faults"
+            )
+        return made
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """The perturbation itself, at a level that is not the identity; the images must stay as they are."""
@@ -113,21 +128,31 @@ class Perturbation:
             return -2.5 * math.log10(strength) if strength > 0 else math.inf
         return cls.identity + strength if cls.valid[1] > cls.identity else cls.identity - strength
 
-    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray] | None:
-        """Mean and variance of a pixel after the perturbation of a constant field, by the formula.
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean and variance of a pixel drawn at random from a constant field after the perturbation, by the formula.
 
         Args:
             value: What every pixel of each band was, shape (C,), stored.
             conditions: How the images were taken.
+            size: Height and width.
 
         Returns:
-            Two arrays (C,), or `None` where the pixels of an image do not share one distribution.
+            Two arrays (C,), or `None` where there is no short formula.
         """
         return None
 
     def expected_per_image(self, conditions: Conditions, size: tuple[int, int]) -> float | None:
         """How often it happens to an image of this size (all visits, before rejection); `None` when nobody knows."""
         return None
+
+    @property
+    def label(self) -> str:
+        """The name with every option of one's own that is not at its default: `psf,restore_noise=false`."""
+        own = [field for field in fields(self)[1:] if field.name not in self.fitted]
+        changed = [field for field in own if getattr(self, field.name) != field.default]
+        return ",".join([self.name, *(f"{field.name}={_text(getattr(self, field.name))}" for field in changed)])
 
     def to_json(self) -> dict[str, Any]:
         """The perturbation as JSON values; an infinite level as text."""
@@ -146,7 +171,7 @@ class Composition:
     parts: tuple[Perturbation, ...]
 
     def __init__(self, parts: Sequence[Perturbation]) -> None:
-        names = [part.name for part in parts]
+        names = [part.label for part in parts]
         if not parts or len(set(names)) < len(names):
             raise InputError(f"expected one or more perturbations, each once, came {', '.join(names) or 'none'}")
         if len({part.stage == Stage.STRETCHED for part in parts}) > 1:
@@ -162,6 +187,17 @@ class Composition:
         return images
 
 
+def mixture(values: Sequence[np.ndarray], chances: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of a pixel that takes one of some values, each an array (C,), with these chances."""
+    every, weights = np.array(values, dtype=np.float64), np.array(chances, dtype=np.float64)[:, None]
+    mean = (weights * every).sum(0)
+    return mean, (weights * (every - mean) ** 2).sum(0)
+
+
 def tensor(values: np.ndarray, images: Tensor) -> Tensor:
     """Random numbers from streams, of the kind and on the device of the images."""
     return torch.as_tensor(values, device=images.device).to(images.dtype)
+
+
+def _text(value: Any) -> str:
+    return "all" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -13,11 +14,29 @@ from torch import Tensor
 from robustkit.data import Stretch
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
+from robustkit.perturb.boundary import boundary_distance
 from robustkit.perturb.conditions import Conditions
+from robustkit.perturb.faults.plain_noise import GaussianNoise
 from robustkit.perturb.perturbation import Perturbation, Stage
 from robustkit.progress import progress
 from robustkit.records import Record
 from robustkit.seeds import Streams
+
+# Images at once. What is journalled is whole blocks, so that a run that goes on rounds as one that was not stopped.
+BLOCK = 64
+
+
+class Images(Protocol):
+    """Images that may stay on disk: an array, or anything that gives a slice of them as one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +48,9 @@ class SweepRecord(Record):
         true: True classes, shape (N,).
         clean_class: Of the images as they are, shape (N,); -1 where the logits are not finite.
         clean_margin: Logit of the true class less the highest other one, shape (N,).
-        name: The perturbation of each step, shape (S,), str.
+        boundary: Distance to the nearest boundary in network input, shape (N,); 0 where the clean class is wrong, nan
+            where nobody asked.
+        name: The perturbation of each step with its options, shape (S,), str.
         level: Its level, shape (S,), float64.
         strength: Its strength, shape (S,): 0 where nothing happens, growing with severity.
         new_class: Shape (S, N); -1 where the logits are not finite.
@@ -40,10 +61,13 @@ class SweepRecord(Record):
         settings: What made the record, JSON values.
     """
 
+    version = 2
+
     ids: np.ndarray
     true: np.ndarray
     clean_class: np.ndarray
     clean_margin: np.ndarray
+    boundary: np.ndarray
     name: np.ndarray
     level: np.ndarray
     strength: np.ndarray
@@ -60,24 +84,46 @@ class SweepRecord(Record):
         return chosen[np.argsort(self.strength[chosen], kind="stable")]
 
 
-def sweep(
-    classifier: AuditedClassifier,
-    images: np.ndarray,
-    labels: np.ndarray,
-    ids: Sequence[str] | np.ndarray,
-    perturbations: Sequence[Perturbation],
-    *,
-    stretch: Stretch | None,
-    conditions: Conditions | None = None,
-    bounds: tuple[float, float] | None = None,
-    seed: int = 0,
-    block: int = 64,
-) -> SweepRecord:
-    """Perturbs all images by each perturbation; the levels of one share their random numbers: curves are smooth.
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What was found of consecutive images. B images, S steps; fields are as in `SweepRecord`."""
 
-    Args:
+    first: int
+    clean_class: np.ndarray
+    clean_margin: np.ndarray
+    boundary: np.ndarray
+    new_class: np.ndarray
+    margin: np.ndarray
+    distance: np.ndarray
+    outside: np.ndarray
+
+    def to_json(self) -> dict[str, Any]:
+        """The block as JSON values, exact to the last bit."""
+        arrays = {key: value for key, value in vars(self).items() if key != "first"}
+        return {"first": self.first} | {
+            key: base64.b64encode(np.ascontiguousarray(value, dtype=_stored(key)).tobytes()).decode()
+            for key, value in arrays.items()
+        }
+
+    @classmethod
+    def from_json(cls, entry: dict[str, Any], steps: int) -> Self:
+        """A block of so many steps, from `to_json`."""
+        found = {
+            key: np.frombuffer(base64.b64decode(entry[key]), _stored(key))
+            for key in cls.__annotations__
+            if key != "first"
+        }
+        wide = {key: found[key].reshape(steps, -1) for key in ("new_class", "margin", "distance")}
+        return cls(first=entry["first"], **(found | wide))
+
+
+@dataclass(frozen=True, eq=False)
+class SweepJob:
+    """A sweep that is to be made, block by block; the levels of a perturbation share their random numbers.
+
+    Attributes:
         classifier: The network.
-        images: Stored values, or network input where `stretch` is `None`, shape (N, C, H, W); may be memory-mapped.
+        images: Stored values, or network input where `stretch` is `None`, shape (N, C, H, W).
         labels: True classes, shape (N,).
         ids: Their ids, shape (N,).
         perturbations: At least one, each at one level.
@@ -90,51 +136,123 @@ def sweep(
     Raises:
         InputError: If something given does not fit together.
     """
-    _check(images, labels, ids, perturbations, stretch, conditions)
-    count, steps = len(images), len(perturbations)
-    clean_class, clean_margin = np.empty(count, np.int64), np.empty(count)
-    new_class = np.empty((steps, count), np.int64)
-    margin, distance, outside = np.empty((steps, count)), np.empty((steps, count)), np.zeros(steps, np.int64)
-    with torch.inference_mode(), progress(total=count * steps, label="sweeping", unit="images") as bar:
-        for start in range(0, count, block):
-            part = slice(start, min(start + block, count))
-            stored = torch.from_numpy(np.array(images[part], dtype=np.float32)).to(classifier.device)
-            true = torch.as_tensor(labels[part], device=stored.device).long()
-            seen = stored if stretch is None else stretch(stored)
-            latents, clean_class[part], clean_margin[part] = _look(classifier, seen, true)
-            for s, perturbation in enumerate(perturbations):
-                streams = Streams(seed, ids[part], f"perturb {perturbation.name}")
-                before = seen if perturbation.stage == Stage.STRETCHED else stored
-                after = perturbation(before, conditions=conditions, streams=streams)
-                if perturbation.stage != Stage.STRETCHED:
-                    if bounds is not None:
-                        outside[s] += int(((after < bounds[0]) | (after > bounds[1])).sum())
-                    assert stretch is not None
-                    after = stretch(after)
-                moved, new_class[s, part], margin[s, part] = _look(classifier, after, true)
-                distance[s, part] = (moved - latents).norm(dim=1).cpu().numpy()
+
+    classifier: AuditedClassifier
+    images: Images
+    labels: np.ndarray
+    ids: Sequence[str] | np.ndarray
+    perturbations: Sequence[Perturbation]
+    stretch: Stretch | None
+    conditions: Conditions | None = None
+    bounds: tuple[float, float] | None = None
+    seed: int = 0
+    block: int = BLOCK
+
+    def __post_init__(self) -> None:
+        _check(self.images, self.labels, self.ids, self.perturbations, self.stretch, self.conditions)
+
+    def blocks(self, finished: Iterable[int] = (), label: str = "sweeping") -> Iterator[Block]:
+        """Sweeps the blocks whose first image is not among the finished ones."""
+        count, steps = len(self.images), len(self.perturbations)
+        starts = range(0, count, self.block)
+        done = set(finished)
+        with progress(total=count * steps, label=label, unit="images") as bar:
+            for start in starts:
+                if start in done:
+                    bar.update(steps * min(self.block, count - start))
+                else:
+                    yield self._sweep(slice(start, min(start + self.block, count)), bar)
+
+    def _sweep(self, part: slice, bar: Any) -> Block:
+        with torch.inference_mode():
+            values = np.array(self.images[part], dtype=np.float32)
+            if not np.isfinite(values).all():
+                raise InputError("some images hold values that are not finite; open them with nan='fill' or leave them")
+            stored = torch.from_numpy(values).to(self.classifier.device)
+            true = torch.as_tensor(self.labels[part], device=stored.device).long()
+            seen = stored if self.stretch is None else self.stretch(stored)
+            latents, clean_class, clean_margin = _look(self.classifier, seen, true)
+            boundary = np.full(len(stored), np.nan)
+            if any(isinstance(perturbation, GaussianNoise) for perturbation in self.perturbations):
+                boundary = boundary_distance(self.classifier, seen, true)
+            found = []
+            for perturbation in self.perturbations:
+                found.append(self._step(perturbation, stored, seen, latents, true, self.ids[part]))
                 bar.update(len(stored))
-    return SweepRecord(
-        ids=np.asarray(ids, dtype=str),
-        true=np.asarray(labels, dtype=np.int64),
-        clean_class=clean_class,
-        clean_margin=clean_margin,
-        name=np.array([p.name for p in perturbations]),
-        level=np.array([p.level for p in perturbations], dtype=np.float64),
-        strength=np.array([p.strength() for p in perturbations], dtype=np.float64),
-        new_class=new_class,
-        margin=margin,
-        distance=distance,
-        outside=outside,
-        class_names=list(classifier.class_names),
-        settings={
-            "seed": seed,
-            "perturbations": [p.to_json() for p in perturbations],
-            "conditions": None if conditions is None else conditions.to_json(),
-            "bounds": None if bounds is None else list(bounds),
-            "expected_per_image": _rates(perturbations, conditions, (images.shape[2], images.shape[3])),
-        },
-    )
+        new_class, margin, distance, outside = map(np.stack, zip(*found, strict=True))
+        return Block(part.start, clean_class, clean_margin, boundary, new_class, margin, distance, outside)
+
+    def _step(
+        self, perturbation: Perturbation, stored: Tensor, seen: Tensor, latents: Tensor, true: Tensor, ids: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """New classes, margins, distances of the latents, and how many values are out of bounds."""
+        streams = Streams(self.seed, ids, f"perturb {perturbation.name}")
+        before, outside = (seen if perturbation.stage == Stage.STRETCHED else stored), 0
+        after = perturbation(before, conditions=self.conditions, streams=streams)
+        if perturbation.stage != Stage.STRETCHED:
+            outside = self._outside(after)
+            assert self.stretch is not None
+            after = self.stretch(after)
+        elif self.stretch is not None and self.stretch.invertible:
+            outside = self._outside(self.stretch.inverse(after))
+        moved, new_class, margin = _look(self.classifier, after, true)
+        return new_class, margin, (moved - latents).norm(dim=1).double().cpu().numpy(), outside
+
+    def _outside(self, stored: Tensor) -> int:
+        """How many stored values no pixel can take, beyond rounding."""
+        if self.bounds is None:
+            return 0
+        low, high = self.bounds
+        hair = 1e-5 * (high - low)
+        return int(((stored < low - hair) | (stored > high + hair)).sum())
+
+    def record(self, blocks: Iterable[Block]) -> SweepRecord:
+        """The record of all blocks, in whatever order they come."""
+        steps = self.perturbations
+        ordered = sorted(blocks, key=lambda block: block.first)
+        whole = {
+            name: np.concatenate([getattr(block, name) for block in ordered], -1)
+            for name in ("clean_class", "clean_margin", "boundary", "new_class", "margin", "distance")
+        }
+        if len(whole["clean_class"]) != len(self.images):
+            raise ValueError(f"the blocks hold {len(whole['clean_class'])} of {len(self.images)} images")
+        return SweepRecord(
+            ids=np.asarray(self.ids, dtype=str),
+            true=np.asarray(self.labels, dtype=np.int64),
+            name=np.array([p.label for p in steps]),
+            level=np.array([p.level for p in steps], dtype=np.float64),
+            strength=np.array([p.strength() for p in steps], dtype=np.float64),
+            outside=np.sum([block.outside for block in ordered], 0),
+            class_names=list(self.classifier.class_names),
+            settings={
+                "seed": self.seed,
+                "perturbations": [p.to_json() for p in steps],
+                "conditions": None if self.conditions is None else self.conditions.to_json(),
+                "bounds": None if self.bounds is None else list(self.bounds),
+                "expected_per_image": _rates(steps, self.conditions, (self.images.shape[2], self.images.shape[3])),
+            },
+            **whole,
+        )
+
+
+def sweep(
+    classifier: AuditedClassifier,
+    images: Images,
+    labels: np.ndarray,
+    ids: Sequence[str] | np.ndarray,
+    perturbations: Sequence[Perturbation],
+    *,
+    stretch: Stretch | None,
+    **options: Any,
+) -> SweepRecord:
+    """Perturbs all images by each perturbation; arguments and errors are those of `SweepJob`."""
+    job = SweepJob(classifier, images, labels, ids, perturbations, stretch, **options)
+    return job.record(job.blocks())
+
+
+def _stored(field: str) -> str:
+    """How an array of a block is stored: classes and counts as integers, the rest as it is measured."""
+    return "<i8" if field in ("clean_class", "new_class", "outside") else "<f8"
 
 
 def _look(classifier: AuditedClassifier, seen: Tensor, true: Tensor) -> tuple[Tensor, np.ndarray, np.ndarray]:
@@ -152,7 +270,7 @@ def _look(classifier: AuditedClassifier, seen: Tensor, true: Tensor) -> tuple[Te
 
 
 def _check(
-    images: np.ndarray,
+    images: Images,
     labels: np.ndarray,
     ids: Sequence[str] | np.ndarray,
     perturbations: Sequence[Perturbation],
@@ -161,7 +279,7 @@ def _check(
 ) -> None:
     if not perturbations:
         raise InputError("expected at least one perturbation, came none")
-    pairs = {(perturbation.name, perturbation.level) for perturbation in perturbations}
+    pairs = {(perturbation.label, perturbation.level) for perturbation in perturbations}
     if len(pairs) < len(perturbations):
         raise InputError("a perturbation is there twice at the same level; give each once")
     if not len(images) == len(labels) == len(ids):
@@ -170,7 +288,11 @@ def _check(
         if stretch is None and perturbation.stage != Stage.STRETCHED:
             raise InputError(
                 f"{perturbation.name} happens before the stretch, and these images are network input; give the "
-                "calibrated images, or use gaussian, poisson or jpeg"
+                "calibrated images, or use gaussian, poisson or jpeg, which happen after it"
+            )
+        if images.shape[1] < perturbation.least_bands:
+            raise InputError(
+                f"{perturbation.name} needs images of {perturbation.least_bands} or more bands; leave it away"
             )
         if perturbation.physical and conditions is None:
             raise InputError(
@@ -183,5 +305,5 @@ def _rates(
 ) -> dict[str, float]:
     if conditions is None:
         return {}
-    found = {p.name: p.expected_per_image(conditions, size) for p in perturbations}
+    found = {p.label: p.expected_per_image(conditions, size) for p in perturbations}
     return {name: rate for name, rate in found.items() if rate is not None}

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from robustkit.errors import InputError
+from robustkit.perturb.boundary import flat_error, implied_distance
+from robustkit.perturb.faults.plain_noise import GaussianNoise
 from robustkit.perturb.faults.registry import PERTURBATIONS
 from robustkit.perturb.perturbation import Perturbation
 from robustkit.perturb.sweep import SweepRecord
 from robustkit.stats import Estimate, wilson
 
 DROP = 0.05
+_MOST_WEIGHTS = 1 << 20  # of images in resamples that are held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,28 +83,64 @@ class Threshold:
 
 
 @dataclass(frozen=True, eq=False)
+class NoiseCheck:
+    """White noise on network input against the distances of the boundaries.
+
+    Were the boundaries flat, noise of sigma would lead astray each image at distance d with probability Phi(-d /
+    sigma). More errors than that say that something nearer was not found, or that the boundary bends towards the image;
+    fewer, that it bends away.
+
+    Attributes:
+        sigma: Of the noise, in network input.
+        error: Rate of wrong answers among images that were right, with Wilson's interval.
+        flat: The rate that flat boundaries at the distances found would give.
+        implied: The distance of one flat boundary that gives this error, with interval; infinite for no error.
+        distance: Median distance of the boundaries of these images (DeepFool).
+
+    Source: Ford, Gilmer, Carlini & Cubuk 2019, arXiv:1901.10513.
+    """
+
+    sigma: float
+    error: Estimate
+    flat: float
+    implied: tuple[float, float, float]
+    distance: float
+
+    def __str__(self) -> str:
+        value, low, high = self.implied
+        return (
+            f"white noise of {self.sigma:.3g} misleads {self.error}, flat boundaries would give {self.flat:.3f}; "
+            f"implied distance {value:.3g} [{low:.3g}, {high:.3g}], median found {self.distance:.3g}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class SweepSummary:
     """All numbers of a sweep.
 
     Attributes:
         clean: Accuracy on the images as they are.
+        clean_recall: The same within each true class, K values.
         steps: One for each step, in the order of the record.
         thresholds: One for each perturbation.
         mpc: Mean accuracy over perturbations, each the mean over its levels (mean performance under corruption).
         rpc: `mpc` relative to the clean accuracy; nan where that is 0.
         ce: Error of each perturbation over that of the base model, both summed over levels; `None` without one.
         mce: The mean of `ce`.
+        noise: The check of Ford et al. at each level of `gaussian`.
 
     Source: Michaelis et al. 2019, arXiv:1907.07484 (mPC, rPC); Hendrycks & Dietterich 2019, arXiv:1903.12261 (CE).
     """
 
     clean: Estimate
+    clean_recall: Estimate
     steps: tuple[StepSummary, ...]
     thresholds: tuple[Threshold, ...]
     mpc: float
     rpc: float
     ce: dict[str, float] | None
     mce: float | None
+    noise: tuple[NoiseCheck, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as JSON values; what is infinite or not a number as `null`."""
@@ -114,12 +153,18 @@ class SweepSummary:
             lines.append(
                 f"{step.name} {step.level:.4g} {step.unit}: {step.accuracy}; "
                 f"{step.right_to_wrong} right to wrong, {step.wrong_to_right} wrong to right"
+                + ("" if step.risk is None else f"; {step.risk:.2g} expected per image")
+                + (f"; {step.not_finite} not finite" if step.not_finite else "")
+                + (f"; {step.outside} values out of bounds" if step.outside else "")
             )
         points = f"{100 * DROP:.0f} points"
         lines += [f"{one.name}: level at which accuracy falls by {points}: {one}" for one in self.thresholds]
+        lines += [str(check) for check in self.noise]
         lines.append(f"mPC {self.mpc:.3f}, rPC {self.rpc:.3f}")
         if self.mce is not None:
+            assert self.ce is not None
             lines.append(f"mCE against the base model {self.mce:.3f}")
+            lines += [f"CE {name} {value:.3f}" for name, value in self.ce.items()]
         return "\n".join(lines)
 
 
@@ -142,30 +187,36 @@ def summarise_sweep(
         InputError: If a perturbation is not among `kinds`, or the base model was swept over other images or levels.
     """
     names = list(dict.fromkeys(record.name.tolist()))
-    unknown = [name for name in names if name not in kinds]
-    if unknown:
-        raise InputError(f"nobody says what the perturbation {unknown[0]!r} is; give its class in kinds")
+    kind_of = {name: kinds.get(name.partition(",")[0]) for name in names}
+    for name, kind in kind_of.items():
+        if kind is None:
+            raise InputError(f"nobody says what the perturbation {name!r} is; give its class in kinds")
     right = record.new_class == record.true  # (S, N)
     was_right = record.clean_class == record.true
     count = right.shape[1]
+    answers = np.vstack([was_right[None], right])  # (1 + S, N)
+    rates = _resampled(answers, draws, int(record.settings["seed"]))
     by_name = {name: float(right[record.name == name].mean()) for name in names}
     mpc = float(np.mean(list(by_name.values())))
     clean = wilson(int(was_right.sum()), count)
     ce = None if base is None else _corruption_errors(record, base, by_name)
     return SweepSummary(
         clean=clean,
+        clean_recall=_recall(record, was_right),
         steps=tuple(_step(record, s, right[s], was_right) for s in range(len(record.name))),
-        thresholds=tuple(_threshold(record, kinds[name], right, was_right, draws) for name in names),
+        thresholds=tuple(
+            _threshold(record, name, kind, rates, answers.mean(1)) for name, kind in kind_of.items() if kind
+        ),
         mpc=mpc,
         rpc=mpc / float(clean.value) if clean.value else math.nan,
         ce=ce,
         mce=None if ce is None else float(np.mean(list(ce.values()))),
+        noise=tuple(_check_noise(record, s, right[s], was_right) for s in record.steps(GaussianNoise.name)),
     )
 
 
 def _step(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray) -> StepSummary:
-    name, classes = str(record.name[s]), range(len(record.class_names))
-    in_class = [record.true == k for k in classes]
+    name = str(record.name[s])
     lost = int((was_right & ~right).sum())
     rate = record.settings["expected_per_image"].get(name)
     return StepSummary(
@@ -173,7 +224,7 @@ def _step(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray)
         level=float(record.level[s]),
         unit=record.settings["perturbations"][s]["unit"],
         accuracy=wilson(int(right.sum()), len(right)),
-        recall=wilson([int(right[chosen].sum()) for chosen in in_class], [int(chosen.sum()) for chosen in in_class]),
+        recall=_recall(record, right),
         right_to_wrong=lost,
         wrong_to_right=int((~was_right & right).sum()),
         distance=float(np.median(record.distance[s])),
@@ -184,21 +235,36 @@ def _step(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray)
     )
 
 
+def _recall(record: SweepRecord, right: np.ndarray) -> Estimate:
+    in_class = [record.true == k for k in range(len(record.class_names))]
+    return wilson([int(right[chosen].sum()) for chosen in in_class], [int(chosen.sum()) for chosen in in_class])
+
+
 def _threshold(
-    record: SweepRecord, kind: type[Perturbation], right: np.ndarray, was_right: np.ndarray, draws: int
+    record: SweepRecord, name: str, kind: type[Perturbation], rates: np.ndarray, here: np.ndarray
 ) -> Threshold:
-    steps, count = record.steps(kind.name), len(was_right)
+    """From the accuracies of the clean images and all steps: resampled, shape (draws, 1 + S), and measured, (1 + S)."""
+    steps = record.steps(name)
     strength = np.concatenate([[0.0], record.strength[steps]])
-    answers = np.vstack([was_right[None], right[steps]]).astype(np.float64)  # (1 + S, N)
-    # Images are drawn anew; one seed for all perturbations, so that they are compared on the same resamples.
-    rng = np.random.default_rng([int(record.settings["seed"]), 5])
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws)
-    here = float(crossing(strength, answers.mean(1)[None])[0])
-    resampled = crossing(strength, weights @ answers.T / count)
+    columns = np.concatenate([[0], steps + 1])
+    found = float(crossing(strength, here[None, columns])[0])
+    resampled = crossing(strength, rates[:, columns])
     ends = np.quantile(resampled, (0.025, 0.975), method="inverted_cdf")
-    levels = [kind.level_of(float(value)) if np.isfinite(value) else None for value in (here, *ends)]
+    levels = [kind.level_of(float(value)) if np.isfinite(value) else None for value in (found, *ends)]
     reached = float(np.isfinite(resampled).mean())
-    return Threshold(kind.name, levels[0], levels[1], levels[2], reached, here < strength[1])
+    return Threshold(name, levels[0], levels[1], levels[2], reached, found < strength[1])
+
+
+def _resampled(answers: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Rates of right answers (1 + S, N) in resamples of the images, the same for all steps, shape (draws, 1 + S)."""
+    count = answers.shape[1]
+    rng = np.random.default_rng([seed, 5])
+    at_once = max(1, _MOST_WEIGHTS // count)
+    right, rates = answers.T.astype(np.float32), []
+    for start in range(0, draws, at_once):
+        weights = rng.multinomial(count, np.full(count, 1 / count), size=min(at_once, draws - start))
+        rates.append(weights.astype(np.float32) @ right)  # whole numbers, exact up to 16 million images
+    return np.concatenate(rates).astype(np.float64) / count
 
 
 def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> np.ndarray:
@@ -227,6 +293,21 @@ def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> 
     return np.where(below.any(1), found, np.inf)
 
 
+def _check_noise(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray) -> NoiseCheck:
+    made, count = record.settings["perturbations"][s], int(was_right.sum())
+    sigma = made["level"] * (made["high"] - made["low"])
+    error = wilson(int((was_right & ~right).sum()), count)
+    distance = record.boundary[was_right]
+    near, far = (float(implied_distance(float(end), sigma)) for end in (error.high, error.low))
+    return NoiseCheck(
+        sigma=sigma,
+        error=error,
+        flat=float(flat_error(distance, sigma).mean()) if count else math.nan,
+        implied=(float(implied_distance(float(error.value), sigma)), near, far),
+        distance=float(np.median(distance)) if count else math.nan,
+    )
+
+
 def _corruption_errors(record: SweepRecord, base: SweepRecord, by_name: dict[str, float]) -> dict[str, float]:
     same = [np.array_equal(getattr(record, name), getattr(base, name)) for name in ("ids", "true", "name", "level")]
     if not all(same):
@@ -237,7 +318,7 @@ def _corruption_errors(record: SweepRecord, base: SweepRecord, by_name: dict[str
 
 
 def _json(value: Any) -> Any:
-    if isinstance(value, Estimate | StepSummary | Threshold):
+    if isinstance(value, Estimate | StepSummary | Threshold | NoiseCheck):
         value = vars(value)
     if isinstance(value, dict):
         return {key: _json(item) for key, item in value.items()}

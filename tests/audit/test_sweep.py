@@ -1,17 +1,26 @@
 import csv
 import json
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from robustkit.audit import sweep as sweep_run
+from robustkit.audit.sample import Rows
 from robustkit.audit.sweep import SweepRequest, run_sweep
 from robustkit.cli import group
-from robustkit.data import ImageSet
+from robustkit.data import ImageSet, MinMaxStretch
 from robustkit.data.survey import LSST, Depth
-from robustkit.errors import InputError
-from robustkit.perturb.sweep import SweepRecord
+from robustkit.errors import InputError, RunInterrupted
+from robustkit.models import open_checkpoint
+from robustkit.perturb.faults.registry import PERTURBATIONS
+from robustkit.perturb.sweep import SweepJob, SweepRecord
 from tests.audits import make_audit
 
 
@@ -34,14 +43,19 @@ def test_a_run_leaves_record_table_summary_and_figure(audit, tmp_path):
     request = SweepRequest(perturbations=("exposure", "jpeg"), n=12, data=data, base=model)
     run = run_sweep(model, request, out=tmp_path / "run", say=said.append)
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert {"sweep.npz", "sweep.csv", "summary.json", "sweep.png", "manifest.json"} <= names
+    assert {"sweep.npz", "sweep.csv", "summary.json", "sweep.png", "sweep-latents.png", "manifest.json"} <= names
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["mce"] == 1.0
     assert summary["origin"] == "declared"
     assert [one["name"] for one in summary["thresholds"]] == ["exposure", "jpeg"]
     rows = list(csv.DictReader((tmp_path / "run" / "sweep.csv").read_text().splitlines()))
-    assert [row["level"] for row in rows[:5]] == ["0.5", "0.2", "0.1", "0.05", "0.0125"]
-    assert float(rows[4]["accuracy"]) == run.summary.steps[4].accuracy.value
+    assert [row["level"] for row in rows[:6]] == ["", "0.5", "0.2", "0.1", "0.05", "0.0125"]
+    assert rows[0]["perturbation"] == "clean"
+    assert float(rows[0]["accuracy"]) == run.summary.clean.value == (run.record.clean_class == run.record.true).mean()
+    assert float(rows[5]["accuracy"]) == pytest.approx(run.summary.steps[4].accuracy.value)
+    assert float(rows[5]["latent_distance"]) == pytest.approx(np.median(run.record.distance[4]))
+    base = SweepRecord.load(tmp_path / "run" / "sweep-base.npz")
+    np.testing.assert_array_equal(base.new_class, run.record.new_class)
     again = SweepRecord.load(tmp_path / "run" / "sweep.npz")
     np.testing.assert_array_equal(again.new_class, run.record.new_class)
     assert "12 of 20 images" in said[0]
@@ -71,8 +85,10 @@ def test_a_class_of_ones_own_is_swept(audit, tmp_path):
 
 def test_the_suites():
     steps = SweepRequest(suite="lsst").steps()
-    assert len(steps) == 5 * len({step.name for step in steps})
+    assert len(steps) == 5 * len({step.label for step in steps})
+    assert {step.label for step in steps} == {*PERTURBATIONS, "psf,restore_noise=false"}
     assert {"exposure", "saturation", "hcompress"} <= {step.name for step in steps}
+    assert {"gaussian", "poisson", "jpeg"} <= {step.name for step in SweepRequest(suite="plain").steps()}
     assert not any(step.physical for step in SweepRequest(suite="plain").steps())
 
 
@@ -87,14 +103,160 @@ def test_the_suites():
         ({"perturbations": ("exposure",), "levels": (2.0,)}, "exposure takes 0.0001 to 1"),
         ({"perturbations": ("seeing",)}, "unknown perturbation 'seeing'; known are exposure"),
         ({"perturbations": ("psf",)}, "does not declare scale"),
+        ({"suite": "lsst"}, "use --suite plain"),
+        ({"perturbations": ("psf,restore=no",)}, "its options are restore_noise="),
+        ({"perturbations": ("gaussian", "gaussian")}, "twice at the same level"),
+        ({"suite": "plain", "n": 21}, "has 20 images"),
     ],
 )
 def test_refusals_write_nothing(audit, tmp_path, request_, words):
     with pytest.raises(InputError, match=words):
-        run_sweep(audit[0], SweepRequest(n=4, **request_), out=tmp_path / "run", say=silent)
+        run_sweep(audit[0], SweepRequest(**({"n": 4} | request_)), out=tmp_path / "run", say=silent)
     assert not (tmp_path / "run").exists()
 
 
 def test_devices(audit, tmp_path):
     with pytest.raises(InputError, match="unknown device 'abacus'"):
         run_sweep(audit[0], SweepRequest(suite="plain"), device="abacus", out=tmp_path / "run", say=silent)
+
+
+FILES = ("sweep.npz", "sweep-base.npz", "sweep.csv", "summary.json", "sweep.png", "sweep-latents.png")
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(audit, tmp_path, monkeypatch):
+    model, data = audit
+    monkeypatch.setattr(sweep_run, "SweepJob", lambda *args, **options: SweepJob(*args, **options, block=3))
+    request = SweepRequest(perturbations=("exposure", "jpeg", "gaussian"), n=11, data=data, base=model)
+    run_sweep(model, request, out=tmp_path / "whole", workers=0, say=silent)
+    real, done = SweepJob._sweep, []
+
+    def stopping(self, part, bar):
+        if len(done) in (3, 5):  # once in the sweep of the model, once in that of the base
+            done.append("stopped")
+            raise RunInterrupted("stopped")
+        done.append(part.start)
+        return real(self, part, bar)
+
+    monkeypatch.setattr(SweepJob, "_sweep", stopping)
+    for _ in range(2):
+        with pytest.raises(RunInterrupted):
+            run_sweep(model, request, out=tmp_path / "run", workers=0, resume=True, say=silent)
+        assert not (tmp_path / "run" / "summary.json").exists()
+    journal = tmp_path / "run" / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-40])  # torn in the middle of a line, as by a power cut
+    with pytest.raises(InputError, match="already holds files"):
+        run_sweep(model, request, out=tmp_path / "run", say=silent)
+    for changed, words in (({"seed": 1}, "seed was 0 and is 1"), ({"n": 12}, "n was 11 and is 12")):
+        with pytest.raises(InputError, match=words):
+            run_sweep(model, replace(request, **changed), out=tmp_path / "run", resume=True, say=silent)
+    run_sweep(model, request, out=tmp_path / "run", workers=2, resume=True, say=silent)
+    # Four blocks of each model; the one whose line was torn was made twice.
+    assert done == [0, 3, 6, "stopped", 9, "stopped", 9, 0, 3, 6, 9]
+    for name in FILES:
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    run_sweep(model, request, out=tmp_path / "run", resume=True, say=silent)  # nothing is left to do
+    assert len(done) == 11
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_process_that_is_stopped_can_go_on(audit, tmp_path, number):
+    """Worker processes end with it, whatever stopped it."""
+    model, data = audit
+    command = [sys.executable, "-m", "robustkit", "sweep", "--model", str(model), "--data", str(data), "--n", "16"]
+    command += ["--perturb", "rice", "--levels", "1", "0.5", "--workers", "2", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until(lambda: (tmp_path / "run" / "manifest.json").exists() and len(children.read_text().split()) == 2)
+    workers = [int(pid) for pid in children.read_text().split()]
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    if number != signal.SIGKILL:
+        assert process.returncode == 75
+        assert "go on with --resume" in errors
+        assert "Traceback" not in errors
+    until(lambda: not any(alive(pid) for pid in workers))
+    assert not (tmp_path / "run" / "summary.json").exists()
+    if number == signal.SIGKILL:
+        result = CliRunner().invoke(group, [*command[3:], "--resume"])
+        assert result.exception is None
+        assert (tmp_path / "run" / "summary.json").exists()
+
+
+def until(true, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_class_in_a_file_of_ones_own(audit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "my_faults.py"
+    file.write_text("from tests.perturb.faults.test_contract import Bias\nclass Dust(Bias):\n    name = 'dust'\n")
+    request = SweepRequest(perturbations=("my_faults:Dust",), n=4)
+    run = run_sweep(audit[0], request, out=tmp_path / "run", say=silent)
+    assert [step.name for step in run.summary.steps] == ["dust"] * 5
+    file.write_text(file.read_text() + "    valid = (0.0, 99.0)\n")
+    sys.modules.pop("my_faults")
+    with pytest.raises(InputError, match=r"plugins_sha256\.dust was"):
+        run_sweep(audit[0], request, out=tmp_path / "run", resume=True, say=silent)
+    sys.modules.pop("my_faults")
+
+
+def test_images_that_were_stretched_are_taken_back_and_say_so(audit, tmp_path):
+    model, data = audit
+    calibrated, stretch = ImageSet.load(data), open_checkpoint(model).stretch
+    seen = replace(calibrated, images=stretch(np.array(calibrated.images)), stretch=stretch).save(tmp_path / "seen")
+    said = []
+    request = SweepRequest(perturbations=("exposure", "gaussian"), n=6, data=seen)
+    run = run_sweep(model, request, out=tmp_path / "run", say=said.append)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["origin"] == "inverted stretch"
+    assert any(line.startswith("inverted stretch") for line in said)
+    plain = run_sweep(model, replace(request, data=data), out=tmp_path / "plain", say=silent)
+    np.testing.assert_allclose(run.record.clean_margin, plain.record.clean_margin, atol=1e-3)
+    np.testing.assert_allclose(run.record.margin[:5], plain.record.margin[:5], atol=0.05)
+    # Nothing that happens before the stretch: the images are taken as they are.
+    only = run_sweep(model, replace(request, perturbations=("gaussian",)), out=tmp_path / "only", say=silent)
+    np.testing.assert_allclose(only.record.margin, run.record.margin[5:], atol=1e-3)
+
+
+def test_a_stretch_that_cannot_be_undone_is_refused(audit, tmp_path):
+    images = ImageSet.load(audit[1])
+    with pytest.raises(InputError, match="min-max stretch cannot be inverted"):
+        Rows(images.images, np.arange(3), MinMaxStretch())
+
+
+def test_missing_pixels_are_made_only_when_asked_for(audit, tmp_path):
+    model, data = audit
+    request = SweepRequest(perturbations=("dead-pixel", "dead-pixel,missing=true"), levels=(), n=6, data=data)
+    run = run_sweep(model, request, out=tmp_path / "run", say=silent)
+    counts = {(step.name, step.not_finite) for step in run.summary.steps}
+    assert counts == {("dead-pixel", 0), ("dead-pixel,missing=true", 6)}
+    assert all(step.accuracy.value == 0 for step in run.summary.steps if "missing" in step.name)
+    assert (tmp_path / "run" / "sweep-latents.png").exists()  # drawn although no margin is finite
+
+
+def test_noise_and_pictures_take_the_range_of_the_training_images(audit, tmp_path):
+    model, data = audit
+    lows, highs = zip(*open_checkpoint(model).card.input_range, strict=True)
+    request = SweepRequest(perturbations=("gaussian", "jpeg,high=2"), n=4, data=data)
+    run = run_sweep(model, request, out=tmp_path / "run", say=silent)
+    made = run.record.settings["perturbations"]
+    assert (made[0]["low"], made[0]["high"]) == (min(lows), max(highs))
+    assert (made[5]["low"], made[5]["high"]) == (min(lows), 2.0)
+    assert run.summary.noise[0].sigma == pytest.approx(0.01 * (max(highs) - min(lows)))
+    assert {step.name for step in run.summary.steps} == {"gaussian", "jpeg"}
+
+
+def test_one_band_leaves_away_what_needs_two():
+    names = {step.name for step in SweepRequest(suite="plain").steps(bands=1)}
+    assert "rotation" in names
+    assert not {"band-swap", "shift"} & names
+    assert "band-swap" in {step.name for step in SweepRequest(perturbations=("band-swap",)).steps(bands=1)}

@@ -149,3 +149,16 @@ def test_a_head_that_does_not_decide_on_a_plane_has_no_canonical_window():
     head, *_ = _case()
     with pytest.raises(InputError, match="at least one latent"):
         canonical_window(head, np.zeros((0, 32)))
+
+
+@pytest.mark.parametrize(("resolution", "classes"), [(221, 3), (40, 2), (51, 7)])
+def test_the_grid_of_a_window_is_the_head_at_the_middles_of_its_cells(resolution, classes):
+    head, z, a, n = _case(3, classes=classes)
+    window = church_window(head, z, a, n, extent=1.3)
+    edges = np.linspace(-1.3, 1.3, resolution + 1)
+    middles = (edges[1:] + edges[:-1]) / 2
+    points = np.stack(np.meshgrid(middles, middles), axis=-1)
+    logits = head(z + points[..., :1] * a + points[..., 1:] * n)
+    clear = np.diff(np.sort(logits, axis=-1)[..., -2:], axis=-1)[..., 0] > 1e-9
+    assert clear.mean() > 0.99
+    np.testing.assert_array_equal(window.grid(resolution)[clear], logits.argmax(axis=-1)[clear])

@@ -5,7 +5,7 @@ import torch
 from robustkit.data import IdentityStretch
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
-from robustkit.perturb.faults.registry import make_perturbation
+from robustkit.perturb.faults.naming import make_perturbation
 from robustkit.perturb.sweep import SweepRecord, sweep
 from robustkit.perturb.sweep_summary import crossing, summarise_sweep
 from robustkit.testing import example_conditions
@@ -69,6 +69,10 @@ def test_blocks_and_order_change_nothing(tmp_path):
 def test_values_outside_the_bounds_are_counted_and_not_clipped():
     record = swept([make_perturbation("sky-offset", 20)], conditions=example_conditions(), bounds=(0.0, 1.0))
     assert record.outside.tolist() == [20 * 3 * 8 * 8]
+    inside = swept([make_perturbation("sky-offset", 40)], conditions=example_conditions(), bounds=(0.0, 1.0))
+    assert inside.outside.tolist() == [0]
+    noisy = swept([make_perturbation("gaussian", 10)], bounds=(0.0, 1.0))  # after the stretch: what it would be before
+    assert 0.9 < noisy.outside[0] / (20 * 3 * 8 * 8) < 1
 
 
 def test_a_model_compared_with_itself_has_mce_one():
@@ -129,6 +133,19 @@ def test_a_threshold_before_the_first_level_says_so():
     assert str(threshold).endswith("(milder than all levels)")
     (threshold,) = summarise_sweep(swept([make_perturbation("band-drop", 0.001), first])).thresholds
     assert not threshold.before_first
+
+
+def test_images_that_are_not_finite_or_lack_bands_are_refused():
+    images, _, labels = flat_images()
+    images = np.array(images)
+    images[7, 1, 2, 3] = np.nan
+    classifier = AuditedClassifier(MeanClassifier(), input_shape=SHAPE)
+    with pytest.raises(InputError, match="not finite"):
+        sweep(classifier, images, labels, list("abcdefghijklmnopqrst"), DROPS, stretch=IdentityStretch())
+    one = AuditedClassifier(MeanClassifier(), input_shape=(1, 8, 8))
+    swap = [make_perturbation("band-swap", 1)]
+    with pytest.raises(InputError, match="2 or more bands"):
+        sweep(one, images[:, :1], labels, list("abcdefghijklmnopqrst"), swap, stretch=IdentityStretch())
 
 
 def test_refusals():

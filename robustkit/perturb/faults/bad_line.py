@@ -41,7 +41,7 @@ class BadColumn(LocalFault):
         if self.width < 1:
             raise InputError(f"expected {self.name} of a width of at least 1, came {self.width}")
 
-    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+    def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Adds the charge along a line that each image draws."""
         size = images.shape[self.axis]
         first = torch.as_tensor(streams.integers(max(1, size - self.width + 1), 1), device=images.device)
@@ -51,10 +51,23 @@ class BadColumn(LocalFault):
         sigma = conditions.like(np.sqrt(conditions.background / conditions.visits), images)
         return self.deposit(images, self.level * sigma * line.expand(-1, -1, *images.shape[2:]), conditions, streams)
 
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The lines of a band that is drawn."""
+        gain = self.gain(value, self.level * np.sqrt(conditions.background / conditions.visits), conditions)
+        return self.struck(value, gain, min(1.0, self.width / size[self.axis - 2]))
+
 
 @dataclass(frozen=True)
 class BadRow(BadColumn):
-    """A row with a charge; see `BadColumn`."""
+    """A row with a charge of a times the background noise of one visit: n' = n + s a sqrt(B / visits) K.
+
+    Levels and source as for `BadColumn`.
+
+    Attributes:
+        width: Rows side by side.
+    """
 
     name = "bad-row"
     axis: ClassVar[int] = 2

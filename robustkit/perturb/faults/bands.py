@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robustkit.errors import InputError
 from robustkit.perturb.conditions import Conditions
-from robustkit.perturb.perturbation import Perturbation, Stage, tensor
+from robustkit.perturb.perturbation import Perturbation, Stage, mixture, tensor
 from robustkit.seeds import Streams
 
 
@@ -20,6 +20,9 @@ class BandDrop(Perturbation):
 
     Levels: 10 % (thin cloud), 30 %, 50 %, 80 %, and a band that is missing and was filled with zeros. A fault of
     pipelines and users; the levels are our own.
+
+    Attributes:
+        missing: Whether the lost band was filled with NaN instead of zeros; only for the level 1.
     """
 
     name = "band-drop"
@@ -29,10 +32,25 @@ class BandDrop(Perturbation):
     valid = (0.0, 1.0)
     physical = False
 
+    missing: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.missing and self.level not in (0, 1):
+            raise InputError(f"a band that is missing is lost as a whole; give --levels 1, came {self.level:g}")
+
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Dims one band."""
         drawn = streams.integers(images.shape[1], 1) == np.arange(images.shape[1])
-        return images * tensor(np.where(drawn, 1 - self.level, 1.0), images)[..., None, None]
+        rest = np.nan if self.missing else 1 - self.level
+        return images * tensor(np.where(drawn, rest, 1.0), images)[..., None, None]
+
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Those of a band that is drawn, or is not."""
+        chance = 1 / len(value)
+        return mixture([(1 - self.level) * value, value], [chance, 1 - chance])
 
 
 @dataclass(frozen=True)
@@ -49,12 +67,11 @@ class BandSwap(Perturbation):
     levels = (0.1, 0.25, 0.5, 0.75, 1.0)
     valid = (0.0, 1.0)
     physical = False
+    least_bands = 2
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Mixes two bands."""
         bands = images.shape[1]
-        if bands < 2:
-            raise InputError("band-swap needs images of at least two bands; leave it away")
         first = streams.integers(bands - 1, 1)[:, 0]
         order = np.tile(np.arange(bands), (len(images), 1))
         everyone = np.arange(len(images))
@@ -64,3 +81,14 @@ class BandSwap(Perturbation):
         # A band that keeps its place keeps its values to the last bit.
         moved = (index != torch.arange(bands, device=images.device))[..., None, None]
         return torch.where(moved, (1 - self.level) * images + self.level * other, images)
+
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the pairs that can be drawn."""
+        found = []
+        for first in range(len(value) - 1):
+            mixed = value.copy()
+            mixed[first : first + 2] += self.level * (value[first : first + 2][::-1] - value[first : first + 2])
+            found.append(mixed)
+        return mixture(found, [1 / len(found)] * len(found))

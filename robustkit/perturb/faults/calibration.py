@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from robustkit.perturb.conditions import Conditions
-from robustkit.perturb.perturbation import Perturbation, Stage, tensor
+from robustkit.perturb.perturbation import Perturbation, Stage, mixture, tensor
 from robustkit.seeds import Streams
 
 
@@ -31,7 +31,9 @@ class FlatError(Perturbation):
         light = images + conditions.like(conditions.scale * conditions.sky, images)
         return images + light * self.level * tensor(streams.normal(*images.shape[1:]), images)
 
-    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The value, and the variance above."""
         return value, (self.level * (value + conditions.scale * conditions.sky)) ** 2
 
@@ -56,3 +58,10 @@ class ZeroPoint(Perturbation):
         drawn = streams.integers(images.shape[1], 1) == np.arange(images.shape[1])
         factors = np.where(drawn, 10 ** (-0.4 * self.level / 1000), 1.0)
         return images * tensor(factors, images)[..., None, None]
+
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Those of a band that is drawn, or is not."""
+        chance = 1 / len(value)
+        return mixture([10 ** (-0.4 * self.level / 1000) * value, value], [chance, 1 - chance])

@@ -44,7 +44,7 @@ class CosmicRay(LocalFault):
         if not self.charge > 0:
             raise InputError(f"expected a charge above 0 electrons, came {self.charge}")
 
-    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+    def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Deposits the track."""
         return self.deposit(images, self.track(images, streams), conditions, streams)
 

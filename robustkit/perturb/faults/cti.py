@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from scipy.stats import binom
 from torch import Tensor
@@ -53,3 +54,9 @@ class ChargeTransfer(Perturbation):
         kernel = torch.as_tensor(left[::-1].copy(), dtype=images.dtype, device=images.device)[None, None, :, None]
         planes = functional.pad(images.reshape(-1, 1, height, width), (0, 0, _TRAIL, 0), mode="replicate")
         return functional.conv2d(planes, kernel).reshape(count, bands, height, width)
+
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A constant field stays."""
+        return value, np.zeros_like(value)

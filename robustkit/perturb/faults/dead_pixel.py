@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from robustkit.perturb.conditions import Conditions
@@ -27,11 +28,19 @@ class DeadPixel(LocalFault):
     levels = (0.2, 0.5, 0.8, 0.9, 1.0)
     valid = (0.0, 1.0)
 
-    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+    def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Takes the light from one pixel."""
         lost = self.level * self.hit(conditions, images) / conditions.like(conditions.visits, images)
         light = images + conditions.like(conditions.scale * conditions.sky, images)
         return images - lost * light * pixel(images, streams) * self.mask(conditions, images, streams)
+
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """One pixel of a band that is drawn."""
+        hit = conditions.visits if self.visits is None else np.minimum(conditions.visits, self.visits)
+        lost = self.level * hit / conditions.visits * (value + conditions.scale * conditions.sky)
+        return self.struck(value, -lost, 1 / (size[0] * size[1]))
 
     def expected_per_image(self, conditions: Conditions, size: tuple[int, int]) -> float:
         """Defects under a stamp in all visits."""

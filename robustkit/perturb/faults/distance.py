@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from robustkit.errors import InputError
 from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.faults.fourier import filtered, gaussian
 from robustkit.perturb.faults.psf import FWHM_PER_SIGMA
-from robustkit.perturb.perturbation import Perturbation, Stage, tensor
+from robustkit.perturb.perturbation import Perturbation, Stage, mixture, tensor
 from robustkit.seeds import Streams
+
+_EDGE = 1 + 1e-6  # of the image, so that rounding does not decide on a pixel that lies on it
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,12 @@ class Distance(Perturbation):
 
     The image is blurred by the seeing times sqrt(d^2 - 1), so that after the shrinking its PSF is the old one, and
     sampled in steps of d pixels (bicubic) about the centre; surface brightness stays. What was outside the image is
-    empty sky. White noise brings the background back to its variance. Space is Euclidean: neither the dimming nor the
-    shift of wavelengths of a redshift is made. Levels: sizes 0.9, 0.8, 0.65, 0.5 and 0.35 of the old one. Source: the
-    steps of FERENGI, Barden, Jahnke & Haeussler 2008, arXiv:0710.5170, without their cosmology.
+    empty sky. White noise brings the background back to its variance. A redshift dims surface brightness by
+    (1 + z)^-4 on top; wavelengths are not shifted. Levels: sizes 0.9, 0.8, 0.65, 0.5 and 0.35 of the old one. Source:
+    the steps of FERENGI, Barden, Jahnke & Haeussler 2008, arXiv:0710.5170, in Euclidean space.
+
+    Attributes:
+        redshift: z, by which the light is dimmed.
     """
 
     name = "distance"
@@ -34,6 +41,13 @@ class Distance(Perturbation):
     levels = (1 / 0.9, 1.25, 1 / 0.65, 2.0, 1 / 0.35)
     valid = (1.0, 10.0)
 
+    redshift: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.redshift < math.inf:
+            raise InputError(f"expected a redshift of at least 0, came {self.redshift}")
+
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Blurs, shrinks, and fills up the noise."""
         count, _, height, width = images.shape
@@ -42,13 +56,26 @@ class Distance(Perturbation):
         blurred = filtered(images, gaussian(2 * height, 2 * width, sigma, images))
         shrink = images.new_tensor([[self.level, 0, 0], [0, self.level, 0]]).expand(count, 2, 3)
         grid = functional.affine_grid(shrink, list(images.shape), align_corners=False)
-        inside = (grid.abs() <= 1).all(-1)[:, None].to(images.dtype)  # (N, 1, H, W)
-        small = inside * functional.grid_sample(
+        inside = (grid.abs() <= _EDGE).all(-1)[:, None].to(images.dtype)  # (N, 1, H, W)
+        light = inside * (1 + self.redshift) ** -4
+        small = light * functional.grid_sample(
             blurred, grid, mode="bicubic", padding_mode="border", align_corners=False
         )
         kept = _kept(height, width, sigma, images)
-        noise = conditions.like(conditions.scale * conditions.background**0.5, images) * (1 - kept * inside).sqrt()
+        noise = conditions.like(conditions.scale * conditions.background**0.5, images) * (1 - kept * light**2).sqrt()
         return small + noise * tensor(streams.normal(*images.shape[1:]), images)
+
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the part that is still the field, and of the empty sky about it, with the noise of each."""
+        places = [np.abs(2 * np.arange(pixels) + 1 - pixels) * self.level <= pixels * _EDGE for pixels in size]
+        part, dimmed = places[0].mean() * places[1].mean(), (1 + self.redshift) ** -4
+        sigma = conditions.seeing / FWHM_PER_SIGMA / conditions.pixel_scale * math.sqrt(self.level**2 - 1)
+        kept = _kept(*size, torch.as_tensor(sigma)[:, None, None], torch.empty(0, dtype=torch.float64))[:, 0, 0].numpy()
+        mean, variance = mixture([dimmed * value, 0 * value], [part, 1 - part])
+        background = conditions.scale**2 * conditions.background
+        return mean, variance + background * (1 - part * kept * dimmed**2)
 
 
 def _kept(height: int, width: int, sigma: Tensor, images: Tensor) -> Tensor:

@@ -53,7 +53,9 @@ class Exposure(Perturbation):
         """The fraction of a strength."""
         return 1 / (1 + strength)
 
-    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The value, and the variance above."""
         electrons = np.maximum(value / conditions.scale + conditions.sky, 0)
         variance = electrons + conditions.visits * conditions.read_noise**2

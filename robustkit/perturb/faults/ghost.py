@@ -48,6 +48,7 @@ class Ghost(Perturbation):
         drawn = tensor(streams.uniform(2), images)[..., None, None, None]
         angle = 2 * torch.pi * drawn[:, 0]
         edge = torch.where(drawn[:, 1] < 0.5, 0.4 * outer, outer)
-        distance = torch.hypot(rows + edge * angle.sin(), columns + edge * angle.cos())
-        ring = torch.sigmoid((outer - distance) / 2) * torch.sigmoid((distance - 0.4 * outer) / 2)
+        distance = ((rows + edge * angle.sin()) ** 2 + (columns + edge * angle.cos()) ** 2).sqrt()
+        # Written out, because torch.sigmoid rounds otherwise at other places of a batch.
+        ring = 1 / (1 + torch.exp((distance - outer) / 2)) / (1 + torch.exp((0.4 * outer - distance) / 2))
         return images + conditions.like(conditions.scale * self.level * np.sqrt(conditions.background), images) * ring

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from robustkit.perturb.conditions import Conditions
@@ -29,10 +30,17 @@ class HotPixel(LocalFault):
     levels = (5.0, 20.0, 100.0, 500.0, 5000.0)
     valid = (0.0, 1e6)
 
-    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+    def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Adds the charge to one pixel."""
         seconds = conditions.like(conditions.exposure / conditions.visits, images)
         return self.deposit(images, self.level * seconds * pixel(images, streams), conditions, streams)
+
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """One pixel of a band that is drawn."""
+        gain = self.gain(value, self.level * conditions.exposure / conditions.visits, conditions)
+        return self.struck(value, gain, 1 / (size[0] * size[1]))
 
     def expected_per_image(self, conditions: Conditions, size: tuple[int, int]) -> float:
         """Defects under a stamp in all visits."""

@@ -2,60 +2,34 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
-from robustkit.errors import InputError
 from robustkit.perturb.conditions import Conditions
-from robustkit.perturb.perturbation import Perturbation, Stage, tensor
+from robustkit.perturb.faults.on_input import OnInput
+from robustkit.perturb.perturbation import tensor
+from robustkit.perturb.workers import encode
 from robustkit.seeds import Streams
 
 
 @dataclass(frozen=True)
-class Jpeg(Perturbation):
-    """Eight bits and JPEG (libjpeg through Pillow) of quality 100 - level, colours at half resolution.
+class Jpeg(OnInput):
+    """Eight bits from black to white, what lies outside clipped, and JPEG (libjpeg) of quality 100 - level.
 
-    Three bands are stored as one colour picture, others as grey pictures. Levels: qualities 95, 90, 75, 50, 25, where
-    ImageNet-C begins. Source: Hendrycks & Dietterich 2019, arXiv:1903.12261.
-
-    Attributes:
-        low: Network input that becomes black.
-        high: Network input that becomes white; what lies outside is clipped.
+    Three bands are stored as one colour picture with colours at half resolution, others as grey pictures. Levels:
+    qualities 95, 90, 75, 50, 25, where ImageNet-C begins. Source: Hendrycks & Dietterich 2019, arXiv:1903.12261.
     """
 
     name = "jpeg"
-    unit = "100 less the quality"
-    stage = Stage.STRETCHED
+    unit = "below quality 100"
     levels = (5.0, 10.0, 25.0, 50.0, 75.0)
     valid = (0.0, 99.0)
-    physical = False
-
-    low: float = 0.0
-    high: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.low < self.high:
-            raise InputError(f"expected black below white, came {self.low} and {self.high}")
+    in_processes = True
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Stores and reads every image."""
-        values = (images.detach().cpu().numpy() - self.low) / (self.high - self.low)
-        eight = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
-        read = np.stack([self._store(image) for image in eight])
-        return tensor(read / np.float32(255) * (self.high - self.low) + self.low, images)
-
-    def _store(self, image: np.ndarray) -> np.ndarray:
-        if len(image) == 3:
-            return np.moveaxis(self._read(np.ascontiguousarray(np.moveaxis(image, 0, -1))), -1, 0)
-        return np.stack([self._read(band) for band in image])
-
-    def _read(self, picture: np.ndarray) -> np.ndarray:
-        stored = io.BytesIO()
-        options = {"subsampling": 2} if picture.ndim == 3 else {}
-        Image.fromarray(picture).save(stored, "JPEG", quality=round(100 - self.level), **options)
-        return np.asarray(Image.open(stored))
+        values = images.detach().cpu().numpy().astype(np.float32)
+        settings = {"codec": "jpeg", "quality": round(100 - self.level), "low": self.low, "high": self.high}
+        return tensor(encode(values, [settings] * len(values)), images)

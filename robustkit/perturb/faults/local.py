@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from robustkit.errors import InputError
 from robustkit.perturb.conditions import Conditions
-from robustkit.perturb.perturbation import Perturbation, tensor
+from robustkit.perturb.perturbation import Perturbation, mixture, tensor
 from robustkit.seeds import Streams
 
 
@@ -20,17 +21,29 @@ class LocalFault(Perturbation):
     Dithers move the sky over the detector, so that a defect meets an object in few visits and in one band.
 
     Attributes:
-        visits: How many visits it hits; `None` for all. Most are found and left out of a coadd; one that survives is 1.
+        visits: How many visits it hits; `None` (`all` on the command line) for all. Most are found and left out of a
+            coadd; one that survives is 1.
         band: The band, `all`, or `any` for one that each image draws.
+        missing: Whether a pipeline has found it and marked every pixel that it touched as missing (NaN).
     """
 
     visits: float | None = 1
     band: str = "any"
+    missing: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.visits is not None and not self.visits > 0:
             raise InputError(f"expected {self.name} in some visits, came {self.visits}")
+
+    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """What the fault leaves, or gaps where it was."""
+        made = self.fault(images, conditions, streams)
+        return torch.where(made != images, torch.nan, made) if self.missing else made
+
+    def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+        """The fault itself."""
+        raise NotImplementedError
 
     def hit(self, conditions: Conditions, images: Tensor) -> Tensor:
         """How many visits of each band are hit, shape (C, 1, 1)."""
@@ -58,6 +71,20 @@ class LocalFault(Perturbation):
         held = (images / conditions.like(conditions.scale * conditions.visits, images)).clamp_min(0)
         gained = torch.minimum(charge, (room - held).clamp_min(0)) * self.mask(conditions, images, streams)
         return images + gained * self.hit(conditions, images) * conditions.like(conditions.scale, images)
+
+    def gain(self, value: np.ndarray, charge: np.ndarray | float, conditions: Conditions) -> np.ndarray:
+        """What `deposit` adds to a pixel of this value where it hits, shape (C,)."""
+        held = np.maximum(value / (conditions.scale * conditions.visits), 0)
+        room = np.maximum(conditions.full_well - conditions.sky / conditions.visits, 0)
+        visits = conditions.visits if self.visits is None else np.minimum(conditions.visits, self.visits)
+        return np.minimum(charge, np.maximum(room - held, 0)) * visits * conditions.scale
+
+    def struck(self, value: np.ndarray, gain: np.ndarray, part: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Moments where a part of the pixels of a band that is drawn, or of all bands, changes by `gain`."""
+        if self.band not in ("any", "all"):
+            return None
+        chance = part / len(value) if self.band == "any" else part
+        return mixture([value + gain, value], [chance, 1 - chance])
 
 
 def pixel(images: Tensor, streams: Streams) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,10 +24,13 @@ class PSFBlur(Perturbation):
     In Fourier space the image is multiplied by T = exp(-k^2 sigma^2 / 2), sigma = b / 2.355, with mirrored edges: the
     sum stays. A blur also smooths the noise, which worse seeing does not, so noise of power (1 - T^2) times that of the
     background is added: the background is white again and has its old variance. (The noise of bright sources stays
-    smoothed.) `restore_noise=False` leaves it away.
+    smoothed.)
 
     Levels: a seeing of 0.70" becomes 0.8, 1.0, 1.2, 1.5 and 2.0". Source: median seeing in r, Ivezic et al. 2008,
     arXiv:0805.2366, Table 2.
+
+    Attributes:
+        restore_noise: Whether the noise is added; without it a naive blur is left, noise and all.
     """
 
     name = "psf"
@@ -49,3 +53,12 @@ class PSFBlur(Perturbation):
         white = torch.fft.rfft2(tensor(streams.normal(*images.shape[1:]), images))
         noise = torch.fft.irfft2(white * lost, s=(height, width))
         return blurred + conditions.like(conditions.scale * conditions.background**0.5, images) * noise
+
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The value; and the part of the variance of white noise that the blur takes away, where it is given back."""
+        sigma = self.level / FWHM_PER_SIGMA / conditions.pixel_scale
+        kept = [np.exp(-((sigma * 2 * np.pi * np.fft.fftfreq(pixels)) ** 2)).mean() for pixels in size]
+        lost = 1 - kept[0] * kept[1] if self.restore_noise else 0.0
+        return value, conditions.scale**2 * conditions.background * lost

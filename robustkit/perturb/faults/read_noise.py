@@ -31,6 +31,8 @@ class ReadNoise(Perturbation):
         sigma = conditions.like(conditions.scale * np.sqrt(conditions.visits) * self.level, images)
         return images + sigma * tensor(streams.normal(*images.shape[1:]), images)
 
-    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The value, and the variance above."""
         return value, conditions.scale**2 * conditions.visits * self.level**2

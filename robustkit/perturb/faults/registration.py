@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -29,6 +30,7 @@ class Shift(Perturbation):
     levels = (0.1, 0.25, 0.5, 1.0, 2.0)
     valid = (0.0, 50.0)
     physical = False
+    least_bands = 2
     conserves_charge = True
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
@@ -36,6 +38,12 @@ class Shift(Perturbation):
         angle = 2 * math.pi * tensor(streams.uniform(images.shape[1]), images)
         shifted = fourier_shift(images, self.level * angle.sin(), self.level * angle.cos())
         return torch.cat([images[:, :1], shifted[:, 1:]], 1)
+
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A constant field stays."""
+        return value, np.zeros_like(value)
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,12 @@ class Rotation(Perturbation):
         grid = functional.affine_grid(turn.expand(count, 2, 3), list(images.shape), align_corners=False)
         return functional.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
 
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A constant field stays."""
+        return value, np.zeros_like(value)
+
 
 def fourier_shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
     """Shifts bands by parts of a pixel.
@@ -71,6 +85,13 @@ def fourier_shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
         right: Pixels towards higher columns, shape (N, C).
     """
     height, width = images.shape[2:]
-    ky, kx = frequencies(2 * height, 2 * width, images)
-    phase = -(down[..., None, None] * ky + right[..., None, None] * kx)
-    return filtered(images, torch.polar(torch.ones_like(phase), phase))
+    ky, kx = frequencies(2 * height, 2 * width, images.new_empty(0, dtype=torch.float64))
+    # Image by image, because vectorised sines round otherwise at other places of a batch.
+    rows = torch.stack([_phase(one[:, None, None] * ky) for one in down.double()])  # (N, C, 2 H, 1)
+    columns = torch.stack([_phase(one[:, None, None] * kx) for one in right.double()])  # (N, C, 1, W + 1)
+    kind = torch.complex128 if images.dtype == torch.float64 else torch.complex64
+    return filtered(images, rows.to(kind), columns.to(kind))
+
+
+def _phase(angle: Tensor) -> Tensor:
+    return torch.complex(angle.cos(), -angle.sin())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
-from robustkit.errors import InputError
 from robustkit.perturb.faults.bad_line import BadColumn, BadRow
 from robustkit.perturb.faults.bands import BandDrop, BandSwap
 from robustkit.perturb.faults.calibration import FlatError, ZeroPoint
@@ -24,7 +21,7 @@ from robustkit.perturb.faults.registration import Rotation, Shift
 from robustkit.perturb.faults.satellite import Satellite
 from robustkit.perturb.faults.saturation import Saturation
 from robustkit.perturb.faults.sky import SkyGradient, SkyOffset
-from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation
+from robustkit.perturb.perturbation import Perturbation
 
 PERTURBATIONS: dict[str, type[Perturbation]] = {
     kind.name: kind
@@ -58,46 +55,8 @@ PERTURBATIONS: dict[str, type[Perturbation]] = {
     )
 }
 
-
-def perturbation_kind(name: str) -> type[Perturbation]:
-    """The perturbation of this name, or the class `package.module:Class` that the user names, which is then imported.
-
-    Raises:
-        InputError: If there is none, or the class is no perturbation.
-    """
-    if name in PERTURBATIONS:
-        return PERTURBATIONS[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise InputError(
-            f"unknown perturbation {name!r}; known are {', '.join(PERTURBATIONS)}, or your own as package.module:Class"
-        )
-    try:
-        kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"cannot import the perturbation {name!r}: {error}") from error
-    if not (isinstance(kind, type) and issubclass(kind, Perturbation)):
-        raise InputError(f"{name} is no subclass of robustkit.perturb.perturbation.Perturbation; derive it from that")
-    return kind
-
-
-def make_perturbation(name: str, level: float | str) -> Perturbation:
-    """A perturbation at a level, in its own unit or by the name of the level.
-
-    Args:
-        name: A name in `PERTURBATIONS`, or `package.module:Class`.
-        level: A number, or `s1` to `s5`.
-
-    Raises:
-        InputError: If one of them is not known, or the level is out of range.
-
-    Example:
-        >>> make_perturbation("exposure", "s3")
-        Exposure(level=0.1)
-    """
-    kind = perturbation_kind(name)
-    if isinstance(level, str):
-        if level not in LEVEL_NAMES:
-            raise InputError(f"unknown level {level!r}; expected a number or one of {', '.join(LEVEL_NAMES)}")
-        level = kind.levels[LEVEL_NAMES.index(level)]
-    return kind(float(level))
+# The suites of `robustkit sweep`: names as `robustkit.perturb.faults.naming` reads them.
+SUITES: dict[str, tuple[str, ...]] = {
+    "lsst": (*PERTURBATIONS, "psf,restore_noise=false"),
+    "plain": tuple(name for name, kind in PERTURBATIONS.items() if not kind.physical),
+}

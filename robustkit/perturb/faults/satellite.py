@@ -48,7 +48,7 @@ class Satellite(LocalFault):
         if not (self.speed > 0 and self.width > 0):
             raise InputError(f"expected speed and width above 0, came {self.speed} and {self.width}")
 
-    def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
+    def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Deposits the trail."""
         scale = conditions.pixel_scale
         peak = conditions.zero_point * 10 ** (-0.4 * (self.level - 24)) * scale**2 / (self.speed * 3600 * self.width)

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.faults.local import offsets
-from robustkit.perturb.faults.psf import FWHM_PER_SIGMA
 from robustkit.perturb.perturbation import Perturbation, Stage
 from robustkit.seeds import Streams
+
+_BETA = 4.765  # of the Moffat profile that turbulence makes
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,10 @@ class Saturation(Perturbation):
     """A star of magnitude m, of the same magnitude in all bands, in every visit, at a place that each image draws.
 
     A pixel holds the full well; half of what is more goes up the column and half down, into the next pixels with room.
-    Charge is kept as far as it stays on the image. The star is a Gaussian of the seeing. Levels: 17 to 12 AB mag; in r
-    a star saturates near 16.4 in 30 s. Source: LSSTCam's full well, SITCOMTN-148; the algorithm of imSim's bleed
-    trails, without the edges of amplifiers.
+    Charge is kept as far as it stays on the image. The star at r arcsec from its centre is a Moffat profile of the
+    seeing, (1 + (r / a)^2)^-4.765 with the wings of a turbulent atmosphere. Levels: 17 to 12 AB mag; in r a star
+    saturates near 16 in 30 s. Source: LSSTCam's full well, SITCOMTN-148; the algorithm of imSim's bleed trails, without
+    the edges of amplifiers; Trujillo et al. 2001, doi:10.1046/j.1365-8711.2001.04937.x (the profile).
     """
 
     name = "saturation"
@@ -35,9 +37,10 @@ class Saturation(Perturbation):
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Exposes the star and lets every visit bleed."""
         per_visit = conditions.zero_point * conditions.exposure / conditions.visits * 10 ** (-0.4 * (self.level - 24))
-        sigma = conditions.like(conditions.seeing / FWHM_PER_SIGMA / conditions.pixel_scale, images)
+        core = conditions.seeing / conditions.pixel_scale / (2 * math.sqrt(2 ** (1 / _BETA) - 1))  # pixels, shape (C,)
         rows, columns = offsets(images, streams)
-        star = torch.exp(-(rows**2 + columns**2) / (2 * sigma**2)) / (2 * math.pi * sigma**2)
+        distance = (rows**2 + columns**2) / conditions.like(core**2, images)
+        star = torch.exp(-_BETA * torch.log1p(distance)) * conditions.like((_BETA - 1) / (math.pi * core**2), images)
         visits = conditions.like(conditions.visits, images)
         unit = conditions.like(conditions.scale, images) * visits  # stored value of an electron in every visit
         before = images / unit + conditions.like(conditions.sky / conditions.visits, images)

@@ -49,7 +49,9 @@ class SkyOffset(Perturbation):
         """Adds the residual."""
         return images + conditions.like(self.stored(conditions), images)
 
-    def moments(self, value: np.ndarray, conditions: Conditions) -> tuple[np.ndarray, np.ndarray] | None:
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         """Shifted, as sharp as before."""
         return value + self.stored(conditions), np.zeros_like(value)
 
@@ -58,8 +60,11 @@ class SkyOffset(Perturbation):
 class SkyGradient(SkyOffset):
     """A residual that rises linearly across the image, of mean 0, in a direction that each image draws.
 
-    The level is the surface brightness from the lowest to the highest point of the circle around the image; sources as
-    for `SkyOffset`.
+    n' = n + s t zero_point 10^(-0.4 (mu - 24)) p^2 x, x from -1/2 to 1/2 across the circle around the image, in every
+    band. Levels and sources as for `SkyOffset`.
+
+    Attributes:
+        sign: Of the direction; both are drawn alike.
     """
 
     name = "sky-gradient"
@@ -73,5 +78,9 @@ class SkyGradient(SkyOffset):
         plane = (rows * angle.sin() + columns * angle.cos()) / math.hypot(height, width)  # in (-1/2, 1/2)
         return images + conditions.like(self.stored(conditions), images) * plane
 
-    def moments(self, value: np.ndarray, conditions: Conditions) -> None:
-        """The pixels of an image differ."""
+    def moments(
+        self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The value; and the variance of the plane over pixels and directions."""
+        squares = size[0] ** 2 + size[1] ** 2
+        return value, self.stored(conditions) ** 2 * (squares - 2) / (24 * squares)

@@ -48,7 +48,7 @@ def test_conditions_are_what_the_survey_declares():
 def test_images_without_units_are_refused_with_what_to_do():
     for changes, words in (
         ({"units": "display"}, "units of these are display; declare the units"),
-        ({"units": "unknown"}, "or use gaussian"),
+        ({"units": "unknown"}, "or use --suite plain"),
         ({"meta": {"scale": 1.0}}, "does not declare sky_electron"),
         ({"meta": TEN.meta() | {"visits": {"g": 80}}}, "one for each of g, r, i"),
     ):
@@ -59,10 +59,11 @@ def test_images_without_units_are_refused_with_what_to_do():
 def test_stretched_images_are_inverted_and_marked():
     images = example_images().numpy()
     stretch = ArcsinhStretch(low=(-1e6,) * 3, high=(1e6,) * 3, c=1e-3)
-    found = calibrated(image_set(stretch(images), stretch=stretch))
+    seen = image_set(stretch(images), stretch=stretch)
+    found = calibrated(seen)
     np.testing.assert_allclose(found.images, images, rtol=1e-4, atol=0.01)
     assert found.stretch is None
-    assert conditions_of(found).origin == INVERTED
+    assert conditions_of(found).origin == conditions_of(seen).origin == INVERTED
 
 
 def test_a_tenth_of_ten_years_has_the_moments_of_the_simulated_first_year():
@@ -157,6 +158,22 @@ def test_a_star_saturates_near_magnitude_16_in_r():
     assert peak[15.4] == pytest.approx(1.0)
 
 
+def test_a_star_is_galsims_moffat():
+    galsim = pytest.importorskip("galsim")
+    conditions, size = example_conditions(), 41
+    images = torch.zeros(1, 3, size, size, dtype=torch.float64)
+    made = Saturation(21.0)(images, conditions=conditions, streams=Streams(2, "a"))[0]
+    row, column = Streams(2, "a").uniform(2)[0]
+    for band, seeing in enumerate(conditions.seeing):
+        flux = (
+            conditions.zero_point[band] * conditions.exposure[band] * 10 ** (-0.4 * (21 - 24)) * conditions.scale[band]
+        )
+        star = galsim.Moffat(beta=4.765, fwhm=seeing / conditions.pixel_scale, flux=flux)
+        place = galsim.PositionD(float(column) * size + 0.5, float(row) * size + 0.5)  # the first pixel is 1
+        drawn = star.drawImage(galsim.ImageD(size, size), scale=1.0, center=place, method="no_pixel")
+        np.testing.assert_allclose(made[band].numpy(), drawn.array, atol=2e-3 * float(made.max()))
+
+
 def test_transfers_are_the_power_of_one_transfer():
     level, transfers, size = 2e-4, 2000, 40
     one = np.eye(size) * (1 - level) + np.eye(size, k=-1) * level
@@ -193,14 +210,23 @@ def test_a_farther_gaussian_is_the_gaussian_that_it_must_be():
         width = (sigma**2 - psf**2) / d**2 + psf**2
         expected = sigma**2 / d**2 / width * torch.exp(-squared / (2 * width))
         torch.testing.assert_close(made[0, band], expected, atol=4e-3, rtol=0)  # bicubic
+    dimmed = Distance(d, redshift=0.5)(image, conditions=conditions, streams=Streams(0, "a"))
+    torch.testing.assert_close(dimmed, made / 1.5**4)
+    with pytest.raises(InputError, match="redshift of at least 0"):
+        Distance(d, redshift=-1.0)
 
 
 def test_a_farther_image_has_the_noise_of_the_nearer_one():
     conditions = example_conditions()
     sigma = torch.as_tensor(np.sqrt(conditions.background))[:, None, None]
     noise = sigma * torch.from_numpy(np.random.default_rng(0).standard_normal((16, 3, 48, 48)))
-    for level in (1.25, 2.0):
-        made = Distance(level)(noise, conditions=conditions, streams=Streams(0, [str(i) for i in range(16)])) / sigma
+    for level, redshift in ((1.25, 0.0), (2.0, 0.0), (1.25, 0.3)):
+        made = (
+            Distance(level, redshift=redshift)(
+                noise, conditions=conditions, streams=Streams(0, [str(i) for i in range(16)])
+            )
+            / sigma
+        )
         assert float(made.var()) == pytest.approx(1, abs=0.03)
         assert float(made[..., 20:28, 20:28].var()) == pytest.approx(1, abs=0.1)
 
@@ -212,5 +238,3 @@ def test_compression_leaves_the_noise_of_its_steps():
         error = kind(0.5)(noise, streams=Streams(0, "ab")) - noise
         assert float(error.std()) / 113 == pytest.approx(0.5 / math.sqrt(12), rel=0.1)
         assert float(error.abs().max()) < 0.75 * 0.5 * 113  # the noise is measured tile by tile
-    alone = Rice(0.5)(noise, streams=Streams(0, "ab"))
-    assert torch.equal(alone, Rice(0.5, workers=2)(noise, streams=Streams(0, "ab")))

@@ -1,0 +1,105 @@
+"""What a sweep leaves in its run folder: the record, a table, a summary, two figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robustkit.files import atomic_write, write_json, write_text
+from robustkit.perturb.sweep import SweepRecord
+from robustkit.perturb.sweep_summary import SweepSummary
+from robustkit.report.sweep_figures import SweepCurve, draw_latents, draw_sweep
+from robustkit.stats import wilson
+
+RECORD, BASE_RECORD, TABLE, SUMMARY = "sweep.npz", "sweep-base.npz", "sweep.csv", "summary.json"
+FIGURE, LATENTS = "sweep.png", "sweep-latents.png"
+_DPI = 130
+
+
+def write_sweep(
+    folder: Path, record: SweepRecord, summary: SweepSummary, *, base: SweepRecord | None, about: dict[str, Any]
+) -> None:
+    """Writes everything about a sweep; `summary.json` comes last, so where it is the rest is whole.
+
+    Args:
+        folder: An existing folder.
+        record: What was found.
+        summary: Its numbers.
+        base: What was found with the base model.
+        about: What else the summary should say (model, data, versions), JSON values.
+    """
+    record.save(folder / RECORD)
+    if base is not None:
+        base.save(folder / BASE_RECORD)
+    write_text(folder / TABLE, table(record, summary))
+    drawn = curves(record, summary)
+    for name, figure in ((FIGURE, draw_sweep(drawn, record.class_names)), (LATENTS, draw_latents(drawn))):
+        with atomic_write(folder / name) as file:
+            figure.savefig(file, format="png", dpi=_DPI)
+    write_json(folder / SUMMARY, {**summary.to_json(), **about})
+
+
+def table(record: SweepRecord, summary: SweepSummary) -> str:
+    """The clean images and the steps as CSV, a line each."""
+    columns = ["perturbation", "level", "unit", "n", "accuracy", "low", "high"]
+    columns += [f"{what}_{name}" for name in record.class_names for what in ("recall", "recall_low", "recall_high")]
+    columns += ["right_to_wrong", "wrong_to_right", "latent_distance", "margin", "not_finite", "outside", "risk"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+
+    def rates(accuracy: Any, recall: Any) -> dict[str, Any]:
+        line = {"n": accuracy.n, "accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high}
+        for name, one in zip(record.class_names, recall, strict=True):
+            line |= {f"recall_{name}": one.value, f"recall_low_{name}": one.low, f"recall_high_{name}": one.high}
+        return {key: _digits(value) for key, value in line.items()}
+
+    clean = {"perturbation": "clean", "right_to_wrong": 0, "wrong_to_right": 0, "latent_distance": 0}
+    clean |= {"margin": _digits(np.median(record.clean_margin)), "not_finite": int((record.clean_class < 0).sum())}
+    writer.writerow(clean | rates(summary.clean, summary.clean_recall))
+    for step in summary.steps:
+        line = {"perturbation": step.name, "level": f"{step.level:.9g}", "unit": step.unit}
+        line |= rates(step.accuracy, step.recall)
+        line |= {name: getattr(step, name) for name in ("right_to_wrong", "wrong_to_right", "not_finite", "outside")}
+        line |= {"latent_distance": _digits(step.distance), "margin": _digits(step.margin)}
+        writer.writerow(line | {"risk": "" if step.risk is None else _digits(step.risk)})
+    return text.getvalue()
+
+
+def curves(record: SweepRecord, summary: SweepSummary) -> list[SweepCurve]:
+    """What is drawn: a curve for each perturbation."""
+    right = np.vstack([record.clean_class == record.true, record.new_class == record.true])  # (1 + S, N)
+    in_class = np.array([record.true == k for k in range(len(record.class_names))])  # (K, N)
+    margins = np.vstack([record.clean_margin, record.margin])
+    distances = np.vstack([np.zeros_like(record.clean_margin), record.distance])
+    made = []
+    for threshold in summary.thresholds:
+        steps = record.steps(threshold.name)
+        rows = np.concatenate([[0], steps + 1])
+        made.append(
+            SweepCurve(
+                name=threshold.name,
+                unit=summary.steps[int(steps[0])].unit,
+                levels=record.level[steps],
+                accuracy=wilson(right[rows].sum(1), right.shape[1]),
+                recall=wilson(in_class.astype(int) @ right[rows].T, in_class.sum(1)[:, None]),
+                threshold=str(threshold),
+                distance=_quartiles(distances[rows]),
+                margin=_quartiles(margins[rows]),
+            )
+        )
+    return made
+
+
+def _quartiles(values: np.ndarray) -> np.ndarray:
+    """Of each row those that are finite, shape (3, rows); nan where none is."""
+    finite = [row[np.isfinite(row)] for row in values]
+    return np.array([np.quantile(row, (0.25, 0.5, 0.75)) if len(row) else [np.nan] * 3 for row in finite]).T
+
+
+def _digits(value: Any) -> str:
+    return f"{float(value):.9g}"
