@@ -15,8 +15,10 @@ from robustkit.audit.attacked import Attacked, as_input, check_fit
 from robustkit.data import ImageSet, open_images
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.errors import InputError
+from robustkit.models import Checkpoint
 from robustkit.perturb.conditions import calibrated, conditions_of
-from robustkit.perturb.faults.naming import make_perturbation
+from robustkit.perturb.faults.naming import Named, read_name
+from robustkit.perturb.faults.on_input import OnInput
 from robustkit.perturb.faults.registry import PERTURBATIONS
 from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation, Stage
 from robustkit.seeds import Streams
@@ -66,8 +68,8 @@ def make_twins(attacked: Attacked, noisy: str | os.PathLike[str] | None = None, 
     if Path(name).exists():
         return _from_set(attacked, Path(name))
     kind = name.rpartition(":")[0]
-    if kind in PERTURBATIONS or kind.count(":") == 1:
-        return perturbed(attacked, parse_perturbation(name), seed=seed)
+    if kind.partition(",")[0] in PERTURBATIONS or kind.count(":") == 1:
+        return perturbed(attacked, parse_perturbation(name, attacked.checkpoint), seed=seed)
     depths = ", ".join(_depths(attacked)) or "none here"
     raise InputError(
         f"no noisy images are called {name!r}; expected a path, a depth of the same galaxies ({depths}), a "
@@ -93,23 +95,29 @@ def perturbed(attacked: Attacked, perturbation: Perturbation, *, seed: int) -> T
         after = perturbation(start, conditions=conditions, streams=streams)
         return after if late else attacked.checkpoint.stretch(after)
 
-    words = f"made by {perturbation.name} at {perturbation.level:g} {perturbation.unit}, seed {seed}"
+    words = f"made by {perturbation.label} at {perturbation.level:g} {perturbation.unit}, seed {seed}"
     return Twins(np.ones(len(ids), dtype=bool), images, words)
 
 
-def parse_perturbation(text: str) -> Perturbation:
+def parse_perturbation(text: str, checkpoint: Checkpoint) -> Perturbation:
     """A perturbation from `name:level`, the level in its unit or one of s1 to s5.
+
+    Args:
+        text: The name, with options after commas as for `robustkit sweep`, and the level.
+        checkpoint: Whose input range is that of perturbations of network input.
 
     Raises:
         InputError: If it is not of this form, or not known.
     """
     name, _, level = text.rpartition(":")
+    named = read_name(name)
+    lows, highs = zip(*checkpoint.card.input_range, strict=True)
+    fitted = {"low": min(lows), "high": max(highs)} if issubclass(named.kind, OnInput) else {}
     try:
-        return make_perturbation(name, level if level in LEVEL_NAMES else float(level))
+        number = level if level in LEVEL_NAMES else float(level)
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"expected a perturbation and its level such as {DEFAULT}, came {text!r}") from error
+    return Named(named.kind, fitted | named.options).at(number)
 
 
 def _default(attacked: Attacked, seed: int) -> Twins:
@@ -127,7 +135,7 @@ def _default(attacked: Attacked, seed: int) -> Twins:
             return _from_set(attacked, path)
         break
     try:
-        return perturbed(attacked, parse_perturbation(DEFAULT), seed=seed)
+        return perturbed(attacked, parse_perturbation(DEFAULT, attacked.checkpoint), seed=seed)
     except InputError as error:
         return _nothing(attacked, f"none: there is no shallower exposure of these images, and {error}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -34,6 +34,9 @@ class Trainee(nn.Module):
         if name not in layers:
             raise InputError(f"the network {type(module).__name__} does not name its latent layer in `latent`")
         self._hook = layers[name].register_forward_hook(self._keep)
+        self._first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)), None)
+        if self._first is not None:
+            self._first.forward = _in_full_precision(self._first.forward)
         self._latents: list[Tensor] = []
 
     def forward(self, source: Tensor, target: Tensor | None = None) -> tuple[Outputs, Outputs | None]:
@@ -47,8 +50,10 @@ class Trainee(nn.Module):
         return Outputs(*first), Outputs(*second)
 
     def release(self) -> nn.Module:
-        """The network itself, without the hook."""
+        """The network itself, without the hook and with its first layer as it was."""
         self._hook.remove()
+        if self._first is not None:
+            del self._first.forward
         return self.module
 
     def _keep(self, layer: nn.Module, inputs: Any, latents: Tensor) -> None:
@@ -57,6 +62,19 @@ class Trainee(nn.Module):
     def _run(self, images: Tensor) -> Outputs:
         logits = self.module(images)
         return Outputs(self._latents.pop().flatten(1).float(), logits.float())
+
+
+def _in_full_precision(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A layer's forward in float32, whatever the precision around it.
+
+    Stretched images vary little around a level far from 0. bf16 has 8 bits, which that level uses up.
+    """
+
+    def full(images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, enabled=False):
+            return forward(images.float())
+
+    return full
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import torch
 
 from robustkit.audit.attack import AttackRequest, run_attack
 from robustkit.audit.embed import embed_run
+from robustkit.audit.twins import parse_perturbation
 from robustkit.data import ImageSet
 from robustkit.data.survey import LSST, Depth
 from robustkit.errors import InputError
@@ -97,7 +98,7 @@ def test_noise_that_is_made_belongs_to_the_image(attack):
     other, _ = embed(attack, noisy="gaussian:0.05", seed=4)
     np.testing.assert_array_equal(one.noisy, two.noisy)
     assert (one.noisy != other.noisy).any()
-    assert "made by gaussian at 0.05 network input, seed 3" in said
+    assert "made by gaussian at 0.05 of the input range, seed 3" in said
     assert not embed(attack, noisy="none")[0].has_noisy.any()
 
 
@@ -151,3 +152,11 @@ def test_other_pixels_under_the_same_names_are_refused(attack, tmp_path):
     write_json(copy / "summary.json", {**summary, "inputs": {**summary["inputs"], "data_sha256": {}}})
     with pytest.raises(InputError, match="is not the one that was attacked: its pixels differ"):
         embed((model, copy), data=model.parent / "shallow")
+
+
+def test_noise_on_the_input_is_part_of_the_range_of_the_training_images(attack):
+    checkpoint = open_checkpoint(attack[0])
+    lows, highs = zip(*checkpoint.card.input_range, strict=True)
+    found = parse_perturbation("gaussian:0.1", checkpoint)
+    assert found.sigma == pytest.approx(0.1 * (max(highs) - min(lows)))
+    assert parse_perturbation("psf,restore_noise=false:s2", checkpoint).label == "psf,restore_noise=false"

@@ -5,9 +5,12 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
 from robustkit.errors import MissingExtra
+from robustkit.models import ConvNet
 from robustkit.training import Settings, train
+from robustkit.training.network import Trainee
 from robustkit.training.search import search, suggest
 from tests.training.worlds import QUICK, noisier, squares
 
@@ -16,6 +19,22 @@ MMD = Settings(method="mmd", **QUICK)
 
 def losses(trained):
     return [row[name] for row in trained.history for name in ("task", "penalty")]
+
+
+def test_bf16_sees_images_that_vary_little_around_a_level():
+    torch.manual_seed(0)
+    network = Trainee(ConvNet(1, 3, (32, 32)).train())
+    images = 0.5 + 1e-3 * torch.randn(8, 1, 32, 32)  # steps of bf16 at 0.5 are 4e-3
+    first = network.module.features[0]
+    seen = []
+    first.register_forward_hook(lambda layer, inputs, output: seen.append(output))
+    with torch.no_grad():
+        network(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            network(images)
+    torch.testing.assert_close(*seen, rtol=0, atol=1e-6)
+    forward = network.release().features[0].forward
+    assert forward.__func__ is nn.Conv2d.forward
 
 
 def test_bf16_is_close_to_float32(tmp_path):

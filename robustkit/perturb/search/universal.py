@@ -97,8 +97,8 @@ def _changes(cells: Cells, effort: int) -> Tensor:
     parts = []
     for part in asked.split(_CANDIDATES):
         value = problem.values.option(image[0, :, part[:, 0], part[:, 1]].T, part[:, 2])
-        place = (part[None, :, axis, None] for axis in (0, 1))
-        parts.append(evaluator(Candidates(part.new_zeros(1), *place, value[None, :, None]))[0])
+        rows, columns = part[None, :, 0, None], part[None, :, 1, None]
+        parts.append(evaluator(Candidates(part.new_zeros(1), rows, columns, value[None, :, None]))[0])
     change = torch.cat(parts) - evaluator.clean()
     if step == 1:
         return change
