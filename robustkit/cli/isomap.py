@@ -20,6 +20,10 @@ import click
 @click.option(
     "--also", "others", multiple=True, help="tsne or umap: another map of the same points; give more for more."
 )
+@click.option(
+    "--landmarks", type=int, help="For many images; 0: the full map.  [default: 0 up to 3000 latents, then 300]"
+)
+@click.option("--image", "images", multiple=True, help="Id of an image to mark; give more for more.  [default: a rule]")
 @click.option("--grad-cam", "cams", is_flag=True, help="Draw where the network looks, before and after the pixel.")
 @click.option("--colours", "--colors", default="safe", show_default=True, help="safe, or paper: the published ones.")
 @click.option("--frames", default=36, show_default=True, help="Of the turning map; 0 for none.")

@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from robustkit.files import atomic_write
+from robustkit.progress import progress
 from robustkit.report.palette import Palette
 
 CLEAN, NOISY, ATTACKED = range(3)
@@ -160,11 +161,11 @@ def frames(points: MapPoints, *, count: int = 36, pixels: int = 480) -> Iterator
     figure = Figure(figsize=(pixels / 100, pixels / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)
     ax = figure.add_subplot(projection="3d")
-    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.13, top=0.93)
-    draw_space(points, ax, azimuth=0, by_class=True)
+    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.15, top=0.95)
+    draw_space(points, ax, azimuth=0, by_class=True, zoom=1.15)
     figure.suptitle(points.title, fontsize="medium", parse_math=False)
     _legend(figure, [points], columns=3)
-    for i in range(count):
+    for i in progress(range(count), label="turning map", unit="frame"):
         ax.view_init(elev=18, azim=CAMERAS[0] + 360 * i / count)
         canvas.draw()
         yield Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())

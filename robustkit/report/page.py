@@ -14,7 +14,6 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from matplotlib.figure import Figure
 from PIL import Image
 
 from robustkit import __version__
@@ -152,7 +151,7 @@ def _section(one: Section, folder: Path, specs: list[tuple[str, Markup]]) -> dic
         figure.set_layout_engine("none")  # laid out once, and not anew for each file
         svg = as_svg(figure)
         save_print(figure, folder / FIGURES, one.name, svg=svg)
-        image, width = _embedded(figure, svg), figure.get_size_inches()[0]
+        image, width = _embedded(svg, folder / FIGURES / f"{one.name}.png"), figure.get_size_inches()[0]
     if interactive is not None:
         specs.append((one.name, _safe_json(json.loads(interactive.to_json() or "{}"))))
     rows = table.rows[:_ROWS]
@@ -173,13 +172,13 @@ def _section(one: Section, folder: Path, specs: list[tuple[str, Markup]]) -> dic
     }
 
 
-def _embedded(figure: Figure, svg: bytes) -> str:
+def _embedded(svg: bytes, png: Path) -> str:
     """A drawing as a data: link: as SVG, or, where that holds photographs and is large, as a WebP picture."""
     if len(svg) <= _LARGE_SVG:
         return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-    drawing, picture = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawing, format="png", dpi=220)
-    Image.open(drawing).convert("RGB").save(picture, format="WEBP", quality=88)
+    picture = io.BytesIO()
+    with Image.open(png) as drawn:
+        drawn.convert("RGB").save(picture, format="WEBP", quality=88)
     return f"data:image/webp;base64,{base64.b64encode(picture.getvalue()).decode()}"
 
 

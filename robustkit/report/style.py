@@ -24,6 +24,7 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 LINES = ("-", "--", ":", "-.")
 GREY = "#7f7f7f"
 FORMATS = ("pdf", "svg", "png")
+_DPI = 220
 
 _PRINT: dict[str, Any] = {
     "font.size": 8,
@@ -146,7 +147,7 @@ def save_print(figure: Figure, folder: Path, name: str, *, svg: bytes | None = N
             elif kind == "pdf":
                 figure.savefig(file, format=kind, metadata={"CreationDate": None, "Creator": "robustkit"})
             else:
-                figure.savefig(file, format=kind, dpi=300)
+                figure.savefig(file, format=kind, dpi=_DPI)
         files.append(path)
     return files
 

@@ -17,7 +17,9 @@ from robustkit.stats import kaplan_meier, reliability, wilson
 
 def _sweep(name, right):
     accuracy = wilson(right, np.full(len(right), 10))
-    return SweepCurve(name, "sigma", np.arange(1.0, len(right)), accuracy, np.ones((2, len(right))), "not reached")
+    recall = wilson(np.ones((2, len(right)), dtype=int), 4)
+    middle = np.zeros((3, len(right)))
+    return SweepCurve(name, "sigma", np.arange(1.0, len(right)), accuracy, recall, "not reached", middle, middle)
 
 
 def _exhibit(**more):

@@ -244,8 +244,9 @@ class SweepSheet(Painted):
         for one in self.curves:
             for place, label in enumerate(_levels(one)):
                 for k, name in enumerate(self.class_names):
-                    rows.append((one.name, label, one.unit, name, f"{one.recall[k, place]:.4g}"))
-        return Table(("perturbation", "level", "unit", "class", "recall"), rows)
+                    ends = (f"{np.asarray(end)[k, place]:.4g}" for end in _ends(one.recall))
+                    rows.append((one.name, label, one.unit, name, *ends))
+        return Table(("perturbation", "level", "unit", "class", "recall", "low", "high"), rows)
 
     def interactive(self) -> None:
         """The printed sheet serves."""
