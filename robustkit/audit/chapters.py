@@ -10,6 +10,7 @@ import numpy as np
 from robustkit.audit.findings import Findings
 from robustkit.audit.pictures import THUMBNAIL_RULE, exhibits_of, gallery_rule
 from robustkit.audit.sweep_files import curves
+from robustkit.errors import InputError
 from robustkit.perturb.attack_record import AttackRecord
 from robustkit.perturb.attack_summary import summarise
 from robustkit.perturb.sweep_summary import summarise_sweep
@@ -115,7 +116,10 @@ def sweeps(models: Sequence[Findings]) -> Chapter:
     have = [one for one in models if one.sweep is not None]
     if not have:
         return Chapter("sweeps", title, missing=missing)
-    drawn = {one.label: (one.sweep, summarise_sweep(one.sweep)) for one in have if one.sweep is not None}
+    try:
+        drawn = {one.label: (one.sweep, summarise_sweep(one.sweep)) for one in have if one.sweep is not None}
+    except InputError as error:  # a perturbation of one's own: its class is not asked for by a file
+        return Chapter("sweeps", title, missing=(*missing, f"{error}; see {have[0].folder / 'sweep' / 'sweep.csv'}."))
     all_curves = {label: curves(record, summary) for label, (record, summary) in drawn.items()}
     names = [curve.name for curve in next(iter(all_curves.values()))]
     sections: list[Section] = []
