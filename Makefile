@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := sim,fits,hdf5,onnx,fast,test
+EXTRAS := sim,fits,hdf5,onnx,search,fast,test
 
 .PHONY: demo test soak browser lint bench clean
 

@@ -29,6 +29,10 @@ class MissingExtra(InputError, ImportError):
     """An optional package is needed and not installed; the message names the extra that brings it."""
 
 
+class OutOfMemory(RobustkitError):
+    """Memory ran out although as little as possible was done at once."""
+
+
 class RunInterrupted(RobustkitError):
     """The run was stopped by a signal after saving what it had; it can be resumed."""
 

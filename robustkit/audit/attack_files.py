@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ PICTURE_RULE = (
     "for each pair of true and new class, most frequent first, the flip with the median number of queries; "
     "at most {most}"
 )
+# An array, a tensor, or what reads the images of a slice from disk.
+Images = Any
 _MOST_PICTURES = 12
 _DPI = 130
 
@@ -38,7 +41,7 @@ def write_attack(
     record: AttackRecord,
     summary: AttackSummary,
     *,
-    images: np.ndarray,
+    images: Images,
     bands: tuple[str, ...],
     stretch: Stretch | None,
     units: str,
@@ -50,7 +53,7 @@ def write_attack(
         folder: An existing folder.
         record: What was found.
         summary: Its numbers.
-        images: Clean network input of the images drawn, shape (N, C, H, W).
+        images: Clean network input of the images drawn, shape (N, C, H, W); read for the pictures alone.
         bands: The C bands.
         stretch: From calibrated values to network input, or `None` when nobody knows.
         units: Of the calibrated values.
@@ -59,8 +62,9 @@ def write_attack(
     Returns:
         The files written.
     """
-    record.save(folder / RECORD)
-    write_text(folder / TABLE, table(record, images=images, bands=bands, stretch=stretch, units=units))
+    # The costs stand in the summary: with them, no two runs would leave the same record.
+    replace(record, costs={}).save(folder / RECORD)
+    write_text(folder / TABLE, table(record, bands=bands, stretch=stretch, units=units))
     _draw_curve(folder / CURVE, record)
     pictures = list(_draw_pictures(folder / PICTURES, record, images, bands))
     numbers = {**summary.to_json(), **about, "settings": record.settings, "costs": record.costs}
@@ -69,9 +73,7 @@ def write_attack(
     return [folder / RECORD, folder / TABLE, folder / CURVE, *pictures, folder / SUMMARY]
 
 
-def table(
-    record: AttackRecord, *, images: np.ndarray, bands: tuple[str, ...], stretch: Stretch | None, units: str
-) -> str:
+def table(record: AttackRecord, *, bands: tuple[str, ...], stretch: Stretch | None, units: str) -> str:
     """The attempts as CSV: a line for each pixel of each attempt, and one for each image that was not attacked.
 
     Values before and after stand in network input and, where the stretch can be inverted, in calibrated units: those of
@@ -87,7 +89,7 @@ def table(
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    names = [*record.class_names, "not finite"]  # -1 is the last one
+    names = [*record.class_names, "out of memory", "not finite"]  # -1 is the last one, -2 the one before it
     attacked = set(record.image.tolist())
     for i in range(len(record.ids)):
         line = {"id": record.ids[i], "true": names[record.true[i]], "clean": names[record.clean_class[i]]}
@@ -145,12 +147,13 @@ def _draw_curve(path: Path, record: AttackRecord) -> None:
     _save(figure, path)
 
 
-def _draw_pictures(folder: Path, record: AttackRecord, images: np.ndarray, bands: tuple[str, ...]) -> Iterator[Path]:
+def _draw_pictures(folder: Path, record: AttackRecord, images: Images, bands: tuple[str, ...]) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
     for a in chosen_flips(record):
         i, new = int(record.image[a]), int(record.new_class[a])
         true, became = record.class_names[int(record.true[i])], record.class_names[new]
-        perturbed = images[i].copy()
+        clean = np.asarray(images[i : i + 1])[0]
+        perturbed = clean.copy()
         row, column = tuple(record.row[a].tolist()), tuple(record.column[a].tolist())
         for pixel, value in enumerate(record.after[a]):
             perturbed[:, row[pixel], column[pixel]] = value
@@ -159,7 +162,7 @@ def _draw_pictures(folder: Path, record: AttackRecord, images: np.ndarray, bands
         first = zip(bands, record.before[a, 0], record.after[a, 0], strict=True)
         changes = "; ".join(f"{band} {x:.3g} to {y:.3g}" for band, x, y in first)
         picture = FlipPicture(
-            clean=images[i],
+            clean=clean,
             perturbed=perturbed,
             row=row,
             column=column,

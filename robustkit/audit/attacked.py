@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -116,8 +116,7 @@ def open_attacked(
 
 def options_of(checkpoint: Checkpoint) -> ModelOptions:
     """What was said about a model when it was opened."""
-    values = checkpoint.origin.options
-    return ModelOptions(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    return ModelOptions.from_json(checkpoint.origin.options)
 
 
 def _same_options(summary: dict, options: ModelOptions | None, folder: Path) -> ModelOptions | None:
@@ -125,17 +124,14 @@ def _same_options(summary: dict, options: ModelOptions | None, folder: Path) -> 
     stored = summary.get("inputs", {}).get("model_options")
     if not stored:
         return options
-    said = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
-    said.pop("card", None)
+    said = replace(ModelOptions.from_json(stored), card=None)
     options = options or ModelOptions()
-    arch, named = said.get("arch"), options.arch is not None or options.card is not None
-    if (arch and arch.partition(":")[0] not in KNOWN_SOURCES) and not named:
-        raise SecurityError(f"the attack in {folder} was made with code, {arch}; name it again with --arch {arch}")
-    if said.get("trust") and options.trust is None:
+    named = options.arch is not None or options.card is not None
+    if said.arch and said.arch.partition(":")[0] not in KNOWN_SOURCES and not named:
+        raise SecurityError(f"the attack in {folder} was made with code; name it again with --arch {said.arch}")
+    if said.trust and options.trust is None:
         raise SecurityError(f"the attack in {folder} was on a trusted file; trust it again with --trust-checkpoint")
-    if options.card is not None:
-        said.pop("arch", None)
-    return options.over(ModelOptions(**said))
+    return options.over(said if options.card is None else replace(said, arch=None))
 
 
 def as_input(checkpoint: Checkpoint, image_set: ImageSet, images: np.ndarray) -> Tensor:

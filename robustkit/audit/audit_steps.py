@@ -146,7 +146,8 @@ def look_at_latents(subject: Subject) -> None:
         if attacked.refused:
             raise InputError(f"there is no attack to look at: {attacked.refused}")
         where = str(subject.sample.path)
-        return embed_run(subject.path, attacked.folder, data=where, seed=seed, device=subject.device, say=_quiet)
+        how = {"options": subject.options, "device": subject.device, "say": _quiet}
+        return embed_run(subject.path, attacked.folder, data=where, seed=seed, **how)
 
     latents = subject.steps.run("latents", inputs, lambda folder, resume: make_latents(folder, embedded()))
 

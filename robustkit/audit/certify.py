@@ -6,28 +6,29 @@ import csv
 import io
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from robustkit.audit.attack import about_inputs, choose_device
-from robustkit.audit.opening import Draw, open_audit
-from robustkit.audit.sample import Sample
-from robustkit.engine import Evaluator, make_evaluator
+from robustkit.audit.opening import Draw, open_chosen
+from robustkit.audit.sample import Inputs
+from robustkit.audit.units import images_in, make_run_units, run_folder, run_manifest
+from robustkit.engine import make_evaluator
 from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
 from robustkit.files import atomic_write, write_json, write_text
-from robustkit.models import Checkpoint, ModelOptions
+from robustkit.models import ModelOptions
 from robustkit.perturb.certificate import CertificateRecord, certify
 from robustkit.perturb.threats import ValueRange, describe_values, make_values
-from robustkit.perturb.values import ValueSet
 from robustkit.progress import progress
 from robustkit.report.vulnerability_figure import draw_vulnerability
-from robustkit.runs import interruptible, open_run
+from robustkit.runs import Run, Shard, StartExecutor, interruptible, open_run, units_of
 from robustkit.stats import wilson
 
 RECORD, TABLE, SUMMARY, MAPS, PARTS = (
@@ -37,8 +38,6 @@ RECORD, TABLE, SUMMARY, MAPS, PARTS = (
     "vulnerability.png",
     "parts",
 )
-# Images between two savings: what an interrupted run loses at most.
-_PART = 16
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,8 @@ class CertifyRequest:
         value_range: `data` or `paper`.
         seed: Of the draw, and of the sample of cells where the budget covers no complete pass.
         take_all: Go on with all images of the part when there are fewer than n.
+        options: What to say about a model that robustkit did not train.
+        group: How many images are certified together; see `AttackRequest`.
     """
 
     n: int = 150
@@ -64,6 +65,103 @@ class CertifyRequest:
     value_range: ValueRange | None = None
     seed: int = 0
     take_all: bool = False
+    options: ModelOptions | None = None
+    group: int = 16
+
+    def __post_init__(self) -> None:
+        if self.group < 1:
+            raise InputError(f"a group has at least 1 image, came --group {self.group}")
+        if self.budget is not None and self.budget < 1:
+            raise InputError(f"the budget must be at least 1 query an image, came {self.budget}")
+
+
+class OpenCertify:
+    """Certificates whose checkpoint and images are open, and which can make each of their units.
+
+    Args:
+        model: The checkpoint.
+        request: What to do.
+        device: Where to run; by default a GPU if there is one.
+
+    Raises:
+        InputError: If anything given cannot be used.
+    """
+
+    command = "certify"
+    weight = 1
+
+    def __init__(self, model: str | os.PathLike[str], request: CertifyRequest, device: str | None) -> None:
+        self.model, self.request = Path(model), request
+        draw = Draw(request.n, request.data, request.part, request.seed, request.take_all)
+        self.said: list[str] = []
+        self.checkpoint, self.chosen = open_chosen(
+            model, request.options, draw, device=choose_device(device), say=self.said.append
+        )
+        self.images = Inputs(self.chosen, self.checkpoint.stretch)
+        self.values = make_values(
+            request.values,
+            input_range=self.checkpoint.card.input_range,
+            value_range=request.value_range,
+            stretch=self.checkpoint.stretch,
+            units=self.chosen.image_set.units,
+            bounds=self.chosen.image_set.bounds,
+            device=self.checkpoint.classifier.device,
+        )
+        self.settings = {"values": self.values.to_json(), "budget": request.budget, "seed": request.seed}
+        self.about = about_inputs(self.model, self.chosen, self.checkpoint)
+        self.inputs = {**self.about["inputs"], "settings": self.settings, "group": request.group}
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // self.request.group)
+
+    def part(self, unit: int) -> slice:
+        """Which of the images drawn belong to a unit."""
+        return slice(unit * self.request.group, min(len(self.images), (unit + 1) * self.request.group))
+
+    def make(self, unit: int, bar: tqdm[Any] | None = None) -> CertificateRecord:
+        """Certifies a group of images."""
+        part = self.part(unit)
+        record = certify(
+            self.checkpoint.classifier,
+            self.images[part],
+            self.chosen.labels[part],
+            values=self.values,
+            ids=self.chosen.ids[part],
+            budget=self.request.budget,
+            seed=self.request.seed,
+        )
+        if bar is not None:
+            bar.update(len(record.ids))
+        return record
+
+    def describe(self, say: Callable[[str], None]) -> None:
+        """Says what is about to be tried, and how long it takes."""
+        chosen, card = self.chosen, self.checkpoint.card
+        say(f"{len(self.images)} of {chosen.available} images, part {chosen.part} of {chosen.path}")
+        units = chosen.image_set.units
+        say(describe_values(self.values, bands=card.bands, stretch=self.checkpoint.stretch, units=units))
+        cells = int(np.prod(self.images.shape[2:])) * self.values.size
+        first = self.images[slice(0, self.request.group)].to(self.checkpoint.classifier.device)
+        evaluator = make_evaluator(self.checkpoint.classifier, first)
+        seconds = min(cells, self.request.budget or cells) / candidates_per_second(evaluator)
+        say(f"{cells:,} cells an image, about {seconds:.2g} s each by the {evaluator.name} engine")
+
+    def write(self, run: Run, say: Callable[[str], None]) -> CertificateRecord:
+        """Writes what the parts of a run amount to, all of them being there."""
+        record = CertificateRecord.join([CertificateRecord.load(part_path(run.folder, u)) for u in range(len(self))])
+        # How long it took stands in the summary: with it, no two runs would leave the same record.
+        replace(record, seconds=0.0).save(run.folder / RECORD)
+        write_text(run.folder / TABLE, table(record))
+        _draw(run.folder / MAPS, record)
+        write_json(run.folder / SUMMARY, {**summary(record), **self.about, "settings": self.settings})
+        say(describe(record))
+        say(f"everything is in {run.folder}, the numbers in {run.folder / SUMMARY}")
+        return record
+
+
+def part_path(folder: Path, unit: int) -> Path:
+    """Where a run keeps the record of a unit."""
+    return folder / PARTS / f"{unit:07d}.npz"
 
 
 def run_certify(
@@ -74,6 +172,8 @@ def run_certify(
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     resume: bool = False,
+    shard: Shard | str | None = None,
+    executor: Executor | StartExecutor | None = None,
     say: Callable[[str], None] = print,
 ) -> CertificateRecord:
     """Tries every cell of every correctly classified image of a sample, and leaves what came of it in a run folder.
@@ -85,6 +185,8 @@ def run_certify(
         out: The run folder; by default `runs/certify-<model>-<n>-<seed>`.
         device: Where to run; by default a GPU if there is one.
         resume: Go on with the run in the folder.
+        shard: Work on a part of the groups only, such as `3/64`; see `run_attack`.
+        executor: Where groups are certified; see `run_attack`.
         say: Where the lines for the terminal go.
 
     Raises:
@@ -92,76 +194,25 @@ def run_certify(
         RunInterrupted: If a signal stopped the run; what was finished is kept.
     """
     request = request or CertifyRequest()
-    if request.budget is not None and request.budget < 1:
-        raise InputError(f"the budget must be at least 1 query an image, came {request.budget}")
-    model = Path(model)
-    draw = Draw(request.n, request.data, request.part, request.seed, request.take_all)
-    checkpoint, sample = open_audit(model, options, draw, device=choose_device(device), say=say)
-    units = sample.image_set.units
-    values = make_values(
-        request.values,
-        input_range=checkpoint.card.input_range,
-        value_range=request.value_range,
-        stretch=checkpoint.stretch,
-        units=units,
-        bounds=sample.image_set.bounds,
-        device=checkpoint.classifier.device,
-    )
-    about = about_inputs(model, sample, checkpoint)
-    settings = {"values": values.to_json(), "budget": request.budget, "seed": request.seed}
-    manifest = {"inputs": {**about["inputs"], "settings": settings}, "versions": about["versions"]}
-    folder = Path(out) if out is not None else Path("runs") / f"certify-{model.stem}-{request.n}-{request.seed}"
-    with open_run(folder, manifest, resume=resume), interruptible():
-        say(f"{len(sample.images)} of {sample.available} images, part {sample.part} of {sample.path}")
-        say(describe_values(values, bands=checkpoint.card.bands, stretch=checkpoint.stretch, units=units))
-        record = _in_parts(folder / PARTS, checkpoint, sample, values, request, say)
-        record.save(folder / RECORD)
-        write_text(folder / TABLE, table(record))
-        _draw(folder / MAPS, record)
-        write_json(folder / SUMMARY, {**summary(record), **about, "settings": settings})
-    say(describe(record))
-    say(f"everything is in {folder}, the numbers in {folder / SUMMARY}")
+    opened = OpenCertify(model, request if options is None else replace(request, options=options), device)
+    part = None if shard is None else Shard.parse(str(shard))
+    units = units_of(part, len(opened))
+    folder = run_folder(opened, out, part)
+    with open_run(folder, run_manifest(opened, part), resume=resume) as run, interruptible():
+        for line in opened.said:
+            say(line)
+        opened.describe(say)
+        (folder / PARTS).mkdir(exist_ok=True)
+        left = [unit for unit in units if not part_path(folder, unit).exists()]
+        with progress(total=images_in(opened, units), label="certifying", unit="image") as bar:
+            bar.update(images_in(opened, units) - images_in(opened, left))
+            keep = lambda unit, record: record.save(part_path(folder, unit))  # noqa: E731
+            make_run_units(opened, left, keep, executor=executor, device=device, bar=bar)
+        if part is None:
+            return opened.write(run, say)
+    record = CertificateRecord.join([CertificateRecord.load(part_path(folder, unit)) for unit in units])
+    say(f"shard {part} is finished, {len(record.ids)} images; when all are, make one run of them with robustkit merge")
     return record
-
-
-def _in_parts(
-    folder: Path,
-    checkpoint: Checkpoint,
-    sample: Sample,
-    values: ValueSet,
-    request: CertifyRequest,
-    say: Callable[[str], None],
-) -> CertificateRecord:
-    """Certifies a few images at a time; a part that was saved before is read and not made again."""
-    folder.mkdir(exist_ok=True)
-    cells = int(np.prod(sample.images.shape[2:])) * values.size
-    shown = False
-
-    def evaluator(classifier: Any, images: torch.Tensor) -> Evaluator:
-        nonlocal shown
-        made = make_evaluator(classifier, images)
-        if not shown:
-            shown = True
-            seconds = min(cells, request.budget or cells) / candidates_per_second(made)
-            say(f"{cells:,} cells an image, about {seconds:.2g} s each by the {made.name} engine")
-        return made
-
-    parts: list[CertificateRecord] = []
-    for start in progress(range(0, len(sample.images), _PART), label="certifying", unit="part"):
-        path, part = folder / f"{start:07d}.npz", slice(start, start + _PART)
-        if not path.exists():
-            certify(
-                checkpoint.classifier,
-                sample.images[part],
-                sample.labels[part],
-                values=values,
-                ids=sample.image_set.ids[part],
-                budget=request.budget,
-                seed=request.seed,
-                evaluator=evaluator,
-            ).save(path)
-        parts.append(CertificateRecord.load(path))
-    return CertificateRecord.join(parts)
 
 
 def summary(record: CertificateRecord) -> dict[str, Any]:

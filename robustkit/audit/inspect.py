@@ -82,7 +82,7 @@ def _draft(path: Path, checkpoint: Checkpoint, options: ModelOptions) -> None:
         raise InputError("a robustkit checkpoint holds its own card; leave --write away")
     if path.exists():
         raise InputError(f"{path} exists and nothing is overwritten; name another with --write")
-    said = ModelOptions(**_back(checkpoint.origin.options))
+    said = ModelOptions.from_json(checkpoint.origin.options)
     classifier, card = checkpoint.classifier, checkpoint.card
     part = classifier.output.part
     full = replace(
@@ -104,10 +104,6 @@ def _draft(path: Path, checkpoint: Checkpoint, options: ModelOptions) -> None:
         arch=_arch_from(path, said.arch),
     )
     write_card(path, full, checkpoint.origin.notes)
-
-
-def _back(values: dict) -> dict:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _arch_from(card: Path, arch: str | None) -> str | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from robustkit.audit.sample import Chosen, Sample, find_sample, read_sample
+from robustkit.audit.sample import Chosen, Sample, find_sample, take
 from robustkit.data import ImageSet, open_images
 from robustkit.data.imageset import IMAGE_SET_FILE
 from robustkit.data.readers.galaxies import GALAXIES_FILE
@@ -51,6 +51,24 @@ def open_audit(
 ) -> tuple[Checkpoint, Sample]:
     """Opens a classifier of any form and draws the images for an audit; says what it chose.
 
+    See `open_chosen`; the images are read here.
+    """
+    checkpoint, chosen = open_chosen(model, options, draw, device=device, say=say, check=check, content=content)
+    return checkpoint, take(checkpoint, chosen)
+
+
+def open_chosen(
+    model: str | os.PathLike[str],
+    options: ModelOptions | None,
+    draw: Draw,
+    *,
+    device: torch.device | str = "cpu",
+    say: Callable[[str], None] = print,
+    check: bool = True,
+    content: Content | None = None,
+) -> tuple[Checkpoint, Chosen]:
+    """Opens a classifier of any form and draws the images for an audit, which stay where they are; says what it chose.
+
     Args:
         model: The checkpoint.
         options: What the user says about a checkpoint that robustkit did not write.
@@ -64,23 +82,6 @@ def open_audit(
         InputError: If either cannot be used, or they do not fit each other.
         SecurityError: If opening the model would run code that nobody has named.
     """
-    checkpoint, chosen = open_chosen(model, options, draw, device=device, say=say, content=content)
-    sample = read_sample(checkpoint, chosen)
-    if check and not checkpoint.origin.own:
-        check_network(checkpoint.classifier, sample.images, batches=(1, 3, 8)).require()
-    return checkpoint, sample
-
-
-def open_chosen(
-    model: str | os.PathLike[str],
-    options: ModelOptions | None,
-    draw: Draw,
-    *,
-    device: torch.device | str = "cpu",
-    say: Callable[[str], None] = print,
-    content: Content | None = None,
-) -> tuple[Checkpoint, Chosen]:
-    """Opens a classifier as `open_audit` does, and draws its images without reading them."""
     path = Path(model)
     opened: list[ImageSet] = []
 
@@ -91,9 +92,9 @@ def open_chosen(
         return opened[0]
 
     checkpoint = open_model(path, options, images=images, device=device, content=content)
-    drawn = {"data": draw.data, "n": draw.n, "seed": draw.seed, "take_all": draw.take_all}
+    how = {"data": draw.data, "n": draw.n, "seed": draw.seed, "take_all": draw.take_all}
     if checkpoint.origin.own:
-        return checkpoint, find_sample(checkpoint, path, part=draw.part, **drawn)
+        return checkpoint, find_sample(checkpoint, path, part=draw.part, **how)
     say(f"{path}: {checkpoint.origin.form}")
     for note in checkpoint.origin.notes:
         say(f"  {note}")
@@ -102,7 +103,11 @@ def open_chosen(
     if part == "test" and "test" not in (checkpoint.card.data.get("split") or {}):
         say("  part all: neither the model nor the images come with a split, so it may have been trained on these")
         part = "all"
-    return checkpoint, find_sample(checkpoint, path, part=part, images=image_set, **drawn)
+    chosen = find_sample(checkpoint, path, part=part, images=image_set, **how)
+    if check:
+        few = replace(chosen, rows=chosen.rows[:8])
+        check_network(checkpoint.classifier, take(checkpoint, few).images, batches=(1, 3, 8)).require()
+    return checkpoint, chosen
 
 
 def open_foreign_images(data: str | os.PathLike[str], options: ModelOptions) -> ImageSet:

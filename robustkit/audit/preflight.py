@@ -127,7 +127,7 @@ def _accuracy(classifier: AuditedClassifier, predicted: np.ndarray, labels: np.n
 
     accuracy = wilson(int((predicted == labels).sum()), len(labels))
     true, said = (np.bincount(values, minlength=classifier.classes) for values in (labels, predicted))
-    shown = ", ".join(f"{name} {t}/{p}" for name, t, p in zip(classifier.class_names, true, said, strict=True))
+    shown = ", ".join(f"{name} {true[k]}/{said[k]}" for k, name in enumerate(classifier.class_names))
     text = f"{accuracy}; true/predicted: {shown}"
     most = true.max() / len(labels)
     if said.max() == len(labels) and (true > 0).sum() > 1:

@@ -60,6 +60,43 @@ class Chosen:
     image_set: ImageSet
     rows: np.ndarray
 
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids of the images drawn, shape (n,), str."""
+        return self.image_set.ids[self.rows]
+
+    @property
+    def labels(self) -> Tensor:
+        """True classes of the images drawn, shape (n,), int64."""
+        assert self.image_set.labels is not None
+        return torch.from_numpy(self.image_set.labels[self.rows].astype(np.int64))
+
+
+class Inputs:
+    """Network input of the images drawn, read when it is asked for.
+
+    Args:
+        chosen: The images.
+        stretch: The stretch of the network, for calibrated images.
+    """
+
+    def __init__(self, chosen: Chosen, stretch: Stretch) -> None:
+        self.chosen, self.stretch = chosen, stretch
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, C, H, W)."""
+        return (len(self.chosen.rows), *self.chosen.image_set.images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.chosen.rows)
+
+    def __getitem__(self, part: slice, /) -> Tensor:
+        """Network input, shape (M, C, H, W), float32, on the CPU."""
+        values = self.chosen.image_set.images[self.chosen.rows[part]]
+        stretched = values if self.chosen.image_set.stretch is not None else self.stretch(values)
+        return torch.from_numpy(np.ascontiguousarray(stretched, dtype=np.float32))
+
 
 class Rows:
     """Some images of a set, before its stretch if it has one, read when they are asked for.
@@ -118,14 +155,12 @@ def open_sample(
         InputError: If the image set is missing, has changed, has no labels, does not fit the classifier, or has fewer
             images than asked for.
     """
-    return read_sample(
-        checkpoint,
-        find_sample(checkpoint, model, data=data, part=part, n=n, seed=seed, take_all=take_all, images=images),
-    )
+    chosen = find_sample(checkpoint, model, data=data, part=part, n=n, seed=seed, take_all=take_all, images=images)
+    return take(checkpoint, chosen)
 
 
-def read_sample(checkpoint: Checkpoint, chosen: Chosen) -> Sample:
-    """Images that were drawn, ready for the network."""
+def take(checkpoint: Checkpoint, chosen: Chosen) -> Sample:
+    """Reads the images that were drawn, and stretches them."""
     drawn = chosen.image_set.select(chosen.rows)
     stretched = drawn.images if drawn.stretch is not None else checkpoint.stretch(drawn.images)
     assert drawn.labels is not None

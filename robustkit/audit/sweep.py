@@ -137,10 +137,11 @@ def run_sweep(
     checkpoint, chosen = open_chosen(model, options, draw, device=choose_device(device), say=say)
     lows, highs = zip(*checkpoint.card.input_range, strict=True)
     steps = request.steps((min(lows), max(highs)), len(checkpoint.card.bands))
+    options = None if checkpoint.origin.own else options
     other = None
     if base is not None:
-        options = None if checkpoint.origin.own else options
         other = open_model(base, options, images=chosen.image_set, device=choose_device(device))
+    if other is not None:
         check_fit(other, chosen.image_set, chosen.path)
     job = _job(checkpoint, chosen, steps, request.seed)
     against = None if other is None else _job(other, chosen, steps, request.seed)

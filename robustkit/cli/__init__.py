@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "Score trained classifiers on source and target.",
     "attack": "Search for single pixels that change a classifier's mind.",
     "certify": "Try every pixel: which images can be flipped at all, and where.",
+    "merge": "Make one run of the shards that a job array left.",
     "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
     "inspect": "Say what a checkpoint of any kind is, safely, and whether it can be audited.",
     "window": "Draw the classes in latent space around attacked images.",

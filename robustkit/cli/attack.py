@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from robustkit.cli.cluster import cluster_options
 from robustkit.cli.options import Command, model_options
 
 
@@ -25,12 +26,13 @@ from robustkit.cli.options import Command, model_options
 @click.option("--pixels", default=1, show_default=True, help="Pixels that are changed at once.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw and of the searches.")
 @click.option("--all", "take_all", is_flag=True, help="Take what there is when there are fewer images than --n.")
-@click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/attack-MODEL-N-SEED]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@cluster_options
 @model_options
-def command(model: Path, options: Any, device: str | None, out: Path | None, resume: bool, **request: Any) -> None:
+def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, **request: Any) -> None:
     """Searches for single pixels that change a classifier's mind, and proves each one."""
     from robustkit.audit.attack import AttackRequest, run_attack
 
-    run_attack(model, AttackRequest(**request), options=options, out=out, device=device, resume=resume, say=click.echo)
+    where = cluster(say=click.echo)
+    run_attack(model, AttackRequest(**request), options=options, out=out, resume=resume, say=click.echo, **where)

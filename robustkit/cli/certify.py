@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from robustkit.cli.cluster import cluster_options
 from robustkit.cli.options import Command, model_options
 
 
@@ -20,14 +21,13 @@ from robustkit.cli.options import Command, model_options
 @click.option("--range", "value_range", help="Ends of the values: data or paper, [0, 1].  [default: data]")
 @click.option("--seed", default=0, show_default=True, help="Of the draw, and of a sample of cells.")
 @click.option("--all", "take_all", is_flag=True, help="Take what there is when there are fewer images than --n.")
-@click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/certify-MODEL-N-SEED]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@cluster_options
 @model_options
-def command(model: Path, options: Any, device: str | None, out: Path | None, resume: bool, **request: Any) -> None:
+def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, **request: Any) -> None:
     """Tries every pixel with every value of a declared set: which images can be flipped at all, and where."""
     from robustkit.audit.certify import CertifyRequest, run_certify
 
-    run_certify(
-        model, CertifyRequest(**request), options=options, out=out, device=device, resume=resume, say=click.echo
-    )
+    where = cluster(say=click.echo)
+    run_certify(model, CertifyRequest(**request), options=options, out=out, resume=resume, say=click.echo, **where)

@@ -31,15 +31,11 @@ from robustkit.cli.options import Command, Numbers, model_options
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/sweep-MODEL-N-SEED]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @model_options
-def command(
-    model: Path, options: Any, device: str | None, workers: int | None, out: Path | None, resume: bool, **request: Any
-) -> None:
+def command(model: Path, options: Any, out: Path | None, **asked: Any) -> None:
     """Measures what accidents in physical units do to a classifier: exposure, seeing, defects, calibration."""
     from robustkit.audit.sweep import SweepRequest, run_sweep
     from robustkit.training.memory import keep_freed_memory
 
     keep_freed_memory()
-    asked = SweepRequest(**request)
-    run_sweep(
-        model, asked, options=options, out=out, device=device, resume=resume, workers=workers, say=click.echo
-    )  # fmt: skip
+    how = {name: asked.pop(name) for name in ("device", "resume", "workers")}
+    run_sweep(model, SweepRequest(**asked), options=options, out=out, **how, say=click.echo)

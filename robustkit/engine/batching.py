@@ -8,16 +8,23 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from robustkit.errors import RobustkitError
+from robustkit.errors import OutOfMemory
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUDNN_STATUS_NOT_SUPPORTED", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError, OutOfMemory)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def free_memory() -> None:
+    """Gives back what a failed try held; to be called outside the `except` block, whose traceback holds tensors."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 class Batches:
@@ -38,7 +45,7 @@ class Batches:
             n: How many rows there are, at least 1.
 
         Raises:
-            RobustkitError: If memory runs out even for one row.
+            OutOfMemory: If memory runs out even for one row.
         """
         parts: list[Tensor] = []
         start = 0
@@ -54,11 +61,9 @@ class Batches:
             # Outside the except block, so that the traceback no longer holds the tensors of the failed try.
             if failed:
                 if self.size == 1:
-                    raise RobustkitError("memory ran out for a single image; use a device with more, or smaller images")
+                    raise OutOfMemory("memory ran out for a single image; use a device with more, or smaller images")
                 self.size //= 2
-                gc.collect()
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
+                free_memory()
                 continue
             start = stop
         return torch.cat(parts)

@@ -83,6 +83,8 @@ def _tensors(value: Any, device: torch.device) -> Any:
         return torch.from_numpy(np.array(value, dtype=np.float32)).to(device)
     if isinstance(value, dict):
         return {key: _tensors(item, device) for key, item in value.items()}
+    if isinstance(value, Tensor):
+        return value.to(device)
     if isinstance(value, list | tuple) and all(isinstance(item, np.ndarray | Tensor) for item in value):
         return [_tensors(item, device) for item in value]
-    return value.to(device) if isinstance(value, Tensor) else value
+    return value

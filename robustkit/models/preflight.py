@@ -85,8 +85,8 @@ def check_network(
         batches: Sizes of batches whose answers must agree, the largest last.
     """
     count = batches[-1]
-    if images is None:
-        images = torch.rand(count, *classifier.input_shape, generator=torch.Generator().manual_seed(0))
+    drawn = torch.rand(count, *classifier.input_shape, generator=torch.Generator().manual_seed(0))
+    images = drawn if images is None else images
     images = images[[i % len(images) for i in range(count)]].to(classifier.device)
     before = {name: buffer.clone() for name, buffer in classifier.module.named_buffers()}
     findings: list[Finding] = []
@@ -190,10 +190,13 @@ def _mode(module: nn.Module, before: dict[str, Tensor]) -> Finding:
     changed = [name for name, buffer in module.named_buffers() if not torch.equal(buffer, before[name])]
     if changed:
         return Finding(
-            "mode", "refusal", f"{changed[0]} changes while the network is only used", "call eval() on every part of it"
+            "mode",
+            "refusal",
+            f"{changed[0]} changes while the network is only used",
+            "call module.eval()",
         )
     if training:
-        return Finding("mode", "warning", f"{training[0]} is in training mode", "call eval() on every part of it")
+        return Finding("mode", "warning", f"{training[0]} is in training mode", "call module.eval()")
     return Finding("mode", "ok", "evaluation, and no buffer changes")
 
 

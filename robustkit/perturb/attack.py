@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from robustkit.engine import Candidates, Evaluator, PlainEvaluator, make_evaluator
 from robustkit.errors import InputError
@@ -85,6 +87,7 @@ class AttackJob:
         settings: Everything that decides the answer.
         evaluator: Makes what scores the candidates.
         block: How many images are attacked at once; it changes no answer.
+        rehearse: Start each search on one image first, so that what it refuses it refuses now.
 
     Attributes:
         clean: Logits of the clean images by the plain network, shape (N, K), on the CPU.
@@ -105,6 +108,7 @@ class AttackJob:
         *,
         evaluator: MakeEvaluator = make_evaluator,
         block: int = 128,
+        rehearse: bool = True,
     ) -> None:
         self.classifier, self.images, self.labels = classifier, images, labels.cpu()
         self.ids = [str(image_id) for image_id in ids]
@@ -113,7 +117,8 @@ class AttackJob:
         self.clean = self._clean_logits()
         self.costs = {search.name: Cost() for search in settings.searches}
         self.engine: dict[str, str | None] = {}
-        self._rehearse()
+        if rehearse:
+            self._rehearse()
 
     @property
     def predicted(self) -> Tensor:
@@ -123,27 +128,25 @@ class AttackJob:
 
     def describe(self) -> str:
         """One line for the terminal: what is about to be done."""
-        settings, right = self.settings, int((self.predicted == self.labels).sum())
-        names = " and ".join(search.name for search in settings.searches)
-        most = "to each search's own end" if settings.budget is None else f"with at most {settings.budget:,} queries"
-        targets = {False: "to any other class", True: "to each wrong class in turn", "each": "to each wrong class"}
-        return f"{right} of {len(self.images)} are classified correctly: {names}, {most}, {targets[settings.targeted]}"
+        right = int((self.predicted == self.labels).sum())
+        return f"{right} of {len(self.images)} are classified correctly: {self.settings.describe()}"
 
-    def attempts(self, finished: Iterable[Attempt] = ()) -> Iterator[Attempt]:
+    def attempts(self, finished: Iterable[Attempt] = (), bar: tqdm[Any] | None = None) -> Iterator[Attempt]:
         """Attacks the correctly classified images.
 
         Args:
             finished: Attempts made before; where a search has all of its attempts on an image, it makes none.
+            bar: A progress bar of several jobs; by default this one shows its own.
 
         Yields:
             Each attempt as soon as it is finished: one for each correct image and search, and for each wrong class
             where the settings say `"each"`.
         """
         right = (self.predicted == self.labels).nonzero().squeeze(1)
-        each = self.classifier.classes - 1 if self.settings.targeted == "each" else 1
+        each = self.settings.attempts(self.classifier.classes) // len(self.settings.searches)
         made = Counter((attempt.image_id, attempt.search) for attempt in finished)
         total = len(right) * len(self.settings.searches) * each
-        with progress(total=total, label="attacking", unit="image") as bar:
+        with progress(total=total, label="attacking", unit="image") if bar is None else nullcontext(bar) as bar:
             # By time alone, because minutes may pass between two images.
             bar.miniters, bar.dynamic_miniters = 0, False
             for part in right.split(self.block):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 
 from robustkit.records import Record
+
+# Instead of a predicted class.
+NOT_FINITE, OUT_OF_MEMORY = -1, -2
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Flip:
         before: The clean pixels, network input, L tuples of C values.
         after: The perturbed pixels, network input, L tuples of C values.
         probabilities: Of the K classes for the perturbed image.
-        latent_distance: Euclidean distance in latent space to the clean image.
+        latent_distance: Euclidean distance in latent space to the clean image; `None` for a black box.
     """
 
     new_class: int
@@ -31,7 +34,7 @@ class Flip:
     before: tuple[tuple[float, ...], ...]
     after: tuple[tuple[float, ...], ...]
     probabilities: tuple[float, ...]
-    latent_distance: float
+    latent_distance: float | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class AttackRecord(Record):
     Attributes:
         ids: Image ids, shape (N,), str.
         true: True classes, shape (N,).
-        clean_class: Predicted classes before the attack, shape (N,); -1 where the output was not finite.
+        clean_class: Predicted classes before the attack, shape (N,); -1 where the output was not finite, -2 where
+            memory ran out for the image alone.
         clean_probabilities: Probabilities before the attack, shape (N, K).
         image: Which image each attempt is on, shape (A,).
         search: Which of `searches` made it, shape (A,).
@@ -94,12 +98,13 @@ class AttackRecord(Record):
         before: Clean pixels, network input, shape (A, L, C).
         after: Perturbed pixels, network input, shape (A, L, C).
         probabilities: Probabilities after the flip, shape (A, K).
-        latent_distance: Euclidean distance in latent space to the clean image, shape (A,).
+        latent_distance: Euclidean distance in latent space to the clean image, shape (A,); nan where there is none.
         searches: Names of the searches.
         class_names: The K classes.
         settings: Everything that decides the answer: searches, values, success, targets, budget, pixels, seed.
         costs: Of each search: `seconds` in all, `scoring_seconds` in the evaluator, `proving_seconds`
-            in the proofs, `candidates` scored.
+            in the proofs, `candidates` scored. Empty in the file of a run, whose bytes depend on the answer alone; its
+            summary holds them.
     """
 
     ids: np.ndarray
@@ -125,6 +130,23 @@ class AttackRecord(Record):
     settings: dict[str, Any]
     costs: dict[str, dict[str, float]]
 
+    @classmethod
+    def join(cls, records: Iterable[Self]) -> Self:
+        """One record of several, of different images and the same settings, in the order given."""
+        arrays: dict[str, list[np.ndarray]] = {}
+        costs: dict[str, dict[str, float]] = {}
+        record, images = None, 0
+        for record in records:
+            for field in fields(cls):
+                value = getattr(record, field.name)
+                if isinstance(value, np.ndarray):
+                    arrays.setdefault(field.name, []).append(value + images if field.name == "image" else value)
+            costs = add_costs([costs, record.costs])
+            images += len(record.ids)
+        if record is None:
+            raise ValueError("expected at least one record")
+        return replace(record, **{name: np.concatenate(parts) for name, parts in arrays.items()}, costs=costs)
+
     @property
     def correct(self) -> np.ndarray:
         """Which images were right before the attack, and so attacked, shape (N,), bool."""
@@ -147,6 +169,16 @@ class AttackRecord(Record):
         flips = self.flipped & self.of_search(name)
         np.minimum.at(fewest, self.image[flips], self.queries[flips])
         return fewest
+
+
+def add_costs(costs: Iterable[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """The sum of costs, search by search."""
+    total: dict[str, dict[str, float]] = {}
+    for one in costs:
+        for search, cost in one.items():
+            before = total.get(search, {})
+            total[search] = {name: before.get(name, 0) + value for name, value in cost.items()}
+    return total
 
 
 def attempt_arrays(

@@ -53,6 +53,17 @@ class AttackSettings:
         if self.targeted not in (False, True, "each"):
             raise InputError(f"targeted is False, True or 'each', came {self.targeted!r}")
 
+    def attempts(self, classes: int) -> int:
+        """How many attempts a correct image of a classifier of so many classes gets."""
+        return len(self.searches) * (classes - 1 if self.targeted == "each" else 1)
+
+    def describe(self) -> str:
+        """A few words for the terminal: which searches, how far, and to which classes."""
+        names = " and ".join(search.name for search in self.searches)
+        most = "to each search's own end" if self.budget is None else f"with at most {self.budget:,} queries"
+        targets = {False: "to any other class", True: "to each wrong class in turn", "each": "to each wrong class"}
+        return f"{names}, {most}, {targets[self.targeted]}"
+
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values."""
         return {

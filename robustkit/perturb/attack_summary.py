@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.perturb.attack_record import AttackRecord
+from robustkit.perturb.attack_record import NOT_FINITE, OUT_OF_MEMORY, AttackRecord
 from robustkit.stats.estimate import Estimate
 from robustkit.stats.proportions import wilson
 
@@ -50,6 +50,7 @@ class AttackSummary:
         drawn: How many images were drawn.
         correct: How many of them were classified correctly, which are those attacked.
         broken: How many gave an output that is not finite.
+        out_of_memory: For how many memory ran out even alone.
         accuracy: Clean accuracy of the images drawn.
         chance: Accuracy of the best constant answer on them.
         searches: By search, and last `any` where there is more than one.
@@ -58,6 +59,7 @@ class AttackSummary:
     drawn: int
     correct: int
     broken: int
+    out_of_memory: int
     accuracy: Estimate
     chance: float
     searches: dict[str, SearchSummary]
@@ -74,6 +76,7 @@ class AttackSummary:
             "correct": self.correct,
             "attacked": self.correct,
             "not_finite": self.broken,
+            "out_of_memory": self.out_of_memory,
             "clean_accuracy": _estimate(self.accuracy),
             "chance": self.chance,
             "near_chance": self.near_chance,
@@ -90,6 +93,11 @@ class AttackSummary:
             )
         if self.broken:
             lines.append(f"WARNING: {self.broken} images gave an output that is not finite and were not attacked")
+        if self.out_of_memory:
+            lines.append(
+                f"WARNING: memory ran out for {self.out_of_memory} images, each alone, and they were not attacked; "
+                "use a device with more"
+            )
         lines.append(f"{self.drawn} images drawn, {self.correct} correct before the attack and attacked")
         width = max(map(len, self.searches), default=0)
         for name, one in self.searches.items():
@@ -115,7 +123,8 @@ def summarise(record: AttackRecord) -> AttackSummary:
     return AttackSummary(
         drawn=drawn,
         correct=correct,
-        broken=int((record.clean_class < 0).sum()),
+        broken=int((record.clean_class == NOT_FINITE).sum()),
+        out_of_memory=int((record.clean_class == OUT_OF_MEMORY).sum()),
         accuracy=wilson(correct, drawn),
         chance=float(counts.max() / drawn),
         searches={name: _summarise_search(record, name) for name in names},
@@ -130,7 +139,7 @@ def _summarise_search(record: AttackRecord, name: str) -> SearchSummary:
     for other in record.searches:
         if other != one:
             others |= record.flipped_images(other)
-    cost = None if one is None else record.costs[one]
+    cost = None if one is None else record.costs.get(one)
     flips = record.queries[chosen & record.flipped]
     most = int(record.queries[chosen].max(initial=0))
     return SearchSummary(

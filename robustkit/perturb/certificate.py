@@ -57,7 +57,7 @@ class CertificateRecord(Record):
         error_bound: How far the evaluator's margins may lie from those of the plain forward, in logits.
         class_names: The K classes.
         settings: Values, budget and seed.
-        seconds: How long it took.
+        seconds: How long it took; 0 in the file of a run, whose bytes depend on the answer alone.
     """
 
     ids: np.ndarray

@@ -18,6 +18,7 @@ from robustkit.perturb.boundary import boundary_distance
 from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.faults.plain_noise import GaussianNoise
 from robustkit.perturb.perturbation import Perturbation, Stage
+from robustkit.perturb.search.ranking import has_gradients
 from robustkit.progress import progress
 from robustkit.records import Record
 from robustkit.seeds import Streams
@@ -173,7 +174,8 @@ class SweepJob:
             seen = stored if self.stretch is None else self.stretch(stored)
             latents, clean_class, clean_margin = _look(self.classifier, seen, true)
             boundary = np.full(len(stored), np.nan)
-            if any(isinstance(perturbation, GaussianNoise) for perturbation in self.perturbations):
+            noise = any(isinstance(perturbation, GaussianNoise) for perturbation in self.perturbations)
+            if noise and has_gradients(self.classifier):  # neither a black box nor an ONNX graph has any
                 boundary = boundary_distance(self.classifier, seen, true)
             found = []
             for perturbation in self.perturbations:

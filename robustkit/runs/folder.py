@@ -23,18 +23,22 @@ class Run:
 
     Attributes:
         folder: Where it is.
-        finished: The journal's entries so far, in the order in which they were written.
+        journal: The file of what is finished.
     """
 
-    def __init__(self, folder: Path, journal: Journal, finished: list[dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, journal: Journal) -> None:
         self.folder = folder
-        self.finished = finished
+        self.journal = journal.path
         self._journal = journal
 
-    def append(self, entries: list[dict[str, Any]]) -> None:
-        """Journals finished units; they are on disk when this returns."""
-        self._journal.append(entries)
-        self.finished.extend(entries)
+    @property
+    def finished(self) -> list[dict[str, Any]]:
+        """The journal's entries so far, in the order in which they were written; read from disk, not held."""
+        return list(read_journal(self.journal))
+
+    def append(self, entries: list[dict[str, Any]], *, sync: bool = True) -> None:
+        """Journals finished units; they are on disk when this returns, unless `sync` is false."""
+        self._journal.append(entries, sync=sync)
 
 
 @contextmanager
@@ -63,7 +67,7 @@ def open_run(folder: str | os.PathLike[str], manifest: dict[str, Any], *, resume
         else:
             write_json(folder / MANIFEST, manifest)
         with Journal(folder / JOURNAL) as journal:
-            yield Run(folder, journal, list(read_journal(folder / JOURNAL)))
+            yield Run(folder, journal)
 
 
 def _was_started(folder: Path) -> bool:
@@ -72,18 +76,19 @@ def _was_started(folder: Path) -> bool:
 
 
 def _same_inputs(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    differences = list(_differences(old.get("inputs"), new.get("inputs")))
-    if differences:
+    found = list(differences(old.get("inputs"), new.get("inputs")))
+    if found:
         raise InputError(
-            f"the run in {folder} was started with other inputs: {'; '.join(differences)}; "
+            f"the run in {folder} was started with other inputs: {'; '.join(found)}; "
             "give the same again, or name a new folder with --out"
         )
 
 
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    """What differs between two JSON values, a few words for each difference."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+            yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
     elif old != new:
         yield f"{name} was {_short(old)} and is {_short(new)}"
 

@@ -18,7 +18,14 @@ def read_journal(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     Raises:
         InputError: If a complete line is not JSON, which no crash can cause.
     """
+    for _, entry in read_places(path):
+        yield entry
+
+
+def read_places(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The complete lines of a journal as `read_journal` reads them, each with the byte at which it begins."""
     with open(path, "rb") as file:
+        place = 0
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return  # the write of this line was cut short, so its unit is not finished
@@ -29,7 +36,8 @@ def read_journal(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
                     f"line {number} of {path} is not JSON ({error}); the file was changed by something else than "
                     "robustkit, so start the run in a new folder"
                 ) from error
-            yield entry
+            yield place, entry
+            place += len(line)
 
 
 class Journal:
@@ -47,8 +55,12 @@ class Journal:
         self._end = _last_line_end(self._file)
         os.ftruncate(self._file, self._end)
 
-    def append(self, entries: Iterable[dict[str, Any]]) -> None:
+    def append(self, entries: Iterable[dict[str, Any]], *, sync: bool = True) -> None:
         """Writes entries, all of them or, as the next reader sees it, a whole number of them.
+
+        Args:
+            entries: What to write, as JSON values.
+            sync: Wait until they are on disk.
 
         Raises:
             RobustkitError: If the disk is full or the quota spent; what was written before stays.
@@ -58,7 +70,8 @@ class Journal:
             view = memoryview(lines)
             while view:
                 view = view[os.write(self._file, view) :]
-            os.fsync(self._file)
+            if sync:
+                os.fsync(self._file)
         except OSError as error:
             os.ftruncate(self._file, self._end)
             raise RobustkitError(

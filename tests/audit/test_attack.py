@@ -1,16 +1,18 @@
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from robustkit.audit import attack as attack_run
-from robustkit.audit.attack import AttackRequest, run_attack
+from robustkit.audit.attack import AttackRequest, OpenAttack, run_attack
 from robustkit.audit.sample import open_sample
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import read_json, sha256_file
 from robustkit.models import open_checkpoint
 from robustkit.perturb.attack import AttackJob
 from robustkit.perturb.attack_record import AttackRecord
+from robustkit.runs import read_journal
 from tests.audits import make_audit
 
 
@@ -25,7 +27,8 @@ def silent(line):
 
 def settings_of(model, **request):
     checkpoint = open_checkpoint(model)
-    return AttackRequest(**request).settings(checkpoint, open_sample(checkpoint, model, n=3, seed=0))
+    sample = open_sample(checkpoint, model, n=3, seed=0)
+    return AttackRequest(**request).settings(checkpoint, sample.image_set, sample.images)
 
 
 def test_a_run_leaves_everything_that_was_asked_for(audit, tmp_path):
@@ -65,33 +68,60 @@ def test_values_stay_in_the_range_of_the_training_data(audit, tmp_path):
     assert (after <= high + 1e-6).all()
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_end(audit, tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(audit, tmp_path, monkeypatch):
     model, _ = audit
-    request = AttackRequest(n=8, budget=60)
-    whole = run_attack(model, request, out=tmp_path / "whole", say=silent).record
-    real = AttackJob.attempts
+    request = AttackRequest(n=8, budget=60, group=3)
+    whole = run_attack(model, request, out=tmp_path / "whole", say=silent)
+    real = OpenAttack.make
 
-    def stopping(self, finished=()):
-        for number, attempt in enumerate(real(self, finished)):
-            if number == 5:
-                raise RunInterrupted("stopped")
-            yield attempt
+    def stopping(self, unit, bar=None):
+        if unit == 2:
+            raise RunInterrupted("stopped")
+        return real(self, unit, bar)
 
-    monkeypatch.setattr(AttackJob, "attempts", stopping)
+    monkeypatch.setattr(OpenAttack, "make", stopping)
     with pytest.raises(RunInterrupted):
         run_attack(model, request, out=tmp_path / "run", say=silent)
     assert not (tmp_path / "run" / "summary.json").exists()
     monkeypatch.undo()
     with pytest.raises(InputError, match="already holds files"):
         run_attack(model, request, out=tmp_path / "run", say=silent)
-    with pytest.raises(InputError, match="budget was 60 and is 70"):
-        run_attack(model, AttackRequest(n=8, budget=70), out=tmp_path / "run", resume=True, say=silent)
-    record = run_attack(model, request, out=tmp_path / "run", resume=True, say=silent).record
-    for name in ("image", "search", "flipped", "queries", "row", "column", "after", "latent_distance"):
-        np.testing.assert_array_equal(getattr(record, name), getattr(whole, name))
-    assert read_json(tmp_path / "run" / "summary.json")["resumed_after"] == 5
-    entries = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
-    assert len(entries) == len(record.image)
+    for other, words in (({"budget": 70}, "budget was 60 and is 70"), ({"group": 4}, "group was 3 and is 4")):
+        with pytest.raises(InputError, match=words):
+            run_attack(model, replace(request, **other), out=tmp_path / "run", resume=True, say=silent)
+    run_attack(model, request, out=tmp_path / "run", resume=True, say=silent)
+    for name in ("attack.npz", "attacks.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole.folder / name).read_bytes()
+    assert read_json(tmp_path / "run" / "summary.json")["resumed_after"] == 2
+    assert [entry["unit"] for entry in read_journal(tmp_path / "run" / "journal.jsonl")] == [0, 1, 2]
+
+
+def test_groups_are_halved_where_memory_runs_out_and_an_image_alone_is_marked(audit, tmp_path, monkeypatch):
+    model, _ = audit
+    request = AttackRequest(n=8, budget=60, group=8, searches=("random",))
+    whole = run_attack(model, request, out=tmp_path / "whole", say=silent).record
+    real, most, never = AttackJob.attempts, 4, set()
+
+    def hungry(self, finished=(), bar=None):
+        for attempt in real(self, finished, bar):
+            if len(self.images) > most or never & set(self.ids):
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            yield attempt
+
+    monkeypatch.setattr(AttackJob, "attempts", hungry)
+    halved = run_attack(model, request, out=tmp_path / "halved", say=silent)
+    assert read_json(halved.folder / "summary.json")["plan"] == {"group": 8, "halved": {"0": [4, 4]}}
+    assert (halved.folder / "attacks.csv").read_bytes() == (tmp_path / "whole" / "attacks.csv").read_bytes()
+    heavy = int(np.flatnonzero(whole.correct)[0])
+    never.add(str(whole.ids[heavy]))
+    said = []
+    marked = run_attack(model, request, out=tmp_path / "marked", say=said.append)
+    assert marked.record.clean_class[heavy] == -2
+    assert marked.record.correct.sum() == whole.correct.sum() - 1
+    assert marked.summary.out_of_memory == 1
+    assert "memory ran out for 1 images" in "\n".join(said)
+    assert "out of memory" in (marked.folder / "attacks.csv").read_text()
+    assert 0 in read_json(marked.folder / "summary.json")["plan"]["halved"]["0"]
 
 
 def test_default_folder_names_model_size_and_seed(audit, tmp_path, monkeypatch):

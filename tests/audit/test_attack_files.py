@@ -21,7 +21,7 @@ def images(n=6):
 
 
 def rows(record, **options):
-    options = {"images": images(), "bands": BANDS, "stretch": STRETCH, "units": "electron", **options}
+    options = {"bands": BANDS, "stretch": STRETCH, "units": "electron", **options}
     return list(csv.DictReader(io.StringIO(table(record, **options))))
 
 

@@ -32,12 +32,11 @@ def test_a_run_leaves_everything_and_says_its_denominators(audit, tmp_path, caps
     assert (tmp_path / "run" / "vulnerability.png").stat().st_size > 1000
 
 
-def test_a_run_goes_on_with_the_parts_that_it_has(audit, tmp_path, monkeypatch):
+def test_a_run_goes_on_with_the_parts_that_it_has(audit, tmp_path):
     model, _ = audit
-    monkeypatch.setattr("robustkit.audit.certify._PART", 2)
-    request = CertifyRequest(n=5, take_all=True)
+    request = CertifyRequest(n=5, take_all=True, group=2)
     whole = run_certify(model, request, out=tmp_path / "whole", say=lambda line: None)
-    (tmp_path / "whole" / "parts" / "0000002.npz").unlink()
+    (tmp_path / "whole" / "parts" / "0000001.npz").unlink()
     kept = (tmp_path / "whole" / "parts" / "0000000.npz").stat().st_mtime_ns
     again = run_certify(model, request, out=tmp_path / "whole", resume=True, say=lambda line: None)
     assert (tmp_path / "whole" / "parts" / "0000000.npz").stat().st_mtime_ns == kept
@@ -55,7 +54,7 @@ def test_a_small_budget_gives_a_bound_and_no_certificate(audit, tmp_path):
 
 def test_refusals_leave_nothing_behind(audit, tmp_path):
     model, _ = audit
-    for request in (CertifyRequest(n=10_000), CertifyRequest(budget=0), CertifyRequest(values="nothing")):
+    for wrong in ({"n": 10_000}, {"budget": 0}, {"values": "nothing"}, {"group": 0}):
         with pytest.raises(InputError):
-            run_certify(model, request, out=tmp_path / "run")
+            run_certify(model, CertifyRequest(**wrong), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

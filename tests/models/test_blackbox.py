@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,9 @@ import torch
 from robustkit.audit.preflight import check_network
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier, BlackBox, ConvNet
-from robustkit.perturb.attack import attack
-from robustkit.perturb.faults.registry import perturbation_kind
+from robustkit.perturb.attack import AttackJob, attack
+from robustkit.perturb.attack_settings import AttackSettings
+from robustkit.perturb.faults.naming import read_name
 from robustkit.perturb.search.random import RandomSearch
 from robustkit.perturb.sweep import sweep
 from robustkit.perturb.sweep_summary import summarise_sweep
@@ -54,10 +57,12 @@ def test_it_is_attacked_and_swept_as_the_network_is_but_for_the_latent(box, netw
     np.testing.assert_array_equal(records[0].flipped, records[1].flipped)
     assert records[1].flipped.any()
     assert np.isnan(records[1].latent_distance).all()
-    steps = [perturbation_kind("gaussian")(level) for level in (0.1, 3.0)]
+    job = AttackJob(box, images, labels, list("abcdef"), AttackSettings((RandomSearch(),), values, 0, budget=60))
+    json.dumps([attempt.to_json() for attempt in job.attempts()], allow_nan=False)  # as the journal of a run wants it
+    steps = [read_name("gaussian").kind(level) for level in (0.1, 3.0)]
     swept = [
         sweep(c, images.numpy(), labels.numpy(), list("abcdef"), steps, stretch=None, seed=0) for c in (clear, box)
     ]
     np.testing.assert_array_equal(swept[0].new_class, swept[1].new_class)
     assert np.isnan(swept[1].distance).all()
-    summarise_sweep(swept[1], None, kinds={"gaussian": perturbation_kind("gaussian")}).to_json()
+    summarise_sweep(swept[1], None, kinds={"gaussian": read_name("gaussian").kind}).to_json()

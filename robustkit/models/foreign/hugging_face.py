@@ -35,20 +35,19 @@ def open_folder(path: Path, options: ModelOptions) -> Found:
     content = read_weights(weights)
     digest = hashlib.sha256(f"{sha256_file(path / 'config.json')} {content.sha256}".encode()).hexdigest()
     if "model_type" in config:
-        network, found = _transformers(path), {"part": "logits"}
+        network, part = _transformers(path), "logits"
     elif isinstance(config.get("architecture"), str) and re.fullmatch(r"[A-Za-z0-9_.]+", config["architecture"]):
         count = config.get("num_classes")
         said = ModelOptions(
             arch=f"timm:{config['architecture']}", class_count=count if isinstance(count, int) else None
         )
-        network, found = build_network(said, find_parts(content))[0], {}
+        network, part = build_network(said, find_parts(content))[0], None
     else:
         raise InputError(
             f"{path / 'config.json'} names no model_type and no architecture; expected one of transformers"
         )
-    made = Found(
-        network, kinds.FOLDER.name, digest, [f"network: {type(network).__name__}, as config.json says"], **found
-    )
+    note = f"network: {type(network).__name__}, as config.json says"
+    made = Found(network, kinds.FOLDER.name, digest, [note], part=part)
     made.notes += load_state(network, content, key=options.key).notes
     labels = config.get("id2label")
     if isinstance(labels, dict) and labels and not all(str(name).startswith("LABEL_") for name in labels.values()):

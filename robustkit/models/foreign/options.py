@@ -79,6 +79,12 @@ class ModelOptions:
         values = {name: value for name, value in asdict(self).items() if value not in (None, {})}
         return json.loads(json.dumps(values))
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ModelOptions:
+        """The options from `given`."""
+        made: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**made)
+
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """The K classes, by names or by numbers, or `None`."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from robustkit.engine import Candidates, make_evaluator
 from robustkit.errors import InputError
+from robustkit.models import AuditedClassifier
 from robustkit.perturb.search.base import Problem, Search
 from robustkit.perturb.search.cells import Cells, CellSettings, RankedSearch
 
@@ -73,7 +76,7 @@ def rank_by_stand_in(cells: Cells, most: int, *, effort: int) -> Tensor:
         InputError: If there is no classifier.
     """
     problem = cells.problem
-    change = _changes(cells, effort)  # (H W V, K)
+    change = _known_changes(cells, effort)  # (H W V, K)
     parts = []
     for rows in torch.arange(len(problem), device=cells.left.device).split(_BATCH):
         scores = problem.margin(rows, problem.clean_logits[rows, None] + change)
@@ -83,17 +86,33 @@ def rank_by_stand_in(cells: Cells, most: int, *, effort: int) -> Tensor:
     return torch.cat(parts)
 
 
-def _changes(cells: Cells, effort: int) -> Tensor:
-    """What each cell changes in the logits of the stand-in, shape (H W V, K)."""
-    problem, device = cells.problem, cells.left.device
+# What the last search of a classifier asked its stand-in, because an attack starts a search for each group of images.
+_known: WeakKeyDictionary[AuditedClassifier, tuple[Any, Tensor]] = WeakKeyDictionary()
+
+
+def _known_changes(cells: Cells, effort: int) -> Tensor:
+    """What `_changes` gives, asked once for a network and a value set."""
+    problem = cells.problem
     if problem.classifier is None:
         raise InputError("the universal search asks the classifier about an image of its own; use best-first")
+    module = problem.classifier.module
+    weights = [(id(tensor), tensor._version) for tensor in (*module.parameters(), *module.buffers())]
+    question = (problem.values, cells.height, cells.width, effort, cells.left.device, weights)
+    known = _known.get(problem.classifier)
+    if known is None or known[0][0] is not question[0] or known[0][1:] != question[1:]:
+        known = _known[problem.classifier] = (question, _changes(cells, problem.classifier, effort))
+    return known[1]
+
+
+def _changes(cells: Cells, classifier: AuditedClassifier, effort: int) -> Tensor:
+    """What each cell changes in the logits of the stand-in, shape (H W V, K)."""
+    problem, device = cells.problem, cells.left.device
     image = stand_in(problem)
     step = max(1, math.ceil(math.sqrt(cells.count / effort)))
     row, column = (torch.arange(0, size, step, device=device) for size in (cells.height, cells.width))
     option = torch.arange(cells.options, device=device)
     asked = torch.cartesian_prod(row, column, option)
-    evaluator = make_evaluator(problem.classifier, image)
+    evaluator = make_evaluator(classifier, image)
     parts = []
     for part in asked.split(_CANDIDATES):
         value = problem.values.option(image[0, :, part[:, 0], part[:, 1]].T, part[:, 2])

@@ -1,0 +1,189 @@
+"""What survives and what scales: time and memory of very many units, the journal's cost, two workers against one.
+
+    python benchmarks/scale.py units [--images 100000 1000000]      # a null model: the run's own machinery
+    python benchmarks/scale.py journal --model ckpt.pt [--n 32]     # share of a real attack
+    python benchmarks/scale.py workers --model ckpt.pt [--n 32] [--rounds 3]   # one and two Dask workers, in turn
+    python benchmarks/scale.py memory [--gigabytes 4]               # an attack on an image set larger than its memory
+
+Everything runs with one thread a process. Each row is measured in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+GROUP = 16
+
+
+def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns, run in a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def null_unit(unit: int) -> dict[str, Any]:
+    """A group of images as an attack journals it, of a model that costs nothing."""
+    attempt = {"search": "de", "target": -1, "generations": 1, "queries": 400, "unproved": 0, "flip": None}
+    images = range(unit * GROUP, (unit + 1) * GROUP)
+    return {
+        "unit": unit,
+        "clean_class": [0] * GROUP,
+        "clean_probabilities": [[0.5, 0.3, 0.2]] * GROUP,
+        "attempts": [{"image_id": f"image-{image}", **attempt} for image in images],
+    }
+
+
+def null_run(images: int) -> dict[str, Any]:
+    from robustkit.runs import FinishedUnits, make_units, open_run
+
+    units, times = -(-images // GROUP), []
+    with tempfile.TemporaryDirectory(dir=".") as folder, open_run(Path(folder) / "run", {"inputs": {}}) as run:
+        before = peak_megabytes()
+
+        def keep(unit: int, entry: dict[str, Any]) -> None:
+            run.append([entry])
+            if (unit + 1) % (units // 2) == 0:
+                times.append((time.perf_counter(), time.process_time()))
+
+        times.append((time.perf_counter(), time.process_time()))
+        make_units(range(units), null_unit, keep)
+        made = peak_megabytes()
+        began = time.perf_counter()
+        assert len(FinishedUnits(run.journal)) == units
+        first, second = ([b[k] - a[k] for k in (0, 1)] for a, b in zip(times[:2], times[1:3], strict=True))
+        return {
+            "images": images,
+            "groups": units,
+            "seconds": first[0] + second[0],
+            "second_half_to_first": second[0] / first[0],
+            "second_half_to_first_processor_time": second[1] / first[1],
+            "megabytes_before": before,
+            "megabytes": made,
+            "seconds_to_find_what_is_finished": time.perf_counter() - began,
+            "megabytes_with_that": peak_megabytes(),
+            "journal_megabytes": run.journal.stat().st_size / 2**20,
+        }
+
+
+def journal_cost(model: str, n: int) -> dict[str, Any]:
+    import torch
+
+    from robustkit.audit.attack import AttackRequest, run_attack
+    from robustkit.runs import Journal
+
+    torch.set_num_threads(1)
+    spent, append = [], Journal.append
+
+    def timed(self: Journal, *arguments: Any, **options: Any) -> None:
+        began = time.perf_counter()
+        append(self, *arguments, **options)
+        spent.append(time.perf_counter() - began)
+
+    Journal.append = timed
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        run = run_attack(model, AttackRequest(n=n), out=Path(folder) / "run", say=lambda line: None)
+        seconds = sum(cost["seconds"] for cost in run.record.costs.values())
+    return {"images": n, "appends": len(spent), "journal_seconds": sum(spent), "search_seconds": seconds,
+            "share": sum(spent) / seconds}  # fmt: skip
+
+
+def dask_run(model: str, n: int, workers: int) -> dict[str, Any]:
+    import distributed
+
+    from robustkit.audit.attack import AttackRequest, run_attack
+    from robustkit.audit.executors import choose_executor
+    from robustkit.files import sha256_file
+
+    with (
+        tempfile.TemporaryDirectory(dir=".") as folder,
+        distributed.LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=None, local_directory=folder, silence_logs=50
+        ) as cluster,
+    ):
+        _, start = choose_executor("cpu", dask=cluster.scheduler_address, say=lambda line: None)
+        attack = partial(run_attack, model, device="cpu", executor=start, say=lambda line: None)
+        attack(AttackRequest(n=2 * workers, group=1, budget=10), out=Path(folder) / "warm")  # every worker has imported
+        began = time.perf_counter()
+        attack(AttackRequest(n=n, group=4), out=Path(folder) / "run")
+        seconds = time.perf_counter() - began
+        return {"workers": workers, "seconds": seconds, "sha256": sha256_file(Path(folder) / "run" / "attack.npz")}
+
+
+def compare_workers(model: str, n: int, rounds: int) -> dict[str, Any]:
+    runs = [in_own_process(dask_run, model, n, workers) for _ in range(rounds) for workers in (1, 2)]
+    one, two = ([run["seconds"] for run in runs if run["workers"] == k] for k in (1, 2))
+    return {
+        "images": n,
+        "one": one,
+        "two": two,
+        "ratio_of_medians": statistics.median(one) / statistics.median(two),
+        "same_bytes": len({run["sha256"] for run in runs}) == 1,
+        "load": os.getloadavg(),
+    }
+
+
+def streamed(gigabytes: float) -> dict[str, Any]:
+    """Reads groups from a sparse image set, as an attack does, and says what memory that took."""
+    import numpy as np
+
+    from robustkit.audit.sample import Chosen, Inputs
+    from robustkit.data import open_images
+    from robustkit.data.stretch import ArcsinhStretch
+
+    n = int(gigabytes * 2**30) // (3 * 100 * 100 * 4)
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        path = Path(folder) / "images.npy"
+        images = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, 3, 100, 100))
+        images[:: n // 8, :, 50, 50] = 1.0
+        del images
+        before = peak_megabytes()
+        labels = np.arange(n) % 3
+        found = open_images(path, labels=labels, bands=("g", "r", "i"), class_names=("a", "b", "c"))
+        opened = peak_megabytes()
+        drawn = np.random.default_rng(0).permutation(n)[:4096]
+        inputs = Inputs(Chosen(path, "all", n, 0, found, drawn), ArcsinhStretch.fit(found.images[:64]))
+        for start in range(0, len(drawn), GROUP):
+            assert len(inputs[start : start + GROUP]) == GROUP
+        return {"gigabytes": gigabytes, "images": n, "megabytes_before": before, "megabytes_after_opening": opened,
+                "megabytes_after_4096_images": peak_megabytes(), "memory_mapped": isinstance(found.images, np.memmap)
+                or isinstance(found.images.base, np.memmap)}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("units", "journal", "workers", "memory"))
+    parser.add_argument("--images", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--model", default="ckpt.pt")
+    parser.add_argument("--n", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--gigabytes", type=float, default=4.0)
+    given = parser.parse_args()
+    rows = {
+        "units": lambda: [in_own_process(null_run, images) for images in given.images],
+        "journal": lambda: [in_own_process(journal_cost, given.model, given.n)],
+        "workers": lambda: [compare_workers(given.model, given.n, given.rounds)],
+        "memory": lambda: [in_own_process(streamed, given.gigabytes)],
+    }[given.what]()
+    for row in rows:
+        print(json.dumps(row, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Options of commands whose work can be shared out: devices, groups, shards, worker processes, clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+_OPTIONS = (
+    click.option(
+        "--device", help="cpu or cuda; `cuda:0,cuda:1` for a worker on each.  [default: cuda if there is one]"
+    ),
+    click.option("--workers", type=int, help="Worker processes on this machine, with one thread each."),
+    click.option("--group", default=16, show_default=True, help="Images a worker takes at once; what a kill can lose."),
+    click.option("--shard", help="Work on a part of the groups only: 3/64 is the third of 64.  See `robustkit merge`."),
+    click.option("--dask", metavar="ADDRESS", help="Work on a Dask cluster: the scheduler, tcp://HOST:8786."),
+    click.option("--parsl", type=click.Path(path_type=Path), help="Work through Parsl: a Python file with `config`."),
+)
+
+
+def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options; the command is given `cluster`, which makes of them what a run takes."""
+
+    @wraps(command)
+    def with_cluster(
+        *args: Any,
+        device: str | None,
+        workers: int | None,
+        shard: str | None,
+        dask: str | None,
+        parsl: Path | None,
+        **rest: Any,
+    ) -> None:
+        def cluster(say: Callable[[str], None]) -> dict[str, Any]:
+            from robustkit.audit.executors import choose_executor
+
+            one, executor = choose_executor(device, workers=workers, dask=dask, parsl=parsl, say=say)
+            return {"device": one, "shard": shard, "executor": executor}
+
+        command(*args, cluster=cluster, **rest)
+
+    for option in reversed(_OPTIONS):
+        with_cluster = option(with_cluster)
+    return with_cluster

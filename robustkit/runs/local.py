@@ -1,0 +1,61 @@
+"""Worker processes on this machine: one thread and one device each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+_assigned: str | None = None
+
+
+def assigned_device() -> str | None:
+    """The device of this worker process, or `None` in any other process."""
+    return _assigned
+
+
+@contextmanager
+def local_workers(devices: Sequence[str]) -> Iterator[Executor]:
+    """Starts one worker process for each device, which may repeat; they end at once when the block ends.
+
+    Args:
+        devices: Such as `["cuda:0", "cuda:1"]`, or `["cpu"] * 4`.
+    """
+    # Spawned, because a forked process cannot use CUDA, nor the thread pools of its parent.
+    context = multiprocessing.get_context("spawn")
+    to_give = context.SimpleQueue()
+    for device in devices:
+        to_give.put(device)
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(len(devices), context, initializer=_begin, initargs=(to_give, os.getpid()))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        # A unit may take minutes, and what it is worth is lost anyhow: nobody waits for it.
+        for process in set(multiprocessing.active_children()) - before:
+            process.kill()
+        to_give.close()
+
+
+def _begin(to_give: Any, parent: int) -> None:
+    global _assigned
+    import torch
+
+    _assigned = to_give.get()
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent; it ends them
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent was killed, which closes no pipe that it waits at."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

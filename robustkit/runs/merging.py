@@ -1,0 +1,96 @@
+"""Shards of one run, found in their folders and proved to be all of it and nothing twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robustkit.errors import InputError
+from robustkit.files import read_json
+from robustkit.runs.folder import MANIFEST, differences
+from robustkit.runs.shards import Shard
+
+_MOST_NAMED = 12
+
+
+@dataclass(frozen=True)
+class Shards:
+    """All shards of one run.
+
+    Attributes:
+        manifest: Of the run that they make together.
+        folders: Their folders by shard, in order.
+    """
+
+    manifest: dict[str, Any]
+    folders: dict[Shard, Path]
+
+    def units(self, shard: Shard) -> range:
+        """The units of a shard."""
+        return shard.units(int(self.manifest["inputs"]["units"]))
+
+
+def find_shards(folders: Sequence[str | os.PathLike[str]]) -> Shards:
+    """Reads the manifests of shards.
+
+    Raises:
+        InputError: If a folder holds no shard, two are of different runs or overlap, or some are missing.
+    """
+    if not folders:
+        raise InputError("expected the folders of the shards to merge, came none")
+    first: tuple[Path, dict[str, Any]] | None = None
+    found: dict[Shard, Path] = {}
+    for folder in map(Path, folders):
+        if not (folder / MANIFEST).is_file():
+            raise InputError(f"{folder} holds no run; give the folders of the shards alone")
+        manifest = read_json(folder / MANIFEST)
+        text = manifest["inputs"].get("shard")
+        if text is None:
+            raise InputError(f"the run in {folder} is no shard of a larger one; leave it away")
+        shard = Shard.parse(text)
+        first = first or (folder, manifest)
+        _same_run(first[0], first[1], folder, manifest)
+        if shard in found:
+            raise InputError(f"{found[shard]} and {folder} overlap: both are shard {shard}; leave one of them away")
+        found[shard] = folder
+    assert first is not None
+    of = next(iter(found)).of
+    missing = [f"{index}/{of}" for index in range(1, of + 1) if Shard(index, of) not in found]
+    if missing:
+        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        raise InputError(
+            f"{len(missing)} of {of} shards are missing: {', '.join(missing[:_MOST_NAMED])}{more}; run them, or give "
+            "their folders too"
+        )
+    manifest = {**first[1], "inputs": {**first[1]["inputs"], "shard": None}}
+    return Shards(manifest, {shard: found[shard] for shard in sorted(found, key=lambda shard: shard.index)})
+
+
+def refuse_unfinished(shards: Shards, shard: Shard, finished: int) -> None:
+    """Refuses a shard that has fewer finished units than it should."""
+    wanted = len(shards.units(shard))
+    if finished < wanted:
+        raise InputError(
+            f"shard {shard} in {shards.folders[shard]} is not finished, {finished} of {wanted} groups are; go on with "
+            "it by --resume first"
+        )
+
+
+def _same_run(one: Path, its: dict[str, Any], other: Path, others: dict[str, Any]) -> None:
+    found = list(differences(_answer(its), _answer(others)))
+    if found:
+        raise InputError(
+            f"{one} and {other} are shards of different runs: {'; '.join(found)}; give the shards of one run"
+        )
+
+
+def _answer(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What must agree for two shards to be of one run and to make the bytes of one run."""
+    inputs = {name: value for name, value in manifest["inputs"].items() if name != "shard"}
+    versions = {name: manifest["versions"].get(name) for name in ("robustkit", "torch")}
+    of = str(manifest["inputs"]["shard"]).partition("/")[2]
+    what = {"command": manifest["command"], "device": manifest["device"], "shards": of, "versions": versions}
+    return {**inputs, **what}

@@ -1,0 +1,145 @@
+"""Real engines on this machine, with workers killed while they work."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from robustkit.audit.attack import AttackRequest, run_attack
+from robustkit.audit.executors import choose_executor
+from robustkit.audit.units import check_versions
+from robustkit.errors import InputError
+from robustkit.models.checkpoint import versions
+from robustkit.runs import read_journal
+from robustkit.runs.dask_workers import dask_workers
+from tests.audits import make_audit
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the engines warn about their own dead workers
+REQUEST = AttackRequest(n=16, budget=300, group=1, searches=("random", "de"))
+
+
+def silent(line):
+    """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def attacks(tmp_path_factory):
+    """A checkpoint `net.pt`, and an attack on it without an executor as `whole`."""
+    folder = tmp_path_factory.mktemp("attacks")
+    model, _ = make_audit(folder)
+    run_attack(model, REQUEST, out=folder / "whole", say=silent)
+    return folder
+
+
+def same(one, other):
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in ("attack.npz", "attacks.csv"))
+
+
+def kill_when(journal: Path, finished: int, pids) -> threading.Thread:
+    """Kills one of the processes when so many units are finished."""
+
+    def watch():
+        while not journal.exists() or journal.read_bytes().count(b"\n") < finished:
+            time.sleep(0.01)
+        os.kill(pids()[0], signal.SIGKILL)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def units(folder):
+    return sorted(entry["unit"] for entry in read_journal(folder / "journal.jsonl"))
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=str(tmp_path), silence_logs=50
+    ) as made:
+        yield made
+
+
+def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(attacks, tmp_path, cluster):
+    _, start = choose_executor("cpu", dask=cluster.scheduler_address, say=silent)
+    killer = kill_when(tmp_path / "run" / "journal.jsonl", 2, lambda: [nanny.pid for nanny in cluster.workers.values()])
+    run_attack(attacks / "net.pt", REQUEST, out=tmp_path / "run", executor=start, say=silent)
+    killer.join()
+    assert units(tmp_path / "run") == list(range(16))
+    assert same(tmp_path / "run", attacks / "whole")
+
+
+def test_dask_workers_of_other_versions_are_refused_by_name(cluster):
+    check = partial(check_versions, {"robustkit": versions()["robustkit"], "torch": "1.0"})
+    with (
+        pytest.raises(InputError, match=r"the worker tcp://.* has torch .* and this process has 1.0; install"),
+        dask_workers(cluster.scheduler_address, versions, check, silent),
+    ):
+        pass
+
+
+def test_a_scheduler_without_workers_is_refused(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
+        _, start = choose_executor(dask=empty.scheduler_address, say=silent)
+        with pytest.raises(InputError, match="has no workers; start some with `dask worker tcp://"), start():
+            pass
+
+
+SITE = """
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import LocalProvider
+
+config = Config(
+    executors=[
+        HighThroughputExecutor(
+            label="here", address="127.0.0.1", max_workers_per_node=2, cores_per_worker=0.1, encrypted=False,
+            heartbeat_period=2, heartbeat_threshold=10,
+            provider=LocalProvider(
+                init_blocks=1, max_blocks=1, worker_init="export OMP_NUM_THREADS=1 PYTHONPATH={path}"
+            ),
+        )
+    ],
+    run_dir={runs!r},
+    usage_tracking=0,
+)
+"""
+
+
+def children_of(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def parsl_worker_of(pid):
+    """A process that works: the last child of the pool that descends from this process."""
+    found, todo = [], [pid]
+    while todo:
+        todo += (more := children_of(todo.pop(0)))
+        found += more
+    pools = [one for one in found if b"process_worker_pool" in Path(f"/proc/{one}/cmdline").read_bytes()]
+    return [child for pool in pools for child in children_of(pool)][-1:]
+
+
+def test_parsl_that_loses_a_worker_gives_the_same_bytes(attacks, tmp_path):
+    pytest.importorskip("parsl")
+    site = tmp_path / "site.py"
+    site.write_text(SITE.format(path=os.getcwd(), runs=str(tmp_path / "runinfo")))
+    arguments = ["attack", "--model", attacks / "net.pt", "--n", 16, "--budget", 300, "--group", 1]
+    arguments += ["--search", "random", "--search", "de", "--device", "cpu"]
+    arguments += ["--parsl", site, "--out", tmp_path / "run"]
+    process = subprocess.Popen([sys.executable, "-m", "robustkit", *map(str, arguments)])
+    killer = kill_when(tmp_path / "run" / "journal.jsonl", 2, lambda: parsl_worker_of(process.pid))
+    assert process.wait() == 0
+    killer.join()
+    assert units(tmp_path / "run") == list(range(16))
+    assert same(tmp_path / "run", attacks / "whole")

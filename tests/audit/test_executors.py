@@ -1,0 +1,146 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from robustkit.audit.attack import AttackRequest, run_attack
+from robustkit.audit.certify import CertifyRequest, run_certify
+from robustkit.audit.executors import choose_executor
+from robustkit.audit.units import check_versions
+from robustkit.cli import main
+from robustkit.errors import InputError
+from robustkit.models.checkpoint import versions
+from tests.audits import make_audit
+
+REQUEST = AttackRequest(n=10, budget=60, group=2, searches=("random", "de"))
+
+
+def silent(line):
+    """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def attacks(tmp_path_factory):
+    """A checkpoint `net.pt`, and an attack on it without an executor as `whole`."""
+    folder = tmp_path_factory.mktemp("attacks")
+    model, _ = make_audit(folder)
+    run_attack(model, REQUEST, out=folder / "whole", say=silent)
+    return folder
+
+
+def same(one, other):
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in ("attack.npz", "attacks.csv"))
+
+
+def test_any_executor_gives_the_same_bytes(attacks, tmp_path):
+    with ThreadPoolExecutor(3) as executor:
+        run_attack(attacks / "net.pt", REQUEST, out=tmp_path / "run", executor=executor, say=silent)
+        certified = run_certify(
+            attacks / "net.pt", CertifyRequest(n=3, group=2), out=tmp_path / "c", executor=executor, say=silent
+        )
+    assert same(tmp_path / "run", attacks / "whole")
+    here = run_certify(attacks / "net.pt", CertifyRequest(n=3, group=2), out=tmp_path / "here", say=silent)
+    assert (here.flips_map == certified.flips_map).all()
+
+
+def test_worker_processes_on_two_devices_give_the_same_bytes(attacks, tmp_path, capsys):
+    arguments = ["attack", "--model", attacks / "net.pt", "--n", 10, "--budget", 60, "--group", 2]
+    arguments += ["--search", "random", "--search", "de", "--device", "cpu,cpu", "--out", tmp_path / "run"]
+    with pytest.raises(SystemExit) as done:
+        main([str(argument) for argument in arguments])
+    assert done.value.code == 0, capsys.readouterr().err
+    assert same(tmp_path / "run", attacks / "whole")
+
+
+def test_a_worker_that_finds_another_model_refuses(attacks, tmp_path):
+    class Moving(ThreadPoolExecutor):
+        def submit(self, function, work, unit):
+            task = work.args[0]
+            object.__setattr__(task, "inputs", {**task.inputs, "model_sha256": "other"})
+            return super().submit(function, work, unit)
+
+    with Moving(1) as executor, pytest.raises(InputError, match=r"finds other files: model_sha256 was 'other'"):
+        run_attack(attacks / "net.pt", REQUEST, out=tmp_path / "run", executor=executor, say=silent)
+
+
+def test_workers_of_other_versions_are_refused_by_name():
+    mine = versions()
+    check_versions(mine, {"a": dict(mine), "b": mine | {"python": "3"}})
+    with pytest.raises(InputError, match=r"the worker tcp://b:1 has torch 1.0 and this process has"):
+        check_versions(mine, {"tcp://a:1": mine, "tcp://b:1": mine | {"torch": "1.0"}})
+    with pytest.raises(InputError, match="has robustkit None"):
+        check_versions(mine, {"x": {}})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"workers": 0}, "at least 1 worker"),
+        ({"workers": 2, "dask": "tcp://x:1"}, "--workers and --dask exclude each other"),
+        ({"device": "cpu,cpu", "parsl": "x.py"}, "--parsl and several devices exclude"),
+        ({"device": "cpu,cpu", "workers": 3}, "2 devices have a worker each"),
+        ({"device": "cpu,abacus"}, "unknown device 'abacus'"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        choose_executor(**options)
+
+
+def test_what_is_asked_for_is_where_it_works():
+    assert choose_executor() == (None, None)
+    assert choose_executor("cpu") == ("cpu", None)
+    device, start = choose_executor("cpu", workers=3)
+    assert (device, start.args) == ("cpu", (["cpu"] * 3,))
+
+
+def test_an_unreachable_scheduler_is_a_sentence_within_ten_seconds(attacks, tmp_path, capsys):
+    pytest.importorskip("distributed")
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as done:
+        main(["attack", "--model", str(attacks / "net.pt"), "--n", "2", "--dask", "tcp://127.0.0.1:9"])
+    assert done.value.code == 2
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in capsys.readouterr().err
+    assert time.monotonic() - began < 15  # of which ten to connect
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(None, "there is none"), ("1 / 0", "ZeroDivisionError"), ("config = 3", "defines no `config`")],
+)
+def test_a_parsl_file_without_a_config_is_refused(tmp_path, text, words):
+    pytest.importorskip("parsl")
+    path = tmp_path / "site.py"
+    if text is not None:
+        path.write_text(text)
+    _, start = choose_executor(parsl=path)
+    with pytest.raises(InputError, match=words), start():
+        pass
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs signals")
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_a_run_within_five_seconds_and_it_goes_on(attacks, tmp_path, number, workers):
+    arguments = [sys.executable, "-m", "robustkit", "attack", "--model", str(attacks / "net.pt"), "--n", "10"]
+    arguments += ["--budget", "60", "--group", "2", "--search", "random", "--search", "de"]
+    arguments += ["--out", str(tmp_path / "run"), "--resume", *workers]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    journal = tmp_path / "run" / "journal.jsonl"
+    while not (journal.exists() and journal.stat().st_size) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    began = time.monotonic()
+    process.wait(60)
+    assert time.monotonic() - began < 5
+    wrong = process.stderr.read()
+    process.stderr.close()
+    assert process.returncode == 75, wrong
+    assert "go on with --resume" in wrong
+    assert subprocess.run(arguments, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode == 0
+    assert same(tmp_path / "run", attacks / "whole")
