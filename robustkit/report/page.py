@@ -26,7 +26,7 @@ PAGE, FIGURES, TABLES = "report.html", "figures", "tables"
 MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "not run": "–"}
 # Of a long table so many rows are shown; a file of more bytes is linked beside and not embedded; a larger drawing
 # is embedded as a picture.
-_ROWS, _EMBEDDED, _LARGE_SVG = 100, 1_000_000, 250_000
+_ROWS, _EMBEDDED, _LARGE_SVG = 100, 1_000_000, 80_000
 
 
 @dataclass(frozen=True)
@@ -173,12 +173,13 @@ def _section(one: Section, folder: Path, specs: list[tuple[str, Markup]]) -> dic
 
 
 def _embedded(svg: bytes, png: Path) -> str:
-    """A drawing as a data: link: as SVG, or, where that holds photographs and is large, as a WebP picture."""
+    """A drawing as a data: link: as SVG, or, where that is large, as a WebP picture of two thirds the width of the PNG."""
     if len(svg) <= _LARGE_SVG:
         return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
     picture = io.BytesIO()
     with Image.open(png) as drawn:
-        drawn.convert("RGB").save(picture, format="WEBP", quality=88)
+        size = (2 * drawn.width // 3, 2 * drawn.height // 3)
+        drawn.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(picture, format="WEBP", quality=82)
     return f"data:image/webp;base64,{base64.b64encode(picture.getvalue()).decode()}"
 
 
