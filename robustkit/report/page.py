@@ -173,7 +173,7 @@ def _section(one: Section, folder: Path, specs: list[tuple[str, Markup]]) -> dic
 
 
 def _embedded(svg: bytes, png: Path) -> str:
-    """A drawing as a data: link: as SVG, or, where that is large, as a WebP picture of two thirds the width of the PNG."""
+    """A drawing as a data: link: as SVG, or, where that is large, as a WebP picture, two thirds of the PNG."""
     if len(svg) <= _LARGE_SVG:
         return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
     picture = io.BytesIO()
