@@ -94,7 +94,7 @@ def open_attacked(
         what = "is not finished; go on with `robustkit attack --resume`" if unfinished else "holds no finished attack"
         raise InputError(f"{folder} {what}; expected a folder that `robustkit attack` wrote")
     summary, record = read_json(folder / SUMMARY), AttackRecord.load(folder / RECORD)
-    options = _same_options(summary, options, folder)
+    options = same_options(summary, options, folder)
     checkpoint = open_model(
         model, options, images=lambda said: open_foreign_images(data or summary["data"], said), device=device
     )
@@ -119,7 +119,7 @@ def options_of(checkpoint: Checkpoint) -> ModelOptions:
     return ModelOptions.from_json(checkpoint.origin.options)
 
 
-def _same_options(summary: dict, options: ModelOptions | None, folder: Path) -> ModelOptions | None:
+def same_options(summary: dict, options: ModelOptions | None, folder: object) -> ModelOptions | None:
     """What was said in the attack, where it is not said again. A file never chooses code, so that must be."""
     stored = summary.get("inputs", {}).get("model_options")
     if not stored:

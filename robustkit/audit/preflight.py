@@ -151,7 +151,7 @@ def _class_order(names: Sequence[str], predicted: np.ndarray, labels: np.ndarray
     _, best = linear_sum_assignment(table, maximize=True)
     p = min(1.0, _p_better(predicted == labels, best[predicted] == labels) * math.factorial(min(len(names), 8)))
     if p < _LEVEL:
-        order = ",".join(names[k] for k in best)
+        order = ",".join(str(names[int(k)]) for k in best)
         share = float((best[predicted] == labels).mean())
         return Finding(
             "class order", "warning", f"with the outputs as {order} the accuracy would be {share:.3f} ({format_p(p)})",
@@ -171,7 +171,7 @@ def _band_order(classifier: AuditedClassifier, sample: Sample, predicted: np.nda
     p = min(1.0, _p_better(right, other) * len(orders))
     bands = sample.image_set.bands
     if p < _LEVEL:
-        named = ", ".join(bands[i] for i in order)
+        named = ", ".join(str(bands[i]) for i in order)
         return Finding(
             "band order", "warning", f"with bands {named} the accuracy would be {other.mean():.3f} ({format_p(p)})",
             "the images may have their bands in another order than the training had",

@@ -86,8 +86,8 @@ def check_network(
     """
     count = batches[-1]
     drawn = torch.rand(count, *classifier.input_shape, generator=torch.Generator().manual_seed(0))
-    images = drawn if images is None else images
-    images = images[[i % len(images) for i in range(count)]].to(classifier.device)
+    given = drawn if images is None else images
+    images = given[[i % len(given) for i in range(count)]].to(classifier.device)
     before = {name: buffer.clone() for name, buffer in classifier.module.named_buffers()}
     findings: list[Finding] = []
     try:
