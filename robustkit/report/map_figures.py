@@ -261,5 +261,7 @@ def _legend(figure: Figure, maps: Sequence[MapPoints], *, domains: bool = False,
     if any(len(one.bridges) for one in maps):
         handles.append(Line2D([], [], color="#888888", ls="--", lw=0.9, label="joins two pieces"))
     place = "outside lower center" if figure.get_layout_engine() is not None else "lower center"
-    figure.legend(handles=handles, loc=place, ncols=min(columns, len(handles)), frameon=False, fontsize="small",
-                  handletextpad=0.2, columnspacing=1.2)  # fmt: skip
+    legend = figure.legend(handles=handles, loc=place, ncols=min(columns, len(handles)), frameon=False,
+                           fontsize="small", handletextpad=0.2, columnspacing=1.2)  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names are text, whatever is in them
