@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def null_run(images: int) -> dict[str, Any]:
         made = peak_megabytes()
         began = time.perf_counter()
         assert len(FinishedUnits(run.journal)) == units
-        first, second = ([b[k] - a[k] for k in (0, 1)] for a, b in zip(times[:2], times[1:3], strict=True))
+        first, second = ([b[k] - a[k] for k in (0, 1)] for a, b in pairwise(times[:3]))
         return {
             "images": images,
             "groups": units,
