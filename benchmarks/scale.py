@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -31,8 +32,8 @@ GROUP = 16
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """What a function returns, run in a fresh process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def peak_megabytes() -> float:
@@ -122,7 +123,7 @@ def dask_run(model: str, n: int, workers: int) -> dict[str, Any]:
         attack = partial(run_attack, model, device="cpu", executor=start, say=lambda line: None)
         attack(AttackRequest(n=2 * workers, group=1, budget=10), out=Path(folder) / "warm")  # every worker has imported
         began = time.perf_counter()
-        attack(AttackRequest(n=n, group=4), out=Path(folder) / "run")
+        attack(AttackRequest(n=n, group=2), out=Path(folder) / "run")
         seconds = time.perf_counter() - began
         return {"workers": workers, "seconds": seconds, "sha256": sha256_file(Path(folder) / "run" / "attack.npz")}
 
