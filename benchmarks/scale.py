@@ -125,7 +125,8 @@ def dask_run(model: str, n: int, workers: int) -> dict[str, Any]:
         began = time.perf_counter()
         attack(AttackRequest(n=n, group=2), out=Path(folder) / "run")
         seconds = time.perf_counter() - began
-        return {"workers": workers, "seconds": seconds, "sha256": sha256_file(Path(folder) / "run" / "attack.npz")}
+        digest = sha256_file(Path(folder) / "run" / "attack.npz")
+    return {"workers": workers, "seconds": seconds, "sha256": digest}
 
 
 def compare_workers(model: str, n: int, rounds: int) -> dict[str, Any]:
