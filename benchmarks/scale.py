@@ -19,7 +19,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,8 @@ GROUP = 16
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """What a function returns, run in a fresh process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def peak_megabytes() -> float:
@@ -67,7 +69,7 @@ def null_run(images: int) -> dict[str, Any]:
         made = peak_megabytes()
         began = time.perf_counter()
         assert len(FinishedUnits(run.journal)) == units
-        first, second = ([b[k] - a[k] for k in (0, 1)] for a, b in zip(times[:2], times[1:3], strict=True))
+        first, second = ([b[k] - a[k] for k in (0, 1)] for a, b in pairwise(times[:3]))
         return {
             "images": images,
             "groups": units,
@@ -121,9 +123,10 @@ def dask_run(model: str, n: int, workers: int) -> dict[str, Any]:
         attack = partial(run_attack, model, device="cpu", executor=start, say=lambda line: None)
         attack(AttackRequest(n=2 * workers, group=1, budget=10), out=Path(folder) / "warm")  # every worker has imported
         began = time.perf_counter()
-        attack(AttackRequest(n=n, group=4), out=Path(folder) / "run")
+        attack(AttackRequest(n=n, group=2), out=Path(folder) / "run")
         seconds = time.perf_counter() - began
-        return {"workers": workers, "seconds": seconds, "sha256": sha256_file(Path(folder) / "run" / "attack.npz")}
+        digest = sha256_file(Path(folder) / "run" / "attack.npz")
+    return {"workers": workers, "seconds": seconds, "sha256": digest}
 
 
 def compare_workers(model: str, n: int, rounds: int) -> dict[str, Any]:

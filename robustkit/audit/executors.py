@@ -14,7 +14,7 @@ from robustkit.models.checkpoint import versions
 from robustkit.runs import StartExecutor
 from robustkit.runs.dask_workers import dask_workers
 from robustkit.runs.local import local_workers
-from robustkit.runs.parsl_workers import parsl_workers
+from robustkit.runs.parsl_workers import parsl_workers, read_config
 
 
 def choose_executor(
@@ -38,7 +38,7 @@ def choose_executor(
         The device of a run, and what starts its executor, or `None` to work in this process.
 
     Raises:
-        InputError: If they exclude each other or a device is not here.
+        InputError: If they exclude each other, a device is not here, or the cluster cannot be used.
     """
     devices = [] if device is None else [one.strip() for one in device.split(",")]
     several = {"--workers": workers is not None, "--dask": dask is not None, "--parsl": parsl is not None}
@@ -55,8 +55,12 @@ def choose_executor(
             choose_device(one)
     first = devices[0] if devices else None
     if dask is not None:
-        return first, partial(dask_workers, dask, versions, partial(check_versions, versions()), say)
+        check = partial(check_versions, versions())
+        with dask_workers(dask, versions, check, lambda line: None):
+            pass  # what is wrong with the cluster is said before a run folder is made
+        return first, partial(dask_workers, dask, versions, check, say)
     if parsl is not None:
+        read_config(Path(parsl))
         return first, partial(parsl_workers, Path(parsl))
     if workers is None and len(devices) < 2:
         return device, None

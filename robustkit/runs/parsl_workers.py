@@ -26,16 +26,8 @@ def parsl_workers(path: Path) -> Iterator[Executor]:
         InputError: If the file cannot be run or defines no such thing.
         MissingExtra: If Parsl is not installed.
     """
-    parsl: Any = require("parsl", extra="parsl", purpose="work through Parsl")
+    config = read_config(path)
     concurrent: Any = require("parsl.concurrent", extra="parsl", purpose="work through Parsl")
-    if not path.is_file():
-        raise InputError(f"expected a Python file with a Parsl config at {path}, but there is none")
-    try:
-        config = runpy.run_path(str(path)).get("config")
-    except Exception as error:
-        raise InputError(f"{path} cannot be run ({type(error).__name__}: {first_line(error)}); mend it") from error
-    if not isinstance(config, parsl.Config):
-        raise InputError(f"{path} defines no `config`, a parsl.config.Config; see docs/howto/run-on-a-cluster.md")
     # Parsl starts programs of its own, which lie beside Python also where no virtual environment was activated.
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), before])
@@ -44,3 +36,17 @@ def parsl_workers(path: Path) -> Iterator[Executor]:
             yield executor
     finally:
         os.environ["PATH"] = before
+
+
+def read_config(path: Path) -> Any:
+    """The `config` of a Python file, which is run; raises as `parsl_workers` does."""
+    parsl: Any = require("parsl", extra="parsl", purpose="work through Parsl")
+    if not path.is_file():
+        raise InputError(f"expected a Python file with a Parsl config at {path}, but there is none")
+    try:
+        config = runpy.run_path(str(path)).get("config")
+    except Exception as error:
+        raise InputError(f"{path} cannot be run ({type(error).__name__}: {first_line(error)}); mend it") from error
+    if not isinstance(config, parsl.Config):
+        raise InputError(f"{path} defines no `config`, a parsl.config.Config; see docs/howto/run-on-a-cluster.md")
+    return config

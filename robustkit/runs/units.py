@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
@@ -115,28 +116,36 @@ class FinishedUnits:
     """
 
     def __init__(self, *paths: Path) -> None:
-        self._places = {entry["unit"]: (path, place) for path in paths for place, entry in _entries(path)}
+        self._paths = paths
+        # Where each unit's entry begins, in eight bytes each, because there may be millions; -1 where there is none.
+        self._places = array("q")
+        for number, path in enumerate(paths):
+            for place, entry in _entries(path):
+                unit = entry["unit"]
+                self._places.extend([-1] * (unit + 1 - len(self._places)))
+                self._places[unit] = place * len(paths) + number
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._places) - self._places.count(-1)
 
     def __contains__(self, unit: int) -> bool:
-        return unit in self._places
+        return unit < len(self._places) and self._places[unit] >= 0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The entries in the order of their units."""
-        for unit in sorted(self._places):
-            yield self[unit]
+        for unit, place in enumerate(self._places):
+            if place >= 0:
+                yield self[unit]
 
     def __getitem__(self, unit: int) -> dict[str, Any]:
-        path, place = self._places[unit]
-        with open(path, "rb") as file:
+        place, number = divmod(self._places[unit], len(self._paths))
+        with open(self._paths[number], "rb") as file:
             file.seek(place)
             return json.loads(file.readline())
 
     def last(self) -> dict[str, Any]:
         """The entry of the last unit."""
-        return self[max(self._places)]
+        return self[len(self._places) - 1]
 
 
 def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -89,10 +89,11 @@ def test_dask_workers_of_other_versions_are_refused_by_name(cluster):
 
 def test_a_scheduler_without_workers_is_refused(tmp_path):
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
-        _, start = choose_executor(dask=empty.scheduler_address, say=silent)
-        with pytest.raises(InputError, match="has no workers; start some with `dask worker tcp://"), start():
-            pass
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty,
+        pytest.raises(InputError, match="has no workers; start some with `dask worker tcp://"),
+    ):
+        choose_executor(dask=empty.scheduler_address, say=silent)
 
 
 SITE = """
