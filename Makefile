@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := sim,fits,hdf5,onnx,fast,test
+EXTRAS := sim,fits,hdf5,onnx,search,fast,test
 
-.PHONY: demo test soak lint bench clean
+.PHONY: demo test soak browser lint bench clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -13,6 +13,10 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -q -n auto -m "not slow and not gpu"
+
+# What the tests in a real browser need beside Chromium and node; without it they are skipped.
+browser:
+	npm install --no-audit --no-fund --silent --prefix tests/browser
 
 soak: $(VENV)/ready
 	$(BIN)/python -m pytest -q -n auto -m "slow"

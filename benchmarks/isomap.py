@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,8 @@ def compare(name: str, n: int, rounds: int, folder: Path) -> None:
     from scipy.spatial import procrustes
 
     from robustkit.latent.embedding_quality import evaluate_map
+    from robustkit.latent.isomap import LANDMARKS
+    from robustkit.latent.landmarks import farthest_landmarks, triangulate
     from robustkit.latent.neighbour_graph import neighbour_graph
 
     latents = folder / f"{name}-{n}.npy"
@@ -95,9 +98,15 @@ def compare(name: str, n: int, rounds: int, folder: Path) -> None:
     for field in ("trustworthiness", "continuity", "residual_variance"):
         one, two = (getattr(quality[how], field) for how in ("scikit-learn", "landmarks"))
         print(f"| {field.replace('_', ' ')}, 2-D | {one:.4f} | {two:.4f} | |")
+    start = int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmax())
+    chosen = farthest_landmarks(graph, LANDMARKS, start)
+    even = replace(chosen, weights=np.full(LANDMARKS, 1 / LANDMARKS))
+    places["unweighted"] = triangulate(even, 3)(chosen.distances)
     for d in (2, 3):
-        apart = procrustes(places["scikit-learn"][:, :d], places["landmarks"][:, :d])[2]
-        print(f"| Procrustes disparity, {d}-D | | {apart:.6f} | |")
+        apart, unweighted = (
+            procrustes(places["scikit-learn"][:, :d], places[how][:, :d])[2] for how in ("landmarks", "unweighted")
+        )
+        print(f"| Procrustes disparity, {d}-D | | {apart:.6f} | unweighted {unweighted:.6f} |")
 
 
 def main() -> None:

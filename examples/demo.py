@@ -1,4 +1,4 @@
-"""From nothing to an attacked classifier: simulate galaxies, train on them, attack 150 test images.
+"""From nothing to an audit: simulate galaxies, train a network on deep images, adapt one to shallow ones, audit both.
 
     python examples/demo.py demo
 
@@ -15,28 +15,28 @@ from pathlib import Path
 
 
 def commands(folder: Path) -> list[list[str]]:
-    """The three commands of the demo, as their arguments."""
-    galaxies, model, run = (shlex.quote(str(folder / name)) for name in ("galaxies", "ckpt.pt", "attack"))
+    """The commands of the demo, as their arguments."""
+    names = ("galaxies", "source.pt", "mmd.pt", "audit")
+    galaxies, source, mmd, audit = (shlex.quote(str(folder / name)) for name in names)
     lines = [
         f"simulate --n 1200 --survey lsst --years 10 1 --seed 0 --out {galaxies}",
-        f"train --data {galaxies} --network convnet --epochs 30 --seed 0 --out {model}",
-        f"attack --model {model} --n 150 --out {run}",
+        f"train --data {galaxies} --network convnet --epochs 20 --seed 0 --out {source}",
+        f"train --data {galaxies} --network convnet --method mmd --epochs 20 --seed 0 --out {mmd}",
+        f"audit --model {mmd} --base {source} --quick --n 150 --out {audit}",
     ]
     return [shlex.split(line) for line in lines]
 
 
 def main(folder: Path) -> None:
-    """Runs the commands and says where the results are."""
+    """Runs the commands and says where the page is."""
     began = time.monotonic()
     for arguments in commands(folder):
         print(f"\n$ robustkit {shlex.join(arguments)}", flush=True)
         started = time.monotonic()
         subprocess.run([sys.executable, "-m", "robustkit", *arguments], check=True)
         print(f"({time.monotonic() - started:.0f} s)", flush=True)
-    print(f"\nDone in {time.monotonic() - began:.0f} s. Tables and pictures:")
-    for path in sorted((folder / "attack").iterdir()):
-        if path.suffix in {".csv", ".json", ".png"}:
-            print(f"  {path}")
+    print(f"\nDone in {time.monotonic() - began:.0f} s. Open this page in a browser:")
+    print(f"  {folder / 'audit' / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ takes two checkpoints that were trained on the same galaxies, one on one depth a
     robustkit train --data galaxies --network convnet --method mmd --seed 0 --out adapted.pt
 
 Figure 3: church window and Isomap of one triplet, Figure 4: Isomaps in three dimensions, Figure 5: more windows,
-Figure 6 and Tables 3 and 5: distances of both models. Figures 3 and 5 show the same images for both models, chosen by a
+Figure 6 and Tables 3 and 5: distances of both models. Figures 3 to 5 mark the same images for both models, chosen by a
 rule that is printed. Every step is one `robustkit` command, printed before it runs.
 """
 
@@ -69,13 +69,13 @@ def main() -> None:
     if not images:
         sys.exit("no image was flipped in both models; attack more with --n")
     print(f"\nFigures 3 and 5 show {', '.join(images)}: {RULE}")
+    marked = [word for image in images for word in ("--image", image)]
     for name, model in models.items():
-        asked = [word for image in images for word in ("--image", image)]
         figure = options.out / f"figure-5-{name}"
-        run("window", "--model", model, "--run", attacks[name], "--colours", "paper", *asked, "--out", figure)
+        run("window", "--model", model, "--run", attacks[name], "--colours", "paper", *marked, "--out", figure)
     adapted = ["--model", options.adapted, "--run", attacks["adapted"]]
     against = ["--base", options.base, "--base-run", attacks["base"]]
-    run("isomap", *adapted, *against, "--colours", "paper", "--out", options.out / "figures-3-and-4-maps")
+    run("isomap", *adapted, *against, *marked, "--colours", "paper", "--out", options.out / "figures-3-and-4-maps")
     run("distances", *adapted, *against, "--out", options.out / "figure-6-and-tables")
     for name in models:
         noise = Embeddings.load(options.out / name / "embeddings.npz").noise

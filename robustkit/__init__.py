@@ -17,12 +17,15 @@ __version__ = "0.1.0"
 
 _HOME = {
     "AuditedClassifier": "robustkit.models",
+    "BlackBox": "robustkit.models",
     "ConvNet": "robustkit.models",
     "DeepMerge": "robustkit.models",
     "ResNet18": "robustkit.models",
     "ImageSet": "robustkit.data",
     "open_images": "robustkit.data",
+    "ModelOptions": "robustkit.models",
     "open_checkpoint": "robustkit.models",
+    "open_model": "robustkit.models",
     "save_checkpoint": "robustkit.models",
     "Record": "robustkit.records",
     "Streams": "robustkit.seeds",

@@ -63,8 +63,8 @@ def jsonable(value: Any) -> Any:
         return {field.name: jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):  # NumPy's arrays and numbers, without importing it
-        value = value.tolist()
+    if callable(as_list := getattr(value, "tolist", None)):  # NumPy's arrays and numbers, without importing it
+        value = as_list()
     if isinstance(value, (list, tuple)):
         return [jsonable(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from robustkit.audit.attack_files import SUMMARY, write_attack
 from robustkit.audit.attack_request import AttackRequest
-from robustkit.audit.sample import Chosen, Inputs, Sample, find_sample
+from robustkit.audit.opening import Draw, open_chosen
+from robustkit.audit.sample import Chosen, Inputs, Sample
 from robustkit.audit.units import images_in, make_run_units, run_folder, run_manifest
 from robustkit.engine.batching import free_memory, is_out_of_memory
 from robustkit.errors import InputError, OutOfMemory
-from robustkit.files import sha256_file
-from robustkit.models import Checkpoint, open_checkpoint
+from robustkit.models import Checkpoint, ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.perturb.attack import AttackJob
 from robustkit.perturb.attack_record import OUT_OF_MEMORY, AttackRecord, Attempt, add_costs, attempt_arrays
@@ -65,11 +65,11 @@ class OpenAttack:
 
     def __init__(self, model: str | os.PathLike[str], request: AttackRequest, device: str | None) -> None:
         self.model, self.request = Path(model), request
-        self.checkpoint = open_checkpoint(model, device=choose_device(device))
-        self.chosen = find_sample(
-            self.checkpoint, model, data=request.data, part=request.part, n=request.n, seed=request.seed,
-            take_all=request.take_all,
-        )  # fmt: skip
+        draw = Draw(request.n, request.data, request.part, request.seed, request.take_all)
+        self.said: list[str] = []
+        self.checkpoint, self.chosen = open_chosen(
+            model, request.options, draw, device=choose_device(device), say=self.said.append
+        )
         self.images = Inputs(self.chosen, self.checkpoint.stretch)
         self.settings = request.settings(self.checkpoint, self.chosen.image_set, self.images)
         self.labels, self.ids = self.chosen.labels, self.chosen.ids
@@ -209,6 +209,7 @@ def run_attack(
     model: str | os.PathLike[str],
     request: AttackRequest | None = None,
     *,
+    options: ModelOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     resume: bool = False,
@@ -224,6 +225,7 @@ def run_attack(
     Args:
         model: The checkpoint.
         request: What to do.
+        options: What to say about a model that robustkit did not train.
         out: The run folder; by default `runs/attack-<model>-<n>-<seed>`.
         device: Where to run; by default a GPU if there is one.
         resume: Go on with the run in the folder.
@@ -237,12 +239,15 @@ def run_attack(
         InputError: If anything given cannot be used; nothing is written then.
         RunInterrupted: If a signal stopped the run; what was finished is kept.
     """
-    opened = OpenAttack(model, request or AttackRequest(), device)
+    request = request or AttackRequest()
+    opened = OpenAttack(model, request if options is None else replace(request, options=options), device)
     part = None if shard is None else Shard.parse(str(shard))
     units = units_of(part, len(opened))
     opened.job(slice(0, 1), rehearse=True)  # what a search refuses, it refuses before anything is written
     folder = run_folder(opened, out, part)
     with open_run(folder, run_manifest(opened, part), resume=resume) as run, interruptible():
+        for line in opened.said:
+            say(line)
         opened.describe(say)
         finished = FinishedUnits(run.journal)
         left = [unit for unit in units if unit not in finished]
@@ -260,15 +265,19 @@ def run_attack(
 
 def about_inputs(model: Path, sample: Sample | Chosen, checkpoint: Checkpoint) -> dict[str, Any]:
     """What a run is about, for its manifest and summary: hashes under `inputs`, names and versions beside them."""
+    origin = checkpoint.origin
+    foreign = {} if origin.own else {"model_options": origin.options, "code_sha256": origin.code_sha256}
     return {
         "inputs": {
-            "model_sha256": sha256_file(model),
+            "model_sha256": origin.sha256,
+            **foreign,
             "data_sha256": sample.image_set.provenance,
             "split_sha256": checkpoint.card.data.get("split_sha256"),
             "part": sample.part,
             "n": len(sample.labels),
         },
         "model": str(model),
+        "model_notes": list(origin.notes),
         "data": str(sample.path),
         "versions": versions(),
         "device": str(checkpoint.classifier.device),

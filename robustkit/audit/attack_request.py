@@ -14,7 +14,7 @@ from robustkit.data import ImageSet
 from robustkit.engine import make_evaluator
 from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
-from robustkit.models import Checkpoint
+from robustkit.models import Checkpoint, ModelOptions
 from robustkit.perturb.attack_settings import AttackSettings, Targeted
 from robustkit.perturb.proof import FlipRule
 from robustkit.perturb.search.differential_evolution import DifferentialEvolution
@@ -43,6 +43,7 @@ class AttackRequest:
         pixels: How many pixels a candidate overwrites.
         seed: Of the draw and of all random streams.
         take_all: Go on with all images of the part when there are fewer than n.
+        options: What to say about a model that robustkit did not train.
         group: How many images are attacked together: what a worker is given at once, and what a killed run loses at
             most. It decides how arithmetic is batched, so on one device a group gives one answer to the last bit.
     """
@@ -59,6 +60,7 @@ class AttackRequest:
     pixels: int = 1
     seed: int = 0
     take_all: bool = False
+    options: ModelOptions | None = None
     group: int = 16
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from robustkit.audit.attack_files import RECORD, SUMMARY
-from robustkit.data import ImageSet, open_images
+from robustkit.audit.opening import open_foreign_images
+from robustkit.data import ImageSet
 from robustkit.engine import paint
-from robustkit.errors import InputError
-from robustkit.files import read_json, sha256_file
-from robustkit.models import Checkpoint, open_checkpoint
+from robustkit.errors import InputError, SecurityError
+from robustkit.files import read_json
+from robustkit.models import Checkpoint, ModelOptions, open_model
+from robustkit.models.foreign.arrange import arrange
+from robustkit.models.foreign.options import KNOWN_SOURCES
 from robustkit.perturb.attack_record import AttackRecord
 from robustkit.runs.folder import MANIFEST
 
@@ -67,6 +70,7 @@ def open_attacked(
     model: str | os.PathLike[str],
     run: str | os.PathLike[str],
     *,
+    options: ModelOptions | None = None,
     data: str | os.PathLike[str] | None = None,
     device: torch.device | str = "cpu",
 ) -> Attacked:
@@ -75,19 +79,28 @@ def open_attacked(
     Args:
         model: The checkpoint.
         run: The attack's run folder.
+        options: What to say about a model that robustkit did not train; what is not said again is as in the attack,
+            but for code.
         data: The images that were attacked; by default where the run, or the checkpoint, says they are.
         device: Where to compute.
 
     Raises:
         InputError: If the run is not finished, belongs to another model, or its images are gone or others.
+        SecurityError: If the attack was made with code that is not named again.
     """
     model, folder = Path(model), Path(run)
     if not (folder / SUMMARY).is_file() or not (folder / RECORD).is_file():
         unfinished = (folder / MANIFEST).is_file() and not (folder / SUMMARY).is_file()
         what = "is not finished; go on with `robustkit attack --resume`" if unfinished else "holds no finished attack"
         raise InputError(f"{folder} {what}; expected a folder that `robustkit attack` wrote")
-    checkpoint, record = open_checkpoint(model, device=device), AttackRecord.load(folder / RECORD)
-    summary, digest = read_json(folder / SUMMARY), sha256_file(model)
+    summary, record = read_json(folder / SUMMARY), AttackRecord.load(folder / RECORD)
+    options = same_options(summary, options, folder)
+    checkpoint = open_model(
+        model, options, images=lambda said: open_foreign_images(data or summary["data"], said), device=device
+    )
+    digest = checkpoint.origin.sha256
+    if checkpoint.classifier.latent_name is None:
+        raise InputError(f"{model} is a black box without a latent; give the network itself, or an ONNX graph")
     attacked = summary.get("inputs", {}).get("model_sha256")
     if attacked != digest:
         raise InputError(
@@ -99,6 +112,26 @@ def open_attacked(
     found = Attacked(model, digest, checkpoint, record, path, image_set.select(image_set.positions(record.ids)), folder)
     _check_pixels(found)
     return found
+
+
+def options_of(checkpoint: Checkpoint) -> ModelOptions:
+    """What was said about a model when it was opened."""
+    return ModelOptions.from_json(checkpoint.origin.options)
+
+
+def same_options(summary: dict, options: ModelOptions | None, folder: object) -> ModelOptions | None:
+    """What was said in the attack, where it is not said again. A file never chooses code, so that must be."""
+    stored = summary.get("inputs", {}).get("model_options")
+    if not stored:
+        return options
+    said = replace(ModelOptions.from_json(stored), card=None)
+    options = options or ModelOptions()
+    named = options.arch is not None or options.card is not None
+    if said.arch and said.arch.partition(":")[0] not in KNOWN_SOURCES and not named:
+        raise SecurityError(f"the attack in {folder} was made with code; name it again with --arch {said.arch}")
+    if said.trust and options.trust is None:
+        raise SecurityError(f"the attack in {folder} was on a trusted file; trust it again with --trust-checkpoint")
+    return options.over(said if options.card is None else replace(said, arch=None))
 
 
 def as_input(checkpoint: Checkpoint, image_set: ImageSet, images: np.ndarray) -> Tensor:
@@ -139,7 +172,9 @@ def _find_images(
     if not places:
         raise InputError(f"the images that were attacked are not at {data or summary['data']}; name them with --data")
     for path in places:
-        image_set = open_images(path)
+        image_set = open_foreign_images(path, options_of(checkpoint))
+        if not checkpoint.origin.own:
+            image_set = arrange(image_set, checkpoint.card.class_names, checkpoint.card.bands)
         if all(image_set.provenance.get(name, digest) == digest for name, digest in known.items()):
             check_fit(checkpoint, image_set, path)
             return path, image_set

@@ -16,13 +16,14 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from robustkit.audit.attack import about_inputs, choose_device
-from robustkit.audit.sample import Inputs, find_sample
+from robustkit.audit.opening import Draw, open_chosen
+from robustkit.audit.sample import Inputs
 from robustkit.audit.units import images_in, make_run_units, run_folder, run_manifest
 from robustkit.engine import make_evaluator
 from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
 from robustkit.files import atomic_write, write_json, write_text
-from robustkit.models import open_checkpoint
+from robustkit.models import ModelOptions
 from robustkit.perturb.certificate import CertificateRecord, certify
 from robustkit.perturb.threats import ValueRange, describe_values, make_values
 from robustkit.progress import progress
@@ -52,6 +53,7 @@ class CertifyRequest:
         value_range: `data` or `paper`.
         seed: Of the draw, and of the sample of cells where the budget covers no complete pass.
         take_all: Go on with all images of the part when there are fewer than n.
+        options: What to say about a model that robustkit did not train.
         group: How many images are certified together; see `AttackRequest`.
     """
 
@@ -63,6 +65,7 @@ class CertifyRequest:
     value_range: ValueRange | None = None
     seed: int = 0
     take_all: bool = False
+    options: ModelOptions | None = None
     group: int = 16
 
     def __post_init__(self) -> None:
@@ -89,11 +92,11 @@ class OpenCertify:
 
     def __init__(self, model: str | os.PathLike[str], request: CertifyRequest, device: str | None) -> None:
         self.model, self.request = Path(model), request
-        self.checkpoint = open_checkpoint(model, device=choose_device(device))
-        self.chosen = find_sample(
-            self.checkpoint, model, data=request.data, part=request.part, n=request.n, seed=request.seed,
-            take_all=request.take_all,
-        )  # fmt: skip
+        draw = Draw(request.n, request.data, request.part, request.seed, request.take_all)
+        self.said: list[str] = []
+        self.checkpoint, self.chosen = open_chosen(
+            model, request.options, draw, device=choose_device(device), say=self.said.append
+        )
         self.images = Inputs(self.chosen, self.checkpoint.stretch)
         self.values = make_values(
             request.values,
@@ -165,6 +168,7 @@ def run_certify(
     model: str | os.PathLike[str],
     request: CertifyRequest | None = None,
     *,
+    options: ModelOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     resume: bool = False,
@@ -177,6 +181,7 @@ def run_certify(
     Args:
         model: The checkpoint.
         request: What to do.
+        options: What to say about a model that robustkit did not train.
         out: The run folder; by default `runs/certify-<model>-<n>-<seed>`.
         device: Where to run; by default a GPU if there is one.
         resume: Go on with the run in the folder.
@@ -188,11 +193,14 @@ def run_certify(
         InputError: If anything given cannot be used; nothing is written then.
         RunInterrupted: If a signal stopped the run; what was finished is kept.
     """
-    opened = OpenCertify(model, request or CertifyRequest(), device)
+    request = request or CertifyRequest()
+    opened = OpenCertify(model, request if options is None else replace(request, options=options), device)
     part = None if shard is None else Shard.parse(str(shard))
     units = units_of(part, len(opened))
     folder = run_folder(opened, out, part)
     with open_run(folder, run_manifest(opened, part), resume=resume) as run, interruptible():
+        for line in opened.said:
+            say(line)
         opened.describe(say)
         (folder / PARTS).mkdir(exist_ok=True)
         left = [unit for unit in units if not part_path(folder, unit).exists()]

@@ -10,10 +10,11 @@ from pathlib import Path
 from robustkit.audit.distance_files import bins_table, histograms, markdown, per_image, table
 from robustkit.audit.isomap import about_embedded, check_base, embed_both
 from robustkit.errors import InputError
-from robustkit.files import jsonable, write_json, write_text
+from robustkit.files import jsonable, new_folder, write_json, write_text
 from robustkit.latent.distance_comparison import DistanceComparison, compare_models, describe_comparison
 from robustkit.latent.distance_record import DistanceRecord, measure_distances
 from robustkit.latent.distance_summary import DistanceSummary, describe, summarise
+from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.report.distance_figures import draw_histograms
 from robustkit.report.saving import save_figure
@@ -73,6 +74,7 @@ def run_distances(
     attack: str | os.PathLike[str],
     request: DistancesRequest | None = None,
     *,
+    options: ModelOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     say: Callable[[str], None] = print,
@@ -83,6 +85,7 @@ def run_distances(
         model: The checkpoint.
         attack: The folder of the attack on it.
         request: What to do.
+        options: What to say about models that robustkit did not train.
         out: A new folder; by default `runs/distances-<model>`.
         device: Where to run; by default a GPU if there is one.
         say: Where the lines for the terminal go.
@@ -91,7 +94,10 @@ def run_distances(
         InputError: If anything given cannot be used; nothing is written then.
     """
     request = request or DistancesRequest()
-    embedded = embed_both(model, attack, request, device=device, say=say)
+    folder = Path(out) if out is not None else Path("runs") / f"distances-{Path(model).stem}"
+    if folder.exists():
+        new_folder(folder)  # refuses what is in use before the work, not after it
+    embedded = embed_both(model, attack, request, options=options, device=device, say=say)
     # The base comes first, as in the papers' tables.
     found = dict(reversed(embedded.items()))
     records = [
@@ -113,7 +119,6 @@ def run_distances(
             for one in comparison.comparisons
             if one.divergence is not None
         }
-    folder = Path(out) if out is not None else Path("runs") / f"distances-{Path(model).stem}"
     with open_run(folder, {"inputs": about_embedded(embedded), "versions": versions()}), interruptible():
         for record, one in zip(reversed(records), embedded.values(), strict=True):
             suffix = "" if record is records[-1] else "-base"

@@ -15,7 +15,7 @@ from robustkit.audit.twins import Twins, make_twins
 from robustkit.errors import InputError
 from robustkit.latent.embeddings import Embeddings, embed_images, pack_head
 from robustkit.latent.heads import find_head
-from robustkit.models import AuditedClassifier
+from robustkit.models import AuditedClassifier, ModelOptions
 
 FLIPS = "of each image, the flip by the first search of the attack that has one, in the order of the searches"
 # A flip proved elsewhere may be undone by the last digits of this machine; many such flips are another matter.
@@ -46,6 +46,7 @@ def embed_run(
     model: str | os.PathLike[str],
     run: str | os.PathLike[str],
     *,
+    options: ModelOptions | None = None,
     noisy: str | os.PathLike[str] | None = None,
     data: str | os.PathLike[str] | None = None,
     search: str | None = None,
@@ -58,6 +59,7 @@ def embed_run(
     Args:
         model: The checkpoint.
         run: The attack's run folder.
+        options: What to say about a model that robustkit did not train.
         noisy: Where the noisy twins come from; see `robustkit.audit.twins.make_twins`.
         data: The images that were attacked; by default where the run says they are.
         search: Take the flips of this search alone; by default see `FLIPS`.
@@ -69,7 +71,7 @@ def embed_run(
         InputError: If the run belongs to another model, its images are gone, its flips do not happen, the latent is
             spatial, or the noisy twins cannot be had as asked.
     """
-    attacked = open_attacked(model, run, data=data, device=device)
+    attacked = open_attacked(model, run, options=options, data=data, device=device)
     record, classifier = attacked.record, attacked.checkpoint.classifier
     twins = make_twins(attacked, noisy, seed=seed)
     clean, clean_logits = embed_images(classifier, attacked.clean, len(record.ids))

@@ -16,9 +16,10 @@ import torch
 from robustkit.audit.attack import choose_device
 from robustkit.audit.embed import Embedded, embed_run
 from robustkit.errors import InputError
-from robustkit.files import jsonable, sha256_file, write_json, write_text
+from robustkit.files import jsonable, new_folder, sha256_file, write_json, write_text
 from robustkit.latent.grad_cam import grad_cam
 from robustkit.latent.latent_map import KINDS, NEIGHBOURS, LatentMap, lay_onto, map_latents
+from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.report.grad_cam_figure import CamPicture, draw_grad_cams
 from robustkit.report.map_figures import MapPoints, draw_cameras, draw_maps, frames, save_gif, save_mp4
@@ -41,7 +42,9 @@ class IsomapRequest:
         base: Another checkpoint, whose map is laid onto the first.
         base_run: The attack on it.
         neighbours: How many nearest points each point is joined to.
+        landmarks: How many landmarks; 0 for the full map. By default the full map up to 3000 latents.
         others: Further maps of the same points: `tsne`, `umap`.
+        images: Ids of the images to mark; by default a rule chooses.
         cams: Whether to draw Grad-CAMs of the marked images.
         frames: Of the turning map; 0 for none.
         colours: `safe` or `paper`.
@@ -54,7 +57,9 @@ class IsomapRequest:
     base: str | os.PathLike[str] | None = None
     base_run: str | os.PathLike[str] | None = None
     neighbours: int = NEIGHBOURS
+    landmarks: int | None = None
     others: Sequence[str] = ()
+    images: Sequence[str] = ()
     cams: bool = False
     frames: int = 36
     colours: str = "safe"
@@ -84,6 +89,7 @@ def run_isomap(
     attack: str | os.PathLike[str],
     request: IsomapRequest | None = None,
     *,
+    options: ModelOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     say: Callable[[str], None] = print,
@@ -94,6 +100,7 @@ def run_isomap(
         model: The checkpoint.
         attack: The folder of the attack on it.
         request: What to do.
+        options: What to say about models that robustkit did not train.
         out: A new folder; by default `runs/isomap-<model>`.
         device: Where to run; by default a GPU if there is one.
         say: Where the lines for the terminal go.
@@ -102,15 +109,25 @@ def run_isomap(
         InputError: If anything given cannot be used; nothing is written then.
     """
     request = request or IsomapRequest()
-    embedded = embed_both(model, attack, request, device=device, say=say)
+    folder = Path(out) if out is not None else Path("runs") / f"isomap-{Path(model).stem}"
+    if folder.exists():
+        new_folder(folder)  # refuses what is in use before the work, not after it
+    embedded = embed_both(model, attack, request, options=options, device=device, say=say)
     maps = [
-        map_latents(one.record, model=name, neighbours=request.neighbours, others=request.others, seed=request.seed)
+        map_latents(
+            one.record,
+            model=name,
+            neighbours=request.neighbours,
+            landmarks=request.landmarks,
+            others=request.others,
+            seed=request.seed,
+            images=request.images,
+        )
         for name, one in embedded.items()
     ]
     maps = [maps[0], *(lay_onto(maps[0], other) for other in maps[1:])]
     palette = make_palette(maps[0].class_names, request.colours)
     cams = _cams(next(iter(embedded.values())), maps[0]) if request.cams else []
-    folder = Path(out) if out is not None else Path("runs") / f"isomap-{Path(model).stem}"
     with open_run(folder, {"inputs": about_embedded(embedded), "versions": versions()}), interruptible():
         for suffix, one, found in zip(("", "-base"), maps, embedded.values(), strict=False):
             found.record.save(folder / _named(EMBEDDINGS, suffix))
@@ -136,6 +153,7 @@ def embed_both(
     attack: str | os.PathLike[str],
     request: Any,
     *,
+    options: ModelOptions | None = None,
     device: str | None,
     say: Callable[[str], None],
 ) -> dict[str, Embedded]:
@@ -145,19 +163,20 @@ def embed_both(
         model: The checkpoint.
         attack: The folder of the attack on it.
         request: Has `noisy`, `data`, `search`, `seed`, `base` and `base_run`.
+        options: What to say about models that robustkit did not train, of both.
         device: Where to run.
         say: Where the lines for the terminal go.
 
     Raises:
         InputError: If anything given cannot be used.
     """
-    options = {"noisy": request.noisy, "data": request.data, "search": request.search, "seed": request.seed}
-    where = choose_device(device)
-    found = {Path(model).stem: embed_run(model, attack, **options, device=where, say=say)}
+    asked = {"noisy": request.noisy, "data": request.data, "search": request.search, "seed": request.seed}
+    asked |= {"options": options, "device": choose_device(device), "say": say}
+    found = {Path(model).stem: embed_run(model, attack, **asked)}
     if request.base is not None and request.base_run is not None:
         name = Path(request.base).stem
         name = name if name not in found else f"{name} (base)"
-        found[name] = embed_run(request.base, request.base_run, **options, device=where, say=say)
+        found[name] = embed_run(request.base, request.base_run, **asked)
     return found
 
 
@@ -247,12 +266,13 @@ def _films(
 def _cams(embedded: Embedded, one: LatentMap) -> list[CamPicture]:
     """Grad-CAMs of the marked images."""
     found, attacked = embedded.record, embedded.attacked
-    if not len(one.examples):
-        raise InputError("no image was flipped, so there is no pair for --grad-cam to show")
-    attempts = found.attempt[one.examples]
-    clean = torch.cat([attacked.clean(i, i + 1) for i in one.examples.tolist()])
+    examples = one.examples[found.flipped[one.examples]]
+    if not len(examples):
+        raise InputError("none of the marked images was flipped, so there is no pair for --grad-cam to show")
+    attempts = found.attempt[examples]
+    clean = torch.cat([attacked.clean(i, i + 1) for i in examples.tolist()])
     painted = attacked.painted(attempts)
-    classes = found.clean_class[one.examples], found.attacked_class[one.examples]
+    classes = found.clean_class[examples], found.attacked_class[examples]
     maps = [
         grad_cam(embedded.classifier, images, torch.from_numpy(labels))
         for images, labels in zip((clean, painted), classes, strict=True)
@@ -271,7 +291,7 @@ def _cams(embedded: Embedded, one: LatentMap) -> list[CamPicture]:
             column=tuple(record.column[attempts[e]].tolist()),
             bands=attacked.checkpoint.card.bands,
         )
-        for e, i in enumerate(one.examples.tolist())
+        for e, i in enumerate(examples.tolist())
     ]
 
 

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from robustkit.audit.attack import AttackRequest, AttackRun, OpenAttack
+from robustkit.audit.attacked import same_options
 from robustkit.audit.certify import PARTS, CertifyRequest, OpenCertify, part_path
 from robustkit.errors import InputError
 from robustkit.files import atomic_write
+from robustkit.models import ModelOptions
 from robustkit.perturb.certificate import CertificateRecord
 from robustkit.runs import JOURNAL, FinishedUnits, Run, differences, interruptible, open_run
 from robustkit.runs.merging import Shards, find_shards, refuse_unfinished
@@ -20,6 +22,7 @@ def merge_runs(
     folders: Sequence[str | os.PathLike[str]],
     *,
     out: str | os.PathLike[str],
+    options: ModelOptions | None = None,
     model: str | os.PathLike[str] | None = None,
     data: str | os.PathLike[str] | None = None,
     say: Callable[[str], None] = print,
@@ -29,6 +32,7 @@ def merge_runs(
     Args:
         folders: The run folders of the shards, in any order.
         out: The folder of the whole run.
+        options: What to say about a model that robustkit did not train; code must be named again.
         model: The checkpoint, where it is not where the shards found it.
         data: The images, where they are not where the shards found them.
         say: Where the lines for the terminal go.
@@ -39,7 +43,8 @@ def merge_runs(
     shards = find_shards(folders)
     manifest = shards.manifest
     make, open_it = _COMMANDS[manifest["command"]]
-    request = make(**(manifest["request"] | ({} if data is None else {"data": os.fspath(data)})))
+    said = {"options": same_options(manifest, options, folders[0])}
+    request = make(**(manifest["request"] | said | ({} if data is None else {"data": os.fspath(data)})))
     refuse = _unfinished_attacks if manifest["command"] == "attack" else _unfinished_certificates
     refuse(shards)
     opened = open_it(model if model is not None else manifest["model"], request, "cpu")

@@ -137,6 +137,7 @@ def open_sample(
     n: int,
     seed: int,
     take_all: bool = False,
+    images: ImageSet | None = None,
 ) -> Sample:
     """Draws images for an audit: by the seed and their ids alone, so that every command looks at the same ones.
 
@@ -148,18 +149,24 @@ def open_sample(
         n: How many images to draw, at least 1.
         seed: Of the draw.
         take_all: Go on with all images of the part when there are fewer than n.
+        images: The image set, where it is open already.
 
     Raises:
         InputError: If the image set is missing, has changed, has no labels, does not fit the classifier, or has fewer
             images than asked for.
     """
-    chosen = find_sample(checkpoint, model, data=data, part=part, n=n, seed=seed, take_all=take_all)
+    chosen = find_sample(checkpoint, model, data=data, part=part, n=n, seed=seed, take_all=take_all, images=images)
+    return take(checkpoint, chosen)
+
+
+def take(checkpoint: Checkpoint, chosen: Chosen) -> Sample:
+    """Reads the images that were drawn, and stretches them."""
     drawn = chosen.image_set.select(chosen.rows)
     stretched = drawn.images if drawn.stretch is not None else checkpoint.stretch(drawn.images)
     assert drawn.labels is not None
     return Sample(
         path=chosen.path,
-        part=part,
+        part=chosen.part,
         available=chosen.available,
         repeats=chosen.repeats,
         image_set=drawn,
@@ -177,12 +184,13 @@ def find_sample(
     n: int,
     seed: int,
     take_all: bool = False,
+    images: ImageSet | None = None,
 ) -> Chosen:
     """Draws images as `open_sample` does, and leaves them where they are."""
     if n < 1:
         raise InputError(f"expected at least 1 image, came --n {n}")
     path = Path(os.path.normpath(data if data is not None else _card_path(checkpoint, Path(model))))
-    image_set = open_images(path)
+    image_set = open_images(path) if images is None else images
     check_fit(checkpoint, image_set, path)
     if data is None:
         _check_unchanged(checkpoint, image_set, path)

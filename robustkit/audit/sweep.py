@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.audit.attack import choose_device
-from robustkit.audit.sample import Chosen, Rows, check_fit, find_sample
+from robustkit.audit.opening import Draw, open_chosen
+from robustkit.audit.sample import Chosen, Rows, check_fit
 from robustkit.audit.sweep_files import SUMMARY, write_sweep
 from robustkit.errors import InputError
-from robustkit.files import sha256_file
-from robustkit.models import Checkpoint, open_checkpoint
+from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.checkpoint import versions
 from robustkit.perturb.conditions import conditions_of
 from robustkit.perturb.faults.naming import Named, read_name
@@ -106,6 +106,7 @@ def run_sweep(
     model: str | os.PathLike[str],
     request: SweepRequest,
     *,
+    options: ModelOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     resume: bool = False,
@@ -119,6 +120,7 @@ def run_sweep(
     Args:
         model: The checkpoint.
         request: What to do.
+        options: What to say about a model that robustkit did not train; it holds for `request.base` too.
         out: The run folder; by default `runs/sweep-<model>-<n>-<seed>`.
         device: Where to run; by default a GPU if there is one.
         resume: Go on with the run in the folder.
@@ -131,22 +133,23 @@ def run_sweep(
     """
     model, base = Path(model), None if request.base is None else Path(request.base)
     request.steps()  # so that what is wrong with it is said first
-    checkpoint = open_checkpoint(model, device=choose_device(device))
+    draw = Draw(request.n, request.data, request.part, request.seed, request.take_all)
+    checkpoint, chosen = open_chosen(model, options, draw, device=choose_device(device), say=say)
     lows, highs = zip(*checkpoint.card.input_range, strict=True)
     steps = request.steps((min(lows), max(highs)), len(checkpoint.card.bands))
-    other = None if base is None else open_checkpoint(base, device=choose_device(device))
-    chosen = find_sample(
-        checkpoint, model, data=request.data, part=request.part, n=request.n, seed=request.seed,
-        take_all=request.take_all,
-    )  # fmt: skip
+    options = None if checkpoint.origin.own else options
+    other = None
+    if base is not None:
+        other = open_model(base, options, images=chosen.image_set, device=choose_device(device))
     if other is not None:
         check_fit(other, chosen.image_set, chosen.path)
     job = _job(checkpoint, chosen, steps, request.seed)
     against = None if other is None else _job(other, chosen, steps, request.seed)
     plugins = {named.kind.name: named.source_sha256() for named in request.named()}
     inputs = {
-        "model_sha256": sha256_file(model),
-        "base_sha256": None if base is None else sha256_file(base),
+        "model_sha256": checkpoint.origin.sha256,
+        "base_sha256": None if other is None else other.origin.sha256,
+        **({} if checkpoint.origin.own else {"model_options": checkpoint.origin.options}),
         "data_sha256": chosen.image_set.provenance,
         "split_sha256": checkpoint.card.data.get("split_sha256"),
         "part": chosen.part,

@@ -16,6 +16,7 @@ from robustkit.latent.any_window import window_method
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.heads import as_function
 from robustkit.latent.window_record import Windows, measure_windows
+from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.report.palette import make_palette
 from robustkit.runs import interruptible, open_run
@@ -74,6 +75,7 @@ def run_window(
     attack: str | os.PathLike[str],
     request: WindowRequest | None = None,
     *,
+    options: ModelOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     say: Callable[[str], None] = print,
@@ -84,6 +86,7 @@ def run_window(
         model: The checkpoint.
         attack: The run folder of an attack on it.
         request: What to do.
+        options: What to say about a model that robustkit did not train.
         out: A new folder; by default `runs/window-<model>`.
         device: Where to embed the images; by default a GPU if there is one.
         say: Where the lines for the terminal go.
@@ -94,8 +97,8 @@ def run_window(
     """
     request, model = request or WindowRequest(), Path(model)
     embedded = embed_run(
-        model, attack, noisy=request.noisy, data=request.data, search=request.search, seed=request.seed,
-        device=choose_device(device), say=say,
+        model, attack, options=options, noisy=request.noisy, data=request.data, search=request.search,
+        seed=request.seed, device=choose_device(device), say=say,
     )  # fmt: skip
     record = embedded.record
     palette = make_palette(record.class_names, request.colours)

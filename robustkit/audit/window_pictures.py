@@ -52,7 +52,7 @@ def canonical_pictures(embeddings: Embeddings) -> list[CanonicalPicture]:
     """The plane that a head of three classes decides on: a picture of the flips and one of the noise, where there are.
 
     Raises:
-        InputError: If the head has no such plane; the message says why.
+        InputError: If the head has no such plane, or no image was flipped or has a noisy twin; the message says why.
     """
     head = embeddings.head
     if not isinstance(head, AffineHead):
@@ -62,6 +62,10 @@ def canonical_pictures(embeddings: Embeddings) -> list[CanonicalPicture]:
         "noise": (embeddings.noisy, embeddings.has_noisy, embeddings.noisy_class, embeddings.has_noisy),
     }
     kinds = {name: kind for name, kind in kinds.items() if kind[1].any()}
+    if not kinds:
+        raise InputError(
+            "there is no canonical window to draw, because no image was flipped and there are no noisy ones"
+        )
     everything = np.concatenate([embeddings.clean, *(latents[there] for latents, there, _, _ in kinds.values())])
     plane = canonical_window(head, everything)
     count, at = len(embeddings.ids), len(embeddings.ids)

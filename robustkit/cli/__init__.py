@@ -20,9 +20,13 @@ COMMANDS = {
     "certify": "Try every pixel: which images can be flipped at all, and where.",
     "merge": "Make one run of the shards that a job array left.",
     "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
+    "inspect": "Say what a checkpoint of any kind is, safely, and whether it can be audited.",
     "window": "Draw the classes in latent space around attacked images.",
     "isomap": "Map the latent space: clean, noisy and attacked images.",
     "distances": "Measure how far perturbations move latents; compare two models.",
+    "audit": "All of it in one page: may this classifier be trusted on that survey?",
+    "report": "Draw the page of an audit again, from its records.",
+    "compare": "Pair two audits of the same images.",
     "doctor": "Say what is installed, and whether the searches find what exists.",
 }
 

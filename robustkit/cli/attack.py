@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from robustkit.cli.cluster import cluster_options
+from robustkit.cli.options import Command, model_options
 
 
-@click.command(name="attack")
+@click.command(name="attack", cls=Command)
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint to attack.")
 @click.option("--n", default=150, show_default=True, help="Images to draw.")
 @click.option("--data", help="A labelled image set.  [default: the one that the model was trained on]")
@@ -28,9 +29,10 @@ from robustkit.cli.cluster import cluster_options
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/attack-MODEL-N-SEED]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @cluster_options
-def command(model: Path, out: Path | None, resume: bool, cluster: Any, **request: Any) -> None:
+@model_options
+def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, **request: Any) -> None:
     """Searches for single pixels that change a classifier's mind, and proves each one."""
     from robustkit.audit.attack import AttackRequest, run_attack
 
     where = cluster(say=click.echo)
-    run_attack(model, AttackRequest(**request), out=out, resume=resume, say=click.echo, **where)
+    run_attack(model, AttackRequest(**request), options=options, out=out, resume=resume, say=click.echo, **where)

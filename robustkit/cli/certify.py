@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from robustkit.cli.cluster import cluster_options
+from robustkit.cli.options import Command, model_options
 
 
-@click.command(name="certify")
+@click.command(name="certify", cls=Command)
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint.")
 @click.option("--n", default=150, show_default=True, help="Images to draw.")
 @click.option("--data", help="A labelled image set.  [default: the one that the model was trained on]")
@@ -23,9 +24,10 @@ from robustkit.cli.cluster import cluster_options
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/certify-MODEL-N-SEED]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @cluster_options
-def command(model: Path, out: Path | None, resume: bool, cluster: Any, **request: Any) -> None:
+@model_options
+def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, **request: Any) -> None:
     """Tries every pixel with every value of a declared set: which images can be flipped at all, and where."""
     from robustkit.audit.certify import CertifyRequest, run_certify
 
     where = cluster(say=click.echo)
-    run_certify(model, CertifyRequest(**request), out=out, resume=resume, say=click.echo, **where)
+    run_certify(model, CertifyRequest(**request), options=options, out=out, resume=resume, say=click.echo, **where)

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from robustkit.cli.options import Command, model_options
 
-@click.command(name="distances")
+
+@click.command(name="distances", cls=Command)
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint.")
 @click.option("--run", "attack", required=True, type=click.Path(path_type=Path), help="The folder of an attack on it.")
 @click.option("--noisy", help="Noisy twins: a depth (Y1), an image set, exposure:0.1, none.  [default: the shallowest]")
@@ -20,8 +22,9 @@ import click
 @click.option("--seed", default=0, show_default=True, help="Of noise made here, of resamples and relabellings.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: runs/distances-MODEL]")
-def command(model: Path, attack: Path, device: str | None, out: Path | None, **request: Any) -> None:
+@model_options
+def command(model: Path, attack: Path, options: Any, device: str | None, out: Path | None, **request: Any) -> None:
     """Measures how far noise and single pixels move latents, in units that two models can be compared by."""
     from robustkit.audit.distances import DistancesRequest, run_distances
 
-    run_distances(model, attack, DistancesRequest(**request), out=out, device=device, say=click.echo)
+    run_distances(model, attack, DistancesRequest(**request), options=options, out=out, device=device, say=click.echo)

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from robustkit.cli.options import Command, model_options
 
-@click.command(name="isomap")
+
+@click.command(name="isomap", cls=Command)
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint.")
 @click.option("--run", "attack", required=True, type=click.Path(path_type=Path), help="The folder of an attack on it.")
 @click.option("--noisy", help="Noisy twins: a depth (Y1), an image set, exposure:0.1, none.  [default: the shallowest]")
@@ -20,14 +22,19 @@ import click
 @click.option(
     "--also", "others", multiple=True, help="tsne or umap: another map of the same points; give more for more."
 )
+@click.option(
+    "--landmarks", type=int, help="For many images; 0: the full map.  [default: 0 up to 3000 latents, then 300]"
+)
+@click.option("--image", "images", multiple=True, help="Id of an image to mark; give more for more.  [default: a rule]")
 @click.option("--grad-cam", "cams", is_flag=True, help="Draw where the network looks, before and after the pixel.")
 @click.option("--colours", "--colors", default="safe", show_default=True, help="safe, or paper: the published ones.")
 @click.option("--frames", default=36, show_default=True, help="Of the turning map; 0 for none.")
 @click.option("--seed", default=0, show_default=True, help="Of noise made here, of t-SNE and UMAP.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: runs/isomap-MODEL]")
-def command(model: Path, attack: Path, device: str | None, out: Path | None, **request: Any) -> None:
+@model_options
+def command(model: Path, attack: Path, options: Any, device: str | None, out: Path | None, **request: Any) -> None:
     """Maps the latents of clean and noisy images in two and three dimensions, and places the flips on them."""
     from robustkit.audit.isomap import IsomapRequest, run_isomap
 
-    run_isomap(model, attack, IsomapRequest(**request), out=out, device=device, say=click.echo)
+    run_isomap(model, attack, IsomapRequest(**request), options=options, out=out, device=device, say=click.echo)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from robustkit.cli.options import Command, model_options
 
-@click.command(name="merge")
+
+@click.command(name="merge", cls=Command)
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder of the whole run.")
 @click.option("--model", type=click.Path(path_type=Path), help="The checkpoint.  [default: where the shards found it]")
 @click.option("--data", help="The images.  [default: where the shards found them]")
-def command(folders: tuple[Path, ...], out: Path, model: Path | None, data: str | None) -> None:
+@model_options
+def command(folders: tuple[Path, ...], options: Any, out: Path, model: Path | None, data: str | None) -> None:
     """Makes one run of its shards, byte for byte as if it had run in one piece."""
     from robustkit.audit.merge import merge_runs
 
-    merge_runs(folders, out=out, model=model, data=data, say=click.echo)
+    options = options if options.given else None
+    merge_runs(folders, out=out, options=options, model=model, data=data, say=click.echo)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import click
+
+_KINDS = ("logits", "probabilities", "log-probabilities", "sigmoid")
 
 
 class Numbers(click.Option):
@@ -22,6 +26,54 @@ class Command(click.Command):
         """Repeats the name of a `Numbers` option before each further number, and parses that."""
         names = {name for option in self.params if isinstance(option, Numbers) for name in option.opts}
         return super().parse_args(ctx, _repeated(args, names))
+
+
+# What can be said about a model that robustkit did not train, in the order of the help.
+_MODEL: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("--card", {"help": "Model card in TOML with all of the following.  [default: NAME.toml beside NAME.pth]"}),
+    ("--arch", {"help": "Its network: path/to/file.py:Class, package.module:factory, robustkit:ConvNet, timm:NAME."}),
+    ("--arch-kwargs", {"metavar": "TOML|JSON", "help": "What the class is called with, or a file with it."}),
+    ("--key", {"help": "Where the weights are in the file, when several parts fit."}),
+    ("--latent", {"help": "The layer whose output is the latent.  [default: before the final affine layer]"}),
+    ("--classes", {"help": "Names in the order of the outputs, a,b,c, or their number.  [default: of the images]"}),
+    ("--stretch", {"help": "From images to input: none, unit, arcsinh, minmax ...  [default: none]"}),
+    ("--mean", {"cls": Numbers, "help": "Of each band, as in torchvision's Normalize."}),
+    ("--std", {"cls": Numbers, "help": "Of each band."}),
+    ("--bounds", {"type": (float, float), "help": "Lowest and highest value of the input.  [default: of the images]"}),
+    ("--input-size", {"type": (int, int), "metavar": "H W", "help": "Size of the images.  [default: as they are]"}),
+    ("--output-index", {"type": int, "help": "Which of several outputs holds the scores.  [default: by shape]"}),
+    ("--output-key", {"help": "The same, for a dict."}),
+    ("--output-kind", {"type": click.Choice(_KINDS), "help": "What the scores are.  [default: logits]"}),
+    ("--trust-checkpoint", {"metavar": "SHA256", "help": "Open this file although it can run code."}),
+)
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds what can be said about a model of others to a command, which gets it as `options`."""
+
+    @wraps(command)
+    def called(**values: Any) -> Any:
+        names = [name[2:].replace("-", "_") for name, _ in _MODEL]
+        return command(options=_options({name: values.pop(name) for name in names}), **values)
+
+    wrapped: Callable[..., Any] = called
+    for name, attributes in reversed(_MODEL):
+        wrapped = click.option(name, **attributes)(wrapped)
+    return wrapped
+
+
+def _options(values: dict[str, Any]) -> Any:
+    from robustkit.models.foreign.options import ModelOptions, parse_classes, parse_kwargs
+
+    classes, kwargs = values.pop("classes"), values.pop("arch_kwargs")
+    given = {name: value for name, value in values.items() if value not in (None, ())}
+    if "trust_checkpoint" in given:
+        given["trust"] = given.pop("trust_checkpoint")
+    if classes is not None:
+        given |= parse_classes(classes)
+    if kwargs is not None:
+        given["arch_kwargs"] = parse_kwargs(kwargs)
+    return ModelOptions(**given)
 
 
 def _repeated(args: list[str], names: set[str]) -> list[str]:

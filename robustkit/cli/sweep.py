@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from robustkit.cli.options import Command, Numbers
+from robustkit.cli.options import Command, Numbers, model_options
 
 
 @click.command(name="sweep", cls=Command)
@@ -30,12 +30,12 @@ from robustkit.cli.options import Command, Numbers
 @click.option("--workers", type=int, help="Processes for FITS compression and JPEG.  [default: one for each core]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/sweep-MODEL-N-SEED]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
-def command(
-    model: Path, device: str | None, workers: int | None, out: Path | None, resume: bool, **request: Any
-) -> None:
+@model_options
+def command(model: Path, options: Any, out: Path | None, **asked: Any) -> None:
     """Measures what accidents in physical units do to a classifier: exposure, seeing, defects, calibration."""
     from robustkit.audit.sweep import SweepRequest, run_sweep
     from robustkit.training.memory import keep_freed_memory
 
     keep_freed_memory()
-    run_sweep(model, SweepRequest(**request), out=out, device=device, resume=resume, workers=workers, say=click.echo)
+    how = {name: asked.pop(name) for name in ("device", "resume", "workers")}
+    run_sweep(model, SweepRequest(**asked), options=options, out=out, **how, say=click.echo)

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from robustkit.cli.options import Command, model_options
 
-@click.command(name="window")
+
+@click.command(name="window", cls=Command)
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint.")
 @click.option("--run", "attack", required=True, type=click.Path(path_type=Path), help="The folder of an attack on it.")
 @click.option("--noisy", help="Noisy twins: a depth (Y1), an image set, exposure:0.1, none.  [default: the shallowest]")
@@ -25,8 +27,9 @@ import click
 @click.option("--seed", default=0, show_default=True, help="Of noise and random directions made here.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: runs/window-MODEL]")
-def command(model: Path, attack: Path, device: str | None, out: Path | None, **request: Any) -> None:
+@model_options
+def command(model: Path, attack: Path, options: Any, device: str | None, out: Path | None, **request: Any) -> None:
     """Draws the classes around attacked images: church windows, and the plane that the head decides on."""
     from robustkit.audit.window import WindowRequest, run_window
 
-    run_window(model, attack, WindowRequest(**request), out=out, device=device, say=click.echo)
+    run_window(model, attack, WindowRequest(**request), options=options, out=out, device=device, say=click.echo)

@@ -93,6 +93,10 @@ def fit_isomap(
     points = check_latents(latents)
     if dimensions < 1:
         raise InputError(f"dimensions is {dimensions}; a map needs at least 1")
+    if landmarks is not None and landmarks != 0 and landmarks <= dimensions:
+        raise InputError(
+            f"{landmarks} landmarks span no map of {dimensions} dimensions; give more, or 0 for the full map"
+        )
     _, first, place_of = np.unique(points, axis=0, return_index=True, return_inverse=True)
     distinct = np.sort(first)
     if len(distinct) == 1:

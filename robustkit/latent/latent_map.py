@@ -134,6 +134,7 @@ def map_latents(
     others: Sequence[str] = (),
     landmarks: int | None = None,
     seed: int = 0,
+    images: Sequence[str] = (),
     most_examples: int = 3,
 ) -> LatentMap:
     """Fits the maps of a model's latents.
@@ -145,16 +146,19 @@ def map_latents(
         others: Further maps of the same points: `tsne`, `umap`.
         landmarks: See `fit_isomap`.
         seed: Of t-SNE and UMAP; the Isomap draws nothing at random.
-        most_examples: How many images to mark.
+        images: Ids of the images to mark; by default those of `EXAMPLES`.
+        most_examples: How many images the rule marks.
 
     Raises:
-        InputError: If a single class is present, there are fewer points than neighbours, or a latent is not finite.
+        InputError: If an image to mark is not there, a single class is present, there are fewer points than
+            neighbours, or a latent is not finite.
         MissingExtra: If UMAP is asked for and not installed.
     """
     check_classes(found)
     unknown = [name for name in others if name not in OTHERS]
     if unknown:
         raise InputError(f"no map is called {unknown[0]!r}; beside the Isomap there are {', '.join(OTHERS)}")
+    examples = _named(found, images) if images else chosen_examples(found, most_examples)
     image, kind, latents = _points(found)
     fitted = kind != ATTACKED
     fit = fit_isomap(latents[fitted], neighbours=neighbours, landmarks=landmarks)
@@ -188,7 +192,7 @@ def map_latents(
         tsne=tsne,
         umap=umap,
         bridges=distinct[fit.graph.bridges],
-        examples=chosen_examples(found, most_examples),
+        examples=examples,
         quality=quality,
         latent_hit=neighbourhood_hit(points, labels, neighbours=quality["isomap 2-D"]["neighbours"]),
         scan=_scan(points, fit, neighbours),
@@ -206,7 +210,7 @@ def map_latents(
             "landmarks": len(fit.landmarks),
             "others": list(others),
             "seed": seed,
-            "examples": EXAMPLES.format(most=most_examples),
+            "examples": "as named" if images else EXAMPLES.format(most=most_examples),
             "embeddings": found.settings,
         },
     )
@@ -248,6 +252,15 @@ def chosen_examples(found: Embeddings, most: int) -> np.ndarray:
     frequent = sorted(pairs.values(), key=len, reverse=True)[:most]
     chosen = [sorted(pair, key=lambda i: moved[i])[(len(pair) - 1) // 2] for pair in frequent]
     return np.array(chosen, dtype=np.int64)
+
+
+def _named(found: Embeddings, images: Sequence[str]) -> np.ndarray:
+    """Positions of the images of these ids."""
+    place = {str(image_id): i for i, image_id in enumerate(found.ids)}
+    unknown = [image for image in images if image not in place]
+    if unknown:
+        raise InputError(f"the attack has no image {unknown[0]!r}; its images are such as {', '.join(found.ids[:3])}")
+    return np.array([place[image] for image in images], dtype=np.int64)
 
 
 def _keys(one: LatentMap) -> list[tuple[str, int]]:

@@ -14,13 +14,16 @@ import torch
 from torch import nn
 
 import robustkit
+from robustkit.data.guard import brief
 from robustkit.data.stretch import Stretch, stretch_from_json
-from robustkit.errors import InputError, SecurityError, first_line
+from robustkit.errors import InputError
 from robustkit.files import atomic_write
 from robustkit.models.classifier import AuditedClassifier
+from robustkit.models.foreign.weights import Content, read_weights
 from robustkit.models.networks import NETWORKS
 
 FORMAT = "robustkit-checkpoint-1"
+OWN = "a robustkit checkpoint"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,30 @@ class Card:
     versions: dict[str, str] = field(default_factory=lambda: versions())
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a network comes from.
+
+    Attributes:
+        form: What the file is, in words.
+        sha256: Of the file; of the list of hashes where there are several files.
+        options: What the user said about it, JSON values; empty for robustkit's own checkpoints.
+        notes: What was found and chosen when it was opened, one sentence each.
+        code_sha256: Of the file that `--arch` named, or `None`.
+    """
+
+    form: str
+    sha256: str
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    code_sha256: str | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether robustkit wrote it."""
+        return self.form == OWN
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """An opened checkpoint.
@@ -60,11 +87,13 @@ class Checkpoint:
         classifier: The network, split at its latent layer.
         card: What the file says about it.
         stretch: The stretch that belongs in front of the network.
+        origin: What it was opened from.
     """
 
     classifier: AuditedClassifier
     card: Card
     stretch: Stretch
+    origin: Origin
 
 
 def versions() -> dict[str, str]:
@@ -105,39 +134,38 @@ def open_checkpoint(path: str | os.PathLike[str], *, device: torch.device | str 
         InputError: If the file is missing, truncated, not a robustkit checkpoint, or does not fit its own card.
         SecurityError: If opening it would need code from the file.
     """
-    content = _read(Path(path))
+    content = read_weights(Path(path))
+    if not is_own(content):
+        raise InputError(f"{path} is not a robustkit checkpoint; train one with `robustkit train`")
+    return checkpoint_of(content, device=device)
+
+
+def is_own(content: Content) -> bool:
+    """Whether robustkit wrote what a file holds."""
+    return isinstance(content.value, dict) and content.value.get("format") == FORMAT
+
+
+def checkpoint_of(content: Content, *, device: torch.device | str = "cpu") -> Checkpoint:
+    """The checkpoint in a file that `is_own`.
+
+    Raises:
+        InputError: If it does not fit its own card.
+    """
+    path, value = content.path, content.value
     try:
-        card = _card(json.loads(content["card"]))
+        card = _card(json.loads(value["card"]))
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"the card inside {path} is damaged ({error}); train the model again") from error
     module = build_network(card)
     try:
-        module.load_state_dict(content["state_dict"], strict=True)
-    except (RuntimeError, KeyError) as error:
-        raise InputError(f"the weights in {path} do not fit a {card.network}: {str(error).splitlines()[-1]}") from error
+        module.load_state_dict(value["state_dict"], strict=True)
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"the weights in {path} do not fit a {card.network}: {brief(error)}") from error
     module.eval().to(device)
     classifier = AuditedClassifier(
         module, latent=card.latent, input_shape=card.input_shape, class_names=card.class_names
     )
-    return Checkpoint(classifier, card, stretch_from_json(card.stretch))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"expected a checkpoint file at {path}, but there is none")
-    try:
-        # Written out, because an environment variable can switch the default off.
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds on a file that is not its own
-        if "weights_only" in str(error) or "Weights only" in str(error):
-            raise SecurityError(
-                f"{path} holds Python objects, and opening them could run code from the file; ask for a plain "
-                "state_dict or .safetensors file"
-            ) from error
-        raise InputError(f"{path} is not a readable checkpoint ({first_line(error)}); it may be truncated") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{path} is not a robustkit checkpoint; train one with `robustkit train`")
-    return content
+    return Checkpoint(classifier, card, stretch_from_json(card.stretch), Origin(OWN, content.sha256))
 
 
 def _card(value: dict[str, Any]) -> Card:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from robustkit.errors import InputError, first_line
-from robustkit.models.outputs import Output, looks_like_probabilities
+from robustkit.models.latents import latent_candidates
+from robustkit.models.outputs import Output, choose_part, looks_like_probabilities, sums_over_images
+from robustkit.models.probing import Paired, probe_shapes
 
 # How far head(embed(x)) may lie from model(x), relative to the size of the logits: float32 rounding and no more.
 _SPLIT_TOLERANCE = 1e-4
@@ -24,10 +27,14 @@ class AuditedClassifier:
     Args:
         module: The network, in evaluation mode.
         latent: Name of the layer whose output is the latent, as in `module.named_modules()`; by default the
-            module's own `latent` attribute.
-        input_shape: (C, H, W) of the images it takes.
+            module's own `latent` attribute, or else the last layer before its final affine layer.
+        input_shape: (C, H, W) of the images it takes; by default found by trying.
         class_names: The K classes, in the order of the logits.
-        output: Which part of the return value holds the scores, and what they are.
+        output: Which part of the return value holds the scores, and what they are; by default logits, and of several
+            parts the one that has their shape.
+
+    Attributes:
+        notes: What was chosen or changed without being asked for, one sentence each.
 
     Raises:
         InputError: If the network is in training mode, the layer is unknown, runs twice or is bypassed, or the
@@ -39,20 +46,21 @@ class AuditedClassifier:
         module: nn.Module,
         *,
         latent: str | None = None,
-        input_shape: Sequence[int],
+        input_shape: Sequence[int] | None = None,
         class_names: Sequence[str] | None = None,
         output: Output | None = None,
     ) -> None:
         if module.training:
             raise InputError("the network is in training mode, where its answers change; call module.eval() first")
-        if any(parameter.dtype != torch.float32 for parameter in module.parameters()):
-            module = module.float()
-        self.module = module
+        self.notes: list[str] = []
+        self.module = self._in_float32(module)
         self.output = output or Output()
+        self.shape_found = input_shape is None
+        if input_shape is None:
+            input_shape = self._probed_shape(module)
         self.input_shape = tuple(int(size) for size in input_shape)
-        self.latent_name = self._latent_layer(latent)
-        self._layer = dict(module.named_modules())[self.latent_name]
-        logits = self._prove_split()
+        self._network, self.pairs = module, False
+        logits = self._look(class_names)
         self.classes = logits.shape[1]
         self.class_names = tuple(class_names or (f"class {k}" for k in range(self.classes)))
         if len(self.class_names) != self.classes:
@@ -60,6 +68,7 @@ class AuditedClassifier:
                 f"the network has {self.classes} outputs but {len(self.class_names)} classes are named: "
                 f"{', '.join(self.class_names)}"
             )
+        self._choose_latent(latent, logits)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits of images.
@@ -82,18 +91,34 @@ class AuditedClassifier:
 
         with self._hook(keep):
             self.module(images)
-        return seen[0].flatten(1)
+        return seen[0][: len(images)].flatten(1)
 
     def head(self, latents: Tensor) -> Tensor:
         """Logits of latents, shape (N, D) to (N, K), by the network's own layers after the latent."""
-        shape = self._latent_shape
-        example = self._example
+        shape, count = self._latent_shape, len(latents)
+        if self.pairs and count == 1:
+            latents = latents.repeat(2, 1)
 
-        def replace(module: nn.Module, inputs: Any, latent: Tensor) -> Tensor:
+        def put(module: nn.Module, inputs: Any, latent: Tensor) -> Tensor:
             return latents.reshape(len(latents), *shape)
 
-        with self._hook(replace):
-            return self.output.logits(self.module(example))
+        with self._hook(put):
+            return self.output.logits(self._network(self._example))[:count]
+
+    def at(self, shape: Sequence[int]) -> AuditedClassifier:
+        """The same classifier for images of another shape, where the shape was found and not given."""
+        shape = tuple(int(size) for size in shape)
+        if not self.shape_found or shape == self.input_shape:
+            return self
+        made = AuditedClassifier(
+            self._network,
+            latent=self.latent_name,
+            input_shape=shape,
+            class_names=self.class_names,
+            output=self.output,
+        )
+        made.shape_found = True
+        return made
 
     def to(self, device: torch.device | str) -> Self:
         """Moves the network to a device."""
@@ -125,60 +150,159 @@ class AuditedClassifier:
         finally:
             handle.remove()
 
-    def _latent_layer(self, latent: str | None) -> str:
-        names = [name for name, _ in self.module.named_modules() if name]
-        own = getattr(self.module, "latent", None)
-        if latent is None and isinstance(own, str):
-            latent = own
-        if latent is None:
-            raise InputError(f"name the layer whose output is the latent with --latent; there are {_shortened(names)}")
-        if latent not in names:
-            raise InputError(f"no layer is called {latent!r}; there are {_shortened(names)}")
-        return latent
+    def _in_float32(self, module: nn.Module) -> nn.Module:
+        found = {str(p.dtype).removeprefix("torch.") for p in module.parameters() if p.dtype != torch.float32}
+        if found:
+            self.notes.append(f"the weights are {' and '.join(sorted(found))} and are evaluated in float32")
+            module = module.float()
+        return module
 
-    def _prove_split(self) -> Tensor:
-        """Runs two fixed images and checks that head(embed(x)) is what the network says of x."""
-        generator = torch.Generator().manual_seed(0)
-        images = torch.rand(2, *self.input_shape, generator=generator).to(self.device)
+    def _probed_shape(self, module: nn.Module) -> tuple[int, int, int]:
+        shapes = probe_shapes(module)
+        if not shapes:
+            raise InputError("no usual image size goes through the network; give input_shape=(C, H, W)")
+        said = " of several that it takes" if len(shapes) > 1 else ""
+        self.notes.append(f"input shape {' x '.join(map(str, shapes[0]))}, found by trying{said}")
+        return shapes[0]
+
+    def _look(self, class_names: Sequence[str] | None) -> Tensor:
+        """Runs two fixed images, and each alone, and checks what comes out; the logits of both."""
+        images = self._two_images()
         self._example = images[:1]
-        runs: list[Any] = []
         with torch.inference_mode():
-            with self._hook(lambda module, inputs, latent: runs.append(latent)):
-                try:
-                    returned = self.module(images)
-                except (RuntimeError, ValueError, TypeError, IndexError) as error:
-                    raise InputError(
-                        f"the network refuses images of shape (N, {', '.join(map(str, self.input_shape))}): "
-                        f"{first_line(error)}; check bands, size and band order"
-                    ) from error
-            if len(runs) != 1:
-                times = "does not run" if not runs else f"runs {len(runs)} times"
+            try:
+                returned = self.module(images.clone())
+            except Exception as error:  # the network's own code, which may raise anything
                 raise InputError(
-                    f"layer {self.latent_name!r} {times} in one forward pass; name a layer that runs once with --latent"
-                )
-            if not isinstance(runs[0], Tensor) or len(runs[0]) != len(images):
-                raise InputError(
-                    f"layer {self.latent_name!r} does not return one latent per image; name another with --latent"
-                )
-            self._latent_shape = runs[0].shape[1:]
+                    f"the network refuses images of shape (N, {', '.join(map(str, self.input_shape))}): "
+                    f"{first_line(error)}; check bands, size and band order"
+                ) from error
+            if self.output.part is None and not isinstance(returned, Tensor):
+                part = choose_part(returned, len(class_names) if class_names else None)
+                if part is not None:
+                    self.output = replace(self.output, part=part)
+                    self.notes.append(f"the scores are part {part!r} of what the network returns, by their shape")
             logits = self.output.logits(returned)
             if len(logits) != len(images):
                 raise InputError(
                     f"{len(images)} images gave {len(logits)} rows of scores; the image size "
                     f"{self.input_shape[1:]} is not the one that the network was made for"
                 )
-            if self.output.kind == "logits" and looks_like_probabilities(logits):
+            if not bool(logits.isfinite().all()):
                 raise InputError(
-                    "the network's outputs are probabilities (each row sums to 1), not logits; say so with "
-                    "--output-kind probabilities"
+                    "the network answers images between 0 and 1 with scores that are NaN or infinite; its weights may "
+                    "be damaged or of another network"
                 )
-            self._compare(images, logits)
+            self._check_kind(logits)
+            self._check_alone(images, logits)
         return logits
+
+    def _check_kind(self, logits: Tensor) -> None:
+        kind = self.output.kind
+        scores = logits[:, 1:] if logits.shape[1] == 2 and not logits[:, 0].any() else logits
+        if kind == "logits" and looks_like_probabilities(logits):
+            raise InputError(
+                "the network's outputs are probabilities (each row sums to 1), not logits; say so with "
+                "--output-kind probabilities"
+            )
+        if kind in ("logits", "probabilities"):
+            values = logits.exp() if kind == "probabilities" else logits
+            if sums_over_images(values) and not looks_like_probabilities(values):
+                raise InputError(
+                    "each column of the network's outputs sums to 1: its softmax is taken over the images of a batch "
+                    "and not over the classes, so its answer depends on the other images; correct it to dim=1"
+                )
+            if kind == "probabilities" and not looks_like_probabilities(values):
+                raise InputError(
+                    "the rows of the network's outputs do not sum to 1, so they are no probabilities; leave "
+                    "--output-kind away for logits"
+                )
+        if kind == "sigmoid" and (not logits.isfinite().all() or bool((logits > 0).any())):
+            raise InputError(
+                "the network's output is not between 0 and 1, so no sigmoid was applied; leave --output-kind away for "
+                "one logit"
+            )
+        if kind == "logits" and scores.shape[1] == 1 and bool(((scores >= 0) & (scores <= 1)).all()):
+            self.notes.append(
+                "the one output lies between 0 and 1; if the network ends in a sigmoid, say --output-kind sigmoid"
+            )
+
+    def _check_alone(self, images: Tensor, logits: Tensor) -> None:
+        """The answer for an image must be its own: alone, and beside another."""
+
+        def rows() -> Tensor:
+            return torch.cat([self.output.logits(self.module(image[None].clone())) for image in images])
+
+        try:
+            alone = rows()
+        except Exception:  # the network's own code, at a batch of one
+            alone = None
+        if alone is None or alone.shape != logits.shape:
+            self.module, self.pairs = Paired(self._network), True
+            self._example = images
+            self.notes.append("the network cannot take one image alone, so a single image goes through it twice")
+            alone = rows()
+        scale = float(logits.abs().max()) + 1e-6
+        if not torch.allclose(alone, logits, rtol=0, atol=_SPLIT_TOLERANCE * scale, equal_nan=True):
+            again = self.output.logits(self.module(images.clone()))
+            if not torch.allclose(again, logits, rtol=0, atol=_SPLIT_TOLERANCE * scale, equal_nan=True):
+                raise InputError(
+                    "the network answers differently when it is asked again, so it draws random numbers; dropout "
+                    "outside of nn.Dropout needs its training argument set to self.training"
+                )
+            raise InputError(
+                "the network's answer for an image depends on the other images of its batch; take its softmax and its "
+                "norms over each image and not over the batch"
+            )
+
+    def _choose_latent(self, latent: str | None, logits: Tensor) -> None:
+        names = [name for name, _ in self._network.named_modules() if name]
+        own = getattr(self._network, "latent", None)
+        if latent is None and isinstance(own, str):
+            latent = own
+        if latent is not None:
+            if latent not in names:
+                raise InputError(f"no layer is called {latent!r}; there are {_shortened(names)}")
+            self._split_at(latent, logits)
+            return
+        for candidate in latent_candidates(self._network, self._two_images(), self.output):
+            try:
+                self._split_at(candidate, logits)
+            except InputError:
+                continue
+            self.notes.append(f"latent: {candidate}, the last layer before the final one; name another with --latent")
+            return
+        raise InputError(
+            "no layer was found that the answer follows from alone; name the layer whose output is the latent with "
+            f"--latent; there are {_shortened(names)}"
+        )
+
+    def _two_images(self) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return torch.rand(2, *self.input_shape, generator=generator).to(self.device)
+
+    def _split_at(self, latent: str, logits: Tensor) -> None:
+        """Takes a layer as the latent, and checks that head(embed(x)) is what the network says of x."""
+        self.latent_name: str | None = latent
+        self._layer = dict(self._network.named_modules())[latent]
+        images, runs = self._two_images(), []
+        with torch.inference_mode():
+            with self._hook(lambda module, inputs, output: runs.append(output)):
+                self.module(images)
+            if len(runs) != 1:
+                times = "does not run" if not runs else f"runs {len(runs)} times"
+                raise InputError(
+                    f"layer {latent!r} {times} in one forward pass; name a layer that runs once with --latent"
+                )
+            if not isinstance(runs[0], Tensor) or len(runs[0]) != len(images):
+                raise InputError(f"layer {latent!r} does not return one latent per image; name another with --latent")
+            self._latent_shape = runs[0].shape[1:]
+            self._compare(images, logits)
 
     def _compare(self, images: Tensor, logits: Tensor) -> None:
         try:
             again = self.head(self.embed(images))
-        except (RuntimeError, InputError) as error:
+        except Exception as error:  # the network's own code on another batch size
             raise InputError(
                 f"the layers after {self.latent_name!r} cannot run on latents alone "
                 f"({first_line(error)}); name a later layer with --latent"

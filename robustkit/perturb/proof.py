@@ -65,11 +65,12 @@ class Proof:
 
     Attributes:
         logits: Of the perturbed image, shape (K,).
-        latent_distance: Euclidean distance between the latents of the clean and the perturbed image.
+        latent_distance: Euclidean distance between the latents of the clean and the perturbed image; `None`
+            for a black box.
     """
 
     logits: Tensor
-    latent_distance: float
+    latent_distance: float | None
 
 
 @torch.inference_mode()
@@ -94,5 +95,7 @@ def prove(
     rows = torch.tensor([row], device=clean.device)
     if not bool(rule.reached(problem, rows, logits[:, None])):
         return None
+    if classifier.latent_name is None:
+        return Proof(logits[0].cpu(), None)
     before, after = classifier.embed(torch.cat([clean, painted])).double()
     return Proof(logits[0].cpu(), float(torch.linalg.vector_norm(after - before)))

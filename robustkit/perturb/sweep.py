@@ -18,6 +18,7 @@ from robustkit.perturb.boundary import boundary_distance
 from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.faults.plain_noise import GaussianNoise
 from robustkit.perturb.perturbation import Perturbation, Stage
+from robustkit.perturb.search.ranking import has_gradients
 from robustkit.progress import progress
 from robustkit.records import Record
 from robustkit.seeds import Streams
@@ -55,7 +56,7 @@ class SweepRecord(Record):
         strength: Its strength, shape (S,): 0 where nothing happens, growing with severity.
         new_class: Shape (S, N); -1 where the logits are not finite.
         margin: Shape (S, N).
-        distance: How far the latent moved, Euclidean, shape (S, N).
+        distance: How far the latent moved, Euclidean, shape (S, N); nan for a black box.
         outside: Stored values that left the declared bounds in each step, shape (S,); they are counted, not clipped.
         class_names: The K classes.
         settings: What made the record, JSON values.
@@ -173,7 +174,8 @@ class SweepJob:
             seen = stored if self.stretch is None else self.stretch(stored)
             latents, clean_class, clean_margin = _look(self.classifier, seen, true)
             boundary = np.full(len(stored), np.nan)
-            if any(isinstance(perturbation, GaussianNoise) for perturbation in self.perturbations):
+            noise = any(isinstance(perturbation, GaussianNoise) for perturbation in self.perturbations)
+            if noise and has_gradients(self.classifier):  # neither a black box nor an ONNX graph has any
                 boundary = boundary_distance(self.classifier, seen, true)
             found = []
             for perturbation in self.perturbations:
@@ -257,8 +259,12 @@ def _stored(field: str) -> str:
 
 def _look(classifier: AuditedClassifier, seen: Tensor, true: Tensor) -> tuple[Tensor, np.ndarray, np.ndarray]:
     """Latents, classes (-1 where a logit is not finite) and margins."""
-    latents = classifier.embed(seen)
-    logits = classifier.head(latents)
+    if classifier.latent_name is None:  # a black box
+        logits = classifier(seen)
+        latents = logits.new_full((len(logits), 1), torch.nan)
+    else:
+        latents = classifier.embed(seen)
+        logits = classifier.head(latents)
     right = logits.gather(1, true[:, None])[:, 0]
     others = logits.scatter(1, true[:, None], -torch.inf).amax(1)
     predicted = torch.where(logits.isfinite().all(1), logits.argmax(1), -1)

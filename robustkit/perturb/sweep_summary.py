@@ -211,7 +211,11 @@ def summarise_sweep(
         rpc=mpc / float(clean.value) if clean.value else math.nan,
         ce=ce,
         mce=None if ce is None else float(np.mean(list(ce.values()))),
-        noise=tuple(_check_noise(record, s, right[s], was_right) for s in record.steps(GaussianNoise.name)),
+        noise=tuple(
+            _check_noise(record, s, right[s], was_right)
+            for s in record.steps(GaussianNoise.name)
+            if not np.isnan(record.boundary[was_right]).all()  # without gradients no distance is known
+        ),
     )
 
 

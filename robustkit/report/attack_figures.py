@@ -120,7 +120,7 @@ def draw_flip(picture: FlipPicture, figure: Figure) -> Figure:
     ):
         shown = composite(np.clip((image - low) / np.maximum(high - low, 1e-12), 0, 1), picture.bands)
         ax.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        ax.set_title(said, fontsize="medium")
+        ax.set_title(said, fontsize="medium", parse_math=False)
     difference = picture.perturbed - picture.clean
     # One value a pixel: that of the band that changed most.
     band = np.abs(difference).argmax(0)
@@ -137,7 +137,7 @@ def draw_flip(picture: FlipPicture, figure: Figure) -> Figure:
             ax.add_patch(Circle((column, row), radius, fill=False, ec=RING, lw=1.8))
     for ax in (clean_ax, perturbed_ax, difference_ax):
         ax.set(xticks=[], yticks=[])
-    figure.suptitle(picture.title, fontsize="medium")
+    figure.suptitle(picture.title, fontsize="medium", parse_math=False)
     return figure
 
 

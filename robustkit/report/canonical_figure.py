@@ -95,10 +95,12 @@ def draw_canonical_sheet(pictures: Sequence[CanonicalPicture], palette: Palette)
     for picture, ax in zip(pictures, np.atleast_1d(axes), strict=True):
         draw_canonical(picture, ax, palette)
     hollow = any(np.isnan(picture.perturbed).any() for picture in pictures)
-    figure.legend(
+    legend = figure.legend(
         handles=_handles(palette, hollow), loc="outside lower center", ncols=2, fontsize=_FONT - 1, frameon=False,
         handletextpad=0.4, columnspacing=1.2,
     )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names are text, whatever is in them
     return figure
 
 

@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from robustkit.files import atomic_write
+from robustkit.progress import progress
 from robustkit.report.palette import Palette
 
 CLEAN, NOISY, ATTACKED = range(3)
@@ -160,11 +161,11 @@ def frames(points: MapPoints, *, count: int = 36, pixels: int = 480) -> Iterator
     figure = Figure(figsize=(pixels / 100, pixels / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)
     ax = figure.add_subplot(projection="3d")
-    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.13, top=0.93)
-    draw_space(points, ax, azimuth=0, by_class=True)
+    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.15, top=0.95)
+    draw_space(points, ax, azimuth=0, by_class=True, zoom=1.15)
     figure.suptitle(points.title, fontsize="medium", parse_math=False)
     _legend(figure, [points], columns=3)
-    for i in range(count):
+    for i in progress(range(count), label="turning map", unit="frame"):
         ax.view_init(elev=18, azim=CAMERAS[0] + 360 * i / count)
         canvas.draw()
         yield Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
@@ -260,5 +261,7 @@ def _legend(figure: Figure, maps: Sequence[MapPoints], *, domains: bool = False,
     if any(len(one.bridges) for one in maps):
         handles.append(Line2D([], [], color="#888888", ls="--", lw=0.9, label="joins two pieces"))
     place = "outside lower center" if figure.get_layout_engine() is not None else "lower center"
-    figure.legend(handles=handles, loc=place, ncols=min(columns, len(handles)), frameon=False, fontsize="small",
-                  handletextpad=0.2, columnspacing=1.2)  # fmt: skip
+    legend = figure.legend(handles=handles, loc=place, ncols=min(columns, len(handles)), frameon=False,
+                           fontsize="small", handletextpad=0.2, columnspacing=1.2)  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names are text, whatever is in them

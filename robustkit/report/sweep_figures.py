@@ -98,7 +98,9 @@ def _page(
     for ax in axes[::columns]:
         ax.set_ylabel(label)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names are text, whatever is in them
     return figure
 
 

@@ -195,10 +195,12 @@ def _legend(figure: Figure, pictures: Sequence[WindowPicture], palette: Palette,
         for m, name in marks
     ]
     columns = 2 if white else 3
-    figure.legend(
+    legend = figure.legend(
         handles=_by_rows(handles, columns), loc=where, ncols=columns, fontsize=_FONT - 1, frameon=False,
         handletextpad=0.4, columnspacing=1.2,
     )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names are text, whatever is in them
 
 
 def _by_rows(handles: list[Line2D | Patch], columns: int) -> list[Line2D | Patch]:

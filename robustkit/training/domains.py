@@ -17,6 +17,7 @@ from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.data.split import PARTS
 from robustkit.data.split import Part as PartName
 from robustkit.errors import InputError
+from robustkit.training.holding import hold
 
 Where = ImageSet | str | os.PathLike[str]
 
@@ -59,7 +60,7 @@ class Part:
     """The training or validation images of a domain, as tensors.
 
     Attributes:
-        images: Shape (N, C, H, W), float32, channels last in memory.
+        images: Shape (N, C, H, W), float32, channels last in memory; on the device if they fit there.
         labels: Classes, shape (N,), int64; `None` in a target.
         ids: Image ids, shape (N,).
     """
@@ -211,7 +212,7 @@ def fit_stretch(domain: Domain, name: str | None) -> Stretch:
 
 
 def make_part(domain: Domain, part: PartName, stretch: Stretch, device: torch.device | str) -> Part:
-    """Stretches the images of a part and puts them on the device.
+    """Stretches the images of a part and puts them on the device, if they fit.
 
     Args:
         domain: The images and their split.
@@ -231,7 +232,7 @@ def make_part(domain: Domain, part: PartName, stretch: Stretch, device: torch.de
     if not bool(torch.isfinite(tensor).all()):
         raise InputError("some images are not finite after the stretch; repair NaN and infinite pixels first")
     labels = None if images.labels is None else torch.from_numpy(images.labels[positions]).to(device)
-    return Part(tensor.to(device), labels, images.ids[positions])
+    return Part(hold(tensor, device), labels, images.ids[positions])
 
 
 def input_range(part: Part, stretch: Stretch) -> tuple[tuple[float, float], ...]:

@@ -107,7 +107,7 @@ class Feed:
             yield batch.source, batch.target
 
     def _images(self, domain: int, rows: np.ndarray, epoch: int, step: int) -> Tensor:
-        images = self.parts[domain].images[torch.from_numpy(rows)]
+        images = self.parts[domain].images[torch.from_numpy(rows)].to(self.labels.device)
         if domain == 0 and self.noise is not None:
             assert self.stretch is not None
             key = int(np.random.default_rng([self.seed, 1, domain, epoch, step]).integers(2**62))

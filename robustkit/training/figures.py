@@ -26,6 +26,8 @@ _COLOURS = {
     "augment": "#198038",
     "oracle": "#6f6f6f",
 }
+# Confusion matrices side by side.
+_ABREAST = 5
 _GRID = np.linspace(0, 1, 201)
 
 
@@ -67,18 +69,20 @@ def draw_bars(rows: Sequence[Row], ax: Any) -> Any:
             values,
             0.9 * width,
             yerr=errors,
-            label=f"{row.method}, {row.domain}",
+            label=_name(row),
             facecolor=colour if target else "white",
             edgecolor=colour,
             linestyle="-" if target else "--",
             error_kw={"elinewidth": 0.8},
         )
-        for position, value in zip(x, values, strict=True):
-            ax.text(position, value + 0.02, f"{value:.2f}", ha="center", va="bottom", fontsize=6, rotation=90)
+        for position, value, error in zip(x, values, errors or [0.0] * len(values), strict=True):
+            ax.text(position, value + error + 0.015, f"{value:.2f}", ha="center", va="bottom", fontsize=6, rotation=90)
     ax.set_xticks(np.arange(len(_BARS)), _LABELS)
     ax.set_ylim(0, 1.15)
-    ax.set_ylabel("test images")
-    ax.legend(fontsize=7, ncols=2, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08))
+    ax.set_ylabel("score on test images")
+    ax.legend(
+        fontsize=7, ncols=min(5, -(-len(rows) // 2)), frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08)
+    )
     return ax
 
 
@@ -88,7 +92,7 @@ def draw_roc(rows: Sequence[Row], ax: Any) -> Any:
     for row in rows:
         curve = roc(row)
         style = "-" if row.domain == "target" else "--"
-        label = f"{row.method}, {row.domain}: AUC {row.mean['auc']:.3f}"
+        label = f"{_name(row)}: AUC {row.mean['auc']:.3f}"
         colour = _COLOURS.get(row.method, "#393939")
         ax.plot(curve.false_positives, curve.true_positives, style, color=colour, lw=1.4, label=label)
     ax.set_xlabel("false positive rate")
@@ -111,27 +115,47 @@ def draw_confusion(row: Row, ax: Any) -> Any:
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
-    ax.set_title(f"{row.method}, {row.domain}", fontsize=8)
+    ax.set_title(_name(row), fontsize=8)
     return ax
 
 
 def save_figures(rows: Sequence[Row], folder: Path) -> None:
-    """Writes bars.png, roc.png and confusion.png, one panel or line of panels for each network."""
+    """Writes bars.png, roc.png and confusion.png, a panel or some lines of panels for each network."""
     from matplotlib.figure import Figure
 
     networks = list(dict.fromkeys(row.network for row in rows))
     groups = [[row for row in rows if row.network == network] for network in networks]
-    for name, draw, size in (("bars", draw_bars, (7.5, 4.5)), ("roc", draw_roc, (5.0, 5.0))):
+    most = max(map(len, groups))
+    for name, draw, size in (("bars", draw_bars, (max(7.5, 0.8 * most), 4.5)), ("roc", draw_roc, (5.0, 5.0))):
         figure = Figure(figsize=(size[0] * len(groups), size[1]), layout="constrained")
         for ax, network, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], networks, groups, strict=True):
             draw(group, ax).set_title(network)
         figure.savefig(folder / f"{name}.png", dpi=150)
-    columns = max(map(len, groups))
-    figure = Figure(figsize=(2.4 * columns, 2.6 * len(groups)), layout="constrained")
-    for line, group in zip(figure.subplots(len(groups), columns, squeeze=False), groups, strict=True):
-        for k, ax in enumerate(line):
-            draw_confusion(group[k], ax) if k < len(group) else ax.set_axis_off()
+    lines = [line for group in groups for line in _lines(group)]
+    columns = max(map(len, lines))
+    figure = Figure(figsize=(2.4 * columns, 2.6 * len(lines)), layout="constrained")
+    for line, axes in zip(lines, figure.subplots(len(lines), columns, squeeze=False), strict=True):
+        for k, ax in enumerate(axes):
+            draw_confusion(line[k], ax) if k < len(line) else ax.set_axis_off()
     figure.savefig(folder / "confusion.png", dpi=150)
+
+
+def _name(row: Row) -> str:
+    """A row in a legend, where the method `source` must not be taken for the domain."""
+    method = {"source": "source only", "oracle": "ORACLE"}.get(row.method, row.method)
+    return f"{method}, on {row.domain}"
+
+
+def _lines(group: Sequence[Row]) -> list[list[Row]]:
+    """Rows of one network in lines of a few methods, the source above the target."""
+    methods = list(dict.fromkeys(row.method for row in group))
+    blocks = [methods[k : k + _ABREAST] for k in range(0, len(methods), _ABREAST)]
+    lines = [
+        [row for row in group if row.domain == domain and row.method in block]
+        for block in blocks
+        for domain in ("source", "target")
+    ]
+    return [line for line in lines if line]
 
 
 def _curves(predictions: Predictions) -> list[np.ndarray]:

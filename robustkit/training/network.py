@@ -92,8 +92,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 def predict(network: Trainee, images: Tensor) -> Outputs:
     """Latents and logits of any number of images, in evaluation mode, float32."""
+    device = next(network.parameters()).device
     with evaluating(network):
-        batches = [network._run(batch) for batch in images.split(_BATCH)]
+        batches = [network._run(batch.to(device)) for batch in images.split(_BATCH)]
         return Outputs(*(torch.cat(rows) for rows in zip(*batches, strict=True)))
 
 
@@ -112,7 +113,8 @@ def adapt_statistics(network: Trainee, images: Tensor) -> None:
     if not _batch_norms(network):
         raise InputError("the method adabn needs a network with batch norm, and this one has none; choose another")
     # Batches of one size, give or take one, so that each image counts the same.
-    renew_statistics(network, ((batch, None) for batch in images.tensor_split(-(-len(images) // _BATCH))))
+    device, batches = next(network.parameters()).device, images.tensor_split(-(-len(images) // _BATCH))
+    renew_statistics(network, ((batch.to(device), None) for batch in batches))
 
 
 def renew_statistics(network: Trainee, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:

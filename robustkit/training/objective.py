@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from robustkit.training.alignment import (
-    MMD,
-    Adversarial,
-    Alignment,
-    Conditional,
-    Confusion,
-    Coral,
-    Fisher,
-    Outputs,
-    PublishedMMD,
-    Sinkhorn,
-    information_loss,
-    reverse_gradient,
-)
+from robustkit.training.alignment import ALIGNMENTS, Fisher, Outputs, information_loss, reverse_gradient
 from robustkit.training.settings import Settings
-
-# Each takes the settings and the number of latents D and of classes K; the other methods need no penalty.
-ALIGNMENTS: dict[str, Callable[[Settings, int, int], Alignment]] = {
-    "mmd": lambda settings, latents, classes: PublishedMMD() if settings.kernels == "published" else MMD(),
-    "dann": lambda settings, latents, classes: Adversarial(latents),
-    "cdan": lambda settings, latents, classes: Conditional(latents * classes),
-    "coral": lambda settings, latents, classes: Coral(),
-    "sinkhorn": lambda settings, latents, classes: Sinkhorn(),
-    "mcc": lambda settings, latents, classes: Confusion(),
-}
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:

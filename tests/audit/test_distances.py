@@ -99,6 +99,14 @@ def test_refusals_write_nothing(attack, tmp_path, options, words):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_in_use_is_refused_before_the_work(attack, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    said = []
+    with pytest.raises(InputError, match="already holds files"):
+        run_distances(*attack, out=tmp_path, say=said.append)
+    assert not said
+
+
 def test_a_run_of_another_model_is_refused(attack, base, tmp_path):
     with pytest.raises(InputError, match="was on another model"):
         run_distances(attack[0], base[1], out=tmp_path / "out", say=lambda line: None)

@@ -45,13 +45,14 @@ def test_a_run_leaves_records_table_drawings_and_summary(attack, tmp_path):
 
 def test_a_base_is_laid_onto_the_model(attack, tmp_path):
     said = []
-    request = IsomapRequest(neighbours=5, base=attack[0], base_run=attack[1], frames=2)
+    request = IsomapRequest(neighbours=5, base=attack[0], base_run=attack[1], frames=0, landmarks=20)
     run = run_isomap(*attack, request, out=tmp_path / "map", device="cpu", say=said.append)
     base = LatentMap.load(tmp_path / "map" / "isomap-base.npz")
     assert base.model == "net (base)"
     assert base.disparity["solid"] == pytest.approx(0, abs=1e-9)
     np.testing.assert_allclose(base.solid, run.maps[0].solid, atol=1e-9 * np.abs(base.solid).max())
-    assert (tmp_path / "map" / "isomap-3d-base.gif").is_file()
+    assert run.maps[0].settings["landmarks"] == 20
+    assert not list((tmp_path / "map").glob("*.gif"))
     assert any("disparity of 0.000" in line for line in said)
 
 

@@ -1,8 +1,11 @@
 import os
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from robustkit.cli import main
 from robustkit.cli.train import _SETTINGS, command
 from robustkit.errors import InputError
 from robustkit.models import open_checkpoint
@@ -52,3 +55,31 @@ def test_every_setting_that_shapes_a_result_has_an_option():
     fields = set(Settings.__dataclass_fields__)
     assert (offered - {"compile"}) | {"compiled"} <= fields
     assert fields - offered - {"compiled"} == {"betas", "optimiser", "schedule", "ramp"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--source", "a", "--target", "other-bands", "--method", "mmd"], "different bands"),
+        (["--source", "a", "--target", "other-units", "--method", "mmd"], "different units"),
+        (["--source", "a", "--target", "b", "--method", "mmd", "--batch", "999"], "larger than the"),
+        (["--source", "a", "--method", "mmd"], "--target"),
+        (["--source", "rare"], "class 2"),
+        (["--source", "a", "--method", "magic"], "known are"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_2(arguments, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images, shallow = squares(60), noisier(squares(60))
+    images.save("a")
+    shallow.save("b")
+    replace(shallow, bands=("g", "r", "z")).save("other-bands")
+    replace(shallow, units="display").save("other-units")
+    images.select(np.flatnonzero((images.labels != 2) | (np.arange(60) < 6))).save("rare")
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", *arguments, "--out", "m.pt", "--epochs", "6"])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("robustkit: ")
+    assert said.count("\n") == 1
+    assert words in said

@@ -130,6 +130,8 @@ def test_fewer_dimensions_are_the_first_columns(rolled):
         (np.arange(40.0)[:, None], {}, "do not spread over 3 dimensions"),
         (np.eye(8), {"neighbours": 0}, "at least 1"),
         (np.eye(8), {"dimensions": 0}, "at least 1"),
+        (np.eye(8), {"landmarks": 3}, "3 landmarks span no map of 3 dimensions"),
+        (np.eye(8), {"landmarks": -1}, "give more, or 0"),
         (np.zeros((4, 3, 2, 2)), {}, r"shape \(N, D\)"),
     ],
 )

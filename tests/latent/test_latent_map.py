@@ -101,6 +101,15 @@ def test_a_turned_model_is_laid_onto_itself(found, mapped):
         lay_onto(mapped, strangers)
 
 
+@pytest.mark.slow  # its compiler takes half a minute
+def test_umap_places_flips_too(found):
+    pytest.importorskip("umap")
+    mapped = map_latents(found, model="net", neighbours=6, others=("umap",))
+    assert mapped.umap.shape == (len(mapped.kind), 2)
+    assert np.isfinite(mapped.umap).all()
+    assert mapped.quality["UMAP"]["trustworthiness"] > 0.7
+
+
 def test_examples_follow_their_rule(found):
     chosen = chosen_examples(found, 2)
     moved = np.linalg.norm(found.attacked - found.clean, axis=1)
@@ -116,6 +125,10 @@ def test_what_cannot_be_mapped_is_refused(found):
         map_latents(replace(found, true=np.ones_like(found.true)), model="net")
     with pytest.raises(InputError, match="more than 200 distinct points; there are 120"):
         map_latents(found, model="net", neighbours=200)
+    named = map_latents(found, model="net", neighbours=6, images=["galaxy-7", "galaxy-2"])
+    assert named.examples.tolist() == [7, 2]
+    with pytest.raises(InputError, match="no image 'm31'; its images are such as galaxy-0"):
+        map_latents(found, model="net", images=["m31"])
     with pytest.raises(InputError, match="no map is called 'som'"):
         map_latents(found, model="net", others=("som",))
     broken = found.clean.copy()

@@ -79,8 +79,17 @@ def test_probabilities_become_logits_with_the_same_margins(kind, after):
     torch.testing.assert_close(classifier(images).softmax(1), _convnet()(images).softmax(1))
 
 
-def test_one_sigmoid_column_becomes_two_classes():
-    classifier = AuditedClassifier(Wrapped(lambda z: z[:, :1]).eval(), input_shape=SHAPE, output=Output(kind="sigmoid"))
+@pytest.mark.parametrize(
+    ("kind", "after"),
+    [
+        ("logits", lambda z: z[:, :1]),
+        ("sigmoid", lambda z: z[:, :1].sigmoid()),
+        ("sigmoid", lambda z: z[:, 0].sigmoid()),
+    ],
+    ids=["logit", "column", "row"],
+)
+def test_one_column_becomes_two_classes(kind, after):
+    classifier = AuditedClassifier(Wrapped(after).eval(), input_shape=SHAPE, output=Output(kind=kind))
     images = torch.rand(3, *SHAPE)
     torch.testing.assert_close(classifier(images).softmax(1)[:, 1], _convnet()(images)[:, 0].sigmoid())
 
@@ -105,7 +114,78 @@ class Random(Twice):
         return self.fc(nn.functional.dropout(self.dense(self.flat(images)), 0.5, training=True))
 
 
+class OverImages(Twice):
+    def forward(self, images):
+        return self.fc(self.flat(images)).softmax(0)
+
+
+class OfTheBatch(Twice):
+    def forward(self, images):
+        return self.fc(self.flat(images - images.mean(0)))
+
+
+class Squeezed(Twice):
+    """Changes shape at a batch of one."""
+
+    def forward(self, images):
+        return self.fc(self.flat(images)).squeeze()
+
+
+class NotAlone(Twice):
+    """Fails at a batch of one, as batch norm without running statistics does."""
+
+    def forward(self, images):
+        assert len(images) > 1
+        return self.fc(self.flat(images))
+
+
 SMALL = (3, 3, 3)
+
+
+@pytest.mark.parametrize("kind", [Squeezed, NotAlone])
+def test_a_network_that_cannot_take_one_image_is_given_it_twice(kind):
+    classifier = AuditedClassifier(kind().eval(), input_shape=SMALL)
+    images = torch.rand(3, *SMALL)
+    assert classifier(images[:1]).shape == (1, 2)
+    torch.testing.assert_close(torch.cat([classifier(image[None]) for image in images]), classifier(images))
+    torch.testing.assert_close(classifier.head(classifier.embed(images[:1])), classifier(images[:1]))
+    assert any("goes through it twice" in note for note in classifier.notes)
+
+
+def test_a_latent_is_proposed_and_said():
+    for module, name in (
+        (nn.Sequential(nn.Flatten(), nn.Linear(27, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 2)), "3"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)), "2"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "1"),
+        (Twice(), "flat"),
+    ):
+        classifier = AuditedClassifier(module.eval(), input_shape=SMALL)
+        assert classifier.latent_name == name
+        assert classifier.notes == [f"latent: {name}, the last layer before the final one; name another with --latent"]
+        images = torch.rand(4, *SMALL)
+        torch.testing.assert_close(classifier.head(classifier.embed(images)), module(images))
+
+
+def test_the_input_shape_is_found_when_nobody_says_it():
+    classifier = AuditedClassifier(ConvNet(bands=5, size=(96, 96)).eval())
+    assert classifier.input_shape == (5, 100, 100)  # the network pools 96 to 103 alike, and 100 is the most usual
+    assert classifier.at((5, 96, 96)).input_shape == (5, 96, 96)
+    with pytest.raises(InputError, match="refuses images of shape"):
+        classifier.at((5, 64, 64))
+    fixed = AuditedClassifier(_convnet(), input_shape=SHAPE)
+    assert fixed.at((3, 25, 25)) is fixed
+
+
+@pytest.mark.parametrize(
+    "after",
+    [lambda z: (z.sum(1), torch.cat([z, z], 1), z), lambda z: (z, z.softmax(1)), lambda z: {"p": z.softmax(1), "a": z}],
+    ids=["features", "softmax", "dict"],
+)
+def test_the_scores_are_chosen_by_shape(after):
+    classifier = AuditedClassifier(Wrapped(after).eval(), input_shape=SHAPE, class_names=("a", "b", "c"))
+    images = torch.rand(3, *SHAPE)
+    torch.testing.assert_close(classifier(images), _convnet()(images))
+    assert any("by their shape" in note for note in classifier.notes)
 
 
 @pytest.mark.parametrize(
@@ -113,10 +193,9 @@ SMALL = (3, 3, 3)
     [
         (lambda: Twice().train(), {"latent": "dense"}, r"training mode.*module\.eval"),
         (lambda: Twice().eval(), {"latent": "nothing"}, "no layer is called 'nothing'; there are flat, dense, fc"),
-        (lambda: Twice().eval(), {}, "name the layer"),
         (lambda: Twice().eval(), {"latent": "dense"}, "runs 2 times"),
         (lambda: Bypass().eval(), {"latent": "dense"}, "a path leads around it"),
-        (lambda: Random().eval(), {"latent": "flat"}, "or the answer is random"),
+        (lambda: Random().eval(), {"latent": "flat"}, "answers differently when it is asked again"),
         (lambda: Twice().eval(), {"latent": "flat", "input_shape": (1, 9, 9)}, "refuses images of shape"),
         (lambda: Twice().eval(), {"latent": "flat", "class_names": ("a", "b", "c")}, "has 2 outputs but 3 classes"),
         (lambda: Wrapped(lambda z: (z, z)).eval(), {"input_shape": SHAPE}, "say which part holds the scores"),
@@ -130,6 +209,14 @@ SMALL = (3, 3, 3)
             lambda: Wrapped(lambda z: z).eval(),
             {"input_shape": SHAPE, "output": Output(kind="sigmoid")},
             "a sigmoid output has one column",
+        ),
+        (lambda: OverImages().eval(), {}, "softmax is taken over the images"),
+        (lambda: OfTheBatch().eval(), {}, "depends on the other images"),
+        (lambda: Twice().eval(), {"latent": "flat", "output": Output(kind="probabilities")}, "do not sum to 1"),
+        (
+            lambda: Wrapped(lambda z: z[:, :1] + 5).eval(),
+            {"input_shape": SHAPE, "output": Output(kind="sigmoid")},
+            "not between 0 and 1",
         ),
     ],
 )

@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from robustkit.training import alignment
 from robustkit.training.alignment import (
+    ALIGNMENTS,
     MMD,
     Adversarial,
     Conditional,
@@ -19,7 +23,6 @@ from robustkit.training.alignment import (
 )
 from robustkit.training.alignment.mmd import PUBLISHED
 from robustkit.training.alignment.sinkhorn import sinkhorn_divergence
-from robustkit.training.objective import ALIGNMENTS
 from robustkit.training.settings import Settings
 
 ALL = {name: make(Settings(method=name), 6, 3) for name, make in ALIGNMENTS.items()}
@@ -194,17 +197,34 @@ def test_information_loss_wants_certain_and_varied_predictions():
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_alignment_is_a_scalar_that_sends_gradients_to_the_target(name):
-    alignment = ALL[name]
+    made = ALL[name]
     source, target = (
         Outputs(rows(9, seed=k).requires_grad_(), rows(9, 3, seed=k + 5).requires_grad_()) for k in (0, 1)
     )
-    penalty = alignment(alignment.view(source), alignment.view(target))
+    penalty = made(made.view(source), made.view(target))
     assert penalty.shape == ()
     penalty.backward()
     gradient = target.logits.grad if name == "mcc" else target.latents.grad
     assert gradient is not None
     assert torch.isfinite(gradient).all()
     assert gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_penalty_stays_where_its_rows_are(name, monkeypatch):
+    def refuse(self, *args, **kwargs):
+        raise AssertionError("a penalty moved its rows or made them double")
+
+    for method in ("cuda", "double"):
+        monkeypatch.setattr(torch.Tensor, method, refuse)
+    source, target = (Outputs(rows(9, seed=k), rows(9, 3, seed=k + 5)) for k in (0, 1))
+    penalty = ALL[name](ALL[name].view(source), ALL[name].view(target))
+    assert (penalty.dtype, penalty.device) == (torch.float32, torch.device("cpu"))
+
+
+def test_an_alignment_fits_on_a_page():
+    folder = Path(alignment.__file__).parent
+    assert {path.name: n for path in folder.glob("*.py") if (n := path.read_text().count("\n")) >= 120} == {}
 
 
 @pytest.mark.parametrize("name", ["mmd", "coral", "sinkhorn"])

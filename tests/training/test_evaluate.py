@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics
 
 from robustkit.errors import InputError
-from robustkit.models import open_checkpoint
+from robustkit.models import open_checkpoint, save_checkpoint
 from robustkit.training import Settings, train
 from robustkit.training.evaluate import Predictions, compare, evaluate, find_models, predict_test
 from robustkit.training.figures import draw_bars, draw_confusion, draw_roc, roc
@@ -69,6 +69,16 @@ def test_images_that_changed_since_training_are_refused(models, tmp_path):
     assert len(found) == 2
 
 
+def test_a_split_that_was_changed_is_refused(models, tmp_path):
+    checkpoint = open_checkpoint(models / "source.pt")
+    split = checkpoint.card.data["split"]
+    learned = {"train": split["train"][1:], "valid": split["valid"], "test": [*split["test"], split["train"][0]]}
+    card = replace(checkpoint.card, data=checkpoint.card.data | {"split": learned})
+    save_checkpoint(tmp_path / "a.pt", checkpoint.classifier.module, card)
+    with pytest.raises(InputError, match="does not fit its hash"):
+        predict_test(tmp_path / "a.pt")
+
+
 def test_a_moved_folder_is_found_beside_the_checkpoint(models, tmp_path):
     shutil.copytree(models.parent, tmp_path / "elsewhere")
     assert len(predict_test(tmp_path / "elsewhere" / "models" / "source.pt")) == 2
@@ -108,6 +118,16 @@ def test_every_metric_is_scikit_learns(classes):
     assert row.balanced_accuracy.value == pytest.approx(expected["balanced_accuracy"])
     np.testing.assert_array_equal(row.scores[0].confusion, metrics.confusion_matrix(labels, predicted))
     assert row.gain is None
+
+
+def test_the_calibration_error_of_a_calibrated_network_is_nearly_zero():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet([1.0, 1.0, 1.0], 20000)
+    each = replace(predictions(n=20000), probabilities=p, labels=(rng.random((20000, 1)) > p.cumsum(1)).sum(1))
+    sure = replace(each, method="mmd", probabilities=p**3 / (p**3).sum(1, keepdims=True))
+    calibrated, overconfident = compare([each, sure], draws=9)
+    assert calibrated.mean["ece"] < 0.02
+    assert overconfident.mean["ece"] > 0.1
 
 
 def test_rows_are_means_over_seeds_with_the_source_first_and_the_oracle_last():

@@ -4,6 +4,7 @@ import torch
 
 from robustkit.training.domains import Part
 from robustkit.training.feed import Feed, order
+from robustkit.training.holding import hold
 from robustkit.training.symmetry import dihedral, turn_each
 
 
@@ -61,6 +62,21 @@ def test_labels_and_ids_belong_to_their_images():
         numbers = batch.source[:, 0, 0, 0].long()
         assert torch.equal(batch.labels, numbers % 2)
         assert batch.ids.tolist() == [f"o{i}" for i in numbers.tolist()]
+
+
+def test_batches_come_to_the_device_of_the_labels_from_images_that_are_kept_elsewhere():
+    kept = part(12)
+    elsewhere = Part(kept.images, kept.labels.to("meta"), kept.ids)
+    for _, batch in Feed(elsewhere, kept, batch=4, seed=0, dihedral=False).epoch(0):
+        assert {batch.source.device.type, batch.labels.device.type, batch.target.device.type} == {"meta"}
+
+
+@pytest.mark.parametrize(("free", "place"), [(2048, "meta"), (2047, "cpu")])
+def test_images_are_held_on_the_device_when_they_take_half_of_what_is_free(free, place, monkeypatch):
+    images = torch.zeros(4, 4, 4, 4)  # 1024 bytes
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**9))
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device: torch.empty_like(self, device="meta"))  # no CUDA here
+    assert hold(images, "cuda").device.type == place
 
 
 def test_the_eight_elements_are_the_symmetries_of_the_square():

@@ -11,9 +11,10 @@ import torch
 from robustkit.errors import InputError, RobustkitError
 from robustkit.models import open_checkpoint
 from robustkit.training import Settings, train
+from robustkit.training.alignment import ALIGNMENTS, information_loss
+from robustkit.training.judge import Judge
 from robustkit.training.network import Trainee, adapt_statistics, predict
 from robustkit.training.objective import class_weights
-from robustkit.training.settings import ALIGNED
 from robustkit.training.watch import alarms
 from tests.training.worlds import QUICK, noisier, one_step, squares, start
 
@@ -71,9 +72,19 @@ def test_the_loss_is_task_plus_weight_times_penalty():
     assert float(loss.detach()) == pytest.approx(terms["task"] + 1.5 * terms["penalty"], rel=1e-6)
 
 
-def test_class_weights_are_those_of_the_paper():
-    weights = class_weights(torch.tensor([0, 0, 0, 1, 2, 2]), 3)
-    torch.testing.assert_close(weights, torch.tensor([6 / 9, 6 / 3, 6 / 6]))
+@pytest.mark.parametrize(
+    ("labels", "expected"), [([0, 0, 0, 1, 2, 2], [6 / 9, 6 / 3, 6 / 6]), ([0, 0, 1], [0.75, 1.5])]
+)
+def test_class_weights_are_those_of_the_paper(labels, expected):
+    torch.testing.assert_close(class_weights(torch.tensor(labels), len(expected)), torch.tensor(expected))
+
+
+def test_the_information_loss_looks_at_the_target_alone():
+    _, run, feed = start(Settings(entropy=0.1, **QUICK))
+    _, batch = next(feed.epoch(0))
+    source, target = run.network(batch.source, batch.target)
+    _, terms = run.objective(source, batch.labels, target, 1.0)
+    assert terms["information_loss"] == pytest.approx(float(information_loss(target.logits).detach()))
 
 
 def test_judging_leaves_no_trace_in_the_network():
@@ -137,7 +148,7 @@ def secretly_labelled(images):
     return target
 
 
-@pytest.mark.parametrize("method", ["source", "adabn", "augment", *ALIGNED])
+@pytest.mark.parametrize("method", ["source", "adabn", "augment", *ALIGNMENTS])
 def test_target_labels_reach_neither_training_nor_selection(method, tmp_path):
     target = secretly_labelled(squares())
     settings = Settings(method=method, entropy=0.05 if method == "mmd" else 0.0, **{**QUICK, "epochs": 2})
@@ -179,6 +190,42 @@ def test_early_stopping_returns_the_best_network(tmp_path):
     trained = train(squares(60), out=tmp_path / "a.pt", settings=settings)
     assert 6 <= len(trained.history) < 12
     assert trained.card.training["epochs_run"] == len(trained.history)
+
+
+def scripted(monkeypatch, gates):
+    """Lets the epochs have these accuracies; returns the weights that each of them has."""
+    weights = []
+
+    def judge(self, run):
+        weights.append({name: tensor.clone() for name, tensor in run.network.module.state_dict().items()})
+        gate = gates[len(weights) - 1]
+        return {"gate": gate, "score": gate - 1, "valid_balanced_accuracy": gate}
+
+    monkeypatch.setattr(Judge, "__call__", judge)
+    return weights
+
+
+def test_the_epoch_that_is_kept_is_the_best_of_the_log(tmp_path, monkeypatch):
+    scripted(monkeypatch, [0.5, 0.9, 0.6, 0.7])
+    trained = train(squares(60), out=tmp_path / "a.pt", settings=Settings(epochs=4, batch=16))
+    assert [row["best"] for row in trained.history] == [True, True, False, False]
+    assert trained.card.training["figures"]["epoch"] == 2
+
+
+def test_the_best_weights_are_restored_when_training_ends(tmp_path, monkeypatch):
+    weights = scripted(monkeypatch, [0.5, 0.9, 0.6])
+    trained = train(squares(60), out=tmp_path / "a.pt", settings=Settings(epochs=3, batch=16))
+    kept = open_checkpoint(trained.checkpoint).classifier.module.state_dict()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in weights[1].items())
+    assert not all(torch.equal(kept[name], tensor) for name, tensor in weights[2].items())
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(3, 12), (2, 12), (1, 6)])
+def test_patience_begins_anew_with_every_better_epoch(patience, epochs, tmp_path, monkeypatch):
+    scripted(monkeypatch, [0.50, 0.4, 0.52, 0.4, 0.54, 0.4, 0.56, 0.4, 0.58, 0.4, 0.60, 0.4])
+    settings = Settings(epochs=12, batch=16, patience=patience)
+    trained = train(squares(60), out=tmp_path / "a.pt", settings=settings)
+    assert len(trained.history) == epochs
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -4,11 +4,13 @@ from robustkit.training.alignment.adversarial import Adversarial, Conditional, r
 from robustkit.training.alignment.base import Alignment, Outputs
 from robustkit.training.alignment.confusion import Confusion
 from robustkit.training.alignment.coral import Coral
+from robustkit.training.alignment.methods import ALIGNMENTS
 from robustkit.training.alignment.mmd import MMD, PublishedMMD
 from robustkit.training.alignment.regularisers import Fisher, FisherForm, information_loss
 from robustkit.training.alignment.sinkhorn import Sinkhorn
 
 __all__ = [
+    "ALIGNMENTS",
     "MMD",
     "Adversarial",
     "Alignment",

@@ -1,0 +1,134 @@
+"""Trains classifiers without robustkit, saves them as others do, and audits them: plain PyTorch, ResNet, timm, ONNX.
+
+    python examples/foreign_models.py --out foreign
+
+makes a folder of JPEGs, trains on it for a few minutes, and runs `robustkit inspect` and a short `robustkit attack` on
+every checkpoint.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from foreign_networks import PlainNet, SmallResNet
+from PIL import Image
+from torch import nn
+
+CODE = Path(__file__).with_name("foreign_networks.py")
+MEAN, STD = 0.2, 0.2
+
+
+def make_jpegs(folder: Path, galaxies: str | None, n: int) -> None:
+    """Simulated galaxies as colour pictures, one folder a class; any stretch does, as in an archive of cutouts."""
+    from robustkit.data import open_images
+    from robustkit.data.simulate import simulate
+
+    source = galaxies or simulate(n, survey="lsst", years=(10, 1), seed=0, out=folder.parent / "galaxies", size=64)
+    images = open_images(source)
+    high = np.percentile(images.images[: min(200, len(images))], 99.5)
+    for name, label, image in zip(images.ids, images.labels, images.images, strict=True):
+        pixels = 255 * np.arcsinh(np.clip(image / high, 0, None) * 5) / np.arcsinh(5)
+        place = folder / images.class_names[label]
+        place.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8).transpose(1, 2, 0))
+        picture.save(place / f"{name}.jpg", quality=92)
+
+
+def load(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """All pictures, normalised, and their classes in alphabetical order, as torchvision's ImageFolder has them."""
+    paths = sorted(folder.glob("*/*.jpg"))
+    names = sorted({path.parent.name for path in paths})
+    pixels = np.stack([np.asarray(Image.open(path)) for path in paths]).transpose(0, 3, 1, 2) / np.float32(255)
+    return torch.from_numpy((pixels - MEAN) / STD).float(), torch.tensor([names.index(p.parent.name) for p in paths])
+
+
+def train(network: nn.Module, images: torch.Tensor, labels: torch.Tensor, epochs: int) -> None:
+    """An ordinary loop."""
+    torch.manual_seed(0)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    weight = len(labels) / torch.bincount(labels).float()
+    for _ in range(epochs):
+        network.train()
+        for batch in torch.randperm(len(images)).split(32):
+            out = network(images[batch])
+            loss = nn.functional.cross_entropy(out[1] if isinstance(out, tuple) else out, labels[batch], weight=weight)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    network.eval()
+
+
+def timm_network() -> nn.Module | None:
+    """A model of timm, where it is installed."""
+    try:
+        import timm
+
+        return timm.create_model("resnet10t", num_classes=3)
+    except Exception as error:  # timm needs torchvision too
+        print(f"timm is left out: {error}")
+        return None
+
+
+def export(network: nn.Module, path: Path, shape: torch.Size) -> bool:
+    """ONNX with a fixed batch, as exporters write it when nobody asks for more."""
+    try:
+        torch.onnx.export(network, (torch.zeros(8, *shape),), str(path), dynamo=False)
+    except Exception as error:
+        print(f"ONNX is left out: {error}")
+        return False
+    return True
+
+
+def robustkit(*arguments: object) -> None:
+    print("\nrobustkit", *arguments, flush=True)
+    subprocess.run([sys.executable, "-m", "robustkit", *map(str, arguments)], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("foreign"))
+    parser.add_argument("--galaxies", help="An image set to take in place of simulated galaxies.")
+    parser.add_argument("--n", type=int, default=600)
+    parser.add_argument("--epochs", type=int, default=8)
+    asked = parser.parse_args()
+    out, jpegs = asked.out, asked.out / "jpegs"
+    out.mkdir(parents=True, exist_ok=True)
+    if not jpegs.exists():
+        make_jpegs(jpegs, asked.galaxies, asked.n)
+    images, labels = load(jpegs)
+
+    plain, resnet = PlainNet(), SmallResNet(width=8)
+    made = [("plain.pth", plain, ["--arch", f"{CODE}:PlainNet"])]
+    made.append(("resnet.ckpt", resnet, ["--arch", f"{CODE}:SmallResNet", "--arch-kwargs", "width = 8"]))
+    if (other := timm_network()) is not None:
+        made.append(("timm.safetensors", other, ["--arch", "timm:resnet10t"]))
+    for name, network, _ in made:
+        train(network, images, labels, asked.epochs)
+        state = network.state_dict()
+        if name.endswith(".pth"):
+            torch.save(state, out / name)
+        elif name.endswith(".ckpt"):
+            torch.save(
+                {"epoch": asked.epochs, "state_dict": {f"model.{key}": t for key, t in state.items()}}, out / name
+            )
+        else:
+            from safetensors.torch import save_file
+
+            save_file(state, out / name)
+    if export(resnet, out / "resnet.onnx", images.shape[1:]):
+        made.append(("resnet.onnx", resnet, []))
+    for name, _, arch in made:
+        given = ["--model", out / name, *arch, "--data", jpegs, "--mean", MEAN, "--std", STD]
+        card = out / f"{Path(name).stem}-card.toml"
+        card.unlink(missing_ok=True)
+        robustkit("inspect", *given, "--write", card)
+        robustkit(
+            "attack", *given, "--n", 20, "--search", "best-first", "--budget", 200, "--out", out / f"attack-{name}"
+        )
+
+
+if __name__ == "__main__":
+    main()

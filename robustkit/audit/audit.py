@@ -1,0 +1,89 @@
+"""An audit from a checkpoint on disk to one page that answers: what `robustkit audit` does, for use from Python too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from robustkit.audit.attack import choose_device
+from robustkit.audit.audit_steps import attack, certify, check, look_at_latents, photograph, predict, sweep
+from robustkit.audit.findings import ABOUT
+from robustkit.audit.machine import check_names
+from robustkit.audit.metrics import MEANING
+from robustkit.audit.report import BASE, MODEL, Report, write_report
+from robustkit.audit.request import FILE, AuditRequest, of_effort, read_gate, save_request
+from robustkit.audit.subject import Subject, about_subject, check_same_images, open_subject, options_for
+from robustkit.errors import InputError, RunInterrupted
+from robustkit.files import new_folder, write_json
+from robustkit.models import ModelOptions
+from robustkit.perturb.search.registry import make_search
+from robustkit.runs import interruptible, only_writer
+
+
+def run_audit(
+    request: AuditRequest,
+    *,
+    options: ModelOptions | None = None,
+    out: str | os.PathLike[str] = "audit",
+    device: str | None = None,
+    say: Callable[[str], None] = print,
+) -> Report:
+    """Audits a checkpoint, and a base checkpoint on the same images, and writes one page with the files beside it.
+
+    Every step is kept with the hashes of what it was made from. What has not changed is not made again, so a second
+    run only draws the page, and a run that was stopped goes on.
+
+    Args:
+        request: What to do.
+        options: What to say about a model that robustkit did not train; also said of such a base.
+        out: The folder of the audit: a new one, or that of an earlier audit.
+        device: Where to run; by default a GPU if there is one.
+        say: Where the lines for the terminal go.
+
+    Raises:
+        InputError: If anything given cannot be used.
+        RunInterrupted: If a signal stopped the audit; what was finished is kept.
+    """
+    request, folder = of_effort(request), Path(out)
+    check_names([read_gate(gate) for gate in request.fail_under], list(MEANING))
+    for name in request.attack.searches:
+        make_search(name)  # a misspelt one is refused now, and not after the sweeps
+    models = {MODEL: request.model} | ({BASE: request.base} if request.base else {})
+    used = str(choose_device(device))
+    subjects = {
+        name: open_subject(Path(path), options_for(path, options), request, used, folder / name, say)
+        for name, path in models.items()
+    }
+    check_same_images(subjects)
+    _claim(folder)
+    with only_writer(folder / "lock"), interruptible("go on with the same command"):
+        save_request(request, folder / FILE)
+        try:
+            for name, subject in subjects.items():
+                _run_steps(subject, folder / name, say)
+        except RunInterrupted as error:
+            raise RunInterrupted("the audit was stopped; finished work is kept, go on with the same command") from error
+        report = write_report(folder, say=say)
+    return report
+
+
+def _run_steps(subject: Subject, folder: Path, say: Callable[[str], None]) -> None:
+    folder.mkdir(exist_ok=True)
+    say(f"{folder.name}: {subject.path}, {len(subject.sample.images)} images of {subject.sample.path}")
+    write_json(folder / ABOUT, about_subject(subject))
+    check(subject)
+    predict(subject)
+    photograph(subject)
+    sweep(subject)
+    attack(subject)
+    certify(subject)
+    look_at_latents(subject)
+
+
+def _claim(folder: Path) -> None:
+    """A new folder, or that of an earlier audit."""
+    if not (folder / FILE).is_file():
+        new_folder(folder)
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write to {folder}; name another folder with --out")

@@ -1,0 +1,378 @@
+"""From records to the chapters of the page: what was audited, how good it is, what breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from robustkit.audit.findings import Findings
+from robustkit.audit.pictures import THUMBNAIL_RULE, exhibits_of, gallery_rule
+from robustkit.audit.sweep_files import curves
+from robustkit.errors import InputError
+from robustkit.perturb.attack_record import AttackRecord
+from robustkit.perturb.attack_summary import summarise
+from robustkit.perturb.sweep_summary import summarise_sweep
+from robustkit.report.attack_figures import BASELINE, flip_curve
+from robustkit.report.section import Chapter, Section
+from robustkit.report.sections.facts import Facts
+from robustkit.report.sections.flips import FlipCurves, SurvivalCurves
+from robustkit.report.sections.forest import Forest
+from robustkit.report.sections.gallery import Gallery
+from robustkit.report.sections.matrix import Matrix
+from robustkit.report.sections.reliability import ReliabilityCurves
+from robustkit.report.sections.sweeps import SweepCurves, SweepGrid, SweepSheet
+from robustkit.report.sections.vulnerability import Chances, Vulnerability
+from robustkit.stats import Estimate, flips_sooner, kaplan_meier, reliability, wilson
+
+
+def provenance(models: Sequence[Findings]) -> Chapter:
+    """What was audited, and what every rate is a rate of."""
+    rows = []
+    for label, value in _facts(models[0]).items():
+        rows.append([label, value, *(_facts(one)[label] for one in models[1:])])
+    flow = _flow(models)
+    first, labels = models[0], [one.label for one in models]
+    counts = np.bincount(first.about["true"], minlength=len(first.class_names))
+    classes = ", ".join(f"{name} {n}" for name, n in zip(first.class_names, counts, strict=True))
+    steps = [
+        (one.label, name, f"{step['seconds']:.1f}", step.get("refused") or "done")
+        for one in models
+        for name, step in one.steps.items()
+    ]
+    notes = [note for one in models[:1] for note in one.about["notes"]]
+    return Chapter(
+        "provenance",
+        "What was audited",
+        (f"Classes among the images drawn: {classes}. {THUMBNAIL_RULE[0].upper()}{THUMBNAIL_RULE[1:]}.", *notes),
+        (
+            Facts("flow", "Denominators", "What every rate is a rate of.", ("images", *labels, "note"), flow),
+            Facts("about", "Models and images", "Hashes are SHA-256.", ("what", *labels), rows),
+            Facts(
+                "steps", "Steps", "How long each took when it was made.", ("model", "step", "seconds", "state"), steps
+            ),
+        ),
+    )
+
+
+def preflight(models: Sequence[Findings]) -> Chapter:
+    """What was looked at before any number was made."""
+    missing = tuple(one.why_missing("preflight") for one in models if not one.preflight)
+    rows = [
+        (one.label, found["name"], found["verdict"], found["text"], found["advice"])
+        for one in models
+        for found in one.preflight
+    ]
+    said = "What would make every number meaningless, looked at before any was made. A refusal stops an audit."
+    columns = ("model", "finding", "verdict", "what was seen", "what to do")
+    sections: tuple[Section, ...] = (Facts("findings", "Findings", said, columns, rows),) if rows else ()
+    return Chapter("preflight", "Preflight", (), sections, missing)
+
+
+def clean(models: Sequence[Findings]) -> Chapter:
+    """How good it is before anything is done to the images."""
+    missing = tuple(one.why_missing("clean") for one in models if not one.clean)
+    have = [one for one in models if one.clean]
+    if not have:
+        return Chapter("clean", "Clean performance and calibration", missing=missing)
+    series = [(_series(one, domain, models), record) for one in have for domain, record in one.clean.items()]
+    rows: list[tuple[str, str, Estimate]] = []
+    for name, record in series:
+        right = record.probabilities.argmax(1) == record.labels
+        rows.append(("accuracy", name, wilson(int(right.sum()), len(right))))
+    for k, label in enumerate(have[0].class_names):
+        for name, record in series:
+            of_class = record.labels == k
+            hits = int((record.probabilities.argmax(1) == k)[of_class].sum())
+            rows.append((f"recall of {label}", name, wilson(hits, int(of_class.sum()))))
+    counts = {name: _confusion(record) for name, record in series}
+    sections: list[Section] = [
+        Forest(
+            "recalls", "Accuracy and recalls", "rate of right answers", rows,
+            said="Accuracy and the recall of each class with 95% intervals (Wilson).", series_name="model and domain",
+        ),
+        Matrix(
+            "confusion", "Confusion", counts, {name: matrix.sum(1) for name, matrix in counts.items()},
+            have[0].class_names, "predicted class", "Images of each true class by predicted class; the shade is the "
+            "share of the true class.",
+        ),
+        ReliabilityCurves({
+            name: reliability(record.probabilities, record.labels, rng=np.random.default_rng(0))
+            for name, record in series
+        }),
+    ]  # fmt: skip
+    sizes = "; ".join(
+        f"{name}: {len(record.labels)} of {record.available} images of the part {record.part} of {record.data}"
+        for name, record in series
+    )
+    return Chapter("clean", "Clean performance and calibration", (f"{sizes}.",), tuple(sections), missing)
+
+
+def sweeps(models: Sequence[Findings]) -> Chapter:
+    """What exposure, seeing, defects and calibration do to it."""
+    title = "Sweeps of perturbations"
+    missing = tuple(one.why_missing("sweep") for one in models if one.sweep is None)
+    have = [one for one in models if one.sweep is not None]
+    if not have:
+        return Chapter("sweeps", title, missing=missing)
+    try:
+        drawn = {one.label: (one.sweep, summarise_sweep(one.sweep)) for one in have if one.sweep is not None}
+    except InputError as error:  # a perturbation of one's own: its class is not asked for by a file
+        return Chapter("sweeps", title, missing=(*missing, f"{error}; see {have[0].folder / 'sweep' / 'sweep.csv'}."))
+    all_curves = {label: curves(record, summary) for label, (record, summary) in drawn.items()}
+    names = [curve.name for curve in next(iter(all_curves.values()))]
+    sections: list[Section] = []
+    if "exposure" in names:
+        of_exposure = {label: next(c for c in found if c.name == "exposure") for label, found in all_curves.items()}
+        said = "The same sky with less exposure: fewer visits, the same flux scale, noise as the camera would make it."
+        sections.append(SweepCurves(of_exposure, said, "exposure"))
+    sections.append(SweepGrid(all_curves))
+    thresholds = [
+        (label, one.name, unit, str(one), f"{one.reached:.3f}")
+        for label, (_, summary) in drawn.items()
+        for one, unit in zip(summary.thresholds, [c.unit for c in all_curves[label]], strict=True)
+    ]
+    sections.append(
+        Facts(
+            "thresholds",
+            "The level that costs 5 points of accuracy",
+            "Interpolated between levels, with its bootstrap interval over images, and the share of resamples in which "
+            "it is reached.",
+            ("model", "perturbation", "unit", "level", "reached"),
+            thresholds,
+        )
+    )
+    risks = [
+        (label, step.name, f"{step.level:.4g}", step.unit, step.right_to_wrong, step.wrong_to_right, f"{step.risk:.3g}")
+        for label, (_, summary) in drawn.items()
+        for step in summary.steps
+        if step.risk is not None
+    ]
+    if risks:
+        sections.append(
+            Facts(
+                "risks",
+                "How often a survey meets it",
+                "Expected events for each image that turn a right answer wrong: rate of the event times rate of "
+                "such flips, before any is rejected.",
+                ("model", "perturbation", "level", "unit", "right to wrong", "wrong to right", "risk"),
+                risks,
+            )
+        )
+    for one in have:
+        sheet = SweepSheet(all_curves[one.label], one.class_names, one.label, _name("sweep-sheet", one, models))
+        sections.append(sheet)
+    means = "; ".join(
+        f"{label}: mean accuracy over perturbations {summary.mpc:.3f}, relative to clean {summary.rpc:.3f}"
+        for label, (_, summary) in drawn.items()
+    )
+    n = len(have[0].about["ids"])
+    return Chapter("sweeps", title, (f"{n} images, the same for all. {means}.",), tuple(sections), missing)
+
+
+def one_pixel(models: Sequence[Findings]) -> Chapter:
+    """What one pixel can do."""
+    title = "One pixel"
+    missing = [one.why_missing("attack") for one in models if one.attack is None]
+    missing += [one.why_missing("certify") for one in models if one.certificate is None]
+    sections: list[Section] = []
+    have = [(one, one.attack) for one in models if one.attack is not None]
+    if have:
+        sections += _attack_sections(have)
+    for one, record in have:
+        if one.exhibits is not None and one.pictures is not None and len(one.exhibits.attempt):
+            shown = exhibits_of(one.exhibits, one.pictures, record)
+            sections.append(Gallery(shown, gallery_rule(), one.label, _name("gallery", one, models)))
+    tried = [(one, one.certificate) for one in models if one.certificate is not None]
+    whole = {one.label: record.chance_low[record.complete] for one, record in tried if record.complete.any()}
+    if whole:
+        certified = {one.label: int(record.certified.sum()) for one, record in tried}
+        sections.append(Chances(whole, tried[0][1].cells, certified))
+    for one, record in tried:
+        if not record.complete.any():
+            continue
+        flips, _ = record.class_maps()
+        options = record.cells // flips[0].size
+        counts = [int((record.correct & (record.labels == k)).sum()) for k in range(len(one.class_names))]
+        name = _name("vulnerability", one, models)
+        sections.append(Vulnerability(flips / options, counts, one.class_names, one.label, name))
+    text = []
+    for one, record in have:
+        values = record.settings["values"]
+        text.append(
+            f"{one.label}: a pixel may become any of {values.get('name', 'the declared values')}; searches "
+            f"{', '.join(record.searches)}; {int(record.correct.sum())} images attacked. Every flip was written into "
+            "the original image and run again alone through the plain network."
+        )
+    for one, record in tried:
+        sampled = int((record.correct & ~record.complete).sum())
+        if sampled:
+            high = float(np.nanmax(record.chance_high[record.correct & ~record.complete]))
+            text.append(
+                f"{one.label}: for {sampled} images only a random sample of cells was tried; a random hit flips them "
+                f"with chance {high:.2g} at most (95%)."
+            )
+    return Chapter("one-pixel", title, tuple(text), tuple(sections), tuple(missing))
+
+
+def _attack_sections(have: Sequence[tuple[Findings, AttackRecord]]) -> list[Section]:
+    names = have[0][0].class_names
+    rows: list[tuple[str, str, Estimate]] = []
+    for one, record in have:
+        for search, summary in summarise(record).searches.items():
+            rows.append(
+                (f"found by {search}" if search != "any" else "found by any search", one.label, summary.flipped)
+            )
+    for k, name in enumerate(names):
+        for one, record in have:
+            of_class = record.correct & (record.true == k)
+            flips = int((record.flipped_images() & of_class).sum())
+            rows.append((f"of {name}", one.label, wilson(flips, int(of_class.sum()))))
+    matrices = {one.label: _flip_matrix(record) for one, record in have}
+    totals = {
+        one.label: np.array([int((record.correct & (record.true == k)).sum()) for k in range(len(names))])
+        for one, record in have
+    }
+    flip_curves = {}
+    for one, record in have:
+        flip_curves[one.label] = [
+            flip_curve(
+                name, record.queries_to_flip(name)[record.correct],
+                int(record.queries[record.of_search(name)].max(initial=1)),
+            )
+            for name in record.searches
+        ]  # fmt: skip
+    sections: list[Section] = [
+        Forest(
+            "flip-rates", "Flip rates", "rate of images flipped", rows,
+            said="Of the images classified correctly, the rate flipped, by search and by true class, with 95% "
+            "intervals (Wilson).",
+        ),
+        Matrix(
+            "flip-matrix", "From which class to which", matrices, totals, names, "class after the flip",
+            "Images of each true class that some search flipped, by the class they went to; an image that went to two "
+            "counts for both.",
+        ),
+        FlipCurves(flip_curves),
+    ]  # fmt: skip
+    survival = _survival(have)
+    return sections if survival is None else [*sections, survival]
+
+
+def _survival(have: Sequence[tuple[Findings, AttackRecord]]) -> SurvivalCurves | None:
+    shared = [name for name in have[0][1].searches if all(name in record.searches for _, record in have)]
+    search = next((name for name in ("de", *shared) if name in shared and name != BASELINE), None)
+    if search is None or any(not record.correct.any() for _, record in have):
+        return None
+    found = {one.label: durations(record, search) for one, record in have}
+    curves_of = {
+        label: kaplan_meier(time[right], flipped[right])
+        for label, (time, flipped, right) in found.items()
+        if flipped[right].any()
+    }
+    if not curves_of:
+        return None
+    test = ""
+    if len(found) == 2:
+        (one, one_flipped, one_right), (two, two_flipped, two_right) = found.values()
+        both = one_right & two_right
+        if both.any():
+            first, second = found
+            sooner = flips_sooner(one[both], one_flipped[both], two[both], two_flipped[both])
+            test = f"Which flips first, {first} or {second}, on the {int(both.sum())} images that both know: {sooner}."
+    return SurvivalCurves(curves_of, search, test)
+
+
+def durations(record: AttackRecord, search: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Queries until the flip or until the search gave up, whether it flipped, and which images were attacked, (N,)."""
+    time = record.queries_to_flip(search)
+    spent = np.zeros(len(time))
+    attempts = record.of_search(search)
+    np.add.at(spent, record.image[attempts], record.queries[attempts])
+    flipped = np.isfinite(time)
+    return np.where(flipped, time, np.maximum(spent, 1)), flipped, record.correct & (spent > 0)
+
+
+def _flip_matrix(record: AttackRecord) -> np.ndarray:
+    classes = len(record.class_names)
+    matrix = np.zeros((classes, classes), dtype=np.int64)
+    np.fill_diagonal(matrix, -1)
+    flips = record.flipped
+    pairs = {
+        (int(i), int(new)) for i, new in zip(record.image[flips], record.new_class[flips], strict=True)
+    }  # fmt: skip
+    for image, new in pairs:
+        matrix[int(record.true[image]), new] += 1
+    return matrix
+
+
+def _confusion(record: Any) -> np.ndarray:
+    classes = len(record.class_names)
+    found = record.probabilities.argmax(1)
+    return np.bincount(record.labels * classes + found, minlength=classes**2).reshape(classes, classes)
+
+
+def _flow(models: Sequence[Findings]) -> list[list[object]]:
+    """How many images are left after each step, a column for each model."""
+    attacks = [one.attack for one in models]
+    certificates = [one.certificate for one in models]
+
+    def row(name: str, counts: Sequence[int | None], note: str) -> list[object]:
+        return [name, *("" if count is None else count for count in counts), note]
+
+    def of_attack(count: Callable[[AttackRecord], Any]) -> list[int | None]:
+        return [None if record is None else int(count(record)) for record in attacks]
+
+    complete, certified = (
+        [None if record is None else int(getattr(record, name).sum()) for record in certificates]
+        for name in ("complete", "certified")
+    )
+    return [
+        row("objects in the part", [one.about["available"] for one in models], "each gives one image"),
+        row("drawn", [len(one.about["ids"]) for one in models], "by the seed and the ids alone"),
+        row("output not finite", of_attack(lambda r: (r.clean_class < 0).sum()), "not attacked"),
+        row("classified correctly", of_attack(lambda r: r.correct.sum()), "these are attacked"),
+        row("flipped by one pixel", of_attack(lambda r: r.flipped_images().sum()), "each proved alone, plain network"),
+        row("candidates that failed the proof", of_attack(lambda r: r.unproved.sum()), "counted and not kept"),
+        row("every cell tried", complete, "complete search"),
+        row("certified", certified, "no cell flips them"),
+    ]
+
+
+def _facts(one: Findings) -> dict[str, str]:
+    about = one.about
+    data = ", ".join(f"{name} {digest[:16]}…" for name, digest in sorted(about["data_sha256"].items()))
+    return {
+        "model": about["model"],
+        "SHA-256 of the model": about["model_sha256"],
+        "form": about.get("form", ""),
+        "network": f"{about['network']}, latent {about['latent'] or 'none'}",
+        "training": f"{about['method'] or 'unknown'}, seed {about['training_seed']}",
+        "images": about["data"],
+        "SHA-256 of the images": data,
+        "part": f"{about['part']} (split {str(about['split_sha256'])[:16]}…)",
+        "seed": str(about["seed"]),
+        "bands": ", ".join(about["bands"]),
+        "shape": " x ".join(map(str, about["input_shape"])),
+        "units": about["units"],
+        "stretch": ", ".join(f"{key} {_short(value)}" for key, value in about["stretch"].items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
+        "device": about["device"],
+    }
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_short(item) for item in value) + "]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _series(one: Findings, domain: str, models: Sequence[Findings]) -> str:
+    named = domain if len(one.clean) > 1 else ""
+    return f"{one.label}, {named}" if named and len(models) > 1 else named or one.label
+
+
+def _name(name: str, one: Findings, models: Sequence[Findings]) -> str:
+    """A name of its own for what every model has."""
+    return name if one is models[0] else f"{name}-base"

@@ -1,0 +1,81 @@
+"""What a classifier says of images as they are: all test images of a domain, before anything is done to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from robustkit.audit.sample import Sample
+from robustkit.errors import InputError
+from robustkit.models import Checkpoint
+from robustkit.records import Record
+
+# More images than this make the intervals hardly shorter, and are not looked at; they are the first drawn.
+MOST = 5000
+_BATCH = 128
+
+
+@dataclass(frozen=True, eq=False)
+class CleanRecord(Record):
+    """What a classifier says of N images.
+
+    Attributes:
+        domain: What the images are to the model.
+        data: Where they are.
+        part: The part of the split that they belong to.
+        class_names: The K classes.
+        ids: Image ids, shape (N,).
+        labels: True classes, shape (N,).
+        probabilities: Shape (N, K), float64.
+        available: How many images there are.
+    """
+
+    domain: str
+    data: str
+    part: str
+    class_names: list[str]
+    ids: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    available: int
+
+
+def predict_clean(checkpoint: Checkpoint, sample: Sample, *, domain: str) -> CleanRecord:
+    """What the classifier says of the images of one domain.
+
+    Args:
+        checkpoint: The classifier.
+        sample: The images.
+        domain: What to call them.
+
+    Raises:
+        InputError: If it gives a value that is not finite.
+    """
+    device = checkpoint.classifier.device
+    with torch.inference_mode():
+        logits = [checkpoint.classifier(some.to(device)).double().cpu() for some in sample.images.split(_BATCH)]
+    probabilities = torch.softmax(torch.cat(logits), 1).numpy()
+    if not np.isfinite(probabilities).all():
+        broken = int((~np.isfinite(probabilities)).any(1).sum())
+        raise InputError(f"the classifier gives values that are not finite for {broken} images of {sample.path}")
+    return CleanRecord(
+        domain=domain,
+        data=str(sample.path),
+        part=sample.part,
+        class_names=list(checkpoint.card.class_names),
+        ids=np.asarray(sample.image_set.ids, dtype=str),
+        labels=sample.labels.numpy(),
+        probabilities=probabilities,
+        available=sample.available,
+    )
+
+
+def target_of(checkpoint: Checkpoint, model: Path) -> Path | None:
+    """Where the target images of the model are, or `None` when it has none or they are not there."""
+    target = checkpoint.card.data.get("target") or {}
+    named = [model.parent / target["relative"]] if target.get("relative") else []
+    named += [Path(target["path"])] if target.get("path") else []
+    return next((path for path in named if path.exists()), None)

@@ -1,0 +1,283 @@
+"""The same answers for machines: audit.json, tables by image, JUnit for gates, and a model index."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from robustkit import __version__
+from robustkit.audit.findings import Findings
+from robustkit.audit.metrics import estimate_json
+from robustkit.audit.request import Gate
+from robustkit.errors import InputError
+from robustkit.files import atomic_write
+from robustkit.report.section import Check
+from robustkit.stats import Estimate
+
+# Raised when a key changes its meaning or goes; new keys do not raise it.
+SCHEMA = "robustkit-audit-1"
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """What came of a gate.
+
+    Attributes:
+        gate: The gate.
+        value: The number that it asked for; nan where it was not measured.
+        passed: Whether it holds; a number that was not measured fails.
+    """
+
+    gate: Gate
+    value: float
+    passed: bool
+
+    def __str__(self) -> str:
+        found = "not measured" if math.isnan(self.value) else f"{self.value:.4g}"
+        return f"{'passed' if self.passed else 'FAILED'}: {self.gate.text} ({found})"
+
+
+def check_gates(gates: Sequence[Gate], numbers: dict[str, Estimate]) -> list[GateResult]:
+    """Holds numbers against gates.
+
+    Raises:
+        InputError: If a gate names a number that no audit has.
+    """
+    results = []
+    for gate in gates:
+        one = numbers.get(gate.metric)
+        value = float("nan") if one is None else float(getattr(one, gate.end))
+        results.append(GateResult(gate, value, gate.holds(value)))
+    return results
+
+
+def check_names(gates: Sequence[Gate], known: Sequence[str]) -> None:
+    """Refuses a gate whose number cannot come: a gate that never holds must not be a spelling mistake.
+
+    Raises:
+        InputError: If a name is not known.
+    """
+    whole = {name for name in known if "." not in name}
+    families = {name.partition(".")[0] for name in known if "." in name}
+    for gate in gates:
+        family, dot, _ = gate.metric.partition(".")
+        if gate.metric not in whole and not (dot and family in families):
+            raise InputError(f"unknown number {gate.metric!r} in the gate {gate.text!r}; known are {', '.join(known)}")
+
+
+def audit_json(
+    models: Sequence[Findings],
+    numbers: Sequence[dict[str, Estimate]],
+    checks: Sequence[Check],
+    gates: Sequence[GateResult],
+    comparison: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """Everything on the page that is a number, as JSON values; the schema is in docs/reference/audit-json.md."""
+    return {
+        "schema": SCHEMA,
+        "robustkit": __version__,
+        "models": [
+            {
+                "label": one.label,
+                "model": one.about["model"],
+                "model_sha256": one.about["model_sha256"],
+                "network": one.about["network"],
+                "data": one.about["data"],
+                "data_sha256": one.about["data_sha256"],
+                "part": one.about["part"],
+                "seed": one.about["seed"],
+                "n": len(one.about["ids"]),
+                "class_names": one.class_names,
+                "steps": {
+                    name: {"seconds": step["seconds"], "refused": step.get("refused", "")}
+                    for name, step in one.steps.items()
+                    if step.get("finished")
+                },
+                "metrics": {name: estimate_json(value) for name, value in found.items()},
+            }
+            for one, found in zip(models, numbers, strict=True)
+        ],
+        "checks": [asdict(check) for check in checks],
+        "gates": [
+            {"gate": one.gate.text, "value": None if math.isnan(one.value) else one.value, "passed": one.passed}
+            for one in gates
+        ],
+        "comparison": list(comparison),
+    }
+
+
+def as_json(everything: dict[str, Any]) -> str:
+    """The text of `audit.json`: the same for the same numbers."""
+    return json.dumps(everything, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def image_table(models: Sequence[Findings]) -> tuple[list[str], list[list[Any]]]:
+    """A line for each image and model: what was said of it before and after."""
+    columns = ["id", "model", "true", "clean", "correct", "p_true", "flipped", "new", "queries", "row", "column"]
+    columns += ["certified", "chance_of_a_random_hit", "perturbations_survived", "perturbations"]
+    lines = []
+    for one in models:
+        names = [*one.class_names, "not finite"]
+        first = _first_flips(one)
+        for i, image_id in enumerate(one.about["ids"]):
+            line: list[Any] = [image_id, one.label, names[one.about["true"][i]], "", "", "", "", "", "", "", ""]
+            line += ["", "", "", ""]
+            if one.attack is not None:
+                record = one.attack
+                line[3:6] = [
+                    names[record.clean_class[i]],
+                    int(record.correct[i]),
+                    f"{record.clean_probabilities[i, record.true[i]]:.6g}",
+                ]
+                line[6] = int(i in first) if record.correct[i] else ""
+                if i in first:
+                    a = first[i]
+                    line[7:11] = [
+                        names[record.new_class[a]], int(record.queries[a]), int(record.row[a, 0]),
+                        int(record.column[a, 0]),
+                    ]  # fmt: skip
+            if one.certificate is not None and one.certificate.complete[i]:
+                line[11] = int(one.certificate.certified[i])
+                line[12] = f"{one.certificate.chance_low[i]:.6g}"
+            if one.sweep is not None:
+                right = one.sweep.new_class[:, i] == one.sweep.true[i]
+                line[13:] = [int(right.sum()), len(right)]
+            lines.append(line)
+    return columns, lines
+
+
+def write_image_table(folder: Path, columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> list[Path]:
+    """Writes the table as CSV, and as FITS and Parquet where astropy and pyarrow are installed."""
+    with atomic_write(folder / "images.csv") as file:
+        file.write(csv_text(columns, lines).encode())
+    written = [folder / "images.csv"]
+    arrays = {name: _column([line[i] for line in lines]) for i, name in enumerate(columns)}
+    try:
+        from astropy.table import Table
+    except ImportError:
+        pass
+    else:
+        with atomic_write(folder / "images.fits") as file:
+            Table(arrays).write(file, format="fits")
+        written.append(folder / "images.fits")
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        pass
+    else:
+        with atomic_write(folder / "images.parquet") as file:
+            pyarrow.parquet.write_table(pyarrow.table({k: pyarrow.array(v.tolist()) for k, v in arrays.items()}), file)
+        written.append(folder / "images.parquet")
+    return written
+
+
+def csv_text(columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+    """Lines as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def junit_xml(checks: Sequence[Check], gates: Sequence[GateResult]) -> str:
+    """Gates and checks as JUnit XML: a gate that does not hold and a check that fails are failures.
+
+    A warning passes, with its text; what was not run is skipped.
+    """
+    root = ElementTree.Element("testsuites", name="robustkit")
+    for name, cases in (("robustkit.gates", [_gate_case(one) for one in gates]),
+                        ("robustkit.verdict", [_check_case(one) for one in checks])):  # fmt: skip
+        failures = sum(case.find("failure") is not None for case in cases)
+        skipped = sum(case.find("skipped") is not None for case in cases)
+        counts = {"tests": str(len(cases)), "failures": str(failures), "skipped": str(skipped), "errors": "0"}
+        suite = ElementTree.SubElement(root, "testsuite", {"name": name, **counts})
+        suite.extend(cases)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _gate_case(one: GateResult) -> ElementTree.Element:
+    case = ElementTree.Element("testcase", classname="robustkit.gates", name=_xml(one.gate.text), time="0")
+    if not one.passed:
+        ElementTree.SubElement(case, "failure", message=_xml(str(one)))
+    return case
+
+
+def _check_case(one: Check) -> ElementTree.Element:
+    case = ElementTree.Element("testcase", classname="robustkit.verdict", name=_xml(one.name), time="0")
+    said = _xml(f"{one.claim}: {one.measured} ({one.threshold})")
+    if one.status == "fail":
+        ElementTree.SubElement(case, "failure", message=said)
+    elif one.status == "not run":
+        ElementTree.SubElement(case, "skipped", message=said)
+    else:
+        ElementTree.SubElement(case, "system-out").text = f"{one.status}: {said}"
+    return case
+
+
+def _xml(text: str) -> str:
+    """Text that XML can hold: no control characters."""
+    return "".join(letter if letter >= " " else "?" for letter in text)
+
+
+def model_index(one: Findings, numbers: dict[str, Estimate]) -> str:
+    """A `model-index` block for the card of a model on Hugging Face, in YAML."""
+    shown = {"accuracy": "accuracy", "flip_rate": "one-pixel flip rate", "certified_rate": "one-pixel certified rate",
+             "calibration_error": "expected calibration error", "mpc": "mean accuracy under perturbations"}  # fmt: skip
+    lines = [
+        "model-index:",
+        f"- name: {_yaml(one.label)}",
+        "  results:",
+        "  - task:",
+        "      type: image-classification",
+    ]
+    lines += ["    dataset:", f"      name: {_yaml(one.about['data'])}", "      type: custom", "    metrics:"]
+    for name, said in shown.items():
+        if name in numbers and np.isfinite(numbers[name].value):
+            lines += [
+                f"    - type: {name}",
+                f"      name: {_yaml(said)}",
+                f"      value: {float(numbers[name].value):.6g}",
+            ]
+            lines += [f"      args: {_yaml(str(numbers[name]))}"]
+    lines += [
+        "    source:",
+        f"      name: {_yaml(f'robustkit {__version__}')}",
+        "      url: https://pypi.org/project/robustkit/",
+    ]
+    return "---\n" + "\n".join(lines) + "\n---\n"
+
+
+def _yaml(text: str) -> str:
+    return json.dumps(text)  # a JSON string is a YAML string
+
+
+def _first_flips(one: Findings) -> dict[int, int]:
+    """The attempt that flipped each image with the fewest queries."""
+    if one.attack is None:
+        return {}
+    first: dict[int, int] = {}
+    for a in np.flatnonzero(one.attack.flipped).tolist():
+        i = int(one.attack.image[a])
+        if i not in first or one.attack.queries[a] < one.attack.queries[first[i]]:
+            first[i] = a
+    return first
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    """A column of one kind: numbers where all are, with nan for what is empty, otherwise text."""
+    try:
+        return np.array([np.nan if value == "" else float(value) for value in values])
+    except ValueError:
+        return np.array([str(value) for value in values])

@@ -1,0 +1,119 @@
+"""What every command opens first: a classifier of any form, and the images that it is looked at with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from robustkit.audit.sample import Chosen, Sample, find_sample, take
+from robustkit.data import ImageSet, open_images
+from robustkit.data.imageset import IMAGE_SET_FILE
+from robustkit.data.readers.galaxies import GALAXIES_FILE
+from robustkit.errors import InputError
+from robustkit.models import Checkpoint, ModelOptions, open_model
+from robustkit.models.foreign.arrange import arrange
+from robustkit.models.foreign.weights import Content
+from robustkit.models.preflight import check_network
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which images a command looks at.
+
+    Attributes:
+        n: How many to draw.
+        data: The image set; by default the one that the model was trained on.
+        part: A part of the split of the model or of the images, or `all`.
+        seed: Of the draw.
+        take_all: Go on with all images of the part when there are fewer than n.
+    """
+
+    n: int
+    data: str | os.PathLike[str] | None = None
+    part: str = "test"
+    seed: int = 0
+    take_all: bool = False
+
+
+def open_audit(
+    model: str | os.PathLike[str],
+    options: ModelOptions | None,
+    draw: Draw,
+    *,
+    device: torch.device | str = "cpu",
+    say: Callable[[str], None] = print,
+    check: bool = True,
+    content: Content | None = None,
+) -> tuple[Checkpoint, Sample]:
+    """Opens a classifier of any form and draws the images for an audit; says what it chose.
+
+    See `open_chosen`; the images are read here.
+    """
+    checkpoint, chosen = open_chosen(model, options, draw, device=device, say=say, check=check, content=content)
+    return checkpoint, take(checkpoint, chosen)
+
+
+def open_chosen(
+    model: str | os.PathLike[str],
+    options: ModelOptions | None,
+    draw: Draw,
+    *,
+    device: torch.device | str = "cpu",
+    say: Callable[[str], None] = print,
+    check: bool = True,
+    content: Content | None = None,
+) -> tuple[Checkpoint, Chosen]:
+    """Opens a classifier of any form and draws the images for an audit, which stay where they are; says what it chose.
+
+    Args:
+        model: The checkpoint.
+        options: What the user says about a checkpoint that robustkit did not write.
+        draw: Which images.
+        device: Where to compute.
+        say: Where the lines for the terminal go.
+        check: Refuse a network of others whose answers depend on the batch or on chance.
+        content: What the model file holds, where it was read already.
+
+    Raises:
+        InputError: If either cannot be used, or they do not fit each other.
+        SecurityError: If opening the model would run code that nobody has named.
+    """
+    path = Path(model)
+    opened: list[ImageSet] = []
+
+    def images(options: ModelOptions) -> ImageSet:
+        if draw.data is None:
+            raise InputError(f"{path} does not say where its images are; name them with --data")
+        opened.append(open_foreign_images(draw.data, options))
+        return opened[0]
+
+    checkpoint = open_model(path, options, images=images, device=device, content=content)
+    how = {"data": draw.data, "n": draw.n, "seed": draw.seed, "take_all": draw.take_all}
+    if checkpoint.origin.own:
+        return checkpoint, find_sample(checkpoint, path, part=draw.part, **how)
+    say(f"{path}: {checkpoint.origin.form}")
+    for note in checkpoint.origin.notes:
+        say(f"  {note}")
+    image_set = arrange(opened[0], checkpoint.card.class_names, checkpoint.card.bands)
+    part = draw.part
+    if part == "test" and "test" not in (checkpoint.card.data.get("split") or {}):
+        say("  part all: neither the model nor the images come with a split, so it may have been trained on these")
+        part = "all"
+    chosen = find_sample(checkpoint, path, part=part, images=image_set, **how)
+    if check:
+        few = replace(chosen, rows=chosen.rows[:8])
+        check_network(checkpoint.classifier, take(checkpoint, few).images, batches=(1, 3, 8)).require()
+    return checkpoint, chosen
+
+
+def open_foreign_images(data: str | os.PathLike[str], options: ModelOptions) -> ImageSet:
+    """Images for a model of others, brought to the size that was said."""
+    path = Path(data)
+    own = (path / IMAGE_SET_FILE).is_file() or (path / GALAXIES_FILE).is_file()
+    if options.input_size is None or own:
+        return open_images(path)
+    return open_images(path, size=options.input_size)

@@ -1,0 +1,188 @@
+"""The page of an audit, drawn from its records alone: no network, no data, no classifier."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from robustkit.audit.chapters import clean, one_pixel, preflight, provenance, sweeps
+from robustkit.audit.comparison import compare_findings, comparison, comparison_checks
+from robustkit.audit.findings import ABOUT, Findings, check_pair, read_findings
+from robustkit.audit.latent_chapters import distances, geometry, maps, windows
+from robustkit.audit.machine import (
+    GateResult,
+    as_json,
+    audit_json,
+    check_gates,
+    check_names,
+    csv_text,
+    image_table,
+    junit_xml,
+    model_index,
+    write_image_table,
+)
+from robustkit.audit.metrics import MEANING, estimate_json, metrics_of
+from robustkit.audit.pictures import sprite_of
+from robustkit.audit.reading import limits, methods, sensitivity
+from robustkit.audit.request import FILE, AuditRequest, Thresholds, read_gate, read_request
+from robustkit.audit.verdict import RULE, checks_of
+from robustkit.errors import InputError
+from robustkit.files import new_folder, read_json
+from robustkit.report.page import Download, Page, write_page
+from robustkit.report.section import Chapter, Check
+from robustkit.stats import Estimate
+
+MODEL, BASE = "model", "base"
+JSON, JUNIT, INDEX = "audit.json", "junit.xml", "model-index.md"
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A finished report.
+
+    Attributes:
+        page: The HTML file.
+        checks: The verdict.
+        gates: What came of the gates.
+        numbers: The numbers of the audited model.
+    """
+
+    page: Path
+    checks: Sequence[Check]
+    gates: Sequence[GateResult]
+    numbers: dict[str, Estimate]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate holds; true where there is none."""
+        return all(gate.passed for gate in self.gates)
+
+    def text(self) -> str:
+        """What to print."""
+        width = max(len(check.status) for check in self.checks)
+        lines = [f"{check.status:<{width}}  {check.claim}: {check.measured}" for check in self.checks]
+        return "\n".join([*lines, *map(str, self.gates), f"the page is {self.page}"])
+
+
+def write_report(
+    folder: str | os.PathLike[str], *, fail_under: Sequence[str] = (), say: Callable[[str], None] = print
+) -> Report:
+    """Draws the page of an audit again, and writes the files beside it.
+
+    Args:
+        folder: The folder of an audit.
+        fail_under: Gates instead of those of the audit.
+        say: Where the lines for the terminal go.
+
+    Raises:
+        InputError: If the folder is no audit, or its records are of another version or do not belong together.
+    """
+    folder = Path(folder)
+    request = _request(folder)
+    named = [name for name in (MODEL, BASE) if (folder / name / ABOUT).is_file()]
+    if MODEL not in named:
+        raise InputError(f"{folder} holds no records of an audit; run robustkit audit --out {folder}")
+    labels = _labels([folder / name for name in named])
+    models = [read_findings(folder / name, label) for name, label in zip(named, labels, strict=True)]
+    report = _write(folder, models, request.thresholds, fail_under or request.fail_under)
+    say(report.text())
+    return report
+
+
+def compare_audits(
+    first: str | os.PathLike[str],
+    second: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] = "comparison",
+    say: Callable[[str], None] = print,
+) -> Report:
+    """Pairs two audits of the same images and writes one page about both.
+
+    Args:
+        first: The folder of the one audit.
+        second: The folder of the other, to compare with.
+        out: A new folder.
+        say: Where the lines for the terminal go.
+
+    Raises:
+        InputError: If a folder is no audit, or the two cannot be paired image by image.
+    """
+    folders = [Path(first), Path(second)]
+    for folder in folders:
+        _request(folder)
+    labels = _labels([folder / MODEL for folder in folders])
+    models = [read_findings(folder / MODEL, label) for folder, label in zip(folders, labels, strict=True)]
+    check_pair(*models)
+    report = _write(new_folder(out), models, _request(folders[0]).thresholds, ())
+    say(report.text())
+    return report
+
+
+def _write(folder: Path, models: Sequence[Findings], thresholds: Thresholds, fail_under: Sequence[str]) -> Report:
+    numbers = [metrics_of(one) for one in models]
+    gates = [read_gate(text) for text in fail_under]
+    check_names(gates, list(MEANING))
+    results = check_gates(gates, numbers[0])
+    checks = checks_of(models[0], numbers[0], thresholds)
+    rows: list[dict[str, Any]] = []
+    if len(models) == 2:
+        checks += comparison_checks(*models)
+        rows = [{**asdict(row), "difference": estimate_json(row.difference)} for row in compare_findings(*models)]
+    columns, lines = image_table(models)
+    everything = audit_json(models, numbers, checks, results, rows)
+    try:
+        write_image_table(folder, columns, lines)
+    except PermissionError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; name another folder with --out") from error
+    junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
+    method, copies = methods(models)
+    chapters = [*_chapters(models), method]
+    downloads = [
+        Download("images.csv", csv_text(columns, lines), "a line for each image and model"),
+        Download(JSON, as_json(everything), "every number of this page"),
+        Download(JUNIT, junit, "the verdict for a continuous integration"),
+        Download(INDEX, index, "a model-index block for the card of the model"),
+    ]
+    page = Page(
+        title=f"Audit of {models[0].label}" + (f" against {models[1].label}" if len(models) == 2 else ""),
+        lead=_lead(models[0]),
+        checks=checks,
+        verdict_text=(RULE, *map(str, results)),
+        chapters=chapters,
+        copies={method.name: copies},
+        downloads=downloads,
+        sprite=sprite_of(models[0].pictures),
+    )
+    return Report(write_page(page, folder), checks, results, numbers[0])
+
+
+def _chapters(models: Sequence[Findings]) -> list[Chapter]:
+    """The chapters in the order in which one reads them."""
+    found = [provenance(models), preflight(models), clean(models), sweeps(models), one_pixel(models)]
+    found += [geometry(models), windows(models), maps(models), distances(models)]
+    if len(models) == 2:
+        found.append(comparison(*models))
+    return [*found, sensitivity(models), limits(models)]
+
+
+def _lead(one: Findings) -> str:
+    about = one.about
+    return (
+        f"What does it take to change its mind, and can that happen by accident? {len(about['ids'])} images of "
+        f"{about['data']}, part {about['part']}, seed {about['seed']}."
+    )
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """Names for the report: those of the checkpoint files, told apart where they are the same."""
+    names = [Path(str(read_json(folder / ABOUT).get("model", folder.name))).stem for folder in folders]
+    return names if len(set(names)) == len(names) else [names[0], f"{names[1]} (base)"]
+
+
+def _request(folder: Path) -> AuditRequest:
+    if not (folder / FILE).is_file():
+        raise InputError(f"expected the folder of an audit, but there is no {FILE} in {folder}")
+    return read_request(folder / FILE)

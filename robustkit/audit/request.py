@@ -1,0 +1,273 @@
+"""What an audit is asked to do: options, three efforts, and the file that holds all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from robustkit.errors import InputError
+from robustkit.files import write_text
+
+FILE = "audit.toml"
+EFFORTS = ("quick", "standard", "full")
+SUITES = ("auto", "quick", "lsst", "plain")
+# Perturbations of a quick audit: one of each family, none that starts worker processes.
+QUICK = ("exposure", "psf", "cosmic-ray", "hot-pixel", "bad-column", "sky-offset", "zero-point", "shift")
+
+
+@dataclass(frozen=True)
+class AttackPart:
+    """The one-pixel attack; empty takes the default of `robustkit attack`."""
+
+    searches: tuple[str, ...] = ()
+    values: str = "corners"
+    budget: int = 0
+
+
+@dataclass(frozen=True)
+class SweepPart:
+    """The sweeps: names of perturbations, or a suite; `auto` takes what the units of the images allow."""
+
+    suite: str = "auto"
+    perturbations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CertifyPart:
+    """The complete search: seconds that it may take, and 0 for as long as it takes."""
+
+    seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What the verdict holds the numbers against.
+
+    Attributes:
+        flip_rate: The most images, of those classified correctly, that one pixel may flip.
+        random_hit: The highest mean chance that a random hit flips an image.
+        exposure_loss: The most accuracy that a tenth of the exposure may cost.
+        fault_loss: The most accuracy that any perturbation may cost at its third level.
+        calibration_error: The highest expected calibration error.
+        domain_gap: The most accuracy that may be lost from source to target.
+    """
+
+    flip_rate: float = 0.1
+    random_hit: float = 0.001
+    exposure_loss: float = 0.05
+    fault_loss: float = 0.1
+    calibration_error: float = 0.05
+    domain_gap: float = 0.05
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """All that an audit is asked to do.
+
+    Attributes:
+        model: The checkpoint.
+        base: A checkpoint to compare with, on the same images.
+        data: The image set; empty for the one that the model was trained on.
+        part: A part of the model's split, or `all`.
+        n: How many images to draw.
+        seed: Of the draw and of all random streams.
+        take_all: Go on with all images of the part when there are fewer than n.
+        effort: `quick`, `standard` or `full`.
+        fail_under: Gates such as `flip_rate<=0.9`.
+        attack: The one-pixel attack.
+        sweep: The sweeps.
+        certify: The complete search.
+        thresholds: What the verdict holds the numbers against.
+    """
+
+    model: str
+    base: str = ""
+    data: str = ""
+    part: str = "test"
+    n: int = 150
+    seed: int = 0
+    take_all: bool = False
+    effort: str = "standard"
+    fail_under: tuple[str, ...] = ()
+    attack: AttackPart = field(default_factory=AttackPart)
+    sweep: SweepPart = field(default_factory=SweepPart)
+    certify: CertifyPart = field(default_factory=CertifyPart)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+    def __post_init__(self) -> None:
+        if self.effort not in EFFORTS:
+            raise InputError(f"unknown effort {self.effort!r}; known are {', '.join(EFFORTS)}")
+        if self.n < 1:
+            raise InputError(f"expected at least 1 image, came n = {self.n}")
+        if self.sweep.suite not in SUITES:
+            raise InputError(f"unknown suite {self.sweep.suite!r}; known are {', '.join(SUITES)}")
+        for gate in self.fail_under:
+            read_gate(gate)
+
+    def to_toml(self) -> str:
+        """The request as the file that makes it again."""
+        values = asdict(self)
+        tables = {name: value for name, value in values.items() if isinstance(value, dict)}
+        lines = [f"{name} = {_toml(value)}" for name, value in values.items() if name not in tables]
+        for name, table in tables.items():
+            lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+        return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A number that must stay on one side of another.
+
+    Attributes:
+        text: As it was written.
+        metric: The name of the number in `audit.json`.
+        end: `value`, `low` or `high`: the number itself or an end of its interval.
+        sign: `<`, `<=`, `>` or `>=`.
+        limit: The other number.
+    """
+
+    text: str
+    metric: str
+    end: str
+    sign: str
+    limit: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is on the right side."""
+        return {
+            "<": value < self.limit,
+            "<=": value <= self.limit,
+            ">": value > self.limit,
+            ">=": value >= self.limit,
+        }[self.sign]
+
+
+def read_gate(text: str) -> Gate:
+    """Reads a gate such as `flip_rate<=0.9` or `accuracy.low>0.7`.
+
+    Raises:
+        InputError: If it is not one.
+
+    Example:
+        >>> read_gate("accuracy.low > 0.7").end
+        'low'
+    """
+    found = re.fullmatch(
+        r"\s*([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*?)(?:\.(value|low|high))?\s*(<=|>=|<|>)\s*(\S+)\s*", text
+    )
+    try:
+        limit = float(found[4]) if found else float("nan")
+    except ValueError:
+        limit = float("nan")
+    if found is None or limit != limit:
+        raise InputError(f"expected a gate such as 'flip_rate<=0.9' or 'accuracy.low>=0.7', came {text!r}")
+    return Gate(text.strip(), found[1], found[2] or "value", found[3], limit)
+
+
+def of_effort(request: AuditRequest) -> AuditRequest:
+    """The request with what its effort changes, where the request itself says nothing else."""
+    plain = AuditRequest(request.model)
+    if request.effort == "quick":
+        if request.sweep == plain.sweep:
+            request = replace(request, sweep=SweepPart(suite="quick"))
+        if request.certify == plain.certify:
+            request = replace(request, certify=CertifyPart(seconds=60.0))
+        if request.attack.budget == 0:
+            request = replace(request, attack=replace(request.attack, budget=4000))
+    if request.effort == "full" and request.certify == plain.certify:
+        request = replace(request, certify=CertifyPart(seconds=0.0))
+    return request
+
+
+def read_request(path: str | os.PathLike[str]) -> AuditRequest:
+    """Reads an `audit.toml`; paths in it start beside it.
+
+    Raises:
+        InputError: If the file is missing, is not TOML, has a key that is not known, or a value of another kind.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"expected an audit file at {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not readable TOML: {error}") from error
+    if not isinstance(values.get("model"), str) or not values["model"]:
+        raise InputError(f'{path} names no model; write model = "ckpt.pt"')
+    request = _fill(AuditRequest, values, str(path))
+    beside = {name: _beside(path.parent, getattr(request, name)) for name in ("model", "base", "data")}
+    return replace(request, **beside)
+
+
+def request_of(file: Path | None, given: Mapping[str, Any]) -> AuditRequest:
+    """The request of a command line: its file, or its options, or its file with some options changed.
+
+    Args:
+        file: An audit.toml, or `None`.
+        given: Options by the names of `AuditRequest`.
+
+    Raises:
+        InputError: If neither names a model, or the file is refused.
+    """
+    if file is None:
+        if not given.get("model"):
+            raise InputError("name a checkpoint with --model, or give an audit.toml")
+        return AuditRequest(**given)
+    return replace(read_request(file), **given)
+
+
+def save_request(request: AuditRequest, path: Path) -> None:
+    """Writes the request that ran, with paths from the root so that it runs from anywhere."""
+    whole = {name: _whole(getattr(request, name)) for name in ("model", "base", "data")}
+    write_text(path, f"# robustkit audit {path.name}\n{replace(request, **whole).to_toml()}")
+
+
+def _beside(folder: Path, name: str) -> str:
+    return os.path.normpath(folder / name) if name else ""
+
+
+def _whole(name: str) -> str:
+    return os.path.abspath(name) if name else ""
+
+
+def _fill(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+    """A dataclass from a table, key by key; its defaults say what kind each value is."""
+    known = {one.name: one for one in fields(kind)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise InputError(f"{where} has the unknown key {unknown[0]!r}; known here are {', '.join(known)}")
+    found: dict[str, Any] = {}
+    default = AuditRequest("") if kind is AuditRequest else kind()
+    for key, value in values.items():
+        like = getattr(default, key)
+        found[key] = _as(like, value, f"{where}: {key}")
+    return kind(**found)
+
+
+def _as(like: Any, value: Any, where: str) -> Any:
+    if isinstance(like, tuple) and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if hasattr(like, "__dataclass_fields__") and isinstance(value, dict):
+        return _fill(type(like), value, where)
+    if isinstance(like, float) and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if type(like) is type(value):
+        return value
+    wanted = "a list of texts" if isinstance(like, tuple) else type(like).__name__
+    raise InputError(f"{where} should be {wanted}, came {value!r}")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return repr(value)

@@ -1,0 +1,94 @@
+"""Steps of an audit: each is made once, kept with what it was made from, and made again only when that changes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robustkit.errors import InputError
+from robustkit.files import jsonable, read_json, write_json
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that is done.
+
+    Attributes:
+        name: Its name.
+        folder: Its files.
+        seconds: How long it took when it was made.
+        reused: Whether it was there already.
+        refused: Why it could not be made; empty when it was.
+    """
+
+    name: str
+    folder: Path
+    seconds: float
+    reused: bool
+    refused: str = ""
+
+
+class Steps:
+    """The steps of one model, in folders beside each other.
+
+    Args:
+        folder: Where they are.
+        say: Where the lines for the terminal go.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.done: dict[str, Step] = {}
+        self._say = say
+
+    def run(self, name: str, inputs: dict[str, Any], make: Callable[[Path, bool], object]) -> Step:
+        """Makes a step unless it is there, made from the same inputs.
+
+        Args:
+            name: Its name and that of its folder.
+            inputs: All that its answer depends on, JSON values: hashes of files, settings, version.
+            make: Fills the folder that it is given; the second argument says whether to go on with what is there.
+
+        Returns:
+            The step. One that refuses its input (`InputError`) is kept as refused, with the reason.
+        """
+        inputs = jsonable(inputs)  # as it is read back
+        note, folder = self.folder / f"{name}.json", self.folder / name
+        known = _known(note)
+        same = known.get("inputs") == inputs
+        if same and known.get("finished"):
+            refused = known.get("refused", "")
+            self.done[name] = Step(name, folder, known["seconds"], True, refused)
+            self._say(f"{self.folder.name}/{name}: unchanged, {'refused before' if refused else 'reused'}")
+            return self.done[name]
+        resume = same and folder.is_dir()
+        if not resume and folder.is_dir():
+            shutil.rmtree(folder)
+        spent = float(known.get("seconds", 0.0)) if resume else 0.0
+        write_json(note, {"inputs": inputs, "finished": False, "seconds": spent})
+        self._say(f"{self.folder.name}/{name}: {'going on' if resume else 'running'}")
+        began, refused = time.monotonic(), ""
+        try:
+            make(folder, resume)
+        except InputError as error:
+            refused = " ".join(str(error).split())
+            self._say(f"{self.folder.name}/{name}: not run, {refused}")
+        seconds = spent + time.monotonic() - began
+        finished = {"inputs": inputs, "finished": True, "seconds": round(seconds, 2), "refused": refused}
+        write_json(note, finished)
+        self.done[name] = Step(name, folder, seconds, False, refused)
+        return self.done[name]
+
+
+def _known(note: Path) -> dict[str, Any]:
+    if not note.is_file():
+        return {}
+    try:
+        value = read_json(note)
+    except InputError:
+        return {}  # cut short by a crash: the step is made again
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,36 @@
+"""`robustkit audit`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from robustkit.cli.options import Command, model_options
+
+
+@click.command(name="audit", cls=Command)
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--model", help="The checkpoint to audit.")
+@click.option("--base", help="A checkpoint to compare with, on the same images.")
+@click.option("--data", help="A labelled image set.  [default: the one that the model was trained on]")
+@click.option("--part", help="train, valid or test of the model's split, or all.  [default: test]")
+@click.option("--n", type=int, help="Images to draw.  [default: 150]")
+@click.option("--seed", type=int, help="Of the draw and of all random streams.  [default: 0]")
+@click.option("--all", "take_all", is_flag=True, default=None, help="Take what there is when there are fewer than --n.")
+@click.option("--quick", "effort", flag_value="quick", help="Few perturbations, small budgets: minutes.")
+@click.option("--full", "effort", flag_value="full", help="The complete search, however long it takes.")
+@click.option("--fail-under", multiple=True, help="A gate, such as flip_rate<=0.9; exit status 1 when it fails.")
+@click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
+@click.option("--out", default="audit", show_default=True, type=click.Path(path_type=Path), help="The audit's folder.")
+@model_options
+def command(file: Path | None, options: Any, device: str | None, out: Path, **asked: Any) -> None:
+    """Audits a classifier and writes one page that answers; FILE is an audit.toml that holds the options."""
+    from robustkit.audit.audit import run_audit
+    from robustkit.audit.request import request_of
+
+    given = {name: value for name, value in asked.items() if value not in (None, ())}
+    if not run_audit(request_of(file, given), options=options, out=out, device=device, say=click.echo).passed:
+        sys.exit(1)

@@ -1,0 +1,18 @@
+"""`robustkit compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="compare")
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--out", default="comparison", show_default=True, type=click.Path(path_type=Path), help="A new folder.")
+def command(first: Path, second: Path, out: Path) -> None:
+    """Pairs two audits of the same images, FIRST against SECOND, image by image."""
+    from robustkit.audit.report import compare_audits
+
+    compare_audits(first, second, out=out, say=click.echo)

@@ -1,0 +1,19 @@
+"""`robustkit report`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command(name="report")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--fail-under", multiple=True, help="A gate instead of those of the audit, such as flip_rate<=0.9.")
+def command(run: Path, fail_under: tuple[str, ...]) -> None:
+    """Draws the page of the audit in the folder RUN again, from its records alone."""
+    from robustkit.audit.report import write_report
+
+    if not write_report(run, fail_under=fail_under, say=click.echo).passed:
+        sys.exit(1)

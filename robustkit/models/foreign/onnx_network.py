@@ -1,0 +1,172 @@
+"""An ONNX graph as a network of two parts, features and head, each run by onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from robustkit.data.guard import brief, reading
+from robustkit.errors import InputError
+from robustkit.extras import require
+from robustkit.files import sha256_file
+from robustkit.models.foreign import kinds
+from robustkit.models.foreign.found import Found
+from robustkit.models.foreign.onnx_graph import GraphInput, cut, describe_input, onnx, propose_latent, read_graph
+from robustkit.models.foreign.options import ModelOptions
+from robustkit.models.outputs import choose_part, describe
+
+
+class OnnxPart(nn.Module):
+    """A graph, run on batches of any size; one of a fixed batch is filled up by repeating the last row.
+
+    Args:
+        model: The graph.
+        batch: How many rows it takes at once, or `None` for any number.
+        bands_last: Whether it takes images with the bands as the last axis.
+        name: Of the file, for errors.
+    """
+
+    def __init__(self, model: Any, *, batch: int | None, bands_last: bool, name: Path) -> None:
+        super().__init__()
+        runtime = require("onnxruntime", extra="onnx", purpose="run an ONNX graph")
+        settings = runtime.SessionOptions()
+        settings.intra_op_num_threads = torch.get_num_threads()
+        settings.log_severity_level = 4
+        with reading(name, "an ONNX graph"):
+            self._session = runtime.InferenceSession(
+                model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
+            )
+        taken = self._session.get_inputs()[0]
+        self._input = taken.name
+        self._type = {"tensor(double)": np.float64, "tensor(float16)": np.float16}.get(taken.type, np.float32)
+        self.outputs = [output.name for output in self._session.get_outputs()]
+        self.batch, self.bands_last = batch, bands_last
+        self.eval()
+
+    def forward(self, values: Tensor) -> Any:
+        """The outputs for a batch; one alone comes as a tensor."""
+        if isinstance(values, fx.Proxy):
+            raise TypeError("an ONNX graph runs outside of PyTorch")
+        array = values.detach().cpu().numpy()
+        if self.bands_last:
+            array = np.moveaxis(array, 1, -1)
+        array = np.ascontiguousarray(array, dtype=self._type)
+        step = self.batch or len(array)
+        parts = [self._run(array[start : start + step]) for start in range(0, len(array), max(step, 1))]
+        joined = [torch.from_numpy(np.concatenate(columns)).to(values.device) for columns in zip(*parts, strict=True)]
+        floats = [part.float() if part.is_floating_point() else part for part in joined]
+        return floats[0] if len(floats) == 1 else floats
+
+    def _run(self, rows: np.ndarray) -> list[np.ndarray]:
+        count = len(rows)
+        if self.batch is not None and count < self.batch:
+            rows = np.concatenate([rows, np.repeat(rows[-1:], self.batch - count, 0)])
+        try:
+            outputs = self._session.run(None, {self._input: rows})
+        except Exception as error:  # onnxruntime has its own kinds of errors
+            raise InputError(f"the ONNX graph refuses a batch of shape {rows.shape}: {brief(error)}") from error
+        found = [np.asarray(output) for output in outputs]
+        # An output of another length is no answer for each image; the split classifier says so.
+        return [output[:count] if output.ndim and len(output) == len(rows) else output for output in found]
+
+    def __deepcopy__(self, memo: Any) -> OnnxPart:
+        raise TypeError("an ONNX graph runs outside of PyTorch")
+
+
+class OnnxNetwork(nn.Module):
+    """Features and head of a graph, cut at its latent tensor.
+
+    Args:
+        features: From images to latents.
+        head: From latents to scores.
+    """
+
+    def __init__(self, features: OnnxPart, head: OnnxPart) -> None:
+        super().__init__()
+        self.features, self.head = features, head
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) to scores."""
+        return self.head(self.features(images))
+
+
+def open_onnx(path: Path, options: ModelOptions) -> Found:
+    """Opens an ONNX graph; the output is chosen by shape, and the latent is one of its tensors.
+
+    Raises:
+        InputError: If the graph is damaged, takes something else than images, or leaves a choice open.
+        SecurityError: If its external data lie elsewhere.
+        MissingExtra: If onnx or onnxruntime is not installed.
+    """
+    model = read_graph(path)
+    taken = describe_input(path, model)
+    how = {"batch": taken.batch, "bands_last": taken.bands_last, "name": path}
+    whole = OnnxPart(model, **how)
+    shape = _shape(path, taken, options)
+    notes = [_describe(taken)]
+    index = _output(path, whole, shape, options, notes)
+    output = whole.outputs[index]
+    found = Found(whole, kinds.ONNX.name, sha256_file(path), notes, input_shape=shape, chosen=True)
+    latent = options.latent or propose_latent(model, output)
+    if latent is None:
+        found.network = OnnxPart(cut(model, taken.name, taken.kind, [output]), **how)
+        found.black_box = True
+        notes.append("no affine layer ends the graph; name a tensor with --latent for what needs one")
+        return found
+    if options.latent is None:
+        notes.append(f"latent: the tensor {latent}, which the final affine layer takes; name another with --latent")
+    features = OnnxPart(cut(model, taken.name, taken.kind, [latent]), **how)
+    kind = onnx().helper.np_dtype_to_tensor_dtype(_type_of(features, shape))
+    head = OnnxPart(cut(model, latent, kind, [output], bare=taken.name), batch=taken.batch, bands_last=False, name=path)
+    found.network, found.latent, found.latent_name = OnnxNetwork(features, head), "features", latent
+    return found
+
+
+def _shape(path: Path, taken: GraphInput, options: ModelOptions) -> tuple[int, int, int]:
+    bands, height, width = taken.shape
+    size = options.input_size or (height or 64, width or 64)
+    for mine, its in zip(size, (height, width), strict=True):
+        if its is not None and mine != its:
+            raise InputError(f"{path} takes images of {height}x{width}, and --input-size says {size[0]}x{size[1]}")
+    return bands or (len(options.bands) if options.bands else 3), size[0], size[1]
+
+
+def _describe(taken: GraphInput) -> str:
+    bands, height, width = (str(size or "any") for size in taken.shape)
+    text = f"images: {bands} bands of {height}x{width}"
+    if taken.bands_last:
+        text += ", with the bands as the last axis"
+    return text + (f"; the batch is fixed at {taken.batch}, and smaller ones are filled up" if taken.batch else "")
+
+
+def _output(path: Path, whole: OnnxPart, shape: tuple[int, int, int], options: ModelOptions, notes: list[str]) -> int:
+    """Which output holds the scores: as said, or by shape and values, never by its name."""
+    if options.output_key is not None:
+        if options.output_key not in whole.outputs:
+            raise InputError(f"{path} has no output {options.output_key!r}; it has {', '.join(whole.outputs)}")
+        return whole.outputs.index(options.output_key)
+    if options.output_index is not None:
+        if not 0 <= options.output_index < len(whole.outputs):
+            raise InputError(f"{path} has {len(whole.outputs)} outputs; --output-index counts them from 0")
+        return options.output_index
+    if len(whole.outputs) == 1:
+        return 0
+    images = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
+    returned = whole(images)
+    names = options.class_names
+    index = choose_part(returned, len(names) if names else None)
+    if not isinstance(index, int):
+        raise InputError(f"{path} returns {describe(returned)}; say which holds the scores with --output-index")
+    notes.append(f"output: {whole.outputs[index]}, number {index} of {len(whole.outputs)}, by its shape")
+    return index
+
+
+def _type_of(features: OnnxPart, shape: tuple[int, int, int]) -> np.dtype:
+    return {"tensor(double)": np.dtype(np.float64), "tensor(float16)": np.dtype(np.float16)}.get(
+        features._session.get_outputs()[0].type, np.dtype(np.float32)
+    )

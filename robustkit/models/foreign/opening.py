@@ -1,0 +1,279 @@
+"""`open_model`: one door for every checkpoint, which says what it found and refuses what it would have to guess."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from robustkit.data import STRETCHES, IdentityStretch, ImageSet, MeanStdStretch, Stretch, fit_stretch, stretch_from_json
+from robustkit.data.pixels import blocks
+from robustkit.errors import InputError
+from robustkit.files import sha256_file
+from robustkit.models.blackbox import BlackBox
+from robustkit.models.checkpoint import Card, Checkpoint, Origin, checkpoint_of, is_own
+from robustkit.models.classifier import AuditedClassifier
+from robustkit.models.foreign import kinds
+from robustkit.models.foreign.architecture import build_network, code_of
+from robustkit.models.foreign.arrange import arrange
+from robustkit.models.foreign.found import Found
+from robustkit.models.foreign.hugging_face import open_folder
+from robustkit.models.foreign.keras_network import open_keras, wrap_keras
+from robustkit.models.foreign.kinds import Kind, kind_of
+from robustkit.models.foreign.options import ModelOptions, card_beside, read_card
+from robustkit.models.foreign.published import build_published, recognise
+from robustkit.models.foreign.state import Part, find_parts, load_state
+from robustkit.models.foreign.trusted import check_trust, open_trusted
+from robustkit.models.foreign.weights import Content, read_weights
+from robustkit.models.outputs import Output
+from robustkit.models.probing import bands_of
+
+
+def open_model(
+    path: str | os.PathLike[str],
+    options: ModelOptions | None = None,
+    *,
+    images: ImageSet | Callable[[ModelOptions], ImageSet] | None = None,
+    device: torch.device | str = "cpu",
+    content: Content | None = None,
+) -> Checkpoint:
+    """Opens any trained classifier; robustkit's own checkpoints need no options.
+
+    Args:
+        path: A PyTorch, safetensors, ONNX or Keras file, or a Hugging Face folder.
+        options: What the user says about it; a card beside the file is read too.
+        images: The images that it will be used on, for what nobody has said: names of classes and bands, size, range.
+            Or a function that opens them, which is called with all options unless robustkit wrote the checkpoint.
+        device: Where to compute.
+        content: What `read_weights` gave for this file, where it was read already.
+
+    Returns:
+        The classifier with its card; `origin.notes` say what was chosen.
+
+    Raises:
+        InputError: If it cannot be opened, or something must be said first; the message says what.
+        SecurityError: If opening it would run code that nobody has named.
+        MissingExtra: If a package is needed and not installed.
+    """
+    path, options = Path(path), options or ModelOptions()
+    kind = kind_of(path)
+    if kind in (kinds.TORCH, kinds.LEGACY, kinds.SAFETENSORS) and options.trust is None:
+        content = content or read_weights(path)
+        if is_own(content):
+            if options.given:
+                raise InputError(
+                    f"{path} is a robustkit checkpoint and knows its network; leave "
+                    f"{', '.join('--' + name.replace('_', '-') for name in options.given)} away"
+                )
+            return checkpoint_of(content, device=device)
+    options = _with_card(path, options)
+    if callable(images):
+        images = images(options)
+    if images is not None:
+        images = arrange(images, options.class_names, options.bands)
+    found = _find(path, kind, content, options, images)
+    if not found.black_box:
+        found.network.eval()
+    classifier = _split(found, options, images)
+    stretch = _stretch(found, options, images, classifier.input_shape[0], found.notes)
+    channels, height, width = classifier.input_shape
+    card = Card(
+        network=options.arch or found.form,
+        class_names=classifier.class_names,
+        bands=_bands(options, images, classifier.input_shape[0]),
+        input_shape=(channels, height, width),
+        stretch=stretch.to_json(),
+        input_range=_input_range(options, images, stretch, classifier.input_shape[0], found.notes),
+        latent=classifier.latent_name or "",
+        data={"split": _given_split(images)} if images is not None and images.meta.get("split") else {},
+    )
+    code = code_of(options)
+    origin = Origin(
+        form=found.form,
+        sha256=found.sha256,
+        options=options.given,
+        notes=tuple(dict.fromkeys([*found.notes, *classifier.notes])),
+        code_sha256=sha256_file(code) if code is not None and code.is_file() else None,
+    )
+    return Checkpoint(classifier.to(device), card, stretch, origin)
+
+
+def _with_card(path: Path, options: ModelOptions) -> ModelOptions:
+    if options.card is not None:
+        return options.over(read_card(Path(options.card), named=True))
+    beside = card_beside(path)
+    if beside is None:
+        return options
+    return options.over(read_card(beside, named=options.arch is not None))
+
+
+def _find(path: Path, kind: Kind, content: Content | None, options: ModelOptions, images: ImageSet | None) -> Found:
+    size = options.input_size or (None if images is None else images.images.shape[2:])
+    if options.trust is not None:
+        return _trusted(path, kind, options)
+    if kind is kinds.ONNX:
+        from robustkit.models.foreign.onnx_network import open_onnx  # rarely needed, and not quick to load
+
+        return open_onnx(path, options)
+    if kind is kinds.FOLDER:
+        return open_folder(path, options)
+    if kind is kinds.KERAS_WEIGHTS:
+        return open_keras(path, options)
+    if content is None:
+        content = read_weights(path)  # which refuses every other kind in words
+    if not isinstance(content.value, dict):
+        raise InputError(f"{path} holds a {type(content.value).__name__}; expected a state_dict, or a dict with one")
+    return _weights(content, options, size)
+
+
+def _weights(content: Content, options: ModelOptions, size: Sequence[int] | None) -> Found:
+    parts = find_parts(content)
+    if options.arch is None:
+        raise _no_arch(content, parts)
+    found = Found(nn.Identity(), content.kind.name, content.sha256)
+    if options.arch.startswith("robustkit:"):
+        published = build_published(options.arch.partition(":")[2], parts, (size[0], size[1]) if size else None)
+        found.network = published.network
+        found.notes.append(published.note)
+        found.input_shape = published.input_shape
+        content = Content(content.path, content.kind, content.sha256, published.value, content.skipped)
+    else:
+        found.network, notes = build_network(options, parts)
+        found.notes += notes
+    found.notes += load_state(found.network, content, key=options.key).notes
+    return found
+
+
+def _trusted(path: Path, kind: Kind, options: ModelOptions) -> Found:
+    assert options.trust is not None
+    digest = check_trust(path, options.trust)
+    value = open_trusted(path, kind)
+    note = f"trusted: {path.name} with SHA-256 {digest} was opened by running code from it, as --trust-checkpoint says"
+    if kind is kinds.KERAS:
+        return wrap_keras(value, path, options, [note])
+    if isinstance(value, nn.Module):
+        found = Found(value, kind.name, digest, [note, f"network: {type(value).__name__}, from the file"])
+        # Their layers cannot be reached from Python.
+        found.black_box = kind in (kinds.TORCHSCRIPT, kinds.EXPORTED)
+        return found
+    found = _weights(Content(path, kind, digest, value), options, options.input_size)
+    found.notes.insert(0, note)
+    return found
+
+
+def _no_arch(content: Content, parts: Sequence[Part]) -> InputError:
+    if not parts:
+        return InputError(f"{content.path} holds no weights; expected a state_dict, or a dict with one under a key")
+    known = recognise(parts)
+    names = ", ".join(list(parts[0].tensors)[:3])
+    advice = (
+        f"its layers are those of {known}, so give --arch {known}"
+        if known
+        else "name the class or factory that they belong to with --arch path/to/file.py:Class"
+    )
+    return InputError(
+        f"{content.path} holds weights ({len(parts[0].tensors)} tensors: {names} ...) and no network; {advice}"
+    )
+
+
+def _split(found: Found, options: ModelOptions, images: ImageSet | None) -> AuditedClassifier:
+    guess = options.class_names or found.class_names
+    if guess is None and images is not None and images.labels is not None:
+        guess = images.class_names
+        found.notes.append(f"classes: {', '.join(guess)}, in the order of the images, because nobody said --classes")
+    shape: Sequence[int] | None = None
+    if images is not None:
+        shape = images.images.shape[1:]
+    elif options.input_size is not None:
+        shape = (bands_of(found.network) or 3, *options.input_size)
+    elif found.input_shape is not None:
+        shape = found.input_shape
+    part = options.part if options.part is not None and not found.chosen else found.part
+    output = Output(part, options.output_kind or "logits")
+    if found.black_box:
+        if shape is None:
+            raise InputError(f"{found.form} does not say its input; name images with --data, or give --input-size")
+        return BlackBox(found.network, input_shape=shape, class_names=guess, output=output)
+    latent = found.latent or options.latent
+    classifier = AuditedClassifier(found.network, latent=latent, input_shape=shape, class_names=guess, output=output)
+    classifier.latent_name = found.latent_name or classifier.latent_name
+    return classifier
+
+
+def _stretch(found: Found, options: ModelOptions, images: ImageSet | None, bands: int, notes: list[str]) -> Stretch:
+    """The stretch that was said; on pictures, mean and std are those of values from 0 to 1."""
+    said, mean, std = options.stretch, options.mean, options.std
+    if said is None and mean is None and found.mean is not None and found.std is not None:
+        mean, std = found.mean, found.std
+        notes.append(f"mean {_numbers(mean)} and std {_numbers(std)} come from the files of the model")
+    if mean is not None and std is not None:
+        return _normalise(mean, std, images, bands, notes)
+    if said is None or said == "none":
+        if said is None:
+            notes.append("stretch: none said, so the images go into the network as they are; see --stretch, --mean")
+        return IdentityStretch()
+    if isinstance(said, dict):
+        return stretch_from_json(said)
+    if said == "unit":
+        return _normalise((0.0,), (1.0,), images, bands, notes)
+    if said not in STRETCHES:
+        raise InputError(f"unknown --stretch {said!r}; known are unit, {', '.join(STRETCHES)}")
+    if images is None:
+        raise InputError(
+            f"the {said} stretch is fitted on images; name them with --data, or put its constants in a card"
+        )
+    fitted = fit_stretch(said, images.images)
+    notes.append(f"stretch: {said}, fitted on the images given, because the model does not say its constants")
+    return fitted
+
+
+def _normalise(
+    mean: Sequence[float], std: Sequence[float], images: ImageSet | None, bands: int, notes: list[str]
+) -> Stretch:
+    if len({len(mean), len(std), bands} - {1}) > 1:
+        raise InputError(f"the network takes {bands} bands; give --mean and --std one or {bands} numbers each")
+    wide = [tuple(values) * (bands if len(values) == 1 else 1) for values in (mean, std)]
+    low, high = (images.bounds if images is not None and images.units == "display" else None) or (0.0, 1.0)
+    if images is not None and images.units == "display" and max(map(abs, mean)) <= 1:
+        notes.append(f"pictures: {low:g} to {high:g} becomes 0 to 1, then mean and std")
+    elif max(map(abs, mean)) > 1:
+        low, high = 0.0, 1.0  # given on the scale of the stored values
+    return MeanStdStretch(tuple(low + m * (high - low) for m in wide[0]), tuple(s * (high - low) for s in wide[1]))
+
+
+def _input_range(
+    options: ModelOptions, images: ImageSet | None, stretch: Stretch, bands: int, notes: list[str]
+) -> tuple[tuple[float, float], ...]:
+    if options.bounds is not None:
+        return (options.bounds,) * bands
+    if images is None:
+        return ((0.0, 1.0),) * bands
+    low, high = np.full(bands, np.inf), np.full(bands, -np.inf)
+    for block in blocks(images.images):
+        seen = block if images.stretch is not None else stretch(block)
+        low, high = np.minimum(low, seen.min((0, 2, 3))), np.maximum(high, seen.max((0, 2, 3)))
+    notes.append("range of values: that of the images given, because the training images are not known")
+    return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
+
+
+def _bands(options: ModelOptions, images: ImageSet | None, count: int) -> tuple[str, ...]:
+    names = options.bands or (images.bands if images is not None else tuple(f"band{i}" for i in range(count)))
+    if len(names) != count:
+        raise InputError(f"the network takes {count} bands and {len(names)} are named: {', '.join(names)}")
+    return names
+
+
+def _given_split(images: ImageSet) -> dict[str, list[str]]:
+    parts: dict[str, list[str]] = {}
+    for image_id, part in images.meta["split"].items():
+        name = "valid" if part in ("val", "validation") else str(part)
+        parts.setdefault(name, []).append(image_id)
+    return parts
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

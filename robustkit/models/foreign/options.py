@@ -1,0 +1,231 @@
+"""What a user says about a model: the options of the command line, and the model card in TOML that holds the same."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from robustkit.data.guard import brief, reading
+from robustkit.errors import InputError, SecurityError
+from robustkit.files import write_text
+from robustkit.models.outputs import OutputKind
+
+# Architectures that are no code of the user's: a card that lies beside a checkpoint may name them.
+KNOWN_SOURCES = ("robustkit", "timm", "torchvision", "zoobot", "keras")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is said about a model; what is `None` is found, or taken from the images.
+
+    Attributes:
+        arch: `path/to/file.py:Class`, `package.module:factory`, `robustkit:ConvNet`, `timm:NAME`, `torchvision:NAME`.
+        arch_kwargs: What the class or factory is called with.
+        key: Which part of the checkpoint holds the weights, where several could.
+        latent: The layer whose output is the latent.
+        classes: Names of the K classes in the order of the outputs.
+        class_count: K, where the classes are counted and not named.
+        bands: Names of the C bands in the order of the input.
+        stretch: `none`, `unit` (the bounds of the images to 0 and 1), another stretch by name, or one with its
+            constants as a table.
+        mean: Of each band, subtracted after `unit` for pictures.
+        std: Of each band.
+        bounds: Lowest and highest value of the network's input that can occur.
+        input_size: Height and width of the images.
+        output_index: Position of the scores in a tuple.
+        output_key: Key of the scores in a dict.
+        output_kind: What the scores are.
+        trust: SHA-256 of a file whose code may run.
+        card: Where a card was read from.
+    """
+
+    arch: str | None = None
+    arch_kwargs: dict[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    latent: str | None = None
+    classes: tuple[str, ...] | None = None
+    class_count: int | None = None
+    bands: tuple[str, ...] | None = None
+    stretch: str | dict[str, Any] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    bounds: tuple[float, float] | None = None
+    input_size: tuple[int, int] | None = None
+    output_index: int | None = None
+    output_key: str | None = None
+    output_kind: OutputKind | None = None
+    trust: str | None = None
+    card: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.mean is None) != (self.std is None):
+            raise InputError("--mean and --std belong together; give both")
+        if self.mean is not None and self.stretch not in (None, "meanstd"):
+            raise InputError("--mean and --std are a stretch of their own; leave --stretch away")
+        if self.output_index is not None and self.output_key is not None:
+            raise InputError("--output-index is for a tuple and --output-key for a dict; give one of them")
+        if self.output_kind is not None and self.output_kind not in get_args(OutputKind):
+            raise InputError(f"unknown --output-kind {self.output_kind!r}; known are {', '.join(get_args(OutputKind))}")
+        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
+            raise InputError(f"expected --bounds as the lowest and the highest value, came {self.bounds}")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What was said, as JSON values."""
+        values = {name: value for name, value in asdict(self).items() if value not in (None, {})}
+        return json.loads(json.dumps(values))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ModelOptions:
+        """The options from `given`."""
+        made: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**made)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The K classes, by names or by numbers, or `None`."""
+        if self.classes is None and self.class_count:
+            return tuple(f"class {k}" for k in range(self.class_count))
+        return self.classes
+
+    @property
+    def part(self) -> int | str | None:
+        """Which part of the return value holds the scores."""
+        return self.output_index if self.output_index is not None else self.output_key
+
+    def over(self, other: ModelOptions) -> ModelOptions:
+        """These options, and where they say nothing the other ones."""
+        mine = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) not in (None, {})}
+        if "classes" in mine or "class_count" in mine:
+            other = replace(other, classes=None, class_count=None)
+        if "stretch" in mine or "mean" in mine:
+            other = replace(other, stretch=None, mean=None, std=None)
+        if "output_index" in mine or "output_key" in mine:
+            other = replace(other, output_index=None, output_key=None)
+        return replace(other, **mine)
+
+
+def parse_classes(text: str) -> dict[str, Any]:
+    """`spiral,elliptical` or `3` as fields of `ModelOptions`."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if len(names) == 1 and names[0].isdecimal():
+        return {"class_count": int(names[0])}
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise InputError(f"expected --classes as names in the order of the outputs, or their number, came {text!r}")
+    return {"classes": names}
+
+
+def parse_kwargs(text: str) -> dict[str, Any]:
+    """`--arch-kwargs`: TOML or JSON, or the path of a file with it.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    path = Path(text)
+    if path.suffix in (".toml", ".json"):
+        with reading(path, "arguments in TOML or JSON"):
+            text = path.read_text(encoding="utf-8")
+    try:
+        value = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text.replace(";", "\n"))
+    except ValueError as error:
+        raise InputError(
+            f"--arch-kwargs is neither TOML nor JSON ({brief(error)}); write it as 'width = 32; depth = 2' or "
+            '\'{"width": 32, "depth": 2}\''
+        ) from error
+    if not isinstance(value, dict):
+        raise InputError(f"expected --arch-kwargs as names with values, came {value!r}")
+    return value
+
+
+def card_beside(model: Path) -> Path | None:
+    """The card that lies beside a checkpoint: `best.toml` beside `best.pth.tar`."""
+    stem = model.name
+    for suffix in (".tar", ".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".bin", ".h5", ".weights", ".keras"):
+        stem = stem.removesuffix(suffix)
+    path = model.parent / f"{stem}.toml"
+    return path if path.is_file() else None
+
+
+def read_card(path: Path, *, named: bool) -> ModelOptions:
+    """Reads a model card.
+
+    Args:
+        path: The card.
+        named: Whether the user named it. A card that merely lies beside a checkpoint must not choose code.
+
+    Raises:
+        InputError: If it is missing, no TOML, or says something unknown.
+        SecurityError: If it names code and nobody named the card.
+    """
+    with reading(path, "a model card in TOML"):
+        value = tomllib.loads(path.read_text(encoding="utf-8"))
+    known = {f.name for f in fields(ModelOptions)} - {"trust", "card"}
+    unknown = sorted(set(value) - known)
+    if unknown:
+        raise InputError(f"the card {path} has no place for {', '.join(unknown)}; it knows {', '.join(sorted(known))}")
+    arch = value.get("arch")
+    if isinstance(arch, str):
+        source = arch.partition(":")[0]
+        if source not in KNOWN_SOURCES and not named:
+            raise SecurityError(
+                f"the card {path} beside the checkpoint names code to run, {arch}; say that you trust it with "
+                f"--card {path}, or name the code with --arch"
+            )
+        if source.endswith(".py") and not Path(source).is_absolute():
+            value["arch"] = f"{path.parent / source}:{arch.partition(':')[2]}"
+    for name in ("classes", "bands", "mean", "std", "bounds", "input_size"):
+        if isinstance(value.get(name), list):
+            value[name] = tuple(value[name])
+    if isinstance(value.get("classes"), int):
+        value["class_count"] = value.pop("classes")
+    with reading(path, "a model card"):
+        return ModelOptions(**_checked(value, path), card=str(path))
+
+
+def _checked(value: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    kinds: dict[str, Any] = {
+        "arch": str, "key": str, "latent": str, "output_key": str, "output_kind": str, "output_index": int,
+        "class_count": int, "arch_kwargs": dict, "stretch": (str, dict), "classes": tuple, "bands": tuple,
+        "mean": tuple, "std": tuple, "bounds": tuple, "input_size": tuple,
+    }  # fmt: skip
+    for name, item in value.items():
+        inside = {"classes": str, "bands": str, "mean": (int, float), "std": (int, float), "bounds": (int, float)}
+        wrong = not isinstance(item, kinds[name]) or isinstance(item, bool)
+        if not wrong and isinstance(item, tuple):
+            wrong = not all(isinstance(one, inside.get(name, int)) for one in item)
+        if wrong or (name in ("bounds", "input_size") and isinstance(item, tuple) and len(item) != 2):
+            raise InputError(
+                f"the card {path} gives {name} as {item!r}; see the example of `robustkit inspect --write`"
+            )
+    return dict(value)
+
+
+def write_card(path: Path, options: ModelOptions, notes: tuple[str, ...] = ()) -> None:
+    """Writes a model card that `read_card` reads, with remarks as comments."""
+    remarks = ("A model card of robustkit: what a checkpoint does not say about itself.", *notes)
+    lines = [*(f"# {' '.join(remark.split())}" for remark in remarks), ""]
+    tables: list[str] = []
+    values = {name: value for name, value in options.given.items() if name not in ("trust", "card")}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            tables += ["", f"[{name}]", *(f"{_key(key)} = {_toml(item)}" for key, item in value.items())]
+        else:
+            lines.append(f"{name} = {_toml(value)}")
+    write_text(path, "\n".join([*lines, *tables]) + "\n")
+
+
+def _toml(value: Any) -> str:
+    """A JSON value as TOML; strings and numbers are written alike in both."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=True)
+
+
+def _key(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else json.dumps(name)

@@ -1,0 +1,235 @@
+"""What must hold of a network before anything is measured with it: findings, each with what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from robustkit.errors import InputError, first_line
+from robustkit.models.classifier import AuditedClassifier
+from robustkit.models.probing import accepts
+
+Verdict = Literal["ok", "warning", "refusal"]
+
+BATCHES = (1, 7, 64)
+# How far logits may lie apart that should be equal, relative to the largest: float32 rounding and no more.
+_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        verdict: `ok`, `warning` (go on, knowing this) or `refusal` (numbers would mean nothing).
+        text: What was seen.
+        advice: What to do, for a warning or refusal.
+    """
+
+    name: str
+    verdict: Verdict
+    text: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verdict:8} {self.name}: {self.text}" + (f"; {self.advice}" if self.advice else "")
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Findings, in the order in which they were looked at."""
+
+    findings: tuple[Finding, ...]
+
+    def __add__(self, other: Preflight) -> Preflight:
+        return Preflight(self.findings + other.findings)
+
+    @property
+    def refusals(self) -> tuple[Finding, ...]:
+        """The findings for which nothing should be measured."""
+        return tuple(finding for finding in self.findings if finding.verdict == "refusal")
+
+    def text(self) -> str:
+        """A line for each finding."""
+        return "\n".join(map(str, self.findings))
+
+    def to_json(self) -> list[dict[str, str]]:
+        """The findings as JSON values."""
+        return [asdict(finding) for finding in self.findings]
+
+    def require(self) -> None:
+        """Goes on only if nothing is refused.
+
+        Raises:
+            InputError: With the first refusal.
+        """
+        for finding in self.refusals:
+            raise InputError(f"{finding.name}: {finding.text}" + (f"; {finding.advice}" if finding.advice else ""))
+
+
+@torch.inference_mode()
+def check_network(
+    classifier: AuditedClassifier, images: Tensor | None = None, *, batches: tuple[int, ...] = BATCHES
+) -> Preflight:
+    """Looks at what a network does, whatever its classes mean.
+
+    Args:
+        classifier: The classifier.
+        images: Network input, shape (N, C, H, W); by default random values from 0 to 1.
+        batches: Sizes of batches whose answers must agree, the largest last.
+    """
+    count = batches[-1]
+    drawn = torch.rand(count, *classifier.input_shape, generator=torch.Generator().manual_seed(0))
+    given = drawn if images is None else images
+    images = given[[i % len(given) for i in range(count)]].to(classifier.device)
+    before = {name: buffer.clone() for name, buffer in classifier.module.named_buffers()}
+    findings: list[Finding] = []
+    try:
+        findings.extend(_findings(classifier, images, batches, before))
+    except Exception as error:  # the network's own code
+        text = f"the network fails on a batch of {count}: {first_line(error)}"
+        findings.append(Finding("running", "refusal", text, "correct it"))
+    return Preflight(tuple(findings))
+
+
+def _findings(
+    classifier: AuditedClassifier, images: Tensor, batches: tuple[int, ...], before: dict[str, Tensor]
+) -> Iterator[Finding]:
+    clean = images.clone()
+    logits = classifier(images)
+    yield _size(classifier)
+    yield _weights(classifier.module)
+    yield _output(classifier, logits)
+    yield _repeated(classifier, clean, logits, batches[-2])
+    yield _alone(classifier, clean, logits, batches[:-1])
+    yield _mode(classifier.module, before)
+    if torch.equal(images, clean):
+        yield Finding("input", "ok", "left as it is")
+    else:
+        yield Finding("input", "refusal", "the network writes into its input", "let it work on a copy, x = x.clone()")
+    yield _latent(classifier, clean[: batches[-2]], logits[: batches[-2]])
+    yield _trained(classifier.module, logits, len({image.numpy().tobytes() for image in clean.cpu()}))
+
+
+def _size(classifier: AuditedClassifier) -> Finding:
+    bands, height, width = classifier.input_shape
+    text = f"{bands} bands of {height}x{width}"
+    other = (bands, height + 8, width + 8)
+    takes = accepts(classifier.module, other)
+    return Finding("size", "ok", f"{text}, {'and other sizes too' if takes else 'and no other size that was tried'}")
+
+
+def _weights(module: nn.Module) -> Finding:
+    count = sum(parameter.numel() for parameter in module.parameters())
+    broken = [name for name, tensor in module.state_dict().items() if not bool(torch.isfinite(tensor.float()).all())]
+    if broken:
+        return Finding("weights", "refusal", f"{broken[0]} holds values that are not finite", "train it again")
+    return Finding("weights", "ok", f"{count:,} parameters, all finite" if count else "none that PyTorch sees")
+
+
+def _output(classifier: AuditedClassifier, logits: Tensor) -> Finding:
+    kind, classes = classifier.output.kind, classifier.classes
+    text = f"{kind}, {classes} classes: {', '.join(classifier.class_names)}"
+    if not bool(logits.isfinite().all()):
+        return Finding("output", "refusal", f"{text}; not finite for some images", "look for overflow or 0/0")
+    # A softmax of probabilities lies between 1 / (e + K - 1) and e / (e + K - 1).
+    most = math.e / (math.e + classes - 1)
+    if kind == "probabilities" and classes > 1 and float(logits.exp().max()) <= most + 1e-4:
+        return Finding(
+            "output", "warning", f"{text}, none above {most:.3g}, as after a softmax taken twice",
+            "take it once; the classes stay, the margins do not",
+        )  # fmt: skip
+    column = logits[:, 1] if classes == 2 and not bool(logits[:, 0].any()) else None
+    if kind == "logits" and column is not None and bool(((column >= 0) & (column <= 1)).all()):
+        return Finding(
+            "output", "refusal", "one column between 0 and 1, so class 1 always wins if it is a logit",
+            "say --output-kind sigmoid",
+        )  # fmt: skip
+    return Finding("output", "ok", text)
+
+
+def _near(a: Tensor, b: Tensor) -> bool:
+    scale = float(b.nan_to_num(0, 0, 0).abs().max()) + 1e-6
+    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=_TOLERANCE * scale, equal_nan=True)
+
+
+def _repeated(classifier: AuditedClassifier, images: Tensor, logits: Tensor, count: int) -> Finding:
+    first, second = (classifier(images[:count].clone()) for _ in range(2))
+    if not _near(first, second):
+        return Finding(
+            "determinism", "refusal", "the same images give other answers when asked again",
+            "switch off dropout and noise in evaluation mode",
+        )  # fmt: skip
+    return Finding("determinism", "ok", "asked twice, it answers the same")
+
+
+def _alone(classifier: AuditedClassifier, images: Tensor, logits: Tensor, batches: tuple[int, ...]) -> Finding:
+    sizes = f"batches of {', '.join(map(str, batches))} and {len(images)}"
+    for size in batches:
+        if not _near(classifier(images[:size].clone()), logits[:size]):
+            return Finding(
+                "batch", "refusal", f"the answer for an image depends on the others in its batch ({sizes} disagree)",
+                "take norms and softmax over each image, not over the batch",
+            )  # fmt: skip
+    if classifier.pairs:
+        return Finding(
+            "batch", "warning", f"{sizes} agree, but one image alone fails or changes shape",
+            "a single image goes through the network twice; squeeze() without dim is the usual cause",
+        )  # fmt: skip
+    return Finding("batch", "ok", f"{sizes} agree")
+
+
+def _mode(module: nn.Module, before: dict[str, Tensor]) -> Finding:
+    training = [name or "the network" for name, layer in module.named_modules() if layer.training]
+    changed = [name for name, buffer in module.named_buffers() if not torch.equal(buffer, before[name])]
+    if changed:
+        return Finding(
+            "mode",
+            "refusal",
+            f"{changed[0]} changes while the network is only used",
+            "call module.eval()",
+        )
+    if training:
+        return Finding("mode", "warning", f"{training[0]} is in training mode", "call module.eval()")
+    return Finding("mode", "ok", "evaluation, and no buffer changes")
+
+
+def _latent(classifier: AuditedClassifier, images: Tensor, logits: Tensor) -> Finding:
+    if classifier.latent_name is None:
+        return Finding("latent", "warning", "a black box has none", "what needs latents is left out")
+    latents = classifier.embed(images)
+    if not _near(classifier.head(latents), logits):
+        return Finding(
+            "latent", "refusal", f"head(embed(x)) at {classifier.latent_name} is not what the network says",
+            "name another layer with --latent",
+        )  # fmt: skip
+    return Finding(
+        "latent", "ok", f"{classifier.latent_name}, {latents.shape[1]} numbers; head(embed(x)) is the network"
+    )
+
+
+def _trained(module: nn.Module, logits: Tensor, images: int) -> Finding:
+    spread = float((logits - logits.mean(0)).abs().max())
+    if images > 1 and spread <= 1e-6 * (float(logits.abs().max()) + 1e-6):
+        return Finding("training", "refusal", f"{images} images get the same answer", "the network is constant")
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
+    fresh = [
+        layer
+        for layer in norms
+        if layer.running_mean is not None
+        and layer.running_var is not None
+        and not bool(layer.running_mean.any())
+        and bool((layer.running_var == 1).all())
+    ]
+    if norms and len(fresh) == len(norms):
+        return Finding(
+            "training", "warning", f"all {len(norms)} batch norms have mean 0 and variance 1, as before any training",
+            "look whether the trained weights are in another file, or their statistics were not saved",
+        )  # fmt: skip
+    return Finding("training", "ok", f"logits differ between images by up to {2 * spread:.3g}")

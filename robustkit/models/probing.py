@@ -1,0 +1,93 @@
+"""What images a network takes, found by trying, and a way around networks that cannot take one alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Sides of square images, the usual ones of galaxy classifiers and of image networks; the first that fits is taken.
+SIDES = (100, 64, 224, 75, 128, 96, 69, 80, 84, 120, 150, 160, 192, 200, 256, 299, 300, 384, 424, 48, 50, 32, 28, 512)
+
+
+class Paired(nn.Module):
+    """A network that fails on a batch of one, given such an image twice.
+
+    Args:
+        network: The network.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.eval()
+
+    def forward(self, images: Tensor) -> Any:
+        """What the network returns, of as many rows as images."""
+        if len(images) != 1:
+            return self.network(images)
+        return _first(self.network(torch.cat([images, images])))
+
+
+def _first(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value[:1]
+    if isinstance(value, dict):
+        return {key: _first(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_first(part) for part in value]
+    return value
+
+
+def bands_of(module: nn.Module) -> int | None:
+    """How many bands the first convolution takes, or `None` when there is none."""
+    first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
+    return None if first is None else first.in_channels
+
+
+@torch.inference_mode()
+def accepts(module: nn.Module, shape: tuple[int, int, int]) -> bool:
+    """Whether images of a shape go through, and give one row each."""
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    dtype = next((parameter.dtype for parameter in module.parameters()), torch.float32)
+    try:
+        returned = module(torch.zeros(3, *shape, device=device, dtype=dtype))
+    except Exception:  # the network's own code, on a size that it was not made for
+        return False
+    return all(len(part) == 3 for part in _tensors(returned)) and bool(_tensors(returned))
+
+
+def probe_shapes(module: nn.Module, *, most: int = 2) -> list[tuple[int, int, int]]:
+    """Shapes that a network takes, of the usual ones.
+
+    Args:
+        module: The network, in evaluation mode.
+        most: After how many to stop.
+
+    Returns:
+        Shapes (C, H, W), the most usual first.
+    """
+    bands = bands_of(module)
+    found: list[tuple[int, int, int]] = []
+    for side in SIDES:
+        for channels in (bands,) if bands else (3, 1):
+            if accepts(module, (channels, side, side)):
+                found.append((channels, side, side))
+            if len(found) == most:
+                return found
+    if not found and bands is None:  # a network of dense layers alone: a square image of as many pixels
+        first = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
+        for channels in (3, 1) if first is not None else ():
+            assert first is not None
+            side = round((first.in_features / channels) ** 0.5)
+            if side and channels * side * side == first.in_features and accepts(module, (channels, side, side)):
+                return [(channels, side, side)]
+    return found
+
+
+def _tensors(returned: Any) -> list[Tensor]:
+    if isinstance(returned, Tensor):
+        return [returned] if returned.ndim else []
+    parts = returned.values() if isinstance(returned, dict) else returned if isinstance(returned, list | tuple) else ()
+    return [tensor for part in parts for tensor in _tensors(part)]

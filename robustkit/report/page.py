@@ -1,0 +1,228 @@
+"""One page that answers: self-contained HTML made from sections, with their figures and tables beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from robustkit import __version__
+from robustkit.errors import InputError
+from robustkit.files import write_text
+from robustkit.report.section import Chapter, Check, Section
+from robustkit.report.style import as_svg, printing, save_print
+
+PAGE, FIGURES, TABLES = "report.html", "figures", "tables"
+MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "not run": "–"}
+# Of a long table so many rows are shown; a file of more bytes is linked beside and not embedded; a larger drawing
+# is embedded as a picture.
+_ROWS, _EMBEDDED, _LARGE_SVG = 100, 1_000_000, 80_000
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file inside the page.
+
+    Attributes:
+        name: Its name; it is written beside the page too.
+        text: Its content.
+        said: What is in it.
+    """
+
+    name: str
+    text: str
+    said: str
+
+    @property
+    def link(self) -> str:
+        """Its content as a link, or where it lies when it is large."""
+        return data_link(self.name, self.text, beside=self.name)
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """Small pictures of all images in one picture, row by row.
+
+    Attributes:
+        url: The picture as a data: link.
+        side: Height and width of each, pixels.
+        columns: How many stand in a row.
+        rows: How many rows.
+        count: How many pictures there are.
+    """
+
+    url: str
+    side: int
+    columns: int
+    rows: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report.
+
+    Attributes:
+        title: Its heading.
+        lead: What was audited, in a sentence or two.
+        checks: The verdict.
+        verdict_text: Sentences above the verdict.
+        chapters: What follows.
+        copies: By chapter, texts to copy, each with a heading.
+        downloads: Files inside the page.
+        sprite: Pictures for points under the pointer.
+    """
+
+    title: str
+    lead: str
+    checks: Sequence[Check]
+    verdict_text: Sequence[str]
+    chapters: Sequence[Chapter]
+    copies: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    downloads: Sequence[Download] = ()
+    sprite: Sprite | None = None
+
+
+def write_page(page: Page, folder: Path) -> Path:
+    """Writes the page, and every figure and table beside it.
+
+    Args:
+        page: The report.
+        folder: An existing folder.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: If two sections share a name, or the folder cannot be written.
+    """
+    names = [chapter.name for chapter in page.chapters] + [one.name for c in page.chapters for one in c.sections]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"two parts of the report are called {twice[0]!r}; give each its own name")
+    try:
+        (folder / FIGURES).mkdir(exist_ok=True)
+        (folder / TABLES).mkdir(exist_ok=True)
+        specs: list[tuple[str, Markup]] = []
+        with printing():
+            chapters = [
+                {
+                    **vars(chapter),
+                    "sections": [_section(one, folder, specs) for one in chapter.sections],
+                    "copies": page.copies.get(chapter.name, []),
+                }
+                for chapter in page.chapters
+            ]
+        for file in page.downloads:
+            write_text(folder / file.name, file.text)
+        write_text(folder / PAGE, _render(page, chapters, specs))
+    except PermissionError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; name another folder with --out") from error
+    return folder / PAGE
+
+
+def data_link(name: str, text: str, *, beside: str) -> str:
+    """Text as a data: link, or as a link to the file beside the page when it is large."""
+    content = text.encode()
+    if len(content) > _EMBEDDED:
+        return beside
+    kind = {"csv": "text/csv", "json": "application/json", "xml": "text/xml"}.get(name.rpartition(".")[2], "text/plain")
+    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(content).decode()}"
+
+
+def _section(one: Section, folder: Path, specs: list[tuple[str, Markup]]) -> dict[str, Any]:
+    """Draws a section, writes its files, and returns what the template needs."""
+    table, figure, interactive = one.table(), one.draw(), one.interactive()
+    csv = table.csv()
+    write_text(folder / TABLES / f"{one.name}.csv", csv)
+    image, width = "", 0.0
+    if figure is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once, and not anew for each file
+        svg = as_svg(figure)
+        save_print(figure, folder / FIGURES, one.name, svg=svg)
+        image, width = _embedded(svg, folder / FIGURES / f"{one.name}.png"), figure.get_size_inches()[0]
+    if interactive is not None:
+        specs.append((one.name, _safe_json(json.loads(interactive.to_json() or "{}"))))
+    rows = table.rows[:_ROWS]
+    return {
+        "name": one.name,
+        "title": one.title,
+        "said": one.summary(),
+        "image": image,
+        "width": f"{width:.2f}",
+        "spec": interactive is not None,
+        "height": int(interactive.layout.height or 380) if interactive is not None else 0,
+        "broad": interactive is not None and "xaxis2" in interactive.layout,
+        "cameras": interactive is not None and any(trace.type == "scatter3d" for trace in interactive.data),
+        "columns": table.columns,
+        "rows": rows,
+        "count": len(table.rows),
+        "csv": data_link(f"{one.name}.csv", csv, beside=f"{TABLES}/{one.name}.csv"),
+    }
+
+
+def _embedded(svg: bytes, png: Path) -> str:
+    """A drawing as a data: link: as SVG, or, where that is large, as a WebP picture, two thirds of the PNG."""
+    if len(svg) <= _LARGE_SVG:
+        return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+    picture = io.BytesIO()
+    with Image.open(png) as drawn:
+        size = (2 * drawn.width // 3, 2 * drawn.height // 3)
+        drawn.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(picture, format="WEBP", quality=82)
+    return f"data:image/webp;base64,{base64.b64encode(picture.getvalue()).decode()}"
+
+
+def _render(page: Page, chapters: list[dict[str, Any]], specs: list[tuple[str, Markup]]) -> str:
+    from plotly.offline import get_plotlyjs
+
+    template = files("robustkit.report") / "template"
+    plotly, script, style = get_plotlyjs(), _read(template / "page.js"), _read(template / "page.css")
+    for text in (plotly, script):
+        if "</script" in text.lower() or "\r" in text:
+            raise AssertionError("a script that would end early, or whose hash would change")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_read(template / "page.html.j2")).render(
+        page=page,
+        chapters=chapters,
+        specs=specs,
+        sprite=None if page.sprite is None else _safe_json(vars(page.sprite)),
+        marks=MARKS,
+        version=__version__,
+        policy=_policy(plotly, script),
+        style=Markup(style),
+        plotly=Markup(plotly),
+        script=Markup(script),
+    )
+
+
+def _policy(*scripts: str) -> str:
+    """Only the page's own scripts run, and nothing is loaded from anywhere."""
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
+    # Plotly writes its own style rules, so styles cannot be held to a hash.
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _safe_json(value: Any) -> Markup:
+    """JSON that no name in it can end or open: <, > and & as escapes."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)
+
+
+def _read(resource: Any) -> str:
+    return resource.read_text(encoding="utf-8")

@@ -1,0 +1,111 @@
+"""What a report is made of: sections with their numbers, chapters that group them, checks that stand above all."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Status = Literal["pass", "warn", "fail", "not run"]
+
+# Widths of a column and of a page in the astronomical journals, inches (88 and 180 mm).
+COLUMN, PAGE = 3.5, 7.1
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers in rows, as they are read out and downloaded.
+
+    Attributes:
+        columns: Their headings.
+        rows: Cells as text or numbers.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def csv(self) -> str:
+        """The table as CSV."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows(self.rows)
+        return text.getvalue()
+
+
+class Section(Protocol):
+    """One finding: its numbers first, then two drawings of the same numbers.
+
+    Attributes:
+        name: Of its files and its place in the page, unique there; lower case letters, digits and hyphens.
+        title: Its heading.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def title(self) -> str: ...  # noqa: D102
+
+    def summary(self) -> str:
+        """What is to be seen, with the numbers: the caption, and the text for who cannot see the drawing."""
+        ...
+
+    def table(self) -> Table:
+        """The numbers."""
+        ...
+
+    def interactive(self) -> go.Figure | None:
+        """The drawing for the screen; `None` when the printed one serves."""
+        ...
+
+    def draw(self) -> Figure | None:
+        """The drawing for print; `None` when the table is all there is."""
+        ...
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Sections that answer one question.
+
+    Attributes:
+        name: Its place in the page; lower case letters, digits and hyphens.
+        title: Its heading.
+        text: Paragraphs beneath the heading.
+        sections: Its sections.
+        missing: Why there is nothing to see and how to get it; empty when nothing is missing.
+    """
+
+    name: str
+    title: str
+    text: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the verdict.
+
+    Attributes:
+        name: Its name in `audit.json` and the JUnit file.
+        claim: What is claimed, in words.
+        measured: The number with its interval, as text.
+        threshold: What it is held against, as text.
+        status: Whether the claim holds: `warn` where the interval lies on both sides.
+        evidence: The chapter or section to look at.
+    """
+
+    name: str
+    claim: str
+    measured: str
+    threshold: str
+    status: Status
+    evidence: str

@@ -1,0 +1,29 @@
+"""Where the images of a run are kept: on the device when they fit, and otherwise beside it."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import Tensor
+
+_log = logging.getLogger("robustkit.training")
+# The rest is for the network, its gradients and the feature maps of a batch.
+_SHARE = 0.5
+
+
+def hold(images: Tensor, device: torch.device | str) -> Tensor:
+    """Puts images on a device if they take at most half of what is free there; batches follow one by one otherwise.
+
+    Args:
+        images: On the CPU.
+        device: Where the network is.
+
+    Returns:
+        The images on the device, or as they were.
+    """
+    place = torch.device(device)
+    if place.type == "cuda" and images.nbytes > _SHARE * torch.cuda.mem_get_info(place)[0]:
+        _log.info("%d images (%.1f GB) stay in main memory, %s has too little", len(images), images.nbytes / 1e9, place)
+        return images
+    return images.to(place)

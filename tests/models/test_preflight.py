@@ -1,0 +1,152 @@
+import pytest
+import torch
+from torch import nn
+
+from robustkit.errors import InputError
+from robustkit.models import AuditedClassifier, ConvNet, Output
+from robustkit.models.preflight import check_network
+from tests.models.foreign.networks import settled
+
+SHAPE = (3, 24, 24)
+
+
+class Net(nn.Module):
+    """ConvNet whose images go through one function and whose logits go through another."""
+
+    latent = "net.bottleneck"
+
+    def __init__(self, before=lambda x: x, after=lambda z: z):
+        super().__init__()
+        self.net, self.before, self.after = settled(ConvNet(size=SHAPE[1:])), before, after
+        self.eval()
+
+    def forward(self, images):
+        return self.after(self.net(self.before(images)))
+
+
+def _verdicts(classifier, **options):
+    found = check_network(classifier, **options)
+    return {finding.name: finding for finding in found.findings}, found
+
+
+def test_a_sound_network_has_nothing_but_ok():
+    found = check_network(AuditedClassifier(Net(), input_shape=SHAPE))
+    assert {finding.verdict for finding in found.findings} == {"ok"}
+    names = ["size", "weights", "output", "determinism", "batch", "mode", "input", "latent", "training"]
+    assert [finding.name for finding in found.findings] == names
+    found.require()
+    assert found.text().count("\n") == len(names) - 1
+    assert found.to_json()[0]["verdict"] == "ok"
+
+
+class Grown(nn.Module):
+    """Depends on its batch only when that is large, which two images do not show."""
+
+    latent = "flat"
+
+    def __init__(self):
+        super().__init__()
+        self.flat, self.fc = nn.Flatten(), nn.Linear(27, 2)
+
+    def forward(self, images):
+        flat = self.flat(images)
+        return self.fc(flat - flat.mean(0) if len(flat) > 5 else flat)
+
+
+class Counting(Grown):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, images):
+        self.calls += 1
+        return self.fc(self.flat(images))
+
+
+class Writing(Grown):
+    def forward(self, images):
+        return self.fc(self.flat(images.sub_(images.mean((1, 2, 3), keepdim=True))))
+
+
+class Noisy(Grown):
+    """Draws random numbers, though not before it has been asked a few times."""
+
+    calls = 0
+
+    def forward(self, images):
+        self.calls += 1
+        flat = self.flat(images)
+        return self.fc(flat + (torch.rand_like(flat) if self.calls > 8 else 0))
+
+
+class Constant(Grown):
+    def forward(self, images):
+        return self.fc(self.flat(images) * 0)
+
+
+class Squeezed(Grown):
+    def forward(self, images):
+        return self.fc(self.flat(images)).squeeze()
+
+
+class Broken(Grown):
+    def forward(self, images):
+        assert len(images) < 60
+        return self.fc(self.flat(images))
+
+
+def _spoiled():
+    network = Grown()
+    with torch.no_grad():
+        network.fc.bias[0] = torch.nan
+    return network
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "verdict", "words"),
+    [
+        (Grown, "batch", "refusal", "depends on the others in its batch"),
+        (Counting, "mode", "refusal", "calls changes while the network is only used"),
+        (Writing, "input", "refusal", "writes into its input"),
+        (Noisy, "determinism", "refusal", "other answers when asked again"),
+        (Constant, "training", "refusal", "64 images get the same answer"),
+        (Squeezed, "batch", "warning", "one image alone fails or changes shape"),
+        (Broken, "running", "refusal", "fails on a batch of 64"),
+    ],
+)
+def test_what_is_wrong_is_found_and_said(make, name, verdict, words):
+    classifier = AuditedClassifier(make().eval(), input_shape=(3, 3, 3), latent="flat")
+    findings, found = _verdicts(classifier)
+    assert (findings[name].verdict, words in findings[name].text) == (verdict, True), findings[name]
+    assert findings[name].advice
+    if verdict == "refusal":
+        with pytest.raises(InputError, match=words):
+            found.require()
+
+
+def test_weights_that_are_not_finite_are_found():
+    classifier = AuditedClassifier(Grown().eval(), input_shape=(3, 3, 3))
+    classifier.module.load_state_dict(_spoiled().state_dict())
+    findings, _ = _verdicts(classifier)
+    assert "fc.bias holds values that are not finite" in findings["weights"].text
+
+
+def test_an_untrained_network_and_one_part_in_training_mode():
+    findings, _ = _verdicts(AuditedClassifier(ConvNet(size=SHAPE[1:]).eval(), input_shape=SHAPE))
+    assert "3 batch norms have mean 0 and variance 1" in findings["training"].text
+    network = Net()
+    classifier = AuditedClassifier(network, input_shape=SHAPE)
+    network.net.features[2].train()
+    findings, _ = _verdicts(classifier)
+    assert findings["mode"].text == "net.features.2 is in training mode"
+
+
+def test_a_softmax_taken_twice_and_a_sigmoid_taken_for_a_logit():
+    twice = Net(after=lambda z: z.softmax(1).softmax(1))
+    findings, _ = _verdicts(AuditedClassifier(twice, input_shape=SHAPE, output=Output(kind="probabilities")))
+    assert "as after a softmax taken twice" in findings["output"].text
+    once = Net(after=lambda z: z.softmax(1))
+    findings, _ = _verdicts(AuditedClassifier(once, input_shape=SHAPE, output=Output(kind="probabilities")))
+    assert findings["output"].verdict == "ok"
+    findings, _ = _verdicts(AuditedClassifier(Net(after=lambda z: z[:, :1].sigmoid()), input_shape=SHAPE))
+    assert findings["output"].advice == "say --output-kind sigmoid"
