@@ -33,8 +33,12 @@ class OutOfMemory(RobustkitError):
     """Memory ran out although as little as possible was done at once."""
 
 
-class RunInterrupted(RobustkitError):
-    """The run was stopped by a signal after saving what it had; it can be resumed."""
+class RunInterrupted(BaseException):
+    """The run was stopped by a signal after saving what it had; it can be resumed.
+
+    No `Exception`, as `KeyboardInterrupt` is none: code that tries a faster way and falls back must not take being
+    told to stop for a failure of that way, and go on.
+    """
 
     exit_code = 75
 

@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 from robustkit import __version__
-from robustkit.errors import RobustkitError
+from robustkit.errors import RobustkitError, RunInterrupted
 
 # Name -> the line that `robustkit --help` shows; each lives in robustkit/cli/<name>.py as `command`.
 COMMANDS = {
@@ -60,7 +60,7 @@ def main(args: list[str] | None = None) -> None:
     """Runs the command line; an error of ours is one line on standard error and its own exit status."""
     try:
         group.main(args=args, prog_name="robustkit", standalone_mode=False)
-    except RobustkitError as error:
+    except (RobustkitError, RunInterrupted) as error:
         click.echo(f"robustkit: {' '.join(str(error).split())}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:

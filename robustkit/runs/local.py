@@ -41,13 +41,16 @@ def local_workers(devices: Sequence[str]) -> Iterator[Executor]:
         # A unit may take minutes, and what it is worth is lost anyhow: nobody waits for it.
         for process in set(multiprocessing.active_children()) - before:
             process.kill()
+        pool.shutdown()
         to_give.close()
 
 
 def _begin(to_give: Any, parent: int) -> None:
     global _assigned
     import torch
+    from tqdm import tqdm
 
+    tqdm.set_lock(threading.RLock())  # its own is shared by processes, and left behind by one that is killed
     _assigned = to_give.get()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent; it ends them
