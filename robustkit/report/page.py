@@ -173,13 +173,13 @@ def _section(one: Section, folder: Path, specs: list[tuple[str, Markup]]) -> dic
 
 
 def _embedded(svg: bytes, png: Path) -> str:
-    """A drawing as a data: link: as SVG, or, where that is large, as a WebP picture, two thirds of the PNG."""
+    """A drawing as a data: link: as SVG, or, where that is large, as a WebP picture, three fifths of the PNG."""
     if len(svg) <= _LARGE_SVG:
         return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
     picture = io.BytesIO()
     with Image.open(png) as drawn:
-        size = (2 * drawn.width // 3, 2 * drawn.height // 3)
-        drawn.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(picture, format="WEBP", quality=82)
+        size = (3 * drawn.width // 5, 3 * drawn.height // 5)
+        drawn.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(picture, format="WEBP", quality=72)
     return f"data:image/webp;base64,{base64.b64encode(picture.getvalue()).decode()}"
 
 
