@@ -50,6 +50,10 @@ class WindowPicture:
     true: int
 
 
+# Letters of a note that stand above one window of a gallery.
+_NOTE = 36
+
+
 def draw_window(
     picture: WindowPicture, ax: Axes, palette: Palette, *, white: bool = False, names: bool = True, notes: int = 1
 ) -> Axes:
@@ -87,7 +91,8 @@ def draw_window(
     ax.set_xlabel(picture.labels[0], fontsize=_FONT)
     ax.set_ylabel(picture.labels[1], fontsize=_FONT)
     ax.tick_params(labelsize=_FONT - 1, length=2.5)
-    small = list(picture.notes[:notes])
+    # A long name must not widen the column, or the window shrinks.
+    small = [line for note in picture.notes[:notes] for line in textwrap.wrap(note, _NOTE)]
     ax.set_title(picture.title, fontsize=_FONT + 1, parse_math=False, pad=5 + 9.5 * len(small))
     ax.annotate(
         "\n".join(small), (0.5, 1), (0, 3), "axes fraction", "offset points",
