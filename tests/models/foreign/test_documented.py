@@ -1,6 +1,8 @@
 import re
 from pathlib import Path
 
+import click
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -19,8 +21,10 @@ def test_every_row_of_the_table_of_forms_names_tests_that_exist():
 
 
 def test_every_option_of_the_page_exists():
-    from robustkit.cli.options import _MODEL
+    from robustkit.cli import group
 
     page = (ROOT / "docs" / "howto" / "audit-your-model.md").read_text()
-    known = {name for name, _ in _MODEL} | {"--model", "--data", "--n", "--write", "--suite", "--run"}
+    context = click.Context(group)
+    commands = [group.get_command(context, name) for name in ("inspect", "attack", "audit")]
+    known = {option for command in commands for parameter in command.params for option in parameter.opts}
     assert set(re.findall(r"--[a-z][a-z-]+", page)) <= known
