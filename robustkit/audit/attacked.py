@@ -12,6 +12,7 @@ from torch import Tensor
 
 from robustkit.audit.attack_files import RECORD, SUMMARY
 from robustkit.audit.opening import open_foreign_images
+from robustkit.audit.sample import as_input, check_pixels_fit
 from robustkit.data import ImageSet
 from robustkit.engine import paint
 from robustkit.errors import InputError, SecurityError
@@ -47,7 +48,7 @@ class Attacked:
 
     def clean(self, start: int, stop: int) -> Tensor:
         """Network input of the clean images from a start to a stop, shape (stop - start, C, H, W)."""
-        return as_input(self.checkpoint, self.image_set, np.asarray(self.image_set.images[start:stop]))
+        return as_input(self.checkpoint.stretch, self.image_set, np.asarray(self.image_set.images[start:stop]))
 
     def painted(self, attempts: np.ndarray) -> Tensor:
         """Network input of images with the pixels of flips written into them.
@@ -59,7 +60,7 @@ class Attacked:
             Shape (B, C, H, W).
         """
         record, images = self.record, self.record.image[attempts]
-        clean = as_input(self.checkpoint, self.image_set, np.asarray(self.image_set.images[images]))
+        clean = as_input(self.checkpoint.stretch, self.image_set, np.asarray(self.image_set.images[images]))
         row, column, after = (
             torch.from_numpy(np.asarray(values[attempts])) for values in (record.row, record.column, record.after)
         )
@@ -134,31 +135,6 @@ def same_options(summary: dict, options: ModelOptions | None, folder: object) ->
     return options.over(said if options.card is None else replace(said, arch=None))
 
 
-def as_input(checkpoint: Checkpoint, image_set: ImageSet, images: np.ndarray) -> Tensor:
-    """Images of a set as network input."""
-    stretched = images if image_set.stretch is not None else checkpoint.stretch(images)
-    return torch.from_numpy(np.ascontiguousarray(stretched, dtype=np.float32))
-
-
-def check_fit(checkpoint: Checkpoint, image_set: ImageSet, path: Path) -> None:
-    """Refuses images that the network does not take.
-
-    Raises:
-        InputError: If bands, sizes or the stretch differ.
-    """
-    card = checkpoint.card
-    for what, mine, its in (
-        ("bands", card.bands, image_set.bands),
-        ("images of shape", card.input_shape, image_set.images.shape[1:]),
-    ):
-        if tuple(mine) != tuple(its):
-            raise InputError(
-                f"the model takes {what} {', '.join(map(str, mine))}, but {path} has {', '.join(map(str, its))}"
-            )
-    if image_set.stretch is not None and image_set.stretch != checkpoint.stretch:
-        raise InputError(f"{path} was stretched by {image_set.stretch}, the model needs {checkpoint.stretch}")
-
-
 def _find_images(
     summary: dict, checkpoint: Checkpoint, model: Path, known: dict[str, str], data: str | os.PathLike[str] | None
 ) -> tuple[Path, ImageSet]:
@@ -176,7 +152,7 @@ def _find_images(
         if not checkpoint.origin.own:
             image_set = arrange(image_set, checkpoint.card.class_names, checkpoint.card.bands)
         if all(image_set.provenance.get(name, digest) == digest for name, digest in known.items()):
-            check_fit(checkpoint, image_set, path)
+            check_pixels_fit(checkpoint, image_set, path)
             return path, image_set
     raise InputError(f"the files in {places[0]} are not the ones that were attacked; name those with --data")
 

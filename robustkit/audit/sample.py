@@ -94,8 +94,7 @@ class Inputs:
     def __getitem__(self, part: slice, /) -> Tensor:
         """Network input, shape (M, C, H, W), float32, on the CPU."""
         values = self.chosen.image_set.images[self.chosen.rows[part]]
-        stretched = values if self.chosen.image_set.stretch is not None else self.stretch(values)
-        return torch.from_numpy(np.ascontiguousarray(stretched, dtype=np.float32))
+        return as_input(self.stretch, self.chosen.image_set, values)
 
 
 class Rows:
@@ -162,7 +161,6 @@ def open_sample(
 def take(checkpoint: Checkpoint, chosen: Chosen) -> Sample:
     """Reads the images that were drawn, and stretches them."""
     drawn = chosen.image_set.select(chosen.rows)
-    stretched = drawn.images if drawn.stretch is not None else checkpoint.stretch(drawn.images)
     assert drawn.labels is not None
     return Sample(
         path=chosen.path,
@@ -170,9 +168,15 @@ def take(checkpoint: Checkpoint, chosen: Chosen) -> Sample:
         available=chosen.available,
         repeats=chosen.repeats,
         image_set=drawn,
-        images=torch.from_numpy(np.ascontiguousarray(stretched, dtype=np.float32)),
+        images=as_input(checkpoint.stretch, drawn, drawn.images),
         labels=torch.from_numpy(drawn.labels.astype(np.int64)),
     )
+
+
+def as_input(stretch: Stretch, image_set: ImageSet, images: np.ndarray) -> Tensor:
+    """Images of a set as network input, shape (M, C, H, W), float32, on the CPU; stretched unless the set is."""
+    stretched = images if image_set.stretch is not None else stretch(images)
+    return torch.from_numpy(np.ascontiguousarray(stretched, dtype=np.float32))
 
 
 def find_sample(
@@ -257,23 +261,30 @@ def _check_unchanged(checkpoint: Checkpoint, image_set: ImageSet, path: Path) ->
 
 def check_fit(checkpoint: Checkpoint, image_set: ImageSet, path: Path) -> None:
     """Refuses images that the classifier does not take: other bands, classes, shape or stretch, or no labels."""
-    card = checkpoint.card
     if image_set.labels is None:
         raise InputError(f"{path} has no labels, and an audit needs the true classes; use a labelled image set")
-    for what, mine, its in (
-        ("bands", card.bands, image_set.bands),
-        ("classes", card.class_names, image_set.class_names),
-        ("images of shape", card.input_shape, image_set.images.shape[1:]),
-    ):
-        if tuple(mine) != tuple(its):
-            raise InputError(
-                f"the model takes {what} {', '.join(map(str, mine))}, but {path} has {', '.join(map(str, its))}"
-            )
+    check_pixels_fit(checkpoint, image_set, path)
+    _check_same(path, ("classes", checkpoint.card.class_names, image_set.class_names))
+
+
+def check_pixels_fit(checkpoint: Checkpoint, image_set: ImageSet, path: Path) -> None:
+    """Refuses images with other bands, another shape or another stretch than the network's, whatever their labels."""
+    card = checkpoint.card
+    shape = ("images of shape", card.input_shape, image_set.images.shape[1:])
+    _check_same(path, ("bands", card.bands, image_set.bands), shape)
     if image_set.stretch is not None and image_set.stretch != checkpoint.stretch:
         raise InputError(
             f"{path} was stretched by {image_set.stretch}, the model needs {checkpoint.stretch}; "
             "give the calibrated images"
         )
+
+
+def _check_same(path: Path, *pairs: tuple[str, Sequence[object], Sequence[object]]) -> None:
+    for what, mine, its in pairs:
+        if tuple(mine) != tuple(its):
+            raise InputError(
+                f"the model takes {what} {', '.join(map(str, mine))}, but {path} has {', '.join(map(str, its))}"
+            )
 
 
 def _ids_of_part(checkpoint: Checkpoint, image_set: ImageSet, part: str, path: Path) -> list[str]:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.audit.attacked import Attacked, as_input, check_fit
+from robustkit.audit.attacked import Attacked
+from robustkit.audit.sample import as_input, check_pixels_fit
 from robustkit.data import ImageSet, open_images
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.errors import InputError
@@ -90,7 +91,7 @@ def perturbed(attacked: Attacked, perturbation: Perturbation, *, seed: int) -> T
 
     def images(rows: np.ndarray) -> Tensor:
         before = np.array(source.images[rows], dtype=np.float32)
-        start = as_input(attacked.checkpoint, attacked.image_set, before) if late else torch.from_numpy(before)
+        start = as_input(attacked.checkpoint.stretch, attacked.image_set, before) if late else torch.from_numpy(before)
         streams = Streams(seed, ids[rows].tolist(), f"perturb {perturbation.name}")
         after = perturbation(start, conditions=conditions, streams=streams)
         return after if late else attacked.checkpoint.stretch(after)
@@ -152,7 +153,7 @@ def _depths(attacked: Attacked) -> dict[str, Path]:
 
 def _from_set(attacked: Attacked, path: Path) -> Twins:
     other, ids = open_images(path), attacked.record.ids
-    check_fit(attacked.checkpoint, other, path)
+    check_pixels_fit(attacked.checkpoint, other, path)
     present = np.isin(ids, other.ids)
     if not present.any():
         raise InputError(
@@ -167,7 +168,7 @@ def _from_set(attacked: Attacked, path: Path) -> Twins:
 
 
 def _rows(attacked: Attacked, images: ImageSet, rows: np.ndarray) -> Tensor:
-    return as_input(attacked.checkpoint, images, np.asarray(images.images[rows]))
+    return as_input(attacked.checkpoint.stretch, images, np.asarray(images.images[rows]))
 
 
 def _nothing(attacked: Attacked, words: str) -> Twins:

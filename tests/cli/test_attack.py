@@ -1,6 +1,5 @@
 import pytest
 
-from robustkit.cli import main
 from robustkit.files import read_json
 from tests.audits import make_audit
 
@@ -13,16 +12,6 @@ def model(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _work_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def robustkit(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as done:
-            main([str(argument) for argument in arguments])
-        return done.value.code, *capsys.readouterr()
-
-    return run
 
 
 def test_attack_from_the_command_line(robustkit, model, tmp_path):

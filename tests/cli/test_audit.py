@@ -1,17 +1,5 @@
 import pytest
 
-from robustkit.cli import main
-
-
-@pytest.fixture
-def robustkit(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as done:
-            main([str(argument) for argument in arguments])
-        return done.value.code, *capsys.readouterr()
-
-    return run
-
 
 @pytest.mark.parametrize(
     ("arguments", "words"),

@@ -3,7 +3,6 @@ import pytest
 import torch
 from PIL import Image
 
-from robustkit.cli import main
 from robustkit.files import read_json
 from tests.audits import make_audit
 from tests.models.foreign.networks import CODE, settled
@@ -13,16 +12,6 @@ from tests.models.foreign.payloads import FORMS
 @pytest.fixture(autouse=True)
 def _work_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def robustkit(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as done:
-            main([str(argument) for argument in arguments])
-        return done.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

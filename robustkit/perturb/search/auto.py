@@ -17,9 +17,6 @@ from robustkit.perturb.search.gradient import Gradient
 from robustkit.perturb.search.ranking import has_gradients
 from robustkit.perturb.search.universal import Universal
 
-# Queries of the stand-in where no budget limits them.
-_EVERYTHING = 100_000
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -100,7 +97,7 @@ class Auto:
         if problem.pixels != 1:
             return Stages(self._wandering(budget))
         # The stand-in costs at most what some of the images do, so it does not outweigh a small budget.
-        effort = _EVERYTHING if budget is None else min(_EVERYTHING, self.shared * budget)
+        effort = Universal.effort if budget is None else min(Universal.effort, self.shared * budget)
         first = [] if problem.classifier is None else [Stage(Universal(self.known, effort=effort))]
         if self.gradients and has_gradients(problem.classifier):
             first.append(Stage(Gradient(self.ranked, effort=self.effort)))
