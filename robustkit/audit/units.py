@@ -89,7 +89,16 @@ def make_run_units(
     device: str | None,
     bar: tqdm[Any],
 ) -> None:
-    """Makes units of a run here or on an executor's workers; see `make_units`."""
+    """Makes units of a run here or on an executor's workers; see `make_units`.
+
+    Args:
+        opened: The run.
+        units: Which of its units to make.
+        keep: Called here with each unit and its result.
+        executor: What the units are made by; `None` makes them here.
+        device: Of the workers.
+        bar: Shows the progress, in images.
+    """
     if executor is None:
         make_units(units, partial(opened.make, bar=bar), keep)
         return

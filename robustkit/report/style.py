@@ -137,7 +137,14 @@ def as_svg(figure: Figure) -> bytes:
 
 
 def save_print(figure: Figure, folder: Path, name: str, *, svg: bytes | None = None) -> list[Path]:
-    """Writes a drawing as PDF, SVG and PNG. To be used within `printing`."""
+    """Writes a drawing as PDF, SVG and PNG. To be used within `printing`.
+
+    Args:
+        figure: The drawing.
+        folder: An existing folder.
+        name: Of the files, without the suffix.
+        svg: The SVG, where it is made already.
+    """
     files = []
     for kind in FORMATS:
         path = folder / f"{name}.{kind}"
