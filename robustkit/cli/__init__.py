@@ -27,6 +27,7 @@ COMMANDS = {
     "audit": "All of it in one page: may this classifier be trusted on that survey?",
     "report": "Draw the page of an audit again, from its records.",
     "compare": "Pair two audits of the same images.",
+    "reproduce": "Redo a paper: its tables and figures, ours beside the published.",
     "doctor": "Say what is installed, and whether the searches find what exists.",
 }
 
