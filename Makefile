@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := sim,fits,hdf5,onnx,search,fast,test
 
-.PHONY: demo test soak browser lint bench clean
+.PHONY: demo test soak package browser lint bench clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +20,12 @@ browser:
 
 soak: $(VENV)/ready
 	$(BIN)/python -m pytest -q -n auto -m "slow"
+
+# What a release would be, in dist/, after a trial in an environment that holds nothing but what it asks for.
+package: $(VENV)/ready
+	$(BIN)/python -m pytest -q tests/packaging
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
