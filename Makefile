@@ -21,11 +21,9 @@ browser:
 soak: $(VENV)/ready
 	$(BIN)/python -m pytest -q -n auto -m "slow"
 
-# What a release would be, in dist/, after a trial in an environment that holds nothing but what it asks for.
+# Builds sdist and wheel, and tries them in an environment that holds what they ask for and nothing else.
 package: $(VENV)/ready
 	$(BIN)/python -m pytest -q tests/packaging
-	rm -rf dist
-	$(BIN)/python -m build --outdir dist .
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
