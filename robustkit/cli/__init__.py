@@ -28,6 +28,7 @@ COMMANDS = {
     "report": "Draw the page of an audit again, from its records.",
     "compare": "Pair two audits of the same images.",
     "doctor": "Say what is installed, and whether the searches find what exists.",
+    "completion": "Print what makes a shell complete commands, options and names.",
 }
 
 
@@ -42,7 +43,9 @@ class LazyGroup(click.Group):
         """Imports a command; `None` when there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        return import_module(f"robustkit.cli.{cmd_name}").command
+        from robustkit.cli.names import completing
+
+        return completing(import_module(f"robustkit.cli.{cmd_name}").command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""

@@ -115,7 +115,8 @@ def test_the_package_is_imported_from_the_environment(installed):
 def test_the_command_answers(installed):
     assert "Audits any trained image classifier" in installed.run("robustkit", "--help")
     assert robustkit.__version__ in installed.run("robustkit", "--version")
-    assert "galsim" in installed.run("robustkit", "doctor")
+    assert "galsim not installed; pip install 'robustkit[sim]'" in installed.run("robustkit", "doctor")
+    assert "_robustkit_completion" in installed.run("robustkit", "completion", "bash")
 
 
 def test_what_an_extra_is_for_is_refused_in_words(installed):
