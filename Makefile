@@ -21,6 +21,10 @@ browser:
 soak: $(VENV)/ready
 	$(BIN)/python -m pytest -q -n auto -m "slow"
 
+# Builds sdist and wheel, and tries them in an environment that holds what they ask for and nothing else.
+package: $(VENV)/ready
+	$(BIN)/python -m pytest -q tests/packaging
+
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
