@@ -20,7 +20,7 @@ from robustkit import __version__
 from robustkit.errors import InputError
 from robustkit.files import write_text
 from robustkit.report.section import Chapter, Check, Section
-from robustkit.report.style import as_svg, printing, save_print
+from robustkit.report.style import lay_out, printing, save_print
 
 PAGE, FIGURES, TABLES = "report.html", "figures", "tables"
 MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "not run": "–"}
@@ -147,10 +147,8 @@ def _section(one: Section, folder: Path, specs: list[tuple[str, Markup]]) -> dic
     write_text(folder / TABLES / f"{one.name}.csv", csv)
     image, width = "", 0.0
     if figure is not None:
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, and not anew for each file
-        svg = as_svg(figure)
-        save_print(figure, folder / FIGURES, one.name, svg=svg)
+        lay_out(figure)
+        svg = save_print(figure, folder / FIGURES, one.name)
         image, width = _embedded(svg, folder / FIGURES / f"{one.name}.png"), figure.get_size_inches()[0]
     if interactive is not None:
         specs.append((one.name, _safe_json(json.loads(interactive.to_json() or "{}"))))
