@@ -138,7 +138,7 @@ class Methods:
         axes[0].set_xlabel("accuracy on test images")
         handles, labels = axes[0].get_legend_handles_labels()
         once = dict(zip(labels, handles, strict=True))
-        axes[0].legend(once.values(), once.keys(), loc="lower left", frameon=False)
+        figure.legend(once.values(), once.keys(), loc="outside upper left", ncols=2, frameon=False)
         if panels == 2:
             axes[1].set_xlabel("flipped by one pixel (complete search)")
         for ax in axes:
