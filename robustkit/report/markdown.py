@@ -57,7 +57,4 @@ def _row(cells: object) -> str:
 
 def _text(value: object) -> str:
     """Text that no name in it can turn into markup."""
-    text = " ".join(str(value).split())
-    for letter in "\\`*[]<>|":
-        text = text.replace(letter, f"\\{letter}")
-    return text.replace("_", "\\_")
+    return "".join(f"\\{letter}" if letter in "\\`*_#[]<>|" else letter for letter in " ".join(str(value).split()))
