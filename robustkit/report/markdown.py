@@ -29,7 +29,8 @@ def write_markdown(page: Page, folder: Path, name: str) -> Path:
         for one in chapter.sections:
             lines += _section(one, folder)
         for heading, text in page.copies.get(chapter.name, []):
-            lines += [f"### {_text(heading)}", "", "```text", *text.splitlines(), "```", ""]
+            language = "sh" if text.startswith("robustkit ") else "text"
+            lines += [f"### {_text(heading)}", "", f"```{language}", *text.splitlines(), "```", ""]
     write_text(folder / name, "\n".join(lines).rstrip() + "\n")
     return folder / name
 

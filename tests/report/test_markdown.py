@@ -67,4 +67,4 @@ def test_no_sentence_becomes_a_heading(tmp_path):
 
 def test_texts_to_copy_are_fenced(tmp_path):
     text = written(tmp_path, page_of(copies={"first": [("Command", "robustkit audit\n--quick")]}))
-    assert "### Command\n\n```text\nrobustkit audit\n--quick\n```\n" in text
+    assert "### Command\n\n```sh\nrobustkit audit\n--quick\n```\n" in text
