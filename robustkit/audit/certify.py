@@ -19,10 +19,11 @@ from robustkit.audit.attack import about_inputs, choose_device
 from robustkit.audit.opening import Draw, open_chosen
 from robustkit.audit.sample import Inputs
 from robustkit.audit.units import images_in, make_run_units, run_folder, run_manifest
+from robustkit.drawings import write_figure
 from robustkit.engine import make_evaluator
 from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
-from robustkit.files import atomic_write, write_json, write_text
+from robustkit.files import write_json, write_text
 from robustkit.models import ModelOptions
 from robustkit.perturb.certificate import CertificateRecord, certify
 from robustkit.perturb.threats import ValueRange, describe_values, make_values
@@ -283,5 +284,4 @@ def _draw(path: Path, record: CertificateRecord) -> None:
     figure = Figure(figsize=(3.6 * len(counts), 3.6), layout="constrained")
     options = record.cells // flips[0].size
     draw_vulnerability(figure, flips / options, record.class_names, counts)
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=130)
+    write_figure(figure, path, dpi=130)

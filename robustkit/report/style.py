@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from robustkit.drawings import METADATA, write_figure
 from robustkit.files import atomic_write
 from robustkit.report.attack_figures import COLOURS
 
@@ -132,7 +133,7 @@ class Painted:
 def as_svg(figure: Figure) -> bytes:
     """A drawing as SVG: the same bytes for the same drawing. To be used within `printing`."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "robustkit"})
+    figure.savefig(buffer, format="svg", metadata=METADATA["svg"])
     return buffer.getvalue()
 
 
@@ -141,13 +142,11 @@ def save_print(figure: Figure, folder: Path, name: str, *, svg: bytes | None = N
     files = []
     for kind in FORMATS:
         path = folder / f"{name}.{kind}"
-        with atomic_write(path) as file:
-            if kind == "svg" and svg is not None:
+        if kind == "svg" and svg is not None:
+            with atomic_write(path) as file:
                 file.write(svg)
-            elif kind == "pdf":
-                figure.savefig(file, format=kind, metadata={"CreationDate": None, "Creator": "robustkit"})
-            else:
-                figure.savefig(file, format=kind, dpi=_DPI)
+        else:
+            write_figure(figure, path, dpi=_DPI)
         files.append(path)
     return files
 
