@@ -40,7 +40,7 @@ docs: $(VENV)/docs
 
 demo: $(VENV)/ready
 	rm -rf demo
-	$(BIN)/python examples/demo.py demo
+	$(BIN)/python examples/01_demo.py demo
 
 clean:
 	rm -rf demo dist build site .pytest_cache .ruff_cache

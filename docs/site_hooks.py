@@ -1,7 +1,8 @@
 """Hooks of the documentation site: pages that are not written in docs/, and links that work on both sides.
 
-The pages in docs/ link each other, and the files beside docs/, by paths that work where the repository is browsed. On the
-site the repository's other files are copied (README.md becomes the home page), and each link is turned to where its file is.
+The pages in docs/ link each other, and the files beside docs/, by paths that work where the repository is browsed. On
+the site the repository's other files are copied (README.md becomes the home page), and each link is turned to where its
+file is.
 """
 
 from __future__ import annotations

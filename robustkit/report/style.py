@@ -15,6 +15,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from robustkit.drawings import METADATA
 from robustkit.files import atomic_write
 from robustkit.report.attack_figures import COLOURS
 
@@ -143,7 +144,7 @@ def as_svg(figure: Figure) -> bytes:
     """A drawing as SVG: the same bytes for the same drawing. To be used within `printing`."""
     buffer = io.BytesIO()
     # The canvas is asked, as `Figure.savefig` draws everything twice.
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": "robustkit"})
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=METADATA["svg"])
     return buffer.getvalue()
 
 
@@ -157,7 +158,7 @@ def save_print(figure: Figure, folder: Path, name: str) -> bytes:
     with atomic_write(folder / f"{name}.svg") as file:
         file.write(svg)
     with atomic_write(folder / f"{name}.pdf") as file:
-        FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None, "Creator": "robustkit"})
+        FigureCanvasPdf(figure).print_pdf(file, metadata=METADATA["pdf"])
     figure.set_dpi(_DPI)
     with atomic_write(folder / f"{name}.png") as file:
         FigureCanvasAgg(figure).print_png(file)

@@ -129,7 +129,7 @@ class Shell:
 
     def script(self, words: list[str]) -> str:
         """A script of the repository: what it would run is run."""
-        path = ROOT / words[0] if (ROOT / words[0]).exists() else ROOT / "examples" / "ci_gate" / words[0]
+        path = ROOT / words[0] if (ROOT / words[0]).exists() else ROOT / "examples" / "06_ci_gate" / words[0]
         environment = os.environ | {"ROBUSTKIT": "printf %s\\n robustkit"}
         said = subprocess.run(
             ["sh", str(path), *words[1:]], env=environment, capture_output=True, text=True, check=True
