@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from robustkit.audit.chapters import clean, one_pixel, preflight, provenance, sweeps
+from robustkit.audit.chapters import clean, one_pixel, sweeps
 from robustkit.audit.comparison import compare_findings, comparison, comparison_checks
 from robustkit.audit.findings import ABOUT, Findings, check_pair, read_findings
 from robustkit.audit.latent_chapters import distances, geometry, maps, windows
@@ -28,6 +28,7 @@ from robustkit.audit.machine import (
 )
 from robustkit.audit.metrics import MEANING, estimate_json, metrics_of
 from robustkit.audit.pictures import sprite_of
+from robustkit.audit.provenance import preflight, provenance
 from robustkit.audit.reading import limits, methods, sensitivity
 from robustkit.audit.request import FILE, AuditRequest, Thresholds, read_gate, read_request
 from robustkit.audit.verdict import RULE, checks_of

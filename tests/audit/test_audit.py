@@ -156,7 +156,7 @@ def test_pairs_are_paired(audit):
     out, _ = audit
     one, other = read_findings(out / "model", "net"), read_findings(out / "base", "base")
     rows = {row.name: row for row in compare_findings(one, other)}
-    row = rows["accuracy, images"]
+    row = rows["accuracy"]
     hits = [r.probabilities.argmax(1) == r.labels for r in (one.clean["images"], other.clean["images"])]
     assert row.first == pytest.approx(hits[0].mean())
     assert float(row.difference.value) == pytest.approx(hits[0].mean() - hits[1].mean())
