@@ -60,12 +60,19 @@ def run_audit(
     check_same_images(subjects)
     _claim(folder)
     with only_writer(folder / "lock"), interruptible("go on with the same command"):
-        save_request(request, folder / FILE)
         try:
+            save_request(request, folder / FILE)
             for name, subject in subjects.items():
                 _run_steps(subject, folder / name, say)
         except RunInterrupted as error:
             raise RunInterrupted("the audit was stopped; finished work is kept, go on with the same command") from error
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise  # nobody reads what is said
+            raise InputError(
+                f"the audit stopped at {error.filename or folder}: {error.strerror or error}; finished steps are kept, "
+                "so put that right and go on with the same command"
+            ) from error
         report = write_report(folder, workers=workers, say=say)
     return report
 

@@ -150,8 +150,8 @@ def _write(
     everything = audit_json(models, numbers, checks, results, rows)
     try:
         write_image_table(folder, columns, lines)
-    except PermissionError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; name another folder with --out") from error
+    except OSError as error:
+        raise InputError(f"cannot write the table of images to {folder}: {error.strerror or error}") from error
     junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
     method, copies = methods(models)
     chapters = [*_chapters(models), method]

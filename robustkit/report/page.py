@@ -129,8 +129,8 @@ def write_page(page: Page, folder: Path, *, workers: Executor | None = None) -> 
         for file in page.downloads:
             write_text(folder / file.name, file.text)
         write_text(folder / PAGE, _render(page, chapters))
-    except PermissionError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; name another folder with --out") from error
+    except OSError as error:  # no right, no room, or a file where a folder should be
+        raise InputError(f"cannot write the page to {folder}: {error.strerror or error}") from error
     return folder / PAGE
 
 
