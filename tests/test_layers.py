@@ -24,6 +24,8 @@ MAY_IMPORT = {
     "report": LEAVES | {"stats"},
     "testing": LEAVES | {"data", "perturb"},
     "audit": LEAVES | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report"},
+    "reproduce": LEAVES
+    | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "audit"},
 }
 
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from robustkit.audit.attack import choose_device
 from robustkit.audit.audit_steps import attack, certify, check, look_at_latents, photograph, predict, sweep
 from robustkit.audit.findings import ABOUT
 from robustkit.audit.machine import check_names
 from robustkit.audit.metrics import MEANING
+from robustkit.audit.opening import choose_device
 from robustkit.audit.report import BASE, MODEL, Report, write_report
 from robustkit.audit.request import FILE, AuditRequest, of_effort, read_gate, save_request
 from robustkit.audit.subject import Subject, about_subject, check_same_images, open_subject, options_for

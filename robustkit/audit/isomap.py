@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from robustkit.audit.attack import choose_device
 from robustkit.audit.embed import Embedded, embed_run
+from robustkit.audit.opening import choose_device
 from robustkit.errors import InputError
 from robustkit.files import jsonable, new_folder, sha256_file, write_json, write_text
 from robustkit.latent.grad_cam import grad_cam

@@ -186,7 +186,7 @@ def sky_noise(image: np.ndarray) -> np.ndarray:
     Args:
         image: Calibrated values, shape (C, H, W).
 
-    Example:
+    Examples:
         >>> float(sky_noise(np.zeros((1, 20, 20)))[0])
         0.0
     """

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustkit.audit.attack import choose_device
 from robustkit.audit.embed import embed_run
+from robustkit.audit.opening import choose_device
 from robustkit.audit.window_axes import NOISE, ONE_PIXEL, make_axes
 from robustkit.audit.window_files import write_windows
 from robustkit.audit.window_summary import window_text

@@ -102,6 +102,7 @@ class Check:
         status: Whether the claim holds: `warn` where the interval lies on both sides.
         evidence: The chapter or section to look at.
         advice: What to do where it does not hold; empty where it does.
+        word: What is written instead of the status.
     """
 
     name: str
@@ -111,3 +112,4 @@ class Check:
     status: Status
     evidence: str
     advice: str = ""
+    word: str = ""

@@ -65,7 +65,7 @@ def symbol(position: int) -> str:
 def shade(colour: str, alpha: float) -> str:
     """A colour of plotly that lets through what lies beneath.
 
-    Example:
+    Examples:
         >>> shade("#0072B2", 0.2)
         'rgba(0, 114, 178, 0.2)'
     """
@@ -76,7 +76,7 @@ def shade(colour: str, alpha: float) -> str:
 def plain(text: object) -> str:
     """Text for plotly, which reads some markup: a name is shown as it is.
 
-    Example:
+    Examples:
         >>> plain("a<b>")
         'a&lt;b&gt;'
     """
@@ -167,7 +167,7 @@ def save_print(figure: Figure, folder: Path, name: str) -> bytes:
 def thin(count: int, most: int) -> list[int]:
     """At most so many positions of a series, evenly spread, the first and the last among them.
 
-    Example:
+    Examples:
         >>> thin(5, 3)
         [0, 2, 4]
     """
@@ -179,7 +179,7 @@ def thin(count: int, most: int) -> list[int]:
 def listed(names: Sequence[str]) -> str:
     """Names in a sentence.
 
-    Example:
+    Examples:
         >>> listed(["a", "b", "c"])
         'a, b and c'
     """

@@ -145,7 +145,7 @@ def _digits(value: object) -> str:
 def said_of(names: Sequence[str]) -> str:
     """Who is shown, in a sentence.
 
-    Example:
+    Examples:
         >>> said_of(["mmd", "source"])
         'Models: mmd and source.'
     """
