@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := sim,fits,hdf5,onnx,search,fast,test
 
-.PHONY: demo test soak browser lint docs clean
+.PHONY: demo test soak package browser lint docs clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
