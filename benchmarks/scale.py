@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py units [--images 100000 1000000]      # a null model: the run's own machinery
     python benchmarks/scale.py journal --model ckpt.pt [--n 32]     # share of a real attack
-    python benchmarks/scale.py workers --model ckpt.pt [--n 32] [--group 4] [--rounds 3]   # one and two Dask workers, in turn
+    python benchmarks/scale.py workers --model ckpt.pt [--n 32] [--group 4] [--rounds 3]   # on one and on two
     python benchmarks/scale.py memory [--gigabytes 4]               # an attack on an image set larger than its memory
 
 Everything runs with one thread a process. Each row is measured in a process of its own.
