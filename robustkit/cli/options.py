@@ -66,15 +66,17 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def attack_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds which attack a command looks at, and where the noisy twins of its images come from."""
     path = click.Path(path_type=Path)
+    options = (
+        click.option("--model", required=True, type=path, help="The checkpoint."),
+        click.option("--run", "attack", required=True, type=path, help="The folder of an attack on it."),
+        click.option(
+            "--noisy", help="Noisy twins: a depth (Y1), an image set, exposure:0.1, none.  [default: the shallowest]"
+        ),
+        click.option("--data", help="The images that were attacked.  [default: where the run says they are]"),
+    )
     wrapped = command
-    for names, attributes in reversed((
-        (("--model",), {"required": True, "type": path, "help": "The checkpoint."}),
-        (("--run", "attack"), {"required": True, "type": path, "help": "The folder of an attack on it."}),
-        (("--noisy",), {"help": "Noisy twins: a depth (Y1), an image set, exposure:0.1, none.  "
-                                "[default: the shallowest]"}),
-        (("--data",), {"help": "The images that were attacked.  [default: where the run says they are]"}),
-    )):  # fmt: skip
-        wrapped = click.option(*names, **attributes)(wrapped)
+    for option in reversed(options):
+        wrapped = option(wrapped)
     return wrapped
 
 
