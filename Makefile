@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := sim,fits,hdf5,onnx,search,fast,test
 
-.PHONY: demo test soak browser lint docs clean
+.PHONY: demo test soak package browser lint docs clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,10 @@ browser:
 soak: $(VENV)/ready
 	$(BIN)/python -m pytest -q -n auto -m "slow"
 
+# Builds sdist and wheel, and tries them in an environment that holds what they ask for and nothing else.
+package: $(VENV)/ready
+	$(BIN)/python -m pytest -q tests/packaging
+
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,7 +40,7 @@ docs: $(VENV)/docs
 
 demo: $(VENV)/ready
 	rm -rf demo
-	$(BIN)/python examples/demo.py demo
+	$(BIN)/python examples/01_demo.py demo
 
 clean:
 	rm -rf demo dist build site .pytest_cache .ruff_cache

@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py units [--images 100000 1000000]      # a null model: the run's own machinery
     python benchmarks/scale.py journal --model ckpt.pt [--n 32]     # share of a real attack
-    python benchmarks/scale.py workers --model ckpt.pt [--n 32] [--rounds 3]   # one and two Dask workers, in turn
+    python benchmarks/scale.py workers --model ckpt.pt [--n 32] [--group 4] [--rounds 3]  # 1, 2 Dask workers
     python benchmarks/scale.py memory [--gigabytes 4]               # an attack on an image set larger than its memory
 
 Everything runs with one thread a process. Each row is measured in a process of its own.
@@ -112,7 +112,7 @@ def journal_cost(model: str, n: int) -> dict[str, Any]:
             "share": sum(spent) / seconds}  # fmt: skip
 
 
-def dask_run(model: str, n: int, workers: int) -> dict[str, Any]:
+def dask_run(model: str, n: int, group: int, workers: int) -> dict[str, Any]:
     import distributed
 
     from robustkit.audit.attack import AttackRequest, run_attack
@@ -129,17 +129,18 @@ def dask_run(model: str, n: int, workers: int) -> dict[str, Any]:
         attack = partial(run_attack, model, device="cpu", executor=start, say=lambda line: None)
         attack(AttackRequest(n=2 * workers, group=1, budget=10), out=Path(folder) / "warm")  # every worker has imported
         began = time.perf_counter()
-        attack(AttackRequest(n=n, group=2), out=Path(folder) / "run")
+        attack(AttackRequest(n=n, group=group), out=Path(folder) / "run")
         seconds = time.perf_counter() - began
         digest = sha256_file(Path(folder) / "run" / "attack.npz")
     return {"workers": workers, "seconds": seconds, "sha256": digest}
 
 
-def compare_workers(model: str, n: int, rounds: int) -> dict[str, Any]:
-    runs = [in_own_process(dask_run, model, n, workers) for _ in range(rounds) for workers in (1, 2)]
+def compare_workers(model: str, n: int, group: int, rounds: int) -> dict[str, Any]:
+    runs = [in_own_process(dask_run, model, n, group, workers) for _ in range(rounds) for workers in (1, 2)]
     one, two = ([run["seconds"] for run in runs if run["workers"] == k] for k in (1, 2))
     return {
         "images": n,
+        "group": group,
         "one": one,
         "two": two,
         "ratio_of_medians": statistics.median(one) / statistics.median(two),
@@ -183,13 +184,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--model", default="ckpt.pt")
     parser.add_argument("--n", type=int, default=32)
+    parser.add_argument("--group", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gigabytes", type=float, default=4.0)
     given = parser.parse_args()
     rows = {
         "units": lambda: [in_own_process(null_run, images) for images in given.images],
         "journal": lambda: [in_own_process(journal_cost, given.model, given.n)],
-        "workers": lambda: [compare_workers(given.model, given.n, given.rounds)],
+        "workers": lambda: [compare_workers(given.model, given.n, given.group, given.rounds)],
         "memory": lambda: [in_own_process(streamed, given.gigabytes)],
     }[given.what]()
     for row in rows:

@@ -12,6 +12,19 @@ from robustkit.data import ImageSet
 from robustkit.files import write_json
 from tests.audits import make_audit
 
+# A small attack of several groups, for what may happen to a run; the fixture `attacks` makes it once.
+SMALL = AttackRequest(n=10, budget=60, group=2, searches=("random", "de"))
+ARGUMENTS = ["--n", "10", "--budget", "60", "--group", "2", "--search", "random", "--search", "de"]
+
+
+def silent(line: str) -> None:
+    """Says nothing."""
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two run folders hold the same record and table, to the last byte."""
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in ("attack.npz", "attacks.csv"))
+
 
 def make_attack(folder: Path, *, n: int = 16) -> tuple[Path, Path]:
     """Writes the galaxies of `make_audit`, the same with more noise as `shallow`, and an attack on some of them.

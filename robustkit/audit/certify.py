@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from robustkit.audit.attack import about_inputs, choose_device
-from robustkit.audit.opening import Draw, open_chosen
+from robustkit.audit.halving import halved, plan
+from robustkit.audit.running import run_opened
 from robustkit.audit.sample import Inputs
-from robustkit.audit.units import images_in, make_run_units, run_folder, run_manifest
+from robustkit.audit.units import OpenRun
+from robustkit.drawings import write_figure
 from robustkit.engine import make_evaluator
 from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
@@ -26,9 +29,8 @@ from robustkit.files import atomic_write, write_json, write_text
 from robustkit.models import ModelOptions
 from robustkit.perturb.certificate import CertificateRecord, certify
 from robustkit.perturb.threats import ValueRange, describe_values, make_values
-from robustkit.progress import progress
 from robustkit.report.vulnerability_figure import draw_vulnerability
-from robustkit.runs import Run, Shard, StartExecutor, interruptible, open_run, units_of
+from robustkit.runs import JOURNAL, FinishedUnits, Run, Shard, StartExecutor
 from robustkit.stats import wilson
 
 RECORD, TABLE, SUMMARY, MAPS, PARTS = (
@@ -75,28 +77,13 @@ class CertifyRequest:
             raise InputError(f"the budget must be at least 1 query an image, came {self.budget}")
 
 
-class OpenCertify:
-    """Certificates whose checkpoint and images are open, and which can make each of their units.
+class OpenCertify(OpenRun):
+    """Certificates whose checkpoint and images are open; see `OpenRun`."""
 
-    Args:
-        model: The checkpoint.
-        request: What to do.
-        device: Where to run; by default a GPU if there is one.
-
-    Raises:
-        InputError: If anything given cannot be used.
-    """
-
-    command = "certify"
-    weight = 1
+    command, doing = "certify", "certifying"
 
     def __init__(self, model: str | os.PathLike[str], request: CertifyRequest, device: str | None) -> None:
-        self.model, self.request = Path(model), request
-        draw = Draw(request.n, request.data, request.part, request.seed, request.take_all)
-        self.said: list[str] = []
-        self.checkpoint, self.chosen = open_chosen(
-            model, request.options, draw, device=choose_device(device), say=self.said.append
-        )
+        super().__init__(model, request, device)
         self.images = Inputs(self.chosen, self.checkpoint.stretch)
         self.values = make_values(
             request.values,
@@ -108,19 +95,15 @@ class OpenCertify:
             device=self.checkpoint.classifier.device,
         )
         self.settings = {"values": self.values.to_json(), "budget": request.budget, "seed": request.seed}
-        self.about = about_inputs(self.model, self.chosen, self.checkpoint)
-        self.inputs = {**self.about["inputs"], "settings": self.settings, "group": request.group}
+        self.inputs["settings"] = self.settings
 
-    def __len__(self) -> int:
-        return -(-len(self.images) // self.request.group)
+    def make(self, unit: int, bar: tqdm[Any] | None = None) -> tuple[CertificateRecord, list[int]]:
+        """Certifies a group of images; returns what came of it, and how many were certified at once."""
+        return halved(
+            self.part(unit), partial(self._certify, bar), alone=self._unknown, join=_join, bar=bar, weight=self.weight
+        )
 
-    def part(self, unit: int) -> slice:
-        """Which of the images drawn belong to a unit."""
-        return slice(unit * self.request.group, min(len(self.images), (unit + 1) * self.request.group))
-
-    def make(self, unit: int, bar: tqdm[Any] | None = None) -> CertificateRecord:
-        """Certifies a group of images."""
-        part = self.part(unit)
+    def _certify(self, bar: tqdm[Any] | None, part: slice) -> CertificateRecord:
         record = certify(
             self.checkpoint.classifier,
             self.images[part],
@@ -134,6 +117,45 @@ class OpenCertify:
             bar.update(len(record.ids))
         return record
 
+    def _unknown(self, part: slice) -> CertificateRecord:
+        """What stands for images that do not fit into memory."""
+        _, bands, height, width = self.images.shape
+        return CertificateRecord.unknown(
+            self.chosen.ids[part],
+            self.chosen.labels[part].numpy(),
+            shape=(bands, height, width),
+            options=self.values.size,
+            class_names=self.checkpoint.card.class_names,
+            settings=self.settings,
+        )
+
+    def keep(self, run: Run, unit: int, result: tuple[CertificateRecord, list[int]]) -> None:
+        """Puts what `make` returned into the run folder: maps are too large for the journal."""
+        record, sizes = result
+        (run.folder / PARTS).mkdir(exist_ok=True)
+        record.save(part_path(run.folder, unit))
+        run.append([{"unit": unit, "plan": sizes}])
+
+    @staticmethod
+    def finished(folder: Path) -> set[int]:
+        """The units that a run folder holds."""
+        units = (entry["unit"] for entry in FinishedUnits(folder / JOURNAL))
+        return {unit for unit in units if part_path(folder, unit).is_file()}
+
+    def gather(self, folders: Iterable[Path], run: Run) -> None:
+        """Brings the units of several run folders into one, in their order."""
+        (run.folder / PARTS).mkdir()
+        folders = list(folders)
+        for folder in folders:
+            for unit in self.finished(folder):
+                with open(part_path(folder, unit), "rb") as source, atomic_write(part_path(run.folder, unit)) as target:
+                    shutil.copyfileobj(source, target)
+        super().gather(folders, run)
+
+    def found(self, folder: Path, units: Iterable[int]) -> CertificateRecord:
+        """What some of the units of a run amount to, as they are in its folder."""
+        return CertificateRecord.join([CertificateRecord.load(part_path(folder, unit)) for unit in units])
+
     def describe(self, say: Callable[[str], None]) -> None:
         """Says what is about to be tried, and how long it takes."""
         chosen, card = self.chosen, self.checkpoint.card
@@ -146,14 +168,16 @@ class OpenCertify:
         seconds = min(cells, self.request.budget or cells) / candidates_per_second(evaluator)
         say(f"{cells:,} cells an image, about {seconds:.2g} s each by the {evaluator.name} engine")
 
-    def write(self, run: Run, say: Callable[[str], None]) -> CertificateRecord:
-        """Writes what the parts of a run amount to, all of them being there."""
-        record = CertificateRecord.join([CertificateRecord.load(part_path(run.folder, u)) for u in range(len(self))])
+    def write(self, run: Run, say: Callable[[str], None], **about: Any) -> CertificateRecord:
+        """Writes what the units of a run amount to, all of them being finished."""
+        record = self.found(run.folder, range(len(self)))
+        sizes = ((entry["unit"], entry["plan"]) for entry in FinishedUnits(run.journal))
+        about = {**self.about, **about, "settings": self.settings, "plan": plan(self.request.group, sizes)}
         # How long it took stands in the summary: with it, no two runs would leave the same record.
         replace(record, seconds=0.0).save(run.folder / RECORD)
         write_text(run.folder / TABLE, table(record))
         _draw(run.folder / MAPS, record)
-        write_json(run.folder / SUMMARY, {**summary(record), **self.about, "settings": self.settings})
+        write_json(run.folder / SUMMARY, {**summary(record), **about})
         say(describe(record))
         say(f"everything is in {run.folder}, the numbers in {run.folder / SUMMARY}")
         return record
@@ -195,24 +219,7 @@ def run_certify(
     """
     request = request or CertifyRequest()
     opened = OpenCertify(model, request if options is None else replace(request, options=options), device)
-    part = None if shard is None else Shard.parse(str(shard))
-    units = units_of(part, len(opened))
-    folder = run_folder(opened, out, part)
-    with open_run(folder, run_manifest(opened, part), resume=resume) as run, interruptible():
-        for line in opened.said:
-            say(line)
-        opened.describe(say)
-        (folder / PARTS).mkdir(exist_ok=True)
-        left = [unit for unit in units if not part_path(folder, unit).exists()]
-        with progress(total=images_in(opened, units), label="certifying", unit="image") as bar:
-            bar.update(images_in(opened, units) - images_in(opened, left))
-            keep = lambda unit, record: record.save(part_path(folder, unit))  # noqa: E731
-            make_run_units(opened, left, keep, executor=executor, device=device, bar=bar)
-        if part is None:
-            return opened.write(run, say)
-    record = CertificateRecord.join([CertificateRecord.load(part_path(folder, unit)) for unit in units])
-    say(f"shard {part} is finished, {len(record.ids)} images; when all are, make one run of them with robustkit merge")
-    return record
+    return run_opened(opened, out=out, device=device, resume=resume, shard=shard, executor=executor, say=say)
 
 
 def summary(record: CertificateRecord) -> dict[str, Any]:
@@ -226,6 +233,8 @@ def summary(record: CertificateRecord) -> dict[str, Any]:
         "complete": complete,
         "certified": int(record.certified.sum()),
         "flippable": int(record.flippable.sum()),
+        "not_finite": int((record.not_finite > 0).sum()),
+        "out_of_memory": int(record.out_of_memory.sum()),
         "flippable_rate": asdict(wilson(int(record.flippable.sum()), attacked)),
         "cells": record.cells,
         "queries": int(record.queries.sum()),
@@ -243,7 +252,18 @@ def describe(record: CertificateRecord) -> str:
     """The table for the terminal."""
     numbers = summary(record)
     attacked = numbers["correct"]
-    lines = [
+    lines = []
+    if numbers["out_of_memory"]:
+        lines.append(
+            f"WARNING: memory ran out for {numbers['out_of_memory']} images, each alone, and nothing is known of them; "
+            "use a device with more"
+        )
+    if numbers["not_finite"]:
+        lines.append(
+            f"WARNING: {numbers['not_finite']} images have cells whose output is not finite; those count as no flips, "
+            "and these images as not certified"
+        )
+    lines += [
         f"{numbers['drawn']} images drawn, {attacked} classified correctly, "
         f"{numbers['complete']} of these with every cell tried",
         f"  flippable  {numbers['flippable']} of {attacked}: {wilson(numbers['flippable'], attacked)}",
@@ -268,13 +288,17 @@ def table(record: CertificateRecord) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     names = ("queries", "flipping", "chance_low", "chance_high", "best_margin", "best_row", "best_column")
-    writer.writerow(["id", "true", "correct", "complete", "certified", *names])
+    writer.writerow(["id", "true", "correct", "complete", "certified", *names, "not_finite", "out_of_memory"])
     flags = zip(record.correct, record.complete, record.certified, strict=True)
     for i, (correct, complete, certified) in enumerate(flags):
-        values = [getattr(record, name)[i] for name in names]
+        values = [*(getattr(record, name)[i] for name in names), record.not_finite[i], int(record.out_of_memory[i])]
         true = record.class_names[record.labels[i]]
         writer.writerow([record.ids[i], true, int(correct), int(complete), int(certified), *values])
     return buffer.getvalue()
+
+
+def _join(one: CertificateRecord, other: CertificateRecord) -> CertificateRecord:
+    return CertificateRecord.join([one, other])
 
 
 def _draw(path: Path, record: CertificateRecord) -> None:
@@ -283,5 +307,4 @@ def _draw(path: Path, record: CertificateRecord) -> None:
     figure = Figure(figsize=(3.6 * len(counts), 3.6), layout="constrained")
     options = record.cells // flips[0].size
     draw_vulnerability(figure, flips / options, record.class_names, counts)
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=130)
+    write_figure(figure, path, dpi=130)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from robustkit.audit.attack import choose_device
+from robustkit.audit.opening import choose_device
 from robustkit.audit.units import check_versions
 from robustkit.errors import InputError
 from robustkit.models.checkpoint import versions

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from robustkit.audit.attack import choose_device
-from robustkit.audit.embed import Embedded, embed_run
+from robustkit.audit.embed import Embedded, embed_run, latent_folder
+from robustkit.audit.opening import choose_device
+from robustkit.drawings import save_figure
 from robustkit.errors import InputError
-from robustkit.files import jsonable, new_folder, sha256_file, write_json, write_text
+from robustkit.files import jsonable, sha256_file, write_json, write_text
 from robustkit.latent.grad_cam import grad_cam
 from robustkit.latent.latent_map import KINDS, NEIGHBOURS, LatentMap, lay_onto, map_latents
 from robustkit.models import ModelOptions
@@ -24,7 +25,6 @@ from robustkit.models.checkpoint import versions
 from robustkit.report.grad_cam_figure import CamPicture, draw_grad_cams
 from robustkit.report.map_figures import MapPoints, draw_cameras, draw_maps, frames, save_gif, save_mp4
 from robustkit.report.palette import Palette, make_palette
-from robustkit.report.saving import save_figure
 from robustkit.runs import interruptible, open_run
 
 RECORD, EMBEDDINGS, TABLE, SUMMARY = "isomap.npz", "embeddings.npz", "isomap.csv", "summary.json"
@@ -109,9 +109,7 @@ def run_isomap(
         InputError: If anything given cannot be used; nothing is written then.
     """
     request = request or IsomapRequest()
-    folder = Path(out) if out is not None else Path("runs") / f"isomap-{Path(model).stem}"
-    if folder.exists():
-        new_folder(folder)  # refuses what is in use before the work, not after it
+    folder = latent_folder("isomap", model, out)
     embedded = embed_both(model, attack, request, options=options, device=device, say=say)
     maps = [
         map_latents(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,6 +16,7 @@ from robustkit.data.imageset import IMAGE_SET_FILE
 from robustkit.data.readers.galaxies import GALAXIES_FILE
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint, ModelOptions, open_model
+from robustkit.models.checkpoint import versions
 from robustkit.models.foreign.arrange import arrange
 from robustkit.models.foreign.weights import Content
 from robustkit.models.preflight import check_network
@@ -126,3 +128,41 @@ def open_foreign_images(data: str | os.PathLike[str], options: ModelOptions) -> 
     if options.input_size is None or own:
         return open_images(path)
     return open_images(path, size=options.input_size)
+
+
+def about_inputs(model: Path, sample: Sample | Chosen, checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a run is about, for its manifest and summary: hashes under `inputs`, names and versions beside them."""
+    origin = checkpoint.origin
+    foreign = {} if origin.own else {"model_options": origin.options, "code_sha256": origin.code_sha256}
+    return {
+        "inputs": {
+            "model_sha256": origin.sha256,
+            **foreign,
+            "data_sha256": sample.image_set.provenance,
+            "split_sha256": checkpoint.card.data.get("split_sha256"),
+            "part": sample.part,
+            "n": len(sample.labels),
+        },
+        "model": str(model),
+        "model_notes": list(origin.notes),
+        "data": str(sample.path),
+        "versions": versions(),
+        "device": str(checkpoint.classifier.device),
+    }
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device of that name, or a GPU if there is one.
+
+    Raises:
+        InputError: If the name is unknown or the device is not here.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"unknown device {name!r}; expected cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("no CUDA device is here; use --device cpu")
+    return device

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from robustkit.audit.attack import choose_device
-from robustkit.audit.opening import Draw, open_chosen
+from tqdm import tqdm
+
+from robustkit.audit.halving import halved, plan
+from robustkit.audit.running import run_opened
 from robustkit.audit.sample import Chosen, Rows, check_fit
 from robustkit.audit.sweep_files import SUMMARY, write_sweep
-from robustkit.errors import InputError
+from robustkit.audit.sweep_request import SweepRequest
+from robustkit.audit.units import OpenRun
 from robustkit.models import Checkpoint, ModelOptions, open_model
-from robustkit.models.checkpoint import versions
 from robustkit.perturb.conditions import conditions_of
-from robustkit.perturb.faults.naming import Named, read_name
-from robustkit.perturb.faults.on_input import OnInput
-from robustkit.perturb.faults.registry import SUITES
 from robustkit.perturb.perturbation import Perturbation, Stage
 from robustkit.perturb.sweep import Block, SweepJob, SweepRecord
 from robustkit.perturb.sweep_summary import SweepSummary, summarise_sweep
 from robustkit.perturb.workers import worker_processes
-from robustkit.runs import interruptible, open_run
-from robustkit.runs.folder import Run
+from robustkit.runs import JOURNAL, FinishedUnits, Run, Shard, StartExecutor
+
+__all__ = ["OpenSweep", "SweepRequest", "SweepRun", "run_sweep"]
+
+Blocks = dict[str, list[Block]]  # of each network, in the order of the images
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,64 +46,104 @@ class SweepRun:
     summary: SweepSummary
 
 
-@dataclass(frozen=True)
-class SweepRequest:
-    """What a sweep over a checkpoint is asked to do.
+class OpenSweep(OpenRun):
+    """A sweep whose checkpoint, base model and images are open; see `OpenRun`."""
 
-    Attributes:
-        perturbations: Names, with options if need be (`psf,restore_noise=false`), or classes of one's own as
-            `package.module:Class`.
-        levels: For a single perturbation; by default its five named levels.
-        suite: `lsst` for every perturbation at five levels, `plain` for those that need no units.
-        n: How many images to draw.
-        data: The image set; by default the one that the model was trained on.
-        part: A part of the model's split, or `all`.
-        seed: Of the draw and of all random streams.
-        base: A checkpoint to compare with, for CE and mCE.
-        take_all: Go on with all images of the part when there are fewer than n.
-    """
+    command, doing = "sweep", "sweeping"
 
-    perturbations: Sequence[str] = ()
-    levels: Sequence[float] = ()
-    suite: str | None = None
-    n: int = 150
-    data: str | os.PathLike[str] | None = None
-    part: str = "test"
-    seed: int = 0
-    base: str | os.PathLike[str] | None = None
-    take_all: bool = False
+    def __init__(self, model: str | os.PathLike[str], request: SweepRequest, device: str | None) -> None:
+        request.steps()  # so that what is wrong with it is said first
+        super().__init__(model, request, device)
+        checkpoint, chosen = self.checkpoint, self.chosen
+        lows, highs = zip(*checkpoint.card.input_range, strict=True)
+        self.steps = request.steps((min(lows), max(highs)), len(checkpoint.card.bands))
+        self.jobs = {"model": _job(checkpoint, chosen, self.steps, request.seed)}
+        base = None
+        if request.base is not None:
+            options = None if checkpoint.origin.own else request.options
+            base = open_model(request.base, options, images=chosen.image_set, device=checkpoint.classifier.device)
+            check_fit(base, chosen.image_set, chosen.path)
+            self.jobs["base"] = _job(base, chosen, self.steps, request.seed)
+        plugins = {named.kind.name: named.source_sha256() for named in request.named()}
+        self.inputs |= {
+            "base_sha256": None if base is None else base.origin.sha256,
+            "seed": request.seed,
+            "steps": [step.to_json() for step in self.steps],
+            "plugins_sha256": {name: digest for name, digest in plugins.items() if digest is not None},
+        }
 
-    def __post_init__(self) -> None:
-        if self.suite is not None and self.suite not in SUITES:
-            raise InputError(f"unknown suite {self.suite!r}; known are {', '.join(SUITES)}")
-        if bool(self.perturbations) == (self.suite is not None):
-            raise InputError(f"name perturbations with --perturb or a suite ({', '.join(SUITES)}) with --suite")
-        if self.levels and len(self.perturbations) != 1:
-            raise InputError("--levels are those of one perturbation; give one --perturb, or leave --levels away")
+    @property
+    def weight(self) -> int:
+        """How many steps an image takes."""
+        return len(self.steps) * len(self.jobs)
 
-    def named(self) -> list[Named]:
-        """What is swept, without levels."""
-        return [read_name(text) for text in (self.perturbations if self.suite is None else SUITES[self.suite])]
+    def make(self, unit: int, bar: tqdm[Any] | None = None) -> dict[str, Any]:
+        """Sweeps a group of images, and returns what came of it as JSON values."""
+        blocks, sizes = halved(
+            self.part(unit), partial(self._sweep, bar), alone=self._unknown, join=_join, bar=bar, weight=self.weight
+        )
+        found = {which: [block.to_json() for block in made] for which, made in blocks.items()}
+        return {"unit": unit, "blocks": found, "plan": sizes}
 
-    def steps(self, input_range: tuple[float, float] = (0.0, 1.0), bands: int = 2) -> list[Perturbation]:
-        """Every perturbation at every level, from mild to severe; the level at which nothing happens is left out.
+    def _sweep(self, bar: tqdm[Any] | None, part: slice) -> Blocks:
+        return {which: [job.sweep(part, bar)] for which, job in self.jobs.items()}
 
-        Args:
-            input_range: Lowest and highest network input, for perturbations of it.
-            bands: How many there are; a suite leaves away what needs more.
-        """
-        found = []
-        for named in self.named():
-            if self.suite is not None and bands < named.kind.least_bands:
-                continue
-            fitted = dict(zip(("low", "high"), input_range, strict=True)) if issubclass(named.kind, OnInput) else {}
-            levels = dict.fromkeys(float(level) for level in self.levels or named.kind.levels)
-            one = Named(named.kind, fitted | named.options)
-            made = [one.at(level) for level in levels if level != named.kind.identity]
-            found += sorted(made, key=lambda perturbation: perturbation.strength())
-        if not found:
-            raise InputError("nothing would happen at these levels; give others with --levels")
-        return found
+    def _unknown(self, part: slice) -> Blocks:
+        """What stands for images that do not fit into memory."""
+        return {which: [job.unknown(part)] for which, job in self.jobs.items()}
+
+    def _records(self, entries: Iterable[dict[str, Any]]) -> tuple[SweepRecord, SweepRecord | None]:
+        """Those of the model and of the base, from units in their order."""
+        blocks: Blocks = {which: [] for which in self.jobs}
+        for entry in entries:
+            for which, found in entry["blocks"].items():
+                blocks[which] += [Block.from_json(block, len(self.steps)) for block in found]
+        records = {which: job.record(blocks[which]) for which, job in self.jobs.items()}
+        return records["model"], records.get("base")
+
+    def _summarise(self, record: SweepRecord, base: SweepRecord | None) -> SweepSummary:
+        return summarise_sweep(record, base, kinds={named.kind.name: named.kind for named in self.request.named()})
+
+    def describe(self, say: Callable[[str], None]) -> None:
+        """Says what is about to be swept, and what is not."""
+        chosen, job = self.chosen, self.jobs["model"]
+        say(f"{len(chosen.rows)} of {chosen.available} images, part {chosen.part} of {chosen.path}")
+        if chosen.repeats:
+            say(f"{chosen.repeats} further images of the same objects are left out, because they are not independent")
+        for note in chosen.image_set.notes:
+            say(note)
+        if chosen.image_set.stretch is not None and job.stretch is not None:
+            say(
+                "inverted stretch: pixels that the stretch clipped are lost, so bright cores are fainter than they were"
+            )
+        bands = len(self.checkpoint.card.bands)
+        left = [named.kind.name for named in self.request.named() if named.kind.least_bands > bands]
+        if left:
+            say(f"left away, because they need more bands: {', '.join(left)}")
+
+    def found(self, folder: Path, units: Iterable[int]) -> SweepRun:
+        """What some of the units of a run amount to, as they are in its folder."""
+        entries = FinishedUnits(folder / JOURNAL)
+        record, base = self._records(entries[unit] for unit in units)
+        return SweepRun(folder, record, self._summarise(record, base))
+
+    def write(self, run: Run, say: Callable[[str], None], **about: Any) -> SweepRun:
+        """Writes what the units of a run amount to, all of them being finished."""
+        finished, conditions = FinishedUnits(run.journal), self.jobs["model"].conditions
+        record, base = self._records(finished)
+        summary = self._summarise(record, base)
+        about = {
+            **self.about,
+            **about,
+            "inputs": self.inputs,
+            "base": None if self.request.base is None else str(self.request.base),
+            "origin": None if conditions is None else conditions.origin,
+            "plan": plan(self.request.group, ((entry["unit"], entry["plan"]) for entry in finished)),
+        }
+        write_sweep(run.folder, record, summary, base=base, about=about)
+        say(summary.text())
+        say(f"everything is in {run.folder}, the numbers in {run.folder / SUMMARY}")
+        return SweepRun(run.folder, record, summary)
 
 
 def run_sweep(
@@ -110,12 +154,15 @@ def run_sweep(
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     resume: bool = False,
-    workers: int | None = None,
+    shard: Shard | str | None = None,
+    executor: Executor | StartExecutor | None = None,
+    codecs: int | None = None,
     say: Callable[[str], None] = print,
 ) -> SweepRun:
     """Sweeps perturbations over a checkpoint and leaves record, table, summary and figures in a run folder.
 
-    Finished blocks of images are journalled, so a run that was stopped goes on where it was, to the same bytes.
+    Images are swept in groups. A finished group is journalled, so a run that was stopped goes on where it was, to the
+    same bytes.
 
     Args:
         model: The checkpoint.
@@ -124,65 +171,23 @@ def run_sweep(
         out: The run folder; by default `runs/sweep-<model>-<n>-<seed>`.
         device: Where to run; by default a GPU if there is one.
         resume: Go on with the run in the folder.
-        workers: Processes for FITS compression and JPEG; by default one for each core, 0 for none.
+        shard: Work on a part of the groups only, such as `3/64`; see `run_attack`.
+        executor: Where groups are swept; see `run_attack`.
+        codecs: Processes for FITS compression and JPEG; by default one for each core, 0 for none. With an executor
+            its workers do that themselves.
         say: Where the lines for the terminal go.
 
     Raises:
         InputError: If anything given cannot be used; nothing is written then.
         RunInterrupted: If a signal stopped the run; what was finished is kept.
     """
-    model, base = Path(model), None if request.base is None else Path(request.base)
-    request.steps()  # so that what is wrong with it is said first
-    draw = Draw(request.n, request.data, request.part, request.seed, request.take_all)
-    checkpoint, chosen = open_chosen(model, options, draw, device=choose_device(device), say=say)
-    lows, highs = zip(*checkpoint.card.input_range, strict=True)
-    steps = request.steps((min(lows), max(highs)), len(checkpoint.card.bands))
-    options = None if checkpoint.origin.own else options
-    other = None
-    if base is not None:
-        other = open_model(base, options, images=chosen.image_set, device=choose_device(device))
-    if other is not None:
-        check_fit(other, chosen.image_set, chosen.path)
-    job = _job(checkpoint, chosen, steps, request.seed)
-    against = None if other is None else _job(other, chosen, steps, request.seed)
-    plugins = {named.kind.name: named.source_sha256() for named in request.named()}
-    inputs = {
-        "model_sha256": checkpoint.origin.sha256,
-        "base_sha256": None if other is None else other.origin.sha256,
-        **({} if checkpoint.origin.own else {"model_options": checkpoint.origin.options}),
-        "data_sha256": chosen.image_set.provenance,
-        "split_sha256": checkpoint.card.data.get("split_sha256"),
-        "part": chosen.part,
-        "n": len(chosen.rows),
-        "seed": request.seed,
-        "block": job.block,
-        "steps": [step.to_json() for step in steps],
-        "plugins_sha256": {name: digest for name, digest in plugins.items() if digest is not None},
-    }
-    about = {"inputs": inputs, "versions": versions(), "device": str(checkpoint.classifier.device)}
-    folder = Path(out) if out is not None else Path("runs") / f"sweep-{model.stem}-{request.n}-{request.seed}"
-    with worker_processes(workers), open_run(folder, about, resume=resume) as run, interruptible():
-        say(f"{len(chosen.rows)} of {chosen.available} images, part {chosen.part} of {chosen.path}")
-        if chosen.repeats:
-            say(f"{chosen.repeats} further images of the same objects are left out, because they are not independent")
-        for note in chosen.image_set.notes:
-            say(note)
-        origin = None if job.conditions is None else job.conditions.origin
-        if chosen.image_set.stretch is not None and job.stretch is not None:
-            say(
-                "inverted stretch: pixels that the stretch clipped are lost, so bright cores are fainter than they were"
-            )
-        left = [named.kind.name for named in request.named() if named.kind.least_bands > len(checkpoint.card.bands)]
-        if left:
-            say(f"left away, because they need more bands: {', '.join(left)}")
-        record = _go_on(job, run, "model")
-        compared = None if against is None else _go_on(against, run, "base")
-        summary = summarise_sweep(record, compared, kinds={named.kind.name: named.kind for named in request.named()})
-        paths = {"model": str(model), "base": None if base is None else str(base), "data": str(chosen.path)}
-        write_sweep(folder, record, summary, base=compared, about={**about, **paths, "origin": origin})
-    say(summary.text())
-    say(f"everything is in {folder}, the numbers in {folder / SUMMARY}")
-    return SweepRun(folder, record, summary)
+    opened = OpenSweep(model, request if options is None else replace(request, options=options), device)
+    with worker_processes(codecs if executor is None else 0):
+        return run_opened(opened, out=out, device=device, resume=resume, shard=shard, executor=executor, say=say)
+
+
+def _join(one: Blocks, other: Blocks) -> Blocks:
+    return {which: one[which] + other[which] for which in one}
 
 
 def _job(checkpoint: Checkpoint, chosen: Chosen, steps: Sequence[Perturbation], seed: int) -> SweepJob:
@@ -201,13 +206,3 @@ def _job(checkpoint: Checkpoint, chosen: Chosen, steps: Sequence[Perturbation], 
         bounds=images.bounds if calibrated else None,
         seed=seed,
     )
-
-
-def _go_on(job: SweepJob, run: Run, which: str) -> SweepRecord:
-    """Sweeps what the journal does not hold, and makes the record of all."""
-    entries: list[dict[str, Any]] = [entry for entry in run.finished if entry["which"] == which]
-    found = [Block.from_json(entry, len(job.perturbations)) for entry in entries]
-    for block in job.blocks([block.first for block in found], label=f"sweeping the {which}"):
-        run.append([{"which": which, **block.to_json()}])
-        found.append(block)
-    return job.record(found)

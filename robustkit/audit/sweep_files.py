@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.files import atomic_write, write_json, write_text
+from robustkit.drawings import write_figure
+from robustkit.files import write_json, write_text
+from robustkit.perturb.attack_record import NOT_FINITE
 from robustkit.perturb.sweep import SweepRecord
-from robustkit.perturb.sweep_summary import SweepSummary
+from robustkit.perturb.sweep_summary import SweepSummary, finite_median
 from robustkit.report.sweep_figures import SweepCurve, draw_latents, draw_sweep
 from robustkit.stats import wilson
 
@@ -38,8 +40,7 @@ def write_sweep(
     write_text(folder / TABLE, table(record, summary))
     drawn = curves(record, summary)
     for name, figure in ((FIGURE, draw_sweep(drawn, record.class_names)), (LATENTS, draw_latents(drawn))):
-        with atomic_write(folder / name) as file:
-            figure.savefig(file, format="png", dpi=_DPI)
+        write_figure(figure, folder / name, dpi=_DPI)
     write_json(folder / SUMMARY, {**summary.to_json(), **about})
 
 
@@ -59,7 +60,8 @@ def table(record: SweepRecord, summary: SweepSummary) -> str:
         return {key: _digits(value) for key, value in line.items()}
 
     clean = {"perturbation": "clean", "right_to_wrong": 0, "wrong_to_right": 0, "latent_distance": 0}
-    clean |= {"margin": _digits(np.median(record.clean_margin)), "not_finite": int((record.clean_class < 0).sum())}
+    clean |= {"margin": _digits(finite_median(record.clean_margin))}
+    clean |= {"not_finite": int((record.clean_class == NOT_FINITE).sum())}
     writer.writerow(clean | rates(summary.clean, summary.clean_recall))
     for step in summary.steps:
         line = {"perturbation": step.name, "level": f"{step.level:.9g}", "unit": step.unit}

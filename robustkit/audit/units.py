@@ -5,58 +5,111 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-import torch
 from tqdm import tqdm
 
+from robustkit.audit.opening import Draw, about_inputs, choose_device, open_chosen
 from robustkit.errors import InputError
 from robustkit.models.checkpoint import versions
-from robustkit.runs import Shard, StartExecutor, differences, make_units
+from robustkit.runs import JOURNAL, FinishedUnits, Run, differences
 from robustkit.runs.local import assigned_device
 
 # What must be the same for two processes to give the same bytes.
 SAME_VERSIONS = ("robustkit", "torch")
 
 
-class OpenRun(Protocol):
-    """A run whose model and images are open.
+class Finished(Protocol):
+    """The units that a run folder holds."""
+
+    def __contains__(self, unit: int, /) -> bool: ...
+
+
+class OpenRun(ABC):
+    """A run whose model and images are open, and which can make each of its units: groups of the images drawn.
+
+    Args:
+        model: The checkpoint.
+        request: What was asked for, a dataclass; see `AttackRequest` for `n`, `data`, `part`, `seed`, `take_all`,
+            `options` and `group`.
+        device: Where to run; by default a GPU if there is one.
 
     Attributes:
-        command: The command's name.
-        model: The checkpoint's path.
-        request: What was asked for; a dataclass.
+        checkpoint: The model.
+        chosen: The images drawn.
+        said: What was said when they were opened.
         inputs: What the answers depend on, as JSON values.
         about: What is worth knowing besides; see `about_inputs`.
+
+    Raises:
+        InputError: If anything given cannot be used.
     """
 
-    command: str
-    model: Path
-    request: Any
-    inputs: dict[str, Any]
-    about: dict[str, Any]
+    command: ClassVar[str]
+    doing: ClassVar[str]  # what the progress bar says
+
+    def __init__(self, model: str | os.PathLike[str], request: Any, device: str | None) -> None:
+        self.model, self.request = Path(model), request
+        draw = Draw(request.n, request.data, request.part, request.seed, request.take_all)
+        self.said: list[str] = []
+        self.checkpoint, self.chosen = open_chosen(
+            model, request.options, draw, device=choose_device(device), say=self.said.append
+        )
+        self.about = about_inputs(self.model, self.chosen, self.checkpoint)
+        self.inputs: dict[str, Any] = {**self.about["inputs"], "group": request.group}
 
     def __len__(self) -> int:
         """How many units it has."""
-        ...
+        return -(-len(self.chosen.rows) // self.request.group)
 
     def part(self, unit: int) -> slice:
         """Which of the images drawn belong to a unit."""
-        ...
-
-    def make(self, unit: int, bar: tqdm[Any] | None = None) -> Any:
-        """Makes a unit, and moves a bar that counts `weight` for each image."""
-        ...
+        return slice(unit * self.request.group, min(len(self.chosen.rows), (unit + 1) * self.request.group))
 
     @property
     def weight(self) -> int:
         """By how much an image moves the bar."""
-        ...
+        return 1
+
+    @abstractmethod
+    def make(self, unit: int, bar: tqdm[Any] | None = None) -> Any:
+        """Makes a unit, and moves a bar that counts `weight` for each image."""
+
+    def keep(self, run: Run, unit: int, result: Any) -> None:
+        """Puts what `make` returned into the run folder."""
+        run.append([result])
+
+    @staticmethod
+    def finished(folder: Path) -> Finished:
+        """The units that a run folder holds."""
+        return FinishedUnits(folder / JOURNAL)
+
+    def gather(self, folders: Iterable[Path], run: Run) -> None:
+        """Brings the units of several run folders into one, in their order."""
+        for entry in FinishedUnits(*(folder / JOURNAL for folder in folders)):
+            run.append([entry], sync=False)
+
+    @abstractmethod
+    def describe(self, say: Callable[[str], None]) -> None:
+        """Says what is about to be done, and how."""
+
+    @abstractmethod
+    def write(self, run: Run, say: Callable[[str], None], **about: Any) -> Any:
+        """Writes what the units of a run amount to, all of them being finished.
+
+        Args:
+            run: The run.
+            say: Where the lines for the terminal go.
+            about: What else the summary should say.
+        """
+
+    @abstractmethod
+    def found(self, folder: Path, units: Iterable[int]) -> Any:
+        """What some of the units of a run amount to, as they are in its folder."""
 
 
 @dataclass(frozen=True)
@@ -78,43 +131,6 @@ class Task:
     device: str | None
     inputs: dict[str, Any]
     versions: dict[str, str]
-
-
-def make_run_units(
-    opened: OpenRun,
-    units: Iterable[int],
-    keep: Callable[[int, Any], None],
-    *,
-    executor: Executor | StartExecutor | None,
-    device: str | None,
-    bar: tqdm[Any],
-) -> None:
-    """Makes units of a run here or on an executor's workers; see `make_units`.
-
-    Args:
-        opened: The run.
-        units: Which of its units to make.
-        keep: Called here with each unit and its result.
-        executor: What the units are made by; `None` makes them here.
-        device: Of the workers.
-        bar: Shows the progress, in images.
-    """
-    if executor is None:
-        make_units(units, partial(opened.make, bar=bar), keep)
-        return
-
-    def keep_and_show(unit: int, result: Any) -> None:
-        keep(unit, result)
-        bar.update(images_in(opened, [unit]) * opened.weight)
-
-    task = Task(type(opened), os.path.abspath(opened.model), opened.request, device, opened.inputs, versions())
-    make_units(units, partial(make_unit, task), keep_and_show, executor)
-
-
-def images_in(opened: OpenRun, units: Iterable[int]) -> int:
-    """How many images units have together."""
-    parts = (opened.part(unit) for unit in units)
-    return sum(part.stop - part.start for part in parts)
 
 
 _lock = threading.Lock()  # a network is not shared by threads, so a worker with several makes one unit at a time
@@ -157,26 +173,3 @@ def check_versions(mine: dict[str, str], workers: dict[str, dict[str, str]]) -> 
                     f"the worker {name} has {package} {theirs.get(package)} and this process has {mine[package]}; "
                     "install the same on both"
                 )
-
-
-def run_folder(opened: OpenRun, out: str | os.PathLike[str] | None, shard: Shard | None) -> Path:
-    """Where a run is kept; by default `runs/<command>-<model>-<n>-<seed>`, with the shard if it is one."""
-    if out is not None:
-        return Path(out)
-    name = f"{opened.command}-{opened.model.stem}-{opened.request.n}-{opened.request.seed}"
-    return Path("runs") / (name if shard is None else f"{name}-shard-{shard.index}-of-{shard.of}")
-
-
-def run_manifest(opened: OpenRun, shard: Shard | None) -> dict[str, Any]:
-    """What a run is: what decides its answers under `inputs`, and what a merge needs to open it again."""
-    request = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in asdict(opened.request).items()}
-    if request.get("data") is not None:
-        request["data"] = os.path.abspath(request["data"])
-    return {
-        "command": opened.command,
-        "inputs": {**opened.inputs, "units": len(opened), "shard": None if shard is None else str(shard)},
-        "versions": opened.about["versions"],
-        "device": torch.device(opened.about["device"]).type,
-        "model": os.path.abspath(opened.model),
-        "request": request,
-    }

@@ -15,10 +15,11 @@ from robustkit.cli.options import Command, model_options
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder of the whole run.")
 @click.option("--model", type=click.Path(path_type=Path), help="The checkpoint.  [default: where the shards found it]")
 @click.option("--data", help="The images.  [default: where the shards found them]")
+@click.option("--base", type=click.Path(path_type=Path), help="The base model of a sweep.  [default: likewise]")
 @model_options
-def command(folders: tuple[Path, ...], options: Any, out: Path, model: Path | None, data: str | None) -> None:
+def command(folders: tuple[Path, ...], options: Any, out: Path, **where: Any) -> None:
     """Makes one run of its shards, byte for byte as if it had run in one piece."""
     from robustkit.audit.merge import merge_runs
 
     options = options if options.given else None
-    merge_runs(folders, out=out, options=options, model=model, data=data, say=click.echo)
+    merge_runs(folders, out=out, options=options, **where, say=click.echo)

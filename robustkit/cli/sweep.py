@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from robustkit.cli.cluster import cluster_options
 from robustkit.cli.options import Command, Numbers, model_options
 
 
@@ -26,16 +27,15 @@ from robustkit.cli.options import Command, Numbers, model_options
 @click.option("--part", default="test", show_default=True, help="train, valid or test of the model's split, or all.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw and of the perturbations.")
 @click.option("--all", "take_all", is_flag=True, help="Take what there is when there are fewer images than --n.")
-@click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
-@click.option("--workers", type=int, help="Processes for FITS compression and JPEG.  [default: one for each core]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/sweep-MODEL-N-SEED]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@cluster_options
 @model_options
-def command(model: Path, options: Any, out: Path | None, **asked: Any) -> None:
+def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, **asked: Any) -> None:
     """Measures what accidents in physical units do to a classifier: exposure, seeing, defects, calibration."""
     from robustkit.audit.sweep import SweepRequest, run_sweep
     from robustkit.training.memory import keep_freed_memory
 
     keep_freed_memory()
-    how = {name: asked.pop(name) for name in ("device", "resume", "workers")}
-    run_sweep(model, SweepRequest(**asked), options=options, out=out, **how, say=click.echo)
+    where = cluster(say=click.echo)
+    run_sweep(model, SweepRequest(**asked), options=options, out=out, resume=resume, say=click.echo, **where)

@@ -11,9 +11,22 @@ from typing import Literal
 import numpy as np
 
 from robustkit.data.imageset import IMAGE_SET_FILE, ImageSet, Units
-from robustkit.data.readers import catalogue, decode, fits, folder, galaxies, hdf5, npy, npz
+from robustkit.data.readers import (
+    catalogue,
+    decode,
+    fits,
+    folder,
+    galaxies,
+    hdf5,
+    npy,
+    npz,
+    parquet,
+    webdataset,
+    zarr_store,
+)
 from robustkit.data.readers.assemble import assemble, checked
 from robustkit.data.readers.found import Channels, Fit, Found, Options
+from robustkit.data.readers.shards import shard_files
 from robustkit.data.readers.single import find_files, names_of
 from robustkit.errors import InputError
 
@@ -38,12 +51,15 @@ def _read_picture(path: Path, options: Options) -> Found:
 
 
 FOLDER = Format("a folder of images", folder.read_folder, _COMMON | {"images", "labels"})
+ZARR = Format("a Zarr store", zarr_store.read_zarr, _NAMED)
 FORMATS: dict[str, Format] = {
     ".npy": Format("a .npy file", npy.read_npy, _COMMON | {"labels"}),
     ".npz": Format("an .npz archive", npz.read_npz, _NAMED),
     **dict.fromkeys((".h5", ".hdf5", ".hdf", ".he5"), Format("an HDF5 file", hdf5.read_hdf5, _NAMED)),
     **dict.fromkeys((".csv", ".tsv"), Format("a catalogue", catalogue.read_catalogue, _NAMED)),
     **dict.fromkeys(fits.SUFFIXES, Format("a FITS file", fits.read_fits, _COMMON | {"images", "labels"})),
+    ".parquet": Format("a Parquet file", parquet.read_parquet, _NAMED),
+    ".tar": Format("a webdataset", webdataset.read_webdataset, _COMMON | {"images", "labels"}),
     **dict.fromkeys((".png", ".jpg", ".jpeg"), Format("a picture", _read_picture, _COMMON)),
 }
 
@@ -67,7 +83,8 @@ def open_images(
 
     Args:
         path: A folder that robustkit wrote; a .npy, .npz, .h5, .fits, .png or .jpg file; a .csv catalogue; a folder
-            of classes with PNG, JPEG or FITS files.
+            of classes with PNG, JPEG or FITS files; a Zarr store; a Parquet file or a webdataset (.tar), or a folder
+            of their shards.
         images: Which array, column of paths or FITS extension holds the images, where there are several.
         labels: Which array or column holds the labels; or a .npy file with them; or the labels themselves.
         ids: Which array or column holds the ids.
@@ -82,7 +99,7 @@ def open_images(
 
     Raises:
         InputError: If the source is missing, damaged, leaves a choice open, or does not fit what was said.
-        MissingExtra: If astropy or h5py is needed and not installed.
+        MissingExtra: If astropy, h5py, zarr or pyarrow is needed and not installed.
     """
     path = Path(path)
     options = Options(
@@ -142,7 +159,7 @@ def _open_own(path: Path, options: Options) -> ImageSet | None:
 
 def _format(path: Path) -> Format:
     if path.is_dir():
-        return FOLDER
+        return _folder_format(path)
     if not path.exists():
         raise InputError(f"there is nothing at {path}; expected images")
     if path.suffix.lower() not in FORMATS:
@@ -152,6 +169,16 @@ def _format(path: Path) -> Format:
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; expected images")
     return FORMATS[path.suffix.lower()]
+
+
+def _folder_format(path: Path) -> Format:
+    if zarr_store.is_zarr(path):
+        return ZARR
+    if not folder.holds_pictures(path):
+        for suffix in (".parquet", ".tar"):
+            if shard_files(path, suffix):
+                return FORMATS[suffix]
+    return FOLDER
 
 
 def _refuse_options(options: Options, understood: frozenset[str], name: str) -> None:

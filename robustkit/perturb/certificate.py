@@ -44,9 +44,11 @@ class CertificateRecord(Record):
         idle: How many cells leave the image as it is, shape (N,); these need no query.
         queries: How many cells were evaluated, shape (N,).
         flipping: How many of them flip the image, shape (N,).
+        not_finite: How many gave logits that are not finite: no flips, but nothing is certified with them, shape (N,).
+        out_of_memory: Whether memory ran out for the image alone, so that nothing is known of it, shape (N,), bool.
         rechecked: How many were so near the boundary that the plain float32 forward decided, shape (N,).
         chance_low: Lower end of the interval for the chance that a cell drawn at random flips the image, shape (N,).
-        chance_high: Its upper end; after a complete pass both are the chance itself.
+        chance_high: Its upper end; after a complete pass both are the chance itself, but for cells that are not finite.
         best_margin: Largest margin seen, in logits, shape (N,); minus its distance to the boundary if negative.
         best_row: Row of that pixel, shape (N,).
         best_column: Its column, shape (N,).
@@ -60,6 +62,8 @@ class CertificateRecord(Record):
         seconds: How long it took; 0 in the file of a run, whose bytes depend on the answer alone.
     """
 
+    version = 2
+
     ids: np.ndarray
     labels: np.ndarray
     correct: np.ndarray
@@ -67,6 +71,8 @@ class CertificateRecord(Record):
     idle: np.ndarray
     queries: np.ndarray
     flipping: np.ndarray
+    not_finite: np.ndarray
+    out_of_memory: np.ndarray
     rechecked: np.ndarray
     chance_low: np.ndarray
     chance_high: np.ndarray
@@ -90,7 +96,7 @@ class CertificateRecord(Record):
     @property
     def certified(self) -> np.ndarray:
         """Which images no cell flips, shape (N,), bool."""
-        return self.complete & (self.flipping == 0)
+        return self.complete & (self.flipping == 0) & (self.not_finite == 0)
 
     @property
     def flippable(self) -> np.ndarray:
@@ -111,6 +117,42 @@ class CertificateRecord(Record):
             means = [np.where(n > 0, t / np.maximum(n, 1), np.nan) for t, n in zip(total, seen, strict=True)]
             maps.append(np.stack(means))
         return maps[0], maps[1]
+
+    @classmethod
+    def unknown(
+        cls,
+        ids: np.ndarray,
+        labels: np.ndarray,
+        *,
+        shape: tuple[int, int, int],
+        options: int,
+        class_names: Sequence[str],
+        settings: dict[str, Any],
+        level: float = 0.95,
+    ) -> Self:
+        """The record of N images for which memory ran out.
+
+        Args:
+            ids: Image ids, shape (N,).
+            labels: The class that each image should keep, shape (N,).
+            shape: C, H and W.
+            options: V, the size of the value set.
+            class_names: The K classes.
+            settings: Those of the images that did fit.
+            level: Likewise.
+        """
+        n, (bands, height, width) = len(ids), shape
+        nan, none = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
+        counts = dict.fromkeys(("idle", "queries", "flipping", "not_finite", "rechecked"), none)
+        return cls(
+            ids=ids, labels=labels, correct=none.astype(bool), cells=height * width * options, **counts,
+            out_of_memory=np.ones(n, dtype=bool), chance_low=nan, chance_high=nan,
+            best_margin=nan.astype(np.float32), best_row=none - 1, best_column=none - 1,
+            best_value=np.full((n, bands), np.nan, dtype=np.float32),
+            margin_map=np.full((n, height, width), np.nan, dtype=np.float32),
+            flips_map=np.zeros((n, height, width), dtype=np.int32), level=level, error_bound=0.0,
+            class_names=list(class_names), settings=settings, seconds=0.0,
+        )  # fmt: skip
 
     @classmethod
     def join(cls, records: Sequence[Self]) -> Self:
@@ -210,7 +252,7 @@ class _Survey:
         self.clean_margin = problem.margin(rows, problem.clean_logits[:, None])
         self.idle = cells.count - cells.left
         self.idle_somewhere = cells.tried.unflatten(1, (-1, cells.options)).any(2)  # (N, H W)
-        self.asked, self.flipping, self.rechecked = (torch.zeros_like(cells.left) for _ in range(3))
+        self.asked, self.flipping, self.broken, self.rechecked = (torch.zeros_like(cells.left) for _ in range(4))
         self.flips = torch.zeros_like(cells.option)  # (N, H W)
         self.bound = self._error_bound(rows)
 
@@ -247,6 +289,8 @@ class _Survey:
             "idle": self.idle,
             "queries": self.asked,
             "flipping": self.flipping,
+            "not_finite": self.broken,
+            "out_of_memory": torch.zeros_like(self.correct),
             "rechecked": self.rechecked,
             "best_margin": torch.where(tried, best, torch.nan),
             "best_row": torch.where(tried, pixel // width, -1),
@@ -274,6 +318,7 @@ class _Survey:
         flips = margins > 0
         self.asked[rows] += asked.shape[1]
         self.flipping[rows] += flips.sum(1)
+        self.broken[rows] += margins.isneginf().sum(1)
         m, p = flips.nonzero(as_tuple=True)
         place = rows[m] * self.flips.shape[1] + self.cells.split(asked[m, p])[0]
         self.flips.view(-1).index_add_(0, place, torch.ones_like(place))
@@ -284,7 +329,7 @@ class _Survey:
         for i in self.correct.nonzero().squeeze(1).tolist():
             k, n, changing = int(self.flipping[i]), int(self.asked[i]), self.cells.count - int(self.idle[i])
             if n == changing:
-                low[i] = high[i] = k / self.cells.count
+                low[i], high[i] = k / self.cells.count, (k + int(self.broken[i])) / self.cells.count
                 continue
             interval = binomtest(k, n).proportion_ci(level, "exact")
             low[i], high[i] = (end * changing / self.cells.count for end in (interval.low, interval.high))
@@ -302,6 +347,8 @@ class _Survey:
         candidates = self.cells.candidates(some, cells[some])
         logits = self.plain(candidates)
         apart = self.problem.margin(some, self.evaluator(candidates)) - self.problem.margin(some, logits)
+        # What is not finite lies nowhere near the boundary, and says nothing about rounding.
+        apart, logits = (torch.where(values.isfinite(), values, 0) for values in (apart, logits))
         rounding = float(logits.abs().max()) * torch.finfo(torch.float32).eps
         # An evaluator may say itself how far one of its logits may lie; a margin is a difference of two.
         own = 2 * float(getattr(self.evaluator, "tolerance", 0.0))

@@ -10,10 +10,12 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from robustkit.data import Stretch
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
+from robustkit.perturb.attack_record import NOT_FINITE, OUT_OF_MEMORY
 from robustkit.perturb.boundary import boundary_distance
 from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.faults.plain_noise import GaussianNoise
@@ -23,8 +25,7 @@ from robustkit.progress import progress
 from robustkit.records import Record
 from robustkit.seeds import Streams
 
-# Images at once. What is journalled is whole blocks, so that a run that goes on rounds as one that was not stopped.
-BLOCK = 64
+BLOCK = 64  # images at once
 
 
 class Images(Protocol):
@@ -47,14 +48,15 @@ class SweepRecord(Record):
     Attributes:
         ids: The images, shape (N,), str.
         true: True classes, shape (N,).
-        clean_class: Of the images as they are, shape (N,); -1 where the logits are not finite.
+        clean_class: Of the images as they are, shape (N,); -1 where the logits are not finite, -2 where memory ran
+            out for the image alone, so that nothing is known of it.
         clean_margin: Logit of the true class less the highest other one, shape (N,).
         boundary: Distance to the nearest boundary in network input, shape (N,); 0 where the clean class is wrong, nan
             where nobody asked.
         name: The perturbation of each step with its options, shape (S,), str.
         level: Its level, shape (S,), float64.
         strength: Its strength, shape (S,): 0 where nothing happens, growing with severity.
-        new_class: Shape (S, N); -1 where the logits are not finite.
+        new_class: Shape (S, N); negative as above.
         margin: Shape (S, N).
         distance: How far the latent moved, Euclidean, shape (S, N); nan for a black box.
         outside: Stored values that left the declared bounds in each step, shape (S,); they are counted, not clipped.
@@ -152,19 +154,15 @@ class SweepJob:
     def __post_init__(self) -> None:
         _check(self.images, self.labels, self.ids, self.perturbations, self.stretch, self.conditions)
 
-    def blocks(self, finished: Iterable[int] = (), label: str = "sweeping") -> Iterator[Block]:
-        """Sweeps the blocks whose first image is not among the finished ones."""
-        count, steps = len(self.images), len(self.perturbations)
-        starts = range(0, count, self.block)
-        done = set(finished)
-        with progress(total=count * steps, label=label, unit="images") as bar:
-            for start in starts:
-                if start in done:
-                    bar.update(steps * min(self.block, count - start))
-                else:
-                    yield self._sweep(slice(start, min(start + self.block, count)), bar)
+    def blocks(self) -> Iterator[Block]:
+        """Sweeps all images, block by block."""
+        count = len(self.images)
+        with progress(total=count * len(self.perturbations), label="sweeping", unit="images") as bar:
+            for start in range(0, count, self.block):
+                yield self.sweep(slice(start, min(start + self.block, count)), bar)
 
-    def _sweep(self, part: slice, bar: Any) -> Block:
+    def sweep(self, part: slice, bar: tqdm[Any] | None = None) -> Block:
+        """Sweeps some of the images at once, and moves a bar that counts each of them at each step."""
         with torch.inference_mode():
             values = np.array(self.images[part], dtype=np.float32)
             if not np.isfinite(values).all():
@@ -180,9 +178,19 @@ class SweepJob:
             found = []
             for perturbation in self.perturbations:
                 found.append(self._step(perturbation, stored, seen, latents, true, self.ids[part]))
-                bar.update(len(stored))
+                if bar is not None:
+                    bar.update(len(stored))
         new_class, margin, distance, outside = map(np.stack, zip(*found, strict=True))
         return Block(part.start, clean_class, clean_margin, boundary, new_class, margin, distance, outside)
+
+    def unknown(self, part: slice) -> Block:
+        """What stands for images that do not fit into memory."""
+        n, wide = part.stop - part.start, (len(self.perturbations), part.stop - part.start)
+        nothing, unseen = np.full(n, np.nan), np.full(wide, np.nan)
+        classes = np.full(n, OUT_OF_MEMORY), np.full(wide, OUT_OF_MEMORY)
+        return Block(
+            part.start, classes[0], nothing, nothing, classes[1], unseen, unseen, np.zeros(len(self.perturbations), int)
+        )
 
     def _step(
         self, perturbation: Perturbation, stored: Tensor, seen: Tensor, latents: Tensor, true: Tensor, ids: Any
@@ -209,18 +217,17 @@ class SweepJob:
         return int(((stored < low - hair) | (stored > high + hair)).sum())
 
     def record(self, blocks: Iterable[Block]) -> SweepRecord:
-        """The record of all blocks, in whatever order they come."""
+        """The record of the images of some blocks, in whatever order these come."""
         steps = self.perturbations
         ordered = sorted(blocks, key=lambda block: block.first)
         whole = {
             name: np.concatenate([getattr(block, name) for block in ordered], -1)
             for name in ("clean_class", "clean_margin", "boundary", "new_class", "margin", "distance")
         }
-        if len(whole["clean_class"]) != len(self.images):
-            raise ValueError(f"the blocks hold {len(whole['clean_class'])} of {len(self.images)} images")
+        rows = np.concatenate([block.first + np.arange(len(block.clean_class)) for block in ordered])
         return SweepRecord(
-            ids=np.asarray(self.ids, dtype=str),
-            true=np.asarray(self.labels, dtype=np.int64),
+            ids=np.asarray(self.ids, dtype=str)[rows],
+            true=np.asarray(self.labels, dtype=np.int64)[rows],
             name=np.array([p.label for p in steps]),
             level=np.array([p.level for p in steps], dtype=np.float64),
             strength=np.array([p.strength() for p in steps], dtype=np.float64),
@@ -268,7 +275,7 @@ def _stored(field: str) -> str:
 
 
 def _look(classifier: AuditedClassifier, seen: Tensor, true: Tensor) -> tuple[Tensor, np.ndarray, np.ndarray]:
-    """Latents, classes (-1 where a logit is not finite) and margins."""
+    """Latents, classes (`NOT_FINITE` where a logit is not) and margins."""
     if classifier.latent_name is None:  # a black box
         logits = classifier(seen)
         latents = logits.new_full((len(logits), 1), torch.nan)
@@ -277,7 +284,7 @@ def _look(classifier: AuditedClassifier, seen: Tensor, true: Tensor) -> tuple[Te
         logits = classifier.head(latents)
     right = logits.gather(1, true[:, None])[:, 0]
     others = logits.scatter(1, true[:, None], -torch.inf).amax(1)
-    predicted = torch.where(logits.isfinite().all(1), logits.argmax(1), -1)
+    predicted = torch.where(logits.isfinite().all(1), logits.argmax(1), NOT_FINITE)
     return latents, predicted.cpu().numpy(), (right - others).double().cpu().numpy()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from robustkit.errors import InputError
+from robustkit.perturb.attack_record import NOT_FINITE, OUT_OF_MEMORY
 from robustkit.perturb.boundary import flat_error, implied_distance
 from robustkit.perturb.faults.plain_noise import GaussianNoise
 from robustkit.perturb.faults.registry import PERTURBATIONS
@@ -33,8 +34,8 @@ class StepSummary:
         recall: The same within each true class, K values.
         right_to_wrong: Images that were right and are wrong.
         wrong_to_right: The other way round.
-        distance: Median distance of the latents.
-        margin: Median margin.
+        distance: Median distance of the latents, of the images where it is finite.
+        margin: Median margin, likewise.
         not_finite: Images whose logits are not finite.
         outside: Stored values outside the declared bounds.
         risk: Expected events per image, before any is rejected, that make a right answer wrong: rate of the event
@@ -128,6 +129,7 @@ class SweepSummary:
         ce: Error of each perturbation over that of the base model, both summed over levels; `None` without one.
         mce: The mean of `ce`.
         noise: The check of Ford et al. at each level of `gaussian`.
+        out_of_memory: Images for which memory ran out even alone; they count as wrong everywhere.
 
     Source: Michaelis et al. 2019, arXiv:1907.07484 (mPC, rPC); Hendrycks & Dietterich 2019, arXiv:1903.12261 (CE).
     """
@@ -141,6 +143,7 @@ class SweepSummary:
     ce: dict[str, float] | None
     mce: float | None
     noise: tuple[NoiseCheck, ...] = ()
+    out_of_memory: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as JSON values; what is infinite or not a number as `null`."""
@@ -149,6 +152,11 @@ class SweepSummary:
     def text(self) -> str:
         """What to print."""
         lines = [f"accuracy on clean images: {self.clean}"]
+        if self.out_of_memory:
+            lines.append(
+                f"WARNING: memory ran out for {self.out_of_memory} images, each alone, and they count as wrong; use a "
+                "device with more"
+            )
         for step in self.steps:
             lines.append(
                 f"{step.name} {step.level:.4g} {step.unit}: {step.accuracy}; "
@@ -216,6 +224,7 @@ def summarise_sweep(
             for s in record.steps(GaussianNoise.name)
             if not np.isnan(record.boundary[was_right]).all()  # without gradients no distance is known
         ),
+        out_of_memory=int((record.clean_class == OUT_OF_MEMORY).sum()),
     )
 
 
@@ -231,12 +240,18 @@ def _step(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray)
         recall=_recall(record, right),
         right_to_wrong=lost,
         wrong_to_right=int((~was_right & right).sum()),
-        distance=float(np.median(record.distance[s])),
-        margin=float(np.median(record.margin[s])),
-        not_finite=int((record.new_class[s] < 0).sum()),
+        distance=finite_median(record.distance[s]),
+        margin=finite_median(record.margin[s]),
+        not_finite=int((record.new_class[s] == NOT_FINITE).sum()),
         outside=int(record.outside[s]),
         risk=None if rate is None else rate * lost / len(right),
     )
+
+
+def finite_median(values: np.ndarray) -> float:
+    """The median of the values that are finite; nan where none is."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else math.nan
 
 
 def _recall(record: SweepRecord, right: np.ndarray) -> Estimate:

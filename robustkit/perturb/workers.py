@@ -121,7 +121,9 @@ class _Worker:
         self.errors.seek(0)
         lines = self.errors.read().decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"it ended with status {status}"
-        raise RobustkitError(f"a worker process failed ({reason}); go on with --resume, or with --workers 0")
+        raise RobustkitError(
+            f"a worker process failed ({reason}); go on with --resume, or do without such processes by --workers 1"
+        )
 
     def close(self) -> None:
         assert self.process.stdin is not None

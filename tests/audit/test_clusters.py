@@ -18,27 +18,20 @@ from robustkit.errors import InputError
 from robustkit.models.checkpoint import versions
 from robustkit.runs import read_journal
 from robustkit.runs.dask_workers import dask_workers
+from tests.attacks import same, silent
 from tests.audits import make_audit
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the engines warn about their own dead workers
 REQUEST = AttackRequest(n=16, budget=300, group=1, searches=("random", "de"))
 
 
-def silent(line):
-    """Says nothing."""
-
-
 @pytest.fixture(scope="module")
 def attacks(tmp_path_factory):
-    """A checkpoint `net.pt`, and an attack on it without an executor as `whole`."""
+    """As elsewhere, but an attack that takes long enough to kill a worker of it."""
     folder = tmp_path_factory.mktemp("attacks")
     model, _ = make_audit(folder)
     run_attack(model, REQUEST, out=folder / "whole", say=silent)
     return folder
-
-
-def same(one, other):
-    return all((one / name).read_bytes() == (other / name).read_bytes() for name in ("attack.npz", "attacks.csv"))
 
 
 def kill_when(journal: Path, finished: int, pids) -> threading.Thread:

@@ -8,38 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from robustkit.audit.attack import AttackRequest, run_attack
+from robustkit.audit.attack import run_attack
 from robustkit.audit.certify import CertifyRequest, run_certify
 from robustkit.audit.executors import choose_executor
 from robustkit.audit.units import check_versions
 from robustkit.cli import main
 from robustkit.errors import InputError
 from robustkit.models.checkpoint import versions
-from tests.audits import make_audit
-
-REQUEST = AttackRequest(n=10, budget=60, group=2, searches=("random", "de"))
-
-
-def silent(line):
-    """Says nothing."""
-
-
-@pytest.fixture(scope="module")
-def attacks(tmp_path_factory):
-    """A checkpoint `net.pt`, and an attack on it without an executor as `whole`."""
-    folder = tmp_path_factory.mktemp("attacks")
-    model, _ = make_audit(folder)
-    run_attack(model, REQUEST, out=folder / "whole", say=silent)
-    return folder
-
-
-def same(one, other):
-    return all((one / name).read_bytes() == (other / name).read_bytes() for name in ("attack.npz", "attacks.csv"))
+from tests.attacks import ARGUMENTS, SMALL, same, silent
 
 
 def test_any_executor_gives_the_same_bytes(attacks, tmp_path):
     with ThreadPoolExecutor(3) as executor:
-        run_attack(attacks / "net.pt", REQUEST, out=tmp_path / "run", executor=executor, say=silent)
+        run_attack(attacks / "net.pt", SMALL, out=tmp_path / "run", executor=executor, say=silent)
         certified = run_certify(
             attacks / "net.pt", CertifyRequest(n=3, group=2), out=tmp_path / "c", executor=executor, say=silent
         )
@@ -49,8 +30,7 @@ def test_any_executor_gives_the_same_bytes(attacks, tmp_path):
 
 
 def test_worker_processes_on_two_devices_give_the_same_bytes(attacks, tmp_path, capsys):
-    arguments = ["attack", "--model", attacks / "net.pt", "--n", 10, "--budget", 60, "--group", 2]
-    arguments += ["--search", "random", "--search", "de", "--device", "cpu,cpu", "--out", tmp_path / "run"]
+    arguments = ["attack", "--model", attacks / "net.pt", *ARGUMENTS, "--device", "cpu,cpu", "--out", tmp_path / "run"]
     with pytest.raises(SystemExit) as done:
         main([str(argument) for argument in arguments])
     assert done.value.code == 0, capsys.readouterr().err
@@ -65,7 +45,7 @@ def test_a_worker_that_finds_another_model_refuses(attacks, tmp_path):
             return super().submit(function, work, unit)
 
     with Moving(1) as executor, pytest.raises(InputError, match=r"finds other files: model_sha256 was 'other'"):
-        run_attack(attacks / "net.pt", REQUEST, out=tmp_path / "run", executor=executor, say=silent)
+        run_attack(attacks / "net.pt", SMALL, out=tmp_path / "run", executor=executor, say=silent)
 
 
 def test_workers_of_other_versions_are_refused_by_name():
@@ -134,8 +114,7 @@ def processor_time(pid):
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_ends_a_run_within_five_seconds_and_it_goes_on(attacks, tmp_path, number, workers):
-    arguments = [sys.executable, "-m", "robustkit", "attack", "--model", str(attacks / "net.pt"), "--n", "10"]
-    arguments += ["--budget", "60", "--group", "2", "--search", "random", "--search", "de"]
+    arguments = [sys.executable, "-m", "robustkit", "attack", "--model", str(attacks / "net.pt"), *ARGUMENTS]
     arguments += ["--out", str(tmp_path / "run"), "--resume", *workers]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
     journal = tmp_path / "run" / "journal.jsonl"

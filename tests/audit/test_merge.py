@@ -3,38 +3,27 @@ import shutil
 
 import pytest
 
-from robustkit.audit.attack import AttackRequest, run_attack
+from robustkit.audit.attack import run_attack
 from robustkit.audit.certify import CertifyRequest, run_certify
 from robustkit.audit.merge import merge_runs
 from robustkit.cli import main
 from robustkit.errors import InputError
+from tests.attacks import SMALL, silent
 from tests.audits import make_audit
-
-ATTACK = AttackRequest(n=10, budget=60, group=2, searches=("random", "de"))
-
-
-def silent(line):
-    """Says nothing."""
 
 
 @pytest.fixture(scope="module")
-def attacks(tmp_path_factory):
-    """A run in one piece as `whole`, and the same in three shards."""
-    folder = tmp_path_factory.mktemp("attacks")
-    model, _ = make_audit(folder)
-    run_attack(model, ATTACK, out=folder / "whole", say=silent)
+def shards(attacks, tmp_path_factory):
+    """The attack `SMALL` in three shards, the third first."""
+    folder = tmp_path_factory.mktemp("shards")
     for k in (1, 2, 3):
-        run_attack(model, ATTACK, out=folder / f"shard-{k}", shard=f"{k}/3", say=silent)
-    return folder
-
-
-def shards(folder):
+        run_attack(attacks / "net.pt", SMALL, out=folder / f"shard-{k}", shard=f"{k}/3", say=silent)
     return [folder / f"shard-{k}" for k in (3, 1, 2)]
 
 
-def test_merged_shards_of_an_attack_are_the_run_in_one_piece(attacks, tmp_path, capsys):
+def test_merged_shards_of_an_attack_are_the_run_in_one_piece(attacks, shards, tmp_path, capsys):
     with pytest.raises(SystemExit) as done:
-        main(["merge", *map(str, shards(attacks)), "--out", str(tmp_path / "merged")])
+        main(["merge", *map(str, shards), "--out", str(tmp_path / "merged")])
     assert done.value.code == 0
     assert "3 shards, 5 groups of 2 images" in capsys.readouterr().out
     for name in ("attack.npz", "attacks.csv", "flips-by-queries.png"):
@@ -45,9 +34,9 @@ def test_merged_shards_of_an_attack_are_the_run_in_one_piece(attacks, tmp_path, 
     assert one["costs"]["de"]["candidates"] == other["costs"]["de"]["candidates"]
 
 
-def test_a_merged_run_is_a_run(attacks, tmp_path):
-    merge_runs(shards(attacks), out=tmp_path / "merged", say=silent)
-    again = run_attack(attacks / "net.pt", ATTACK, out=tmp_path / "merged", resume=True, say=silent)
+def test_a_merged_run_is_a_run(attacks, shards, tmp_path):
+    merge_runs(shards, out=tmp_path / "merged", say=silent)
+    again = run_attack(attacks / "net.pt", SMALL, out=tmp_path / "merged", resume=True, say=silent)
     assert (again.folder / "attack.npz").read_bytes() == (attacks / "whole" / "attack.npz").read_bytes()
 
 
@@ -81,8 +70,8 @@ def refused(folders, tmp_path, words):
     assert not (tmp_path / "merged").exists()
 
 
-def test_what_is_not_all_shards_of_one_run_is_refused(attacks, tmp_path):
-    third, first, second = shards(attacks)
+def test_what_is_not_all_shards_of_one_run_is_refused(attacks, shards, tmp_path):
+    third, first, second = shards
     refused([first], tmp_path, "2 of 3 shards are missing: 2/3, 3/3; run them")
     refused([first, second, third, first], tmp_path, "overlap: both are shard 1/3")
     refused([first, attacks / "whole"], tmp_path, "whole is no shard of a larger one")
@@ -100,23 +89,23 @@ def test_what_is_not_all_shards_of_one_run_is_refused(attacks, tmp_path):
         ({"versions": {"robustkit": "0", "torch": "1"}}, "versions.torch"),
     ],
 )
-def test_shards_of_different_runs_are_refused_with_a_diff(attacks, tmp_path, inputs, words):
-    third, first, second = shards(attacks)
+def test_shards_of_different_runs_are_refused_with_a_diff(shards, tmp_path, inputs, words):
+    third, first, second = shards
     refused([first, changed(second, tmp_path, **inputs), third], tmp_path, words)
 
 
-def test_an_unfinished_shard_is_refused(attacks, tmp_path):
-    third, first, second = shards(attacks)
+def test_an_unfinished_shard_is_refused(shards, tmp_path):
+    third, first, second = shards
     copy = changed(first, tmp_path)
     journal = (copy / "journal.jsonl").read_bytes()
     (copy / "journal.jsonl").write_bytes(journal[:-1])
     refused([copy, second, third], tmp_path, r"shard 1/3 in .* is not finished, 1 of 2 groups are; go on with it by")
 
 
-def test_a_model_that_changed_is_refused(attacks, tmp_path):
+def test_a_model_that_changed_is_refused(shards, tmp_path):
     other, _ = make_audit(tmp_path, n=36)
     with pytest.raises(InputError, match="model or images are not those of the shards"):
-        merge_runs(shards(attacks), out=tmp_path / "merged", model=other, say=silent)
+        merge_runs(shards, out=tmp_path / "merged", model=other, say=silent)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +119,11 @@ def test_a_model_that_changed_is_refused(attacks, tmp_path):
 )
 def test_shards_that_do_not_exist_are_refused(attacks, tmp_path, shard, words):
     with pytest.raises(InputError, match=words):
-        run_attack(attacks / "net.pt", ATTACK, out=tmp_path / "run", shard=shard, say=silent)
+        run_attack(attacks / "net.pt", SMALL, out=tmp_path / "run", shard=shard, say=silent)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_shard_goes_on_as_that_shard_only(attacks, tmp_path):
-    shutil.copytree(attacks / "shard-1", tmp_path / "run")
+def test_a_shard_goes_on_as_that_shard_only(attacks, shards, tmp_path):
+    shutil.copytree(shards[1], tmp_path / "run")
     with pytest.raises(InputError, match="shard was '1/3' and is '2/3'"):
-        run_attack(attacks / "net.pt", ATTACK, out=tmp_path / "run", shard="2/3", resume=True, say=silent)
+        run_attack(attacks / "net.pt", SMALL, out=tmp_path / "run", shard="2/3", resume=True, say=silent)

@@ -4,23 +4,27 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
-from robustkit.audit import sweep as sweep_run
+from robustkit.audit.merge import merge_runs
 from robustkit.audit.sample import Rows
 from robustkit.audit.sweep import SweepRequest, run_sweep
 from robustkit.cli import group
 from robustkit.data import ImageSet, MinMaxStretch
 from robustkit.data.survey import LSST, Depth
 from robustkit.errors import InputError, RunInterrupted
+from robustkit.files import read_json
 from robustkit.models import open_checkpoint
 from robustkit.perturb.faults.registry import PERTURBATIONS
 from robustkit.perturb.sweep import SweepJob, SweepRecord
+from robustkit.perturb.workers import cores
 from tests.audits import make_audit
 
 
@@ -120,42 +124,108 @@ def test_devices(audit, tmp_path):
         run_sweep(audit[0], SweepRequest(suite="plain"), device="abacus", out=tmp_path / "run", say=silent)
 
 
-FILES = ("sweep.npz", "sweep-base.npz", "sweep.csv", "summary.json", "sweep.png", "sweep-latents.png")
+FILES = ("sweep.npz", "sweep-base.npz", "sweep.csv", "sweep.png", "sweep-latents.png")
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(audit, tmp_path, monkeypatch):
+def same(one, other):
+    numbers = [read_json(folder / "summary.json") for folder in (one, other)]
+    for each in numbers:
+        for name in ("resumed_after", "shards", "device"):  # how the run went, not what it found
+            each.pop(name, None)
+    return numbers[0] == numbers[1] and all((one / name).read_bytes() == (other / name).read_bytes() for name in FILES)
+
+
+@pytest.fixture(scope="module")
+def whole(audit, tmp_path_factory):
+    """What is asked for, and the folder of a run in one piece."""
     model, data = audit
-    monkeypatch.setattr(sweep_run, "SweepJob", lambda *args, **options: SweepJob(*args, **options, block=3))
-    request = SweepRequest(perturbations=("exposure", "jpeg", "gaussian"), n=11, data=data, base=model)
-    run_sweep(model, request, out=tmp_path / "whole", workers=0, say=silent)
-    real, done = SweepJob._sweep, []
+    names = ("exposure", "jpeg", "gaussian")
+    request = SweepRequest(perturbations=names, n=11, data=data, base=model, group=3)
+    return request, run_sweep(model, request, out=tmp_path_factory.mktemp("w") / "run", codecs=0, say=silent).folder
 
-    def stopping(self, part, bar):
-        if len(done) in (3, 5):  # once in the sweep of the model, once in that of the base
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(audit, whole, tmp_path, monkeypatch):
+    model, _ = audit
+    request, expected = whole
+    real, done = SweepJob.sweep, []
+
+    def stopping(self, part, bar=None):
+        if len(done) in (3, 6):  # once before the base, once before the model
             done.append("stopped")
             raise RunInterrupted("stopped")
         done.append(part.start)
         return real(self, part, bar)
 
-    monkeypatch.setattr(SweepJob, "_sweep", stopping)
+    monkeypatch.setattr(SweepJob, "sweep", stopping)
     for _ in range(2):
         with pytest.raises(RunInterrupted):
-            run_sweep(model, request, out=tmp_path / "run", workers=0, resume=True, say=silent)
+            run_sweep(model, request, out=tmp_path / "run", codecs=0, resume=True, say=silent)
         assert not (tmp_path / "run" / "summary.json").exists()
     journal = tmp_path / "run" / "journal.jsonl"
     journal.write_bytes(journal.read_bytes()[:-40])  # torn in the middle of a line, as by a power cut
     with pytest.raises(InputError, match="already holds files"):
         run_sweep(model, request, out=tmp_path / "run", say=silent)
-    for changed, words in (({"seed": 1}, "seed was 0 and is 1"), ({"n": 12}, "n was 11 and is 12")):
+    for changed, words in (({"seed": 1}, "seed was 0 and is 1"), ({"n": 10}, "n was 11 and is 10")):
         with pytest.raises(InputError, match=words):
             run_sweep(model, replace(request, **changed), out=tmp_path / "run", resume=True, say=silent)
-    run_sweep(model, request, out=tmp_path / "run", workers=2, resume=True, say=silent)
-    # Four blocks of each model; the one whose line was torn was made twice.
-    assert done == [0, 3, 6, "stopped", 9, "stopped", 9, 0, 3, 6, 9]
-    for name in FILES:
-        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    run_sweep(model, request, out=tmp_path / "run", codecs=2, resume=True, say=silent)
+    # Four groups, each through the model and the base; the one whose line was torn was made twice.
+    assert done == [0, 0, 3, "stopped", 3, 3, "stopped", 3, 3, 6, 6, 9, 9]
+    assert same(tmp_path / "run", expected)
     run_sweep(model, request, out=tmp_path / "run", resume=True, say=silent)  # nothing is left to do
-    assert len(done) == 11
+    assert len(done) == 13
+
+
+def test_shards_executors_and_merging_give_the_same_bytes(audit, whole, tmp_path):
+    model, _ = audit
+    request, expected = whole
+    with ThreadPoolExecutor(2) as executor:
+        run_sweep(model, request, out=tmp_path / "run", executor=executor, say=silent)
+        first = run_sweep(model, request, out=tmp_path / "shard-1", shard="1/2", executor=executor, say=silent)
+    assert same(tmp_path / "run", expected)
+    assert len(first.record.ids) == 6
+    with pytest.raises(InputError, match="1 of 2 shards are missing: 2/2"):
+        merge_runs([tmp_path / "shard-1"], out=tmp_path / "merged", say=silent)
+    run_sweep(model, request, out=tmp_path / "shard-2", shard="2/2", say=silent)
+    merge_runs([tmp_path / "shard-2", tmp_path / "shard-1"], out=tmp_path / "merged", say=silent)
+    assert same(tmp_path / "merged", expected)
+
+
+def test_the_command_takes_workers_and_groups(audit, tmp_path):
+    model, data = audit
+    arguments = ["sweep", "--model", model, "--data", data, "--n", 5, "--perturb", "rice", "--levels", "1", "0.5"]
+    arguments += ["--workers", 2, "--group", 2, "--out", tmp_path / "run"]
+    result = CliRunner().invoke(group, [str(argument) for argument in arguments])
+    assert result.exception is None, result.output
+    request = SweepRequest(perturbations=("rice",), levels=(1, 0.5), n=5, data=data, group=2)
+    here = run_sweep(model, request, out=tmp_path / "here", codecs=0, say=silent)
+    assert (tmp_path / "run" / "sweep.npz").read_bytes() == (here.folder / "sweep.npz").read_bytes()
+
+
+def test_groups_are_halved_where_memory_runs_out_and_an_image_alone_is_marked(audit, whole, tmp_path, monkeypatch):
+    model, _ = audit
+    request = replace(whole[0], group=8)
+    real, most, never = SweepJob.sweep, 4, "galaxy-none"
+
+    def hungry(self, part, bar=None):
+        if part.stop - part.start > most or never in self.ids[part]:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(self, part, bar)
+
+    monkeypatch.setattr(SweepJob, "sweep", hungry)
+    halved = run_sweep(model, request, out=tmp_path / "halved", codecs=0, say=silent)
+    assert read_json(halved.folder / "summary.json")["plan"] == {"group": 8, "halved": {"0": [4, 4]}}
+    classes = SweepRecord.load(whole[1] / "sweep.npz").new_class
+    np.testing.assert_array_equal(halved.record.new_class, classes)
+    never, said = str(halved.record.ids[5]), []
+    marked = run_sweep(model, request, out=tmp_path / "marked", codecs=0, say=said.append)
+    assert marked.record.clean_class[5] == -2
+    assert (marked.record.new_class[:, 5] == -2).all()
+    np.testing.assert_array_equal(np.delete(marked.record.new_class, 5, 1), np.delete(classes, 5, 1))
+    assert marked.summary.out_of_memory == 1
+    assert all(step.not_finite == 0 and np.isfinite(step.margin) for step in marked.summary.steps)
+    assert "memory ran out for 1 images" in "\n".join(said)
+    assert 0 in read_json(marked.folder / "summary.json")["plan"]["halved"]["0"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -163,10 +233,12 @@ def test_a_process_that_is_stopped_can_go_on(audit, tmp_path, number):
     """Worker processes end with it, whatever stopped it."""
     model, data = audit
     command = [sys.executable, "-m", "robustkit", "sweep", "--model", str(model), "--data", str(data), "--n", "16"]
-    command += ["--perturb", "rice", "--levels", "1", "0.5", "--workers", "2", "--out", str(tmp_path / "run")]
+    command += ["--perturb", "rice", "--levels", "1", "0.5", "--group", "8", "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    until(lambda: (tmp_path / "run" / "manifest.json").exists() and len(children.read_text().split()) == 2)
+    until(
+        lambda: (tmp_path / "run" / "manifest.json").exists() and len(children.read_text().split()) == min(8, cores())
+    )
     workers = [int(pid) for pid in children.read_text().split()]
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
@@ -182,7 +254,7 @@ def test_a_process_that_is_stopped_can_go_on(audit, tmp_path, number):
         assert (tmp_path / "run" / "summary.json").exists()
 
 
-def until(true, seconds=20.0):
+def until(true, seconds=60.0):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import binomtest
+from torch import nn
 
 from robustkit.engine import PlainEvaluator
 from robustkit.errors import InputError
@@ -122,3 +123,37 @@ def test_refusals(images):
         _certify(classifier, images, ids=IDS[:3])
     with pytest.raises(InputError, match="at least 1 query"):
         _certify(classifier, images, budget=0)
+
+
+class Breaking(nn.Module):
+    """Class 0, but where one known pixel passes a limit its logits are no numbers."""
+
+    latent = "flatten"
+
+    def __init__(self):
+        super().__init__()
+        self.flatten, self.limit = nn.Flatten(), 9.0
+        self.eval()
+
+    def forward(self, images):
+        pixel = self.flatten(images)[:, 75]
+        return torch.stack([torch.zeros_like(pixel), torch.where(pixel > self.limit, torch.nan, pixel - 2)], 1)
+
+
+def test_logits_that_are_not_finite_are_no_flips_and_certify_nothing(images):
+    classifier = AuditedClassifier(Breaking(), input_shape=SHAPE)  # it refuses a network that is broken already
+    classifier.module.limit = 0.9
+    record = _certify(classifier, images)
+    assert record.correct.all()
+    assert record.complete.all()
+    assert record.flipping.tolist() == [0] * 5
+    assert record.not_finite.tolist() == [4] * 5  # the corners with that band high
+    assert not record.certified.any()
+    assert np.isfinite(record.error_bound)
+    np.testing.assert_allclose(record.chance_low, 0)
+    np.testing.assert_allclose(record.chance_high, 4 / record.cells)
+    classifier.module.limit = -1.0
+    broken = _certify(classifier, images)
+    assert not broken.correct.any()
+    assert broken.queries.sum() == 0
+    assert not broken.certified.any()

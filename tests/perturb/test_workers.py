@@ -43,7 +43,7 @@ def test_workers_load_neither_torch_nor_robustkit():
 
 def test_a_worker_that_fails_says_why():
     images = np.zeros((3, 1, 4, 4), np.float32)
-    with worker_processes(2), pytest.raises(RobustkitError, match=r"ValueError.*--workers 0"):
+    with worker_processes(2), pytest.raises(RobustkitError, match=r"ValueError.*--workers 1"):
         encode(images, [QUALITY | {"quality": "best"}] * 3)
     with worker_processes(1):
         encode(images, [QUALITY] * 3)

@@ -52,6 +52,11 @@ def read_folder(folder: Path, options: Options) -> Found:
     return found
 
 
+def holds_pictures(folder: Path) -> bool:
+    """Whether there are files with one image each in a folder."""
+    return any(path.suffix.lower() in _IMAGES and not _hidden(path, folder) for path in folder.rglob("*"))
+
+
 def _split(found: Found, folder: Path, files: list[Path], depth: int) -> None:
     """Takes the part of each image from the folders above the classes, where there are any."""
     tops = [path.relative_to(folder).parts[0] for path in files]

@@ -58,17 +58,22 @@ def find_files(root: Path, files: Sequence[Path], read_one: ReadOne) -> Found:
             data = read_bytes(path)
             image = read_one(data, path)
             found.hashes[names[index]] = hashlib.sha256(data).hexdigest()
-            if (image.kind, image.bands, image.units) != (first.kind, first.bands, first.units):
-                raise InputError(
-                    f"{names[0]} is a {_words(first)} and {names[index]} is a {_words(image)}; expected one kind"
-                )
+            check_same(first, image, names[0], names[index])
             if image.remark:
                 found.remarks[image.remark] += 1
             yield image.pixels[None]
 
     found = Found(Frames(names, blocks), bands=first.bands, units=first.units, bounds=first.bounds)
-    found.notes.append(f"images: {len(files)} files, the first a {_words(first)}, {first.pixels.dtype.name}")
+    found.notes.append(f"images: {len(files)} files, the first a {in_words(first)}, {first.pixels.dtype.name}")
     return found
+
+
+def check_same(first: SingleImage, other: SingleImage, its_name: str, others_name: str) -> None:
+    """Refuses an image that is of another kind than the first of its set."""
+    if (other.kind, other.bands, other.units) != (first.kind, first.bands, first.units):
+        raise InputError(
+            f"{its_name} is a {in_words(first)} and {others_name} is a {in_words(other)}; expected one kind"
+        )
 
 
 def names_of(root: Path, files: Sequence[Path]) -> np.ndarray:
@@ -88,7 +93,8 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def _words(image: SingleImage) -> str:
+def in_words(image: SingleImage) -> str:
+    """What an image is, for notes and errors."""
     bands = f" of bands {' '.join(image.bands)}" if image.bands else f" of {len(image.pixels)} bands"
     units = f" in {image.units}" if image.units and image.units != "display" else ""
     return f"{image.kind}{bands}{units}"

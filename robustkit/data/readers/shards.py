@@ -1,0 +1,61 @@
+"""Image sets in several files of one kind: which files, which part of a split each is, and pictures as one stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from robustkit.data.readers.folder import PARTS
+from robustkit.data.readers.found import Found, Names
+from robustkit.data.readers.provenance import file_hash
+from robustkit.data.readers.single import SingleImage, check_same
+from robustkit.errors import InputError
+
+
+def shard_files(path: Path, suffix: str) -> list[Path]:
+    """The file itself, or all files of a folder with this suffix, sorted by name; hidden ones are left out."""
+    if not path.is_dir():
+        return [path]
+    inside = (file for file in path.rglob(f"*{suffix}") if file.is_file())
+    return sorted(file for file in inside if not any(part.startswith(".") for part in file.relative_to(path).parts))
+
+
+def hash_shards(found: Found, path: Path, files: Sequence[Path]) -> None:
+    """Notes the hash of each file."""
+    for file in files:
+        name = file.name if file == path else file.relative_to(path).as_posix()
+        found.hashes[name] = file_hash(file)
+
+
+def split_of(files: Sequence[Path], counts: Sequence[int]) -> np.ndarray | None:
+    """The part of each image, where all files are called `train-00000-of-00002`, `test-00000` and so on.
+
+    Args:
+        files: The shards.
+        counts: How many images each holds.
+
+    Returns:
+        Shape (N,), str, or `None` where the names say nothing.
+    """
+    parts = [file.name.replace("_", "-").replace(".", "-").partition("-")[0] for file in files]
+    return np.repeat(parts, counts) if set(parts) <= set(PARTS) and len(set(parts)) > 1 else None
+
+
+def picture_blocks(
+    images: Iterator[SingleImage], names: Names, first: SingleImage, found: Found
+) -> Iterator[np.ndarray]:
+    """Pictures one by one, each of the kind of the first; remarks on them are counted.
+
+    Raises:
+        InputError: If one is of another kind, or fewer come than there are names.
+    """
+    index = -1
+    for index, image in enumerate(images):
+        check_same(first, image, names[0], names[index])
+        if image.remark:
+            found.remarks[image.remark] += 1
+        yield image.pixels[None]
+    if index + 1 != len(names):
+        raise InputError(f"expected {len(names)} images, came {index + 1}; a file is truncated")
