@@ -20,8 +20,9 @@ from robustkit.report.sections.geometry import ChurchWindows
 from robustkit.report.sections.latent_maps import FlatMaps, SpaceMap
 from robustkit.report.style import colour
 from robustkit.reproduce.attacks import COMPLETE
-from robustkit.reproduce.papers import SOURCE, TARGET
-from robustkit.reproduce.results import NetworkStudy
+from robustkit.reproduce.latents import SIDES
+from robustkit.reproduce.papers import SOURCE, TARGET, Paper
+from robustkit.reproduce.results import Drawn, NetworkStudy, Pair
 from robustkit.training.figures import draw_bars, draw_roc
 
 
@@ -159,60 +160,65 @@ class Methods:
         ax.plot([values.mean()] * 2, [y - 0.28, y + 0.28], "-", lw=1.6, color=own)
 
 
-def latent_sections(network: NetworkStudy) -> list[Section]:
+def latent_sections(paper: Paper, network: NetworkStudy) -> list[Section]:
     """Figures 3 to 6 of AD22: windows and maps of the first seed, distances of the first seed."""
-    sections: list[Section] = []
-    drawn, name = network.drawn, network.network
-    if drawn is not None:
-        palette = make_palette(drawn.maps[0].class_names, "paper")
-        for side, one, model in zip(("base", "adapted"), drawn.windows, drawn.maps, strict=True):
-            made = int(one.made.sum())
-            said = (
-                f"{model.model}: {made} of {len(one.ids)} images have a window; noisy twins are the same galaxies on "
-                "the target."
-            )
-            rows = [
-                (str(one.ids[i]), one.class_names[one.true[i]], *(f"{x:.3g}" for x in one.crossing[i]),
-                 f"{one.plane_margin[i]:.3g}", f"{one.true_margin[i]:.3g}")
-                for i in one.shown.tolist()
-            ]  # fmt: skip
-            columns = ("id", "true", "crossing along x", "along y", "margin in the plane", "in the whole space")
-            pictures = window_pictures(one)
-            sections.append(
-                ChurchWindows(pictures, palette, drawn.rule, said, rows, columns, model.model, f"windows-{side}-{name}")
-            )
-        flat = [points for one in drawn.maps for points in flat_maps(one, palette)]
-        kept = [
-            (one.model, what, f"{quality['trustworthiness']:.3f}", f"{quality['residual_variance']:.3f}")
-            for one in drawn.maps
-            for what, quality in one.quality.items()
-        ]
-        columns = ("model", "map", "trustworthiness", "residual variance")
-        said = "Clean and noisy images were mapped together, flips projected onto the map."
-        sections.append(FlatMaps(flat, drawn.maps[0].ids, kept, columns, said, f"isomap-{name}"))
-        sections.append(
-            SpaceMap([space_map(one, palette) for one in drawn.maps], drawn.maps[0].ids, f"isomap-3d-{name}")
+    drawn, pairs = network.drawn, network.pairs
+    sections = (
+        [] if drawn is None else [*_windows(paper, network.network, drawn), *_maps(paper, network.network, drawn)]
+    )
+    return [*sections, *_histograms(paper, network.network, *next(iter(pairs.items())))] if pairs else sections
+
+
+def _windows(paper: Paper, network: str, drawn: Drawn) -> list[Section]:
+    palette, sections = make_palette(drawn.maps[0].class_names, "paper"), list[Section]()
+    place = paper.places.get(("windows", network))
+    columns = ("id", "true", "crossing along x", "along y", "margin in the plane", "in the whole space")
+    for side, one, model in zip(SIDES, drawn.windows, drawn.maps, strict=True):
+        said = (
+            f"{model.model}: {int(one.made.sum())} of {len(one.ids)} images have a window; noisy twins are the same "
+            "galaxies on the target."
         )
-    if network.pairs:
-        seed, pair = next(iter(network.pairs.items()))
-        nothing = DistanceSummary({}, 0, 0, None, None, None, None, None)
-        rows = histograms([(pair.base, nothing), (pair.adapted, nothing)], None)
-        if rows:
-            numbers = [
-                (one["perturbation"], one["measure"]["name"], one["n"], f"{one['first']['median']['value']:.3g}",
-                 f"{one['second']['median']['value']:.3g}")
-                for one in pair.comparison["comparisons"]
-            ]  # fmt: skip
-            columns = (
-                "perturbation",
-                "measure",
-                "images",
-                f"median, {pair.base.model}",
-                f"median, {pair.adapted.model}",
-            )
-            sections.append(
-                DistanceHistograms(
-                    rows, f"Seed {seed}.", numbers, columns, f"histograms-{name}", "How far latents move"
-                )
-            )
+        rows = [
+            (str(one.ids[i]), one.class_names[one.true[i]], *(f"{x:.3g}" for x in one.crossing[i]),
+             f"{one.plane_margin[i]:.3g}", f"{one.true_margin[i]:.3g}")
+            for i in one.shown.tolist()
+        ]  # fmt: skip
+        name = f"{model.model} ({place})" if place else model.model
+        pictures = window_pictures(one)
+        sections.append(
+            ChurchWindows(pictures, palette, drawn.rule, said, rows, columns, name, f"windows-{side}-{network}")
+        )
     return sections
+
+
+def _maps(paper: Paper, network: str, drawn: Drawn) -> list[Section]:
+    palette = make_palette(drawn.maps[0].class_names, "paper")
+    flat = [points for one in drawn.maps for points in flat_maps(one, palette)]
+    kept = [
+        (one.model, what, f"{quality['trustworthiness']:.3f}", f"{quality['residual_variance']:.3f}")
+        for one in drawn.maps
+        for what, quality in one.quality.items()
+    ]
+    columns, ids = ("model", "map", "trustworthiness", "residual variance"), drawn.maps[0].ids
+    said = "Clean and noisy images were mapped together, flips projected onto the map."
+    titles = (paper.heading("map", network, "Isomap, flat"), paper.heading("space", network, "Isomap, in space"))
+    return [
+        FlatMaps(flat, ids, kept, columns, said, f"isomap-{network}", titles[0]),
+        SpaceMap([space_map(one, palette) for one in drawn.maps], ids, f"isomap-3d-{network}", titles[1]),
+    ]
+
+
+def _histograms(paper: Paper, network: str, seed: int, pair: Pair) -> list[Section]:
+    nothing = DistanceSummary({}, 0, 0, None, None, None, None, None)
+    rows = histograms([(pair.base, nothing), (pair.adapted, nothing)], None)
+    if not rows:
+        return []
+    numbers = [
+        (one["perturbation"], one["measure"]["name"], one["n"], f"{one['first']['median']['value']:.3g}",
+         f"{one['second']['median']['value']:.3g}")
+        for one in pair.comparison["comparisons"]
+    ]  # fmt: skip
+    medians = (f"median, {record.model}" for record in (pair.base, pair.adapted))
+    columns = ("perturbation", "measure", "images", *medians)
+    title = paper.heading("histograms", network, "How far latents move")
+    return [DistanceHistograms(rows, f"Seed {seed}.", numbers, columns, f"histograms-{network}", title)]

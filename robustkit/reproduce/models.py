@@ -13,6 +13,7 @@ from robustkit.reproduce.plan import Part
 from robustkit.runs import make_units
 from robustkit.runs.local import local_workers
 from robustkit.training import Settings, train
+from robustkit.training.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ def train_all(jobs: Sequence[Job], *, device: str, workers: int, say: Callable[[
 
 def _train(jobs: Sequence[Job], device: str, unit: int) -> dict[str, Any]:
     job = jobs[unit]
+    if device == "cpu":
+        keep_freed_memory()  # of this worker process
     try:
         trained = train(job.source, job.target, out=job.out, settings=job.settings, device=device, resume=True)
     except InputError as error:  # the data do not allow this method

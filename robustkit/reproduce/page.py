@@ -114,12 +114,15 @@ def _network(study: Study, one: NetworkStudy) -> Chapter:
         tables.distances_table(study, one),
     )
     sections: list[Section] = [section for section in made if section is not None]
-    sections += latent_sections(one)
+    sections += latent_sections(study.plan.paper, one)
     return Chapter(f"network-{one.network}", f"Tables and figures: {one.network}", (), tuple(sections), one.missing)
 
 
 def _beyond(study: Study) -> Chapter:
-    sections: list[Section] = [Scores(study.networks, study.plan.paper.methods)]
+    paper = study.plan.paper
+    sections: list[Section] = [
+        Scores(study.networks, paper.methods, title=paper.heading("figure", "all", "Scores and ROC curves"))
+    ]
     for one in study.networks:
         if set(one.methods) - set(study.plan.paper.methods):
             sections += [tables.methods_table(study, one), Methods(one, study.plan.paper.domains)]

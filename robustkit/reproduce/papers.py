@@ -40,6 +40,7 @@ class Paper:
         distances: By network, method and perturbation (`noisy` or `one pixel`): d_E.
         flipped: By network: images flipped with and without adaptation, and images attacked.
         js: By network: the JS distance of d_E under one pixel, with adaptation and without.
+        places: Where in the paper something stands, by what it is and the network.
     """
 
     name: str
@@ -54,6 +55,12 @@ class Paper:
     distances: Mapping[tuple[str, str, str], Distance] = field(default_factory=dict)
     flipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     js: Mapping[str, float] = field(default_factory=dict)
+    places: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def heading(self, what: str, network: str, text: str) -> str:
+        """A heading that begins with the place in the paper, where there is one."""
+        place = self.places.get((what, network))
+        return f"{place}: {text}" if place else text
 
 
 def _weighted(accuracy: float, precision: float, recall: float, f1: float) -> dict[str, float]:
@@ -100,6 +107,17 @@ AD22 = Paper(
     },
     flipped={"resnet18": (136, 150), "convnet": (134, 150)},
     js={"resnet18": 0.64},
+    places={
+        ("scores", "resnet18"): "Table 2",
+        ("scores", "convnet"): "Table 4",
+        ("distances", "resnet18"): "Table 3",
+        ("distances", "convnet"): "Table 5",
+        ("windows", "resnet18"): "Figures 3 and 5",
+        ("map", "resnet18"): "Figure 3",
+        ("space", "resnet18"): "Figure 4",
+        ("histograms", "resnet18"): "Figure 6, bottom",
+        ("histograms", "convnet"): "Figure 6, top",
+    },
 )
 
 # Table 1 and section 5.
@@ -138,6 +156,12 @@ DA20 = Paper(
         ("deepmerge", "mmd", TARGET): (0.773, 0.006),
         ("deepmerge", "dann", SOURCE): (0.865, 0.009),
         ("deepmerge", "dann", TARGET): (0.789, 0.005),
+    },
+    places={
+        ("scores", "deepmerge"): "Table 1",
+        ("scores", "resnet18"): "Table 1",
+        ("seeds", "deepmerge"): "Section 5",
+        ("figure", "all"): "Figure 1",
     },
 )
 

@@ -48,7 +48,13 @@ def scores_table(study: Study, network: NetworkStudy) -> Facts:
         f"{network.network}. Here: mean over trainings with Student's 95% interval, and the standard deviation over "
         f"trainings. {sizes}."
     )
-    return Facts(f"scores-{network.network}", f"Scores of {network.network}", said, columns, rows)
+    return Facts(
+        f"scores-{network.network}",
+        paper.heading("scores", network.network, f"Scores of {network.network}"),
+        said,
+        columns,
+        rows,
+    )
 
 
 def seeds_table(study: Study, network: NetworkStudy) -> Facts | None:
@@ -66,7 +72,13 @@ def seeds_table(study: Study, network: NetworkStudy) -> Facts | None:
         rows.append(line)
     columns = ["training", *(f"{domain}, {where}" for domain in paper.domains for where in ("published", "here"))]
     said = "Accuracy, mean and standard deviation over seeds: ten in the paper."
-    return Facts(f"seeds-{network.network}", f"{network.network} over seeds", said, columns, rows)
+    return Facts(
+        f"seeds-{network.network}",
+        paper.heading("seeds", network.network, f"{network.network} over seeds"),
+        said,
+        columns,
+        rows,
+    )
 
 
 def distances_table(study: Study, network: NetworkStudy) -> Facts | None:
@@ -100,7 +112,13 @@ def distances_table(study: Study, network: NetworkStudy) -> Facts | None:
         f"{network.network}. d_E in the latent space, of the images that have the perturbed twin under both models of "
         "a seed. Latent units belong to one model: what can be compared is in the claims."
     )
-    return Facts(f"distances-{network.network}", f"d_E of {network.network}", said, columns, rows)
+    return Facts(
+        f"distances-{network.network}",
+        paper.heading("distances", network.network, f"d_E of {network.network}"),
+        said,
+        columns,
+        rows,
+    )
 
 
 def scale_free_table(study: Study, network: NetworkStudy) -> Facts | None:
