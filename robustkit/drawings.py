@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Journals refuse Type 3 fonts, which are the default.
 _FONTS: dict[Any, Any] = {"pdf.fonttype": 42, "ps.fonttype": 42}
 # What would differ from one day, or from one version of matplotlib, to the next.
-_METADATA: dict[str, dict[str, Any]] = {
+METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": "robustkit"},
     "svg": {"Date": None, "Creator": "robustkit"},
@@ -32,7 +32,7 @@ def write_figure(figure: Figure, path: Path, *, dpi: float = 200) -> Path:
 
     kind = path.suffix[1:]
     with matplotlib.rc_context(_FONTS), atomic_write(path) as file:
-        figure.savefig(file, format=kind, dpi=dpi, metadata=_METADATA[kind])
+        figure.savefig(file, format=kind, dpi=dpi, metadata=METADATA[kind])
     return path
 
 
