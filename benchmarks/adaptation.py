@@ -2,7 +2,7 @@
 
     python benchmarks/adaptation.py --data galaxies --out adaptation [--networks convnet] [--seeds 3] [--epochs 60]
         [--precision bf16]
-    python benchmarks/adaptation.py --source first.npz --target nvss.npz --out adaptation
+    python benchmarks/adaptation.py --source first.npz --target nvss.npz --stretch meanstd --dihedral --out radio
     python benchmarks/adaptation.py --small --out adaptation
 
 Every run is a checkpoint in the folder; the same command again trains what is missing and prints the table. Target
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--precision", default="float32", help="float32, or bf16 where the machine is fast at it.")
+    parser.add_argument("--stretch", help="Of the images; by default arcsinh.")
     parser.add_argument("--dihedral", action=argparse.BooleanOptionalAction)
     parser.add_argument("--small", action="store_true", help="Few small galaxies, one seed, to see that it runs.")
     arguments = parser.parse_args()
@@ -50,6 +51,7 @@ def main() -> None:
                 method=method,
                 network=network,
                 epochs=arguments.epochs,
+                stretch=arguments.stretch,
                 dihedral=arguments.dihedral,
                 precision=arguments.precision,
             )

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robustkit.audit.distance_files import bins_table, histograms, markdown, per_image, table
+from robustkit.audit.embed import latent_folder
 from robustkit.audit.isomap import about_embedded, check_base, embed_both
 from robustkit.drawings import save_figure
 from robustkit.errors import InputError
-from robustkit.files import jsonable, new_folder, write_json, write_text
+from robustkit.files import jsonable, write_json, write_text
 from robustkit.latent.distance_comparison import DistanceComparison, compare_models, describe_comparison
 from robustkit.latent.distance_record import DistanceRecord, measure_distances
 from robustkit.latent.distance_summary import DistanceSummary, describe, summarise
@@ -94,9 +95,7 @@ def run_distances(
         InputError: If anything given cannot be used; nothing is written then.
     """
     request = request or DistancesRequest()
-    folder = Path(out) if out is not None else Path("runs") / f"distances-{Path(model).stem}"
-    if folder.exists():
-        new_folder(folder)  # refuses what is in use before the work, not after it
+    folder = latent_folder("distances", model, out)
     embedded = embed_both(model, attack, request, options=options, device=device, say=say)
     # The base comes first, as in the papers' tables.
     found = dict(reversed(embedded.items()))

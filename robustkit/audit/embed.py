@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from robustkit.audit.attacked import Attacked, open_attacked
 from robustkit.audit.twins import Twins, make_twins
 from robustkit.errors import InputError
+from robustkit.files import new_folder
 from robustkit.latent.embeddings import Embeddings, embed_images, pack_head
 from robustkit.latent.heads import find_head
 from robustkit.models import AuditedClassifier, ModelOptions
@@ -40,6 +42,18 @@ class Embedded:
     def classifier(self) -> AuditedClassifier:
         """The classifier."""
         return self.attacked.checkpoint.classifier
+
+
+def latent_folder(command: str, model: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> Path:
+    """The folder of a command that looks at latents: as named, or `runs/<command>-<model>`.
+
+    Raises:
+        InputError: If it is in use, which is said before the work and not after it.
+    """
+    folder = Path(out) if out is not None else Path("runs") / f"{command}-{Path(model).stem}"
+    if folder.exists():
+        new_folder(folder)
+    return folder
 
 
 def embed_run(

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from robustkit.audit.embed import Embedded, embed_run
+from robustkit.audit.embed import Embedded, embed_run, latent_folder
 from robustkit.audit.opening import choose_device
 from robustkit.drawings import save_figure
 from robustkit.errors import InputError
-from robustkit.files import jsonable, new_folder, sha256_file, write_json, write_text
+from robustkit.files import jsonable, sha256_file, write_json, write_text
 from robustkit.latent.grad_cam import grad_cam
 from robustkit.latent.latent_map import KINDS, NEIGHBOURS, LatentMap, lay_onto, map_latents
 from robustkit.models import ModelOptions
@@ -109,9 +109,7 @@ def run_isomap(
         InputError: If anything given cannot be used; nothing is written then.
     """
     request = request or IsomapRequest()
-    folder = Path(out) if out is not None else Path("runs") / f"isomap-{Path(model).stem}"
-    if folder.exists():
-        new_folder(folder)  # refuses what is in use before the work, not after it
+    folder = latent_folder("isomap", model, out)
     embedded = embed_both(model, attack, request, options=options, device=device, say=say)
     maps = [
         map_latents(

@@ -56,7 +56,7 @@ def merge_runs(
     found = list(differences(inputs, opened.inputs))
     if found:
         raise InputError(
-            f"model or images are not those of the shards: {'; '.join(found)}; name them by --model, --data, --base"
+            f"model or images are not those of the shards: {'; '.join(found)}; name them with --model, --data, --base"
         )
     with open_run(out, manifest) as run, interruptible():
         say(f"{len(shards.folders)} shards, {manifest['inputs']['units']} groups of {request.group} images")

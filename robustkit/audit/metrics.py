@@ -23,7 +23,7 @@ from robustkit.stats import (
 MEANING = {
     "accuracy": "rate of right answers on all images of the part",
     "accuracy.DOMAIN": "the same, of each domain",
-    "calibration_error": "expected calibration error on the images of the part, 15 bins",
+    "calibration_error": "expected calibration error on the images of the part, 15 equal bins from 1/K to 1",
     "domain_gap": "accuracy on the source less that on the target, the same objects",
     "flip_rate": "rate of correctly classified images that some search flipped by one pixel",
     "flip_rate.CLASS": "the same, of each true class",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,15 @@ def _make(
         keep(unit, result)
         bar.update(images_in(opened, [unit]) * opened.weight)
 
-    task = Task(type(opened), os.path.abspath(opened.model), opened.request, device, opened.inputs, versions())
+    request = replace(opened.request, **_absolute(opened.request))  # a worker may stand in another folder
+    task = Task(type(opened), os.path.abspath(opened.model), request, device, opened.inputs, versions())
     make_units(units, partial(make_unit, task), keep_and_show, executor)
+
+
+def _absolute(request: Any) -> dict[str, str]:
+    """The paths of a request, from the root."""
+    paths = {name: getattr(request, name, None) for name in ("data", "base")}
+    return {name: os.path.abspath(path) for name, path in paths.items() if path is not None}
 
 
 def images_in(opened: OpenRun, units: Iterable[int]) -> int:
@@ -104,7 +111,7 @@ def run_folder(opened: OpenRun, out: str | os.PathLike[str] | None, shard: Shard
 def run_manifest(opened: OpenRun, shard: Shard | None) -> dict[str, Any]:
     """What a run is: what decides its answers under `inputs`, and what a merge needs to open it again."""
     request = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in asdict(opened.request).items()}
-    request |= {name: os.path.abspath(request[name]) for name in ("data", "base") if request.get(name) is not None}
+    request |= _absolute(opened.request)
     return {
         "command": opened.command,
         "inputs": {**opened.inputs, "units": len(opened), "shard": None if shard is None else str(shard)},

@@ -115,8 +115,8 @@ def _calibrated(found: Findings, limit: float) -> Check:
     # It has no interval: beyond the limit it fails only where a calibrated classifier would hardly reach it.
     status: Status = "pass" if one.ece <= limit else "fail" if one.p < 0.05 else "warn"
     measured = (
-        f"expected calibration error (ECE): {one.ece:.3f}, n = {one.n}; a calibrated classifier has "
-        f"{one.null_mean:.3f} on average"
+        f"expected calibration error (ECE, {len(one.counts)} bins): {one.ece:.3f}, n = {one.n}; a calibrated "
+        f"classifier has {one.null_mean:.3f} on average"
     )
     return Check(name, claim, measured, f"at most {limit:g}", status, evidence)
 

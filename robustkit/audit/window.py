@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustkit.audit.embed import embed_run
+from robustkit.audit.embed import embed_run, latent_folder
 from robustkit.audit.opening import choose_device
 from robustkit.audit.window_axes import NOISE, ONE_PIXEL, make_axes
 from robustkit.audit.window_files import write_windows
@@ -96,6 +96,7 @@ def run_window(
         RunInterrupted: If a signal stopped the run.
     """
     request, model = request or WindowRequest(), Path(model)
+    folder = latent_folder("window", model, out)
     embedded = embed_run(
         model, attack, options=options, noisy=request.noisy, data=request.data, search=request.search,
         seed=request.seed, device=choose_device(device), say=say,
@@ -119,7 +120,6 @@ def run_window(
         "notes": list(embedded.notes),
         "versions": versions(),
     }
-    folder = Path(out) if out is not None else Path("runs") / f"window-{model.stem}"
     with open_run(folder, {"inputs": about["inputs"], "versions": about["versions"]}), interruptible():
         summary = write_windows(folder, record, windows, palette=palette, white=request.white, about=about)
     say(window_text(summary))

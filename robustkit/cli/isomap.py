@@ -7,14 +7,11 @@ from typing import Any
 
 import click
 
-from robustkit.cli.options import Command, model_options
+from robustkit.cli.options import Command, attack_options, model_options
 
 
 @click.command(name="isomap", cls=Command)
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="The checkpoint.")
-@click.option("--run", "attack", required=True, type=click.Path(path_type=Path), help="The folder of an attack on it.")
-@click.option("--noisy", help="Noisy twins: a depth (Y1), an image set, exposure:0.1, none.  [default: the shallowest]")
-@click.option("--data", help="The images that were attacked.  [default: where the run says they are]")
+@attack_options
 @click.option("--search", help="Take the flips of one search.  [default: of the first that has one]")
 @click.option("--base", type=click.Path(path_type=Path), help="Another checkpoint, whose map is laid onto this one.")
 @click.option("--base-run", type=click.Path(path_type=Path), help="The folder of an attack on it.")

@@ -44,7 +44,7 @@ class SweepCurve:
 def level_text(level: float) -> str:
     """A level beneath an axis.
 
-    Example:
+    Examples:
         >>> level_text(5000.0), level_text(0.0125)
         ('5,000', '0.0125')
     """

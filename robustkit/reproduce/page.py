@@ -145,7 +145,7 @@ def _checks(claims: Sequence[Claim]) -> list[Check]:
             f"published {claim.published}",
             _STATUS[claim.verdict],
             f"network-{claim.network}",
-            claim.verdict,
+            word=claim.verdict,
         )
         for claim in claims
     ]

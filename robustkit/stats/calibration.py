@@ -44,7 +44,7 @@ class Reliability:
 
     def __str__(self) -> str:
         return (
-            f"ECE {self.ece:.3f} (calibrated: {self.null_mean:.3f} on average, below {self.null_high:.3f} in 95 %; "
+            f"ECE {self.ece:.3f} (calibrated: {self.null_mean:.3f} on average, below {self.null_high:.3f} in 95%; "
             f"{format_p(self.p)}; {len(self.counts)} {'adaptive' if self.adaptive else 'equal'} bins), n = {self.n}"
         )
 

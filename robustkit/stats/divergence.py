@@ -113,7 +113,7 @@ class Divergence:
     def __str__(self) -> str:
         return (
             f"JS distance {self.js:.2f} (same distribution: {self.null_mean:.2f} on average, "
-            f"below {self.null_high:.2f} in 95 %; {format_p(self.p)}; {len(self.first_counts)} bins, "
+            f"below {self.null_high:.2f} in 95%; {format_p(self.p)}; {len(self.first_counts)} bins, "
             f"base {'e' if np.isclose(self.base, np.e) else f'{self.base:g}'}); "
             f"Wasserstein {self.wasserstein:.3g} ({format_p(self.wasserstein_p)}); n = {self.n} and {self.m}"
         )

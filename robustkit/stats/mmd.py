@@ -40,7 +40,7 @@ class MMD:
 
     def __str__(self) -> str:
         return (
-            f"MMD^2 = {self.squared:.3g} (same distribution: below {self.null_high:.3g} in 95 %; {format_p(self.p)}), "
+            f"MMD^2 = {self.squared:.3g} (same distribution: below {self.null_high:.3g} in 95%; {format_p(self.p)}), "
             f"n = {self.n} and {self.m}"
         )
 

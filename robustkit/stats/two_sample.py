@@ -45,7 +45,7 @@ class ClassifierTest:
 
     def __str__(self) -> str:
         return (
-            f"told apart with accuracy {self.accuracy:.3f} (same distribution: below {self.null_high:.3f} in 95 %; "
+            f"told apart with accuracy {self.accuracy:.3f} (same distribution: below {self.null_high:.3f} in 95%; "
             f"{format_p(self.p)}), n = {self.n} and {self.m}"
         )
 

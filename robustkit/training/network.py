@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -143,7 +143,7 @@ def renew_statistics(network: Trainee, batches: Iterable[tuple[Tensor, Tensor | 
         layer.momentum = momentum
 
 
-_BatchNorms = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
+_BatchNorms: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 
 def _batch_norms(network: nn.Module) -> list[_BatchNorms]:

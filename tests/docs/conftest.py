@@ -44,6 +44,6 @@ def make_quick(patch):
         plain = {"format": options["format"]} if "format" in options else {}
         save(Figure(figsize=(0.2, 0.2)), file, **plain)
 
-    patch.setattr("robustkit.audit.request.QUICK", ("exposure", "psf"))
+    patch.setattr("robustkit.audit.audit_steps.QUICK", ("exposure", "psf"))
     patch.setattr(Figure, "savefig", blank)
     patch.setattr(Figure, "draw_without_rendering", lambda self: None)

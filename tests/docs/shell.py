@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable
@@ -90,6 +91,7 @@ class Shell:
             "sh": self.script,
             "python": self.python,
             "dask": self.dask,
+            "cp": self.copy,
         }
 
     def run(self, words: list[str]) -> str:
@@ -110,6 +112,12 @@ class Shell:
         if "--out" in words and (out := Path(words[words.index("--out") + 1])).is_symlink():
             out.unlink()  # what the world gave makes way for what the page makes of the same name
         return run(*words, gated="--fail-under" in words)
+
+    def copy(self, words: list[str]) -> str:
+        """Copies a folder."""
+        assert words[0] == "-r"
+        shutil.copytree(words[1], words[2])
+        return ""
 
     def make(self, words: list[str]) -> str:
         """Each target is one of the Makefile."""

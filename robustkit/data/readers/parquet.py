@@ -174,12 +174,12 @@ def _depth(kind: Any) -> tuple[int, Any]:
 
 def _pictures(table: _Table, column: str, names: Names, found: Found) -> Frames:
     """Frames of pictures that are decoded one by one."""
+    import pyarrow.types as types
 
     def images() -> Iterator[SingleImage]:
         place = 0
         for part in table.column(column):
-            data = part.field("bytes") if hasattr(part, "field") and hasattr(part.type, "num_fields") else part
-            for value in data:
+            for value in part.field("bytes") if types.is_struct(part.type) else part:
                 if not value.is_valid:
                     raise InputError(f"{names[place]} names a file and holds no bytes; store the pictures themselves")
                 yield pictures.read_picture(value.as_py(), names[place])

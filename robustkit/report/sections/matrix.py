@@ -41,7 +41,7 @@ class Matrix(Painted):
     def size(self) -> tuple[float, float]:
         """A panel for each model."""
         width = min(PAGE, 0.9 + 2.6 * len(self.counts))
-        return width, (width - 0.9) / len(self.counts) + 0.95  # square panels, with room for names beneath
+        return width, (width - 0.9) / len(self.counts) + 0.85  # square panels, with room for names beneath
 
     def summary(self) -> str:
         """The largest cells off the diagonal."""

@@ -39,7 +39,8 @@ class ReliabilityCurves(Painted):
         return (
             "Accuracy of the images in each bin of confidence with its 95% interval (Wilson), larger markers for more "
             "images; a calibrated classifier lies on the diagonal. The expected calibration error (ECE) is above 0 "
-            f"even then. {found}."
+            "even then. Bins divide the range from 1/K, the lowest confidence that K classes allow, to 1: an error in "
+            f"bins from 0 to 1, of which fewer hold images, may be smaller. {found}."
         )
 
     def table(self) -> Table:
