@@ -19,6 +19,7 @@ from robustkit.errors import InputError
 from robustkit.training import Settings, pair_of, train
 from robustkit.training.evaluate import evaluate
 from robustkit.training.many import checkpoints
+from robustkit.training.memory import keep_freed_memory
 from robustkit.training.table import describe, save_evaluation
 
 METHODS = ("source", "adabn", "augment", "mmd", "coral", "dann", "sinkhorn", "mcc", "cdan", "oracle")
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--dihedral", action=argparse.BooleanOptionalAction)
     parser.add_argument("--small", action="store_true", help="Few small galaxies, one seed, to see that it runs.")
     arguments = parser.parse_args()
+    keep_freed_memory()
     if arguments.small:
         arguments.data, arguments.seeds, arguments.epochs = small_galaxies(arguments.out), 1, 6
     source, target = pair_of(arguments.data, source=arguments.source, target=arguments.target)

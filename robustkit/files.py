@@ -54,7 +54,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 def jsonable(value: Any) -> Any:
     """Dataclasses, arrays and numbers as JSON values; what is not finite becomes null.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> jsonable({"rate": np.float64(0.5), "ends": np.array([np.nan, 1])})
         {'rate': 0.5, 'ends': [None, 1.0]}

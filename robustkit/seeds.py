@@ -19,7 +19,7 @@ def stream(seed: int, image_id: str, purpose: str = "") -> np.random.Generator:
     Returns:
         A generator that depends on the three arguments and on nothing else.
 
-    Example:
+    Examples:
         >>> bool(stream(0, "a").random() == stream(0, "a").random())
         True
         >>> bool(stream(0, "a").random() == stream(0, "b").random())

@@ -10,7 +10,7 @@ import robustkit
 ROOT = Path(robustkit.__file__).parent
 
 # What each part may import, beside itself and the leaves.
-LEAVES = {"errors", "extras", "files", "progress", "seeds", "records"}
+LEAVES = {"drawings", "errors", "extras", "files", "progress", "seeds", "records"}
 MAY_IMPORT = {
     **dict.fromkeys(LEAVES, LEAVES),
     "stats": LEAVES,
@@ -24,6 +24,8 @@ MAY_IMPORT = {
     "report": LEAVES | {"stats"},
     "testing": LEAVES | {"data", "perturb"},
     "audit": LEAVES | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report"},
+    "reproduce": LEAVES
+    | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "audit"},
 }
 
 

@@ -1,4 +1,4 @@
-"""`import robustkit` and `robustkit --help` load nothing heavy."""
+"""`import robustkit`, `robustkit --help` and what a shell completes load nothing heavy."""
 
 import json
 import subprocess
@@ -7,6 +7,17 @@ import sys
 import pytest
 
 HEAVY = ("torch", "numpy", "scipy", "sklearn", "matplotlib", "plotly", "galsim", "astropy", "pandas", "jinja2")
+
+COMPLETION = """
+import os
+from robustkit.cli import group
+words = {"COMP_WORDS": "robustkit train --method ", "COMP_CWORD": "3", "_ROBUSTKIT_COMPLETE": "bash_complete"}
+os.environ.update(words)
+try:
+    group.main([], prog_name="robustkit")
+except SystemExit:
+    pass
+"""
 
 
 def _loaded_after(code: str) -> list[str]:
@@ -20,8 +31,9 @@ def _loaded_after(code: str) -> list[str]:
     [
         "import robustkit",
         "from robustkit.cli import group\ntry:\n    group.main(['--help'])\nexcept SystemExit:\n    pass",
+        COMPLETION,
     ],
-    ids=["import", "help"],
+    ids=["import", "help", "completion"],
 )
 def test_nothing_heavy_is_loaded(code):
     assert not [name for name in HEAVY if name in _loaded_after(code)]

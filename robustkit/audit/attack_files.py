@@ -14,7 +14,8 @@ import torch
 from matplotlib.figure import Figure
 
 from robustkit.data import Stretch
-from robustkit.files import atomic_write, write_json, write_text
+from robustkit.drawings import write_figure
+from robustkit.files import write_json, write_text
 from robustkit.perturb.attack_record import AttackRecord
 from robustkit.perturb.attack_summary import AttackSummary
 from robustkit.report.attack_figures import FlipPicture, draw_flip, draw_flip_curves, flip_curve
@@ -144,7 +145,7 @@ def _draw_curve(path: Path, record: AttackRecord) -> None:
         end = int(record.queries[record.of_search(name)].max(initial=1))
         curves.append(flip_curve(name, record.queries_to_flip(name)[record.correct], end))
     draw_flip_curves(curves, figure.subplots())
-    _save(figure, path)
+    write_figure(figure, path, dpi=_DPI)
 
 
 def _draw_pictures(folder: Path, record: AttackRecord, images: Images, bands: tuple[str, ...]) -> Iterator[Path]:
@@ -173,7 +174,7 @@ def _draw_pictures(folder: Path, record: AttackRecord, images: Images, bands: tu
         )
         figure = draw_flip(picture, Figure(figsize=(11.5, 4.2), layout="constrained"))
         path = folder / f"{_safe(str(record.ids[i]))}-{_safe(true)}-to-{_safe(became)}.png"
-        _save(figure, path)
+        write_figure(figure, path, dpi=_DPI)
         yield path
 
 
@@ -189,8 +190,3 @@ def chosen_flips(record: AttackRecord) -> list[int]:
 
 def _safe(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:60]
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=_DPI)

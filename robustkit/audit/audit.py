@@ -27,6 +27,7 @@ def run_audit(
     options: ModelOptions | None = None,
     out: str | os.PathLike[str] = "audit",
     device: str | None = None,
+    workers: int = 1,
     say: Callable[[str], None] = print,
 ) -> Report:
     """Audits a checkpoint, and a base checkpoint on the same images, and writes one page with the files beside it.
@@ -39,6 +40,7 @@ def run_audit(
         options: What to say about a model that robustkit did not train; also said of such a base.
         out: The folder of the audit: a new one, or that of an earlier audit.
         device: Where to run; by default a GPU if there is one.
+        workers: How many processes draw the page; with 1 it is this one.
         say: Where the lines for the terminal go.
 
     Raises:
@@ -58,13 +60,20 @@ def run_audit(
     check_same_images(subjects)
     _claim(folder)
     with only_writer(folder / "lock"), interruptible("go on with the same command"):
-        save_request(request, folder / FILE)
         try:
+            save_request(request, folder / FILE)
             for name, subject in subjects.items():
                 _run_steps(subject, folder / name, say)
         except RunInterrupted as error:
             raise RunInterrupted("the audit was stopped; finished work is kept, go on with the same command") from error
-        report = write_report(folder, say=say)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise  # nobody reads what is said
+            raise InputError(
+                f"the audit stopped at {error.filename or folder}: {error.strerror or error}; finished steps are kept, "
+                "so put that right and go on with the same command"
+            ) from error
+        report = write_report(folder, workers=workers, say=say)
     return report
 
 

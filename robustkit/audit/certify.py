@@ -21,6 +21,7 @@ from robustkit.audit.halving import halved, plan
 from robustkit.audit.running import run_opened
 from robustkit.audit.sample import Inputs
 from robustkit.audit.units import OpenRun
+from robustkit.drawings import write_figure
 from robustkit.engine import make_evaluator
 from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
@@ -306,5 +307,4 @@ def _draw(path: Path, record: CertificateRecord) -> None:
     figure = Figure(figsize=(3.6 * len(counts), 3.6), layout="constrained")
     options = record.cells // flips[0].size
     draw_vulnerability(figure, flips / options, record.class_names, counts)
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=130)
+    write_figure(figure, path, dpi=130)

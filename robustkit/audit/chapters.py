@@ -1,14 +1,14 @@
-"""From records to the chapters of the page: what was audited, how good it is, what breaks it."""
+"""From records to the chapters of the page: how good it is, and what breaks it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from robustkit.audit.findings import Findings
-from robustkit.audit.pictures import THUMBNAIL_RULE, exhibits_of, gallery_rule
+from robustkit.audit.pictures import exhibits_of, gallery_rule
 from robustkit.audit.sweep_files import curves
 from robustkit.errors import InputError
 from robustkit.perturb.attack_record import AttackRecord
@@ -26,48 +26,20 @@ from robustkit.report.sections.sweeps import SweepCurves, SweepGrid, SweepSheet
 from robustkit.report.sections.vulnerability import Chances, Vulnerability
 from robustkit.stats import Estimate, flips_sooner, kaplan_meier, reliability, wilson
 
-
-def provenance(models: Sequence[Findings]) -> Chapter:
-    """What was audited, and what every rate is a rate of."""
-    rows = []
-    for label, value in _facts(models[0]).items():
-        rows.append([label, value, *(_facts(one)[label] for one in models[1:])])
-    flow = _flow(models)
-    first, labels = models[0], [one.label for one in models]
-    counts = np.bincount(first.about["true"], minlength=len(first.class_names))
-    classes = ", ".join(f"{name} {n}" for name, n in zip(first.class_names, counts, strict=True))
-    steps = [
-        (one.label, name, f"{step['seconds']:.1f}", step.get("refused") or "done")
-        for one in models
-        for name, step in one.steps.items()
-    ]
-    notes = [note for one in models[:1] for note in one.about["notes"]]
-    return Chapter(
-        "provenance",
-        "What was audited",
-        (f"Classes among the images drawn: {classes}. {THUMBNAIL_RULE[0].upper()}{THUMBNAIL_RULE[1:]}.", *notes),
-        (
-            Facts("flow", "Denominators", "What every rate is a rate of.", ("images", *labels, "note"), flow),
-            Facts("about", "Models and images", "Hashes are SHA-256.", ("what", *labels), rows),
-            Facts(
-                "steps", "Steps", "How long each took when it was made.", ("model", "step", "seconds", "state"), steps
-            ),
-        ),
-    )
-
-
-def preflight(models: Sequence[Findings]) -> Chapter:
-    """What was looked at before any number was made."""
-    missing = tuple(one.why_missing("preflight") for one in models if not one.preflight)
-    rows = [
-        (one.label, found["name"], found["verdict"], found["text"], found["advice"])
-        for one in models
-        for found in one.preflight
-    ]
-    said = "What would make every number meaningless, looked at before any was made. A refusal stops an audit."
-    columns = ("model", "finding", "verdict", "what was seen", "what to do")
-    sections: tuple[Section, ...] = (Facts("findings", "Findings", said, columns, rows),) if rows else ()
-    return Chapter("preflight", "Preflight", (), sections, missing)
+# Names of value sets and searches in words.
+VALUE_WORDS = {
+    "corners": "each band at its lowest or highest value in the training data",
+    "paper": "each band at 0 or 1 in network input",
+    "single-band": "one band at its lowest or highest value in the training data",
+    "hot": "the pixel gains charge",
+    "dead": "the pixel stays dark",
+}
+SEARCH_WORDS = {
+    "de": "differential evolution, which papers report",
+    "auto": "the strongest: it ranks the cells beforehand, on one stand-in image and by gradients, and that is not "
+    "counted as queries",
+    "random": "cells drawn at random, the baseline",
+}
 
 
 def clean(models: Sequence[Findings]) -> Chapter:
@@ -137,9 +109,9 @@ def sweeps(models: Sequence[Findings]) -> Chapter:
         Facts(
             "thresholds",
             "The level that costs 5 points of accuracy",
-            "Interpolated between levels, with its bootstrap interval over images, and the share of resamples in which "
-            "it is reached.",
-            ("model", "perturbation", "unit", "level", "reached"),
+            "Interpolated between levels, with its 95% bootstrap interval over images from the milder to the severer "
+            "end, and the share of resamples in which it is reached.",
+            ("model", "perturbation", "unit", "level", "share of resamples"),
             thresholds,
         )
     )
@@ -154,9 +126,10 @@ def sweeps(models: Sequence[Findings]) -> Chapter:
             Facts(
                 "risks",
                 "How often a survey meets it",
-                "Expected events for each image that turn a right answer wrong: rate of the event times rate of "
-                "such flips, before any is rejected.",
-                ("model", "perturbation", "level", "unit", "right to wrong", "wrong to right", "risk"),
+                "Expected events an image that turn a right answer wrong: how many such events an image meets, times "
+                "the share of the images that one of them turns wrong. Every event counts as if it had this level, "
+                "and none as masked, so a risk is an upper end and no forecast.",
+                ("model", "perturbation", "level", "unit", "right to wrong", "wrong to right", "events an image"),
                 risks,
             )
         )
@@ -201,9 +174,9 @@ def one_pixel(models: Sequence[Findings]) -> Chapter:
     for one, record in have:
         values = record.settings["values"]
         text.append(
-            f"{one.label}: a pixel may become any of {values.get('name', 'the declared values')}; searches "
-            f"{', '.join(record.searches)}; {int(record.correct.sum())} images attacked. Every flip was written into "
-            "the original image and run again alone through the plain network."
+            f"{one.label}: {int(record.correct.sum())} images attacked. A pixel may become any of the values "
+            f"{_of_values(values)}. Searches: {_of_searches(record.searches)}. Every flip was written into the "
+            "original image and run again alone through the plain network."
         )
     for one, record in tried:
         sampled = int((record.correct & ~record.complete).sum())
@@ -313,64 +286,21 @@ def _confusion(record: Any) -> np.ndarray:
     return np.bincount(record.labels * classes + found, minlength=classes**2).reshape(classes, classes)
 
 
-def _flow(models: Sequence[Findings]) -> list[list[object]]:
-    """How many images are left after each step, a column for each model."""
-    attacks = [one.attack for one in models]
-    certificates = [one.certificate for one in models]
-
-    def row(name: str, counts: Sequence[int | None], note: str) -> list[object]:
-        return [name, *("" if count is None else count for count in counts), note]
-
-    def of_attack(count: Callable[[AttackRecord], Any]) -> list[int | None]:
-        return [None if record is None else int(count(record)) for record in attacks]
-
-    complete, certified = (
-        [None if record is None else int(getattr(record, name).sum()) for record in certificates]
-        for name in ("complete", "certified")
-    )
-    return [
-        row("objects in the part", [one.about["available"] for one in models], "each gives one image"),
-        row("drawn", [len(one.about["ids"]) for one in models], "by the seed and the ids alone"),
-        row("output not finite", of_attack(lambda r: (r.clean_class < 0).sum()), "not attacked"),
-        row("classified correctly", of_attack(lambda r: r.correct.sum()), "these are attacked"),
-        row("flipped by one pixel", of_attack(lambda r: r.flipped_images().sum()), "each proved alone, plain network"),
-        row("candidates that failed the proof", of_attack(lambda r: r.unproved.sum()), "counted and not kept"),
-        row("every cell tried", complete, "complete search"),
-        row("certified", certified, "no cell flips them"),
-    ]
+def _of_values(settings: dict[str, Any]) -> str:
+    """A value set in words."""
+    name = settings.get("name", "declared")
+    words = VALUE_WORDS.get(name.partition(":")[0], "")
+    return f"'{name}'{f' ({words})' if words else ''}"
 
 
-def _facts(one: Findings) -> dict[str, str]:
-    about = one.about
-    data = ", ".join(f"{name} {digest[:16]}…" for name, digest in sorted(about["data_sha256"].items()))
-    return {
-        "model": about["model"],
-        "SHA-256 of the model": about["model_sha256"],
-        "form": about.get("form", ""),
-        "network": f"{about['network']}, latent {about['latent'] or 'none'}",
-        "training": f"{about['method'] or 'unknown'}, seed {about['training_seed']}",
-        "images": about["data"],
-        "SHA-256 of the images": data,
-        "part": f"{about['part']} (split {str(about['split_sha256'])[:16]}…)",
-        "seed": str(about["seed"]),
-        "bands": ", ".join(about["bands"]),
-        "shape": " x ".join(map(str, about["input_shape"])),
-        "units": about["units"],
-        "stretch": ", ".join(f"{key} {_short(value)}" for key, value in about["stretch"].items()),
-        "versions": ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
-        "device": about["device"],
-    }
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join(_short(item) for item in value) + "]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _of_searches(names: Sequence[str]) -> str:
+    """Searches in words, where there are some."""
+    return "; ".join(f"{name}{f' ({SEARCH_WORDS[name]})' if name in SEARCH_WORDS else ''}" for name in names)
 
 
 def _series(one: Findings, domain: str, models: Sequence[Findings]) -> str:
     named = domain if len(one.clean) > 1 else ""
-    return f"{one.label}, {named}" if named and len(models) > 1 else named or one.label
+    return f"{one.label} on {named}" if named and len(models) > 1 else named or one.label
 
 
 def _name(name: str, one: Findings, models: Sequence[Findings]) -> str:

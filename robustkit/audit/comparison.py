@@ -68,7 +68,8 @@ def compare_findings(one: Findings, other: Findings) -> list[Row]:
         first, second = one.clean[domain], other.clean[domain]
         if np.array_equal(first.ids, second.ids):
             hits = [record.probabilities.argmax(1) == record.labels for record in (first, second)]
-            rows.append(_rates(f"accuracy, {domain}", hits[0], hits[1], planned=True, better=True))
+            said = "accuracy" if domain == "images" else f"accuracy on the {domain} images"
+            rows.append(_rates(said, hits[0], hits[1], planned=True, better=True))
     if one.attack is not None and other.attack is not None:
         both = one.attack.correct & other.attack.correct
         if both.any():
@@ -107,10 +108,11 @@ def comparison(one: Findings, other: Findings) -> Chapter:
     columns = ("question", "n", one.label, other.label, "difference", "test", "p", "adjusted p", "family")
     sections: list[Section] = [
         Forest(
-            "differences", "Paired differences", f"{one.label} less {other.label}",
+            "differences", "Paired differences", f"difference of rates, {one.label} less {other.label}",
             [(row.name, "", row.difference) for row in rows],
             said=f"Differences of rates, {one.label} less {other.label}, of the same images, with Newcombe's paired "
-            "95% intervals; at the dotted line there is none.",
+            f"95% intervals; at the dotted line there is none. Where accuracy or certified images lie to the right of "
+            f"it {one.label} is better, where flipped or wrong ones do {other.label} is.",
             reference=0.0, span=None, series_name="",
         ),
         Facts(
@@ -170,7 +172,13 @@ def comparison_checks(one: Findings, other: Findings) -> list[Check]:
         status: Status = "pass" if good else "fail" if bad else "warn"
         name = "better_" + "".join(letter if letter.isalnum() else "_" for letter in row.name)
         measured = f"{row.first:.3f} against {row.second:.3f}; difference {row.difference}, {format_p(row.p)}"
-        checks.append(Check(name, claim, measured, "difference on the good side of 0", status, "comparison"))
+        side = "above" if row.better else "below"
+        advice = {
+            "pass": "",
+            "warn": "No difference was seen, which is not equality: audit more images where there are more.",
+            "fail": f"Here {other.label} is the better one.",
+        }[status]
+        checks.append(Check(name, claim, measured, f"difference {side} 0", status, "comparison", advice))
     return checks
 
 
@@ -190,7 +198,8 @@ def _sweeps(one: Findings, other: Findings) -> list[Row]:
         steps = first.steps(name)
         step = int(steps[min(2, len(steps) - 1)])
         hits = [record.new_class[step] == record.true for record in (first, second)]
-        said = f"accuracy under {name} {first.level[step]:.3g}"
+        unit = first.settings["perturbations"][step]["unit"]
+        said = f"accuracy under {name}, {first.level[step]:.4g} {unit}"
         rows.append(_rates(said, *hits, planned=name == "exposure", better=True))
     return rows
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from robustkit.audit.distance_files import bins_table, histograms, markdown, per_image, table
 from robustkit.audit.isomap import about_embedded, check_base, embed_both
+from robustkit.drawings import save_figure
 from robustkit.errors import InputError
 from robustkit.files import jsonable, new_folder, write_json, write_text
 from robustkit.latent.distance_comparison import DistanceComparison, compare_models, describe_comparison
@@ -17,7 +18,6 @@ from robustkit.latent.distance_summary import DistanceSummary, describe, summari
 from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.report.distance_figures import draw_histograms
-from robustkit.report.saving import save_figure
 from robustkit.runs import interruptible, open_run
 
 RECORD, EMBEDDINGS, SUMMARY = "distances{}.npz", "embeddings{}.npz", "summary.json"

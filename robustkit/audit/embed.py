@@ -84,6 +84,8 @@ def embed_run(
         shape[0][flipped], shape[1][flipped] = embed_images(
             classifier, lambda start, stop: attacked.painted(chosen[start:stop]), len(chosen)
         )
+    search_of = np.full(len(record.ids), -1)
+    search_of[flipped] = record.search[attempt[flipped]]
     sizes, parameters = pack_head(find_head(classifier, clean))
     found = Embeddings(
         ids=record.ids,
@@ -96,7 +98,7 @@ def embed_run(
         attacked_logits=shape[1],
         attempted=_attempted(attacked),
         flipped=flipped,
-        search=np.where(flipped, record.search[attempt], -1),
+        search=search_of,
         attempt=attempt,
         head_sizes=sizes,
         head_parameters=parameters,

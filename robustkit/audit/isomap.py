@@ -15,6 +15,7 @@ import torch
 
 from robustkit.audit.embed import Embedded, embed_run
 from robustkit.audit.opening import choose_device
+from robustkit.drawings import save_figure
 from robustkit.errors import InputError
 from robustkit.files import jsonable, new_folder, sha256_file, write_json, write_text
 from robustkit.latent.grad_cam import grad_cam
@@ -24,7 +25,6 @@ from robustkit.models.checkpoint import versions
 from robustkit.report.grad_cam_figure import CamPicture, draw_grad_cams
 from robustkit.report.map_figures import MapPoints, draw_cameras, draw_maps, frames, save_gif, save_mp4
 from robustkit.report.palette import Palette, make_palette
-from robustkit.report.saving import save_figure
 from robustkit.runs import interruptible, open_run
 
 RECORD, EMBEDDINGS, TABLE, SUMMARY = "isomap.npz", "embeddings.npz", "isomap.csv", "summary.json"

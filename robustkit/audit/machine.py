@@ -216,7 +216,7 @@ def _gate_case(one: GateResult) -> ElementTree.Element:
 
 def _check_case(one: Check) -> ElementTree.Element:
     case = ElementTree.Element("testcase", classname="robustkit.verdict", name=_xml(one.name), time="0")
-    said = _xml(f"{one.claim}: {one.measured} ({one.threshold})")
+    said = _xml(f"{one.claim}: {one.measured} ({one.threshold}){f'. {one.advice}' if one.advice else ''}")
     if one.status == "fail":
         ElementTree.SubElement(case, "failure", message=said)
     elif one.status == "not run":

@@ -22,7 +22,7 @@ from robustkit.report.sections.gallery import Exhibit
 
 # Side of a small picture, and of how many images there are some: the first drawn.
 SIDE, MOST = 48, 1000
-THUMBNAIL_RULE = f"the first {MOST:,} images drawn have a picture"
+THUMBNAIL_RULE = f"the first {MOST:,} images drawn have a picture that is shown under the pointer"
 GALLERY_RULE = (
     "for each pair of true and new class, most frequent first, the flips at the quartiles of the number of queries; "
     "at most {most}"
@@ -186,7 +186,7 @@ def sky_noise(image: np.ndarray) -> np.ndarray:
     Args:
         image: Calibrated values, shape (C, H, W).
 
-    Example:
+    Examples:
         >>> float(sky_noise(np.zeros((1, 20, 20)))[0])
         0.0
     """

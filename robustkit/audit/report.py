@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from robustkit.audit.chapters import clean, one_pixel, preflight, provenance, sweeps
+from robustkit.audit.chapters import clean, one_pixel, sweeps
 from robustkit.audit.comparison import compare_findings, comparison, comparison_checks
 from robustkit.audit.findings import ABOUT, Findings, check_pair, read_findings
 from robustkit.audit.latent_chapters import distances, geometry, maps, windows
@@ -26,6 +28,7 @@ from robustkit.audit.machine import (
 )
 from robustkit.audit.metrics import MEANING, estimate_json, metrics_of
 from robustkit.audit.pictures import sprite_of
+from robustkit.audit.provenance import preflight, provenance
 from robustkit.audit.reading import limits, methods, sensitivity
 from robustkit.audit.request import FILE, AuditRequest, Thresholds, read_gate, read_request
 from robustkit.audit.verdict import RULE, checks_of
@@ -33,10 +36,13 @@ from robustkit.errors import InputError
 from robustkit.files import new_folder, read_json
 from robustkit.report.page import Download, Page, write_page
 from robustkit.report.section import Chapter, Check
+from robustkit.runs.local import local_workers
 from robustkit.stats import Estimate
 
 MODEL, BASE = "model", "base"
 JSON, JUNIT, INDEX = "audit.json", "junit.xml", "model-index.md"
+# More worker processes than this take longer to start than they save.
+_MOST_WORKERS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +74,18 @@ class Report:
 
 
 def write_report(
-    folder: str | os.PathLike[str], *, fail_under: Sequence[str] = (), say: Callable[[str], None] = print
+    folder: str | os.PathLike[str],
+    *,
+    fail_under: Sequence[str] = (),
+    workers: int = 1,
+    say: Callable[[str], None] = print,
 ) -> Report:
     """Draws the page of an audit again, and writes the files beside it.
 
     Args:
         folder: The folder of an audit.
         fail_under: Gates instead of those of the audit.
+        workers: How many processes draw; with 1 it is this one.
         say: Where the lines for the terminal go.
 
     Raises:
@@ -87,7 +98,7 @@ def write_report(
         raise InputError(f"{folder} holds no records of an audit; run robustkit audit --out {folder}")
     labels = _labels([folder / name for name in named])
     models = [read_findings(folder / name, label) for name, label in zip(named, labels, strict=True)]
-    report = _write(folder, models, request.thresholds, fail_under or request.fail_under)
+    report = _write(folder, models, request.thresholds, fail_under or request.fail_under, workers)
     say(report.text())
     return report
 
@@ -97,6 +108,7 @@ def compare_audits(
     second: str | os.PathLike[str],
     *,
     out: str | os.PathLike[str] = "comparison",
+    workers: int = 1,
     say: Callable[[str], None] = print,
 ) -> Report:
     """Pairs two audits of the same images and writes one page about both.
@@ -105,6 +117,7 @@ def compare_audits(
         first: The folder of the one audit.
         second: The folder of the other, to compare with.
         out: A new folder.
+        workers: How many processes draw; with 1 it is this one.
         say: Where the lines for the terminal go.
 
     Raises:
@@ -116,12 +129,14 @@ def compare_audits(
     labels = _labels([folder / MODEL for folder in folders])
     models = [read_findings(folder / MODEL, label) for folder, label in zip(folders, labels, strict=True)]
     check_pair(*models)
-    report = _write(new_folder(out), models, _request(folders[0]).thresholds, ())
+    report = _write(new_folder(out), models, _request(folders[0]).thresholds, (), workers)
     say(report.text())
     return report
 
 
-def _write(folder: Path, models: Sequence[Findings], thresholds: Thresholds, fail_under: Sequence[str]) -> Report:
+def _write(
+    folder: Path, models: Sequence[Findings], thresholds: Thresholds, fail_under: Sequence[str], workers: int
+) -> Report:
     numbers = [metrics_of(one) for one in models]
     gates = [read_gate(text) for text in fail_under]
     check_names(gates, list(MEANING))
@@ -135,8 +150,8 @@ def _write(folder: Path, models: Sequence[Findings], thresholds: Thresholds, fai
     everything = audit_json(models, numbers, checks, results, rows)
     try:
         write_image_table(folder, columns, lines)
-    except PermissionError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; name another folder with --out") from error
+    except OSError as error:
+        raise InputError(f"cannot write the table of images to {folder}: {error.strerror or error}") from error
     junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
     method, copies = methods(models)
     chapters = [*_chapters(models), method]
@@ -156,7 +171,13 @@ def _write(folder: Path, models: Sequence[Findings], thresholds: Thresholds, fai
         downloads=downloads,
         sprite=sprite_of(models[0].pictures),
     )
-    return Report(write_page(page, folder), checks, results, numbers[0])
+    with _drawing(workers) as pool:
+        return Report(write_page(page, folder, workers=pool), checks, results, numbers[0])
+
+
+def _drawing(workers: int) -> AbstractContextManager[Executor | None]:
+    """Processes that draw, or nobody but this one."""
+    return local_workers([None] * min(workers, _MOST_WORKERS)) if workers > 1 else nullcontext()
 
 
 def _chapters(models: Sequence[Findings]) -> list[Chapter]:

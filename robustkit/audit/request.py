@@ -154,7 +154,7 @@ def read_gate(text: str) -> Gate:
     Raises:
         InputError: If it is not one.
 
-    Example:
+    Examples:
         >>> read_gate("accuracy.low > 0.7").end
         'low'
     """

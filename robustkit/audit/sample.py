@@ -217,7 +217,7 @@ def draw(ids: Sequence[str], n: int, seed: int) -> list[str]:
         n: How many; all when there are fewer.
         seed: Of the draw.
 
-    Example:
+    Examples:
         >>> draw(["a", "b", "c", "d"], 2, 0) == draw(["d", "c", "b", "a"], 3, 0)[:2]
         True
     """
@@ -227,7 +227,7 @@ def draw(ids: Sequence[str], n: int, seed: int) -> list[str]:
 def one_an_object(ids: Sequence[str]) -> list[str]:
     """One image id of each object, the part before `#`: the object's own where it is there, otherwise the first.
 
-    Example:
+    Examples:
         >>> one_an_object(["a#rot90", "a", "b#flip", "b#rot90"])
         ['a', 'b#flip']
     """

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.files import atomic_write, write_json, write_text
+from robustkit.drawings import write_figure
+from robustkit.files import write_json, write_text
 from robustkit.perturb.attack_record import NOT_FINITE
 from robustkit.perturb.sweep import SweepRecord
 from robustkit.perturb.sweep_summary import SweepSummary, finite_median
@@ -39,8 +40,7 @@ def write_sweep(
     write_text(folder / TABLE, table(record, summary))
     drawn = curves(record, summary)
     for name, figure in ((FIGURE, draw_sweep(drawn, record.class_names)), (LATENTS, draw_latents(drawn))):
-        with atomic_write(folder / name) as file:
-            figure.savefig(file, format="png", dpi=_DPI)
+        write_figure(figure, folder / name, dpi=_DPI)
     write_json(folder / SUMMARY, {**summary.to_json(), **about})
 
 

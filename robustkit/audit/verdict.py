@@ -1,8 +1,9 @@
-"""The verdict: each claim with its number, its interval, what it is held against, and where its evidence is."""
+"""The verdict: each claim with its number, its interval, what it is held against, where its evidence is, what to do."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,56 +15,72 @@ from robustkit.stats import Estimate, against_chance, reliability, wilson
 RULE = (
     "A claim passes where the whole 95% interval lies on the good side of its threshold, fails where all of it "
     "lies on the bad side, and is a warning where the interval includes the threshold: then more images are needed. "
-    "The thresholds are settings of the audit, not laws of nature."
+    "The calibration error has no interval: above its threshold it fails where fewer than 5 in 100 calibrated "
+    "classifiers would reach it, and is a warning otherwise. The thresholds are settings of the audit, not laws of "
+    "nature."
 )
+# What to do about a claim that fails; about a warning there is one answer to all.
+ADVICE = {
+    "preflight": "Read the findings: each says what to do.",
+    "better_than_chance": "Check the stretch, the order of the classes and the images first: until it holds, the other "
+    "numbers mean little.",
+    "calibration_error": "Recalibrate its probabilities on validation images, by temperature scaling for example, or "
+    "use its class alone.",
+    "domain_gap": "Adapt it to the target (robustkit train --method mmd), or train it on images like those.",
+    "exposure_loss": "Use it above the exposure that costs 5 points of accuracy (see the evidence), or train it on "
+    "shallower images too.",
+    "fault_loss": "Keep images beyond the level that costs 5 points of accuracy (see the evidence) away from it, "
+    "correct them, or train it with such images.",
+    "flip_rate": "Reject or repair outlying pixels before it sees an image: the gallery shows their size.",
+    "random_hit": "Reject or repair outlying pixels before it sees an image: the maps show where they hurt most.",
+}
+_MORE = "The interval includes the threshold: audit more images where there are more."
 
 
 def checks_of(found: Findings, numbers: dict[str, Estimate], thresholds: Thresholds) -> list[Check]:
     """The verdict on one model; what was not run is listed as such."""
     checks = [_sound(found), _knows(found), _calibrated(found, thresholds.calibration_error)]
     if "target" in found.clean:
-        checks.append(
-            _at_most(
-                "domain_gap",
-                "It is as good on the target as on the source",
-                numbers.get("domain_gap"),
-                thresholds.domain_gap,
-                "of accuracy lost",
-                "clean",
-            )
-        )
-    checks.append(
-        _at_most(
-            "exposure_loss",
-            "A tenth of the exposure costs it little",
-            numbers.get("loss.exposure"),
-            thresholds.exposure_loss,
-            "of accuracy lost",
-            "sweeps",
-        )
-    )
-    checks.append(_worst_fault(found, numbers, thresholds.fault_loss))
-    checks.append(
-        _at_most(
-            "flip_rate",
-            "One pixel, set on purpose, seldom changes its mind",
-            numbers.get("flip_rate"),
-            thresholds.flip_rate,
-            "of correct images flipped",
-            "one-pixel",
-        )
-    )
-    checks.append(
-        _at_most(
-            "random_hit",
-            "One pixel, hit by accident, seldom changes its mind",
-            numbers.get("random_hit"),
-            thresholds.random_hit,
-            "chance of a flip by a random hit",
-            "one-pixel",
-        )
-    )
-    return checks
+        claim = "It is as good on the target as on the source"
+        loss = _at_most("domain_gap", claim, numbers.get("domain_gap"), thresholds.domain_gap, "accuracy lost", "clean")
+        checks.append(loss)
+    claim, lost = "A tenth of the exposure costs it little", f"accuracy lost{_at_third(found, 'exposure')}"
+    one = _at_most("exposure_loss", claim, numbers.get("loss.exposure"), thresholds.exposure_loss, lost, "sweeps")
+    checks += [one, _worst_fault(found, numbers, thresholds.fault_loss)]
+    claim = "One pixel, set on purpose, seldom changes its mind"
+    what = "correct images flipped"
+    checks.append(_at_most("flip_rate", claim, numbers.get("flip_rate"), thresholds.flip_rate, what, "one-pixel"))
+    claim = "One pixel, hit at random, seldom changes its mind"
+    what = "chance that a random pixel and value flip a correct image"
+    checks.append(_at_most("random_hit", claim, numbers.get("random_hit"), thresholds.random_hit, what, "one-pixel"))
+    return [_advised(check, found) for check in checks]
+
+
+def _advised(check: Check, found: Findings) -> Check:
+    """The check with what to do about it."""
+    if check.status == "pass":
+        return check
+    if check.status == "not run":
+        return replace(check, advice=_why_not(check.name, found))
+    failed = check.status == "fail" or check.name == "preflight"
+    return replace(check, advice=ADVICE[check.name] if failed else _MORE)
+
+
+def _why_not(name: str, found: Findings) -> str:
+    """Why there is no number, and how to get it."""
+    step = {"preflight": "preflight", "better_than_chance": "clean", "calibration_error": "clean",
+            "domain_gap": "clean", "exposure_loss": "sweep", "fault_loss": "sweep", "flip_rate": "attack",
+            "random_hit": "certify"}[name]  # fmt: skip
+    there = {"clean": bool(found.clean), "sweep": found.sweep is not None, "attack": found.attack is not None,
+             "certify": found.certificate is not None}.get(step, False)  # fmt: skip
+    if not there:
+        return found.why_missing(step)
+    return {
+        "domain_gap": "The source and the target show no object in common.",
+        "exposure_loss": "The exposure was not swept: it needs images that say how they were taken.",
+        "random_hit": "Not every cell of every image was tried: raise the seconds of [certify] in audit.toml, or give "
+        "--full.",
+    }.get(name, "There is no image to measure it on.")
 
 
 def _sound(found: Findings) -> Check:
@@ -85,7 +102,7 @@ def _knows(found: Findings) -> Check:
     status: Status = "pass" if compared.distinguishable else "fail"
     right = record.probabilities.argmax(1) == record.labels
     best = np.bincount(record.labels).max() / len(record.labels)
-    measured = f"accuracy {wilson(int(right.sum()), len(right))}"
+    measured = f"accuracy: {wilson(int(right.sum()), len(right))}"
     return Check(name, claim, measured, f"above {best:.3f}, the best constant answer", status, evidence)
 
 
@@ -97,7 +114,10 @@ def _calibrated(found: Findings, limit: float) -> Check:
     one = reliability(record.probabilities, record.labels, rng=np.random.default_rng(0))
     # It has no interval: beyond the limit it fails only where a calibrated classifier would hardly reach it.
     status: Status = "pass" if one.ece <= limit else "fail" if one.p < 0.05 else "warn"
-    measured = f"ECE {one.ece:.3f}; a calibrated one has {one.null_mean:.3f} on average, n = {one.n}"
+    measured = (
+        f"expected calibration error (ECE): {one.ece:.3f}, n = {one.n}; a calibrated classifier has "
+        f"{one.null_mean:.3f} on average"
+    )
     return Check(name, claim, measured, f"at most {limit:g}", status, evidence)
 
 
@@ -111,14 +131,25 @@ def _worst_fault(found: Findings, numbers: dict[str, Estimate], limit: float) ->
     if status == "pass" and any(_status(one, limit) != "pass" for one in losses.values()):
         status = "warn"
     over = sum(_status(one, limit) == "fail" for one in losses.values())
-    measured = f"worst is {worst}: {losses[worst]}; {over} of {len(losses)} are over the threshold"
-    return Check(name, claim, measured, f"at most {limit:g} of accuracy lost", status, "sweeps")
+    measured = (
+        f"accuracy lost to the worst, {worst}{_at_third(found, worst)}: {losses[worst]}; {over} of {len(losses)} fail"
+    )
+    return Check(name, claim, measured, f"at most {limit:g}", status, "sweeps")
+
+
+def _at_third(found: Findings, name: str) -> str:
+    """The third level of a perturbation in words, empty where it was not swept."""
+    if found.sweep is None or name not in found.sweep.name:
+        return ""
+    steps = found.sweep.steps(name)
+    step = int(steps[min(2, len(steps) - 1)])
+    return f" at {found.sweep.level[step]:.4g} {found.sweep.settings['perturbations'][step]['unit']}"
 
 
 def _at_most(name: str, claim: str, one: Estimate | None, limit: float, what: str, evidence: str) -> Check:
     if one is None:
         return _not_run(name, claim, evidence)
-    return Check(name, claim, f"{one}", f"at most {limit:g} {what}", _status(one, limit), evidence)
+    return Check(name, claim, f"{what}: {one}", f"at most {limit:g}", _status(one, limit), evidence)
 
 
 def _status(one: Estimate, limit: float) -> Status:

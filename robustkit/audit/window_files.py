@@ -11,13 +11,13 @@ import numpy as np
 
 from robustkit.audit.window_pictures import canonical_pictures, window_pictures
 from robustkit.audit.window_summary import summarise_windows
+from robustkit.drawings import save_figure
 from robustkit.errors import InputError
 from robustkit.files import write_json, write_text
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.window_record import Windows
 from robustkit.report.canonical_figure import draw_canonical_sheet
 from robustkit.report.palette import Palette
-from robustkit.report.saving import save_figure
 from robustkit.report.window_figures import draw_gallery, draw_single
 
 EMBEDDINGS, RECORD, TABLE, SUMMARY = "embeddings.npz", "windows.npz", "windows.csv", "summary.json"

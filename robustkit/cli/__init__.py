@@ -27,7 +27,9 @@ COMMANDS = {
     "audit": "All of it in one page: may this classifier be trusted on that survey?",
     "report": "Draw the page of an audit again, from its records.",
     "compare": "Pair two audits of the same images.",
+    "reproduce": "Redo a paper: its tables and figures, ours beside the published.",
     "doctor": "Say what is installed, and whether the searches find what exists.",
+    "completion": "Print what makes a shell complete commands, options and names.",
 }
 
 
@@ -42,7 +44,9 @@ class LazyGroup(click.Group):
         """Imports a command; `None` when there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        return import_module(f"robustkit.cli.{cmd_name}").command
+        from robustkit.cli.names import completing
+
+        return completing(import_module(f"robustkit.cli.{cmd_name}").command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""

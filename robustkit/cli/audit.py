@@ -30,7 +30,9 @@ def command(file: Path | None, options: Any, device: str | None, out: Path, **as
     """Audits a classifier and writes one page that answers; FILE is an audit.toml that holds the options."""
     from robustkit.audit.audit import run_audit
     from robustkit.audit.request import request_of
+    from robustkit.perturb.workers import cores
 
     given = {name: value for name, value in asked.items() if value not in (None, ())}
-    if not run_audit(request_of(file, given), options=options, out=out, device=device, say=click.echo).passed:
+    how = {"options": options, "out": out, "device": device, "workers": cores(), "say": click.echo}
+    if not run_audit(request_of(file, given), **how).passed:
         sys.exit(1)

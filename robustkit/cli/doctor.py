@@ -3,53 +3,88 @@
 from __future__ import annotations
 
 import importlib.metadata
+import platform
+import shutil
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-OPTIONAL = (
-    "galsim",
-    "astropy",
-    "h5py",
-    "onnx",
-    "onnxruntime",
-    "timm",
-    "torchvision",
-    "transformers",
-    "keras",
-    "llvmlite",
-    "distributed",
-    "parsl",
-    "tensorboard",
-    "optuna",
-    "umap-learn",
-    "captum",
-)
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+# Extras for those who work on robustkit itself, and the one that is a sum of others.
+_NOT_LISTED = ("all", "test", "docs")
 
 
 @click.command(name="doctor")
 @click.option("--attack", "check", is_flag=True, help="Attack networks whose answer is known.")
 def command(check: bool) -> None:
-    """Says what is installed; with --attack, whether the searches find what is known to exist."""
-    import torch
+    """Says what is installed; with --attack, whether the searches find what is known to exist.
 
-    from robustkit.models.checkpoint import versions
+    Exit status 1 when a package that robustkit needs is missing or too old, or when a search fails.
+    """
+    from robustkit import __version__
 
-    for name, version in versions().items():
-        click.echo(f"{name:12} {version}")
-    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    click.echo(f"{'device':12} {', '.join(devices) or f'cpu, {torch.get_num_threads()} threads'}")
-    for name in OPTIONAL:
-        click.echo(f"{name:12} {_version(name)}")
+    _say("robustkit", __version__)
+    _say("python", f"{platform.python_version()}, {platform.platform()}")
+    needed, extras = _requirements()
+    said = [_say_needed(requirement) for requirement in needed]
+    if not all(said):
+        sys.exit(1)
+    for name in _devices():
+        _say("device", name)
+    _say("ffmpeg", shutil.which("ffmpeg") or "not found; maps turn as GIF and not as MP4 too")
+    click.echo("extras")
+    for extra, requirements in extras.items():
+        missing = not all(map(_version, (requirement.name for requirement in requirements)))
+        found = ", ".join(f"{each.name} {_version(each.name) or 'not installed'}" for each in requirements)
+        _say(f"  {extra}", found + (f"; pip install 'robustkit[{extra}]'" if missing else ""))
     if check and not _attack_is_well():
         sys.exit(1)
 
 
-def _version(name: str) -> str:
+def _say(name: str, value: str) -> None:
+    click.echo(f"{name:14} {value}")
+
+
+def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:
+    """What robustkit needs always, and for each extra, as its own metadata say."""
+    from packaging.requirements import Requirement
+
+    needed: list[Requirement] = []
+    extras: dict[str, list[Requirement]] = {}
+    listed = set(importlib.metadata.metadata("robustkit").get_all("Provides-Extra") or ()) - {*_NOT_LISTED}
+    for requirement in map(Requirement, importlib.metadata.requires("robustkit") or ()):
+        if requirement.marker is None:
+            needed.append(requirement)
+        for extra in sorted(listed):
+            if requirement.marker is not None and requirement.marker.evaluate({"extra": extra}):
+                extras.setdefault(extra, []).append(requirement)
+    return needed, dict(sorted(extras.items()))
+
+
+def _say_needed(requirement: Requirement) -> bool:
+    version = _version(requirement.name)
+    well = version is not None and requirement.specifier.contains(version, prereleases=True)
+    lack = "" if well else f"; robustkit needs {requirement.specifier}: pip install --upgrade robustkit"
+    _say(requirement.name, f"{version or 'not installed'}{lack}")
+    return well
+
+
+def _version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed (optional)"
+        return None
+
+
+def _devices() -> list[str]:
+    import torch
+
+    found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    cards = [f"{each.name}, {each.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}" for each in found]
+    return cards or [f"cpu, {torch.get_num_threads()} threads"]
 
 
 def _attack_is_well() -> bool:

@@ -11,7 +11,19 @@ from typing import Literal
 import numpy as np
 
 from robustkit.data.imageset import IMAGE_SET_FILE, ImageSet, Units
-from robustkit.data.readers import catalogue, decode, fits, folder, galaxies, hdf5, npy, npz, parquet, webdataset, zarr
+from robustkit.data.readers import (
+    catalogue,
+    decode,
+    fits,
+    folder,
+    galaxies,
+    hdf5,
+    npy,
+    npz,
+    parquet,
+    webdataset,
+    zarr_store,
+)
 from robustkit.data.readers.assemble import assemble, checked
 from robustkit.data.readers.found import Channels, Fit, Found, Options
 from robustkit.data.readers.shards import shard_files
@@ -39,7 +51,7 @@ def _read_picture(path: Path, options: Options) -> Found:
 
 
 FOLDER = Format("a folder of images", folder.read_folder, _COMMON | {"images", "labels"})
-ZARR = Format("a Zarr store", zarr.read_zarr, _NAMED)
+ZARR = Format("a Zarr store", zarr_store.read_zarr, _NAMED)
 FORMATS: dict[str, Format] = {
     ".npy": Format("a .npy file", npy.read_npy, _COMMON | {"labels"}),
     ".npz": Format("an .npz archive", npz.read_npz, _NAMED),
@@ -160,7 +172,7 @@ def _format(path: Path) -> Format:
 
 
 def _folder_format(path: Path) -> Format:
-    if zarr.is_zarr(path):
+    if zarr_store.is_zarr(path):
         return ZARR
     if not folder.holds_pictures(path):
         for suffix in (".parquet", ".tar"):

@@ -6,10 +6,10 @@ import time
 
 import torch
 
-from robustkit.engine.candidates import Candidates
+from robustkit.engine import Candidates, Evaluator
 
 
-def candidates_per_second(evaluator, *, candidates: int = 2000) -> float:
+def candidates_per_second(evaluator: Evaluator, *, candidates: int = 2000) -> float:
     """Scores random candidates for a moment.
 
     Args:

@@ -47,7 +47,7 @@ def align_maps(reference: ArrayLike, moved: ArrayLike) -> Superposition:
     Raises:
         InputError: If the shapes differ, or all points of a map have one place.
 
-    Example:
+    Examples:
         >>> square = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0], [0.0, 2.0]])
         >>> turned = 3 * square[:, ::-1] + 5
         >>> bool(np.allclose(align_maps(square, turned)(turned), square))

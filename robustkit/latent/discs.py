@@ -18,7 +18,7 @@ def disc_area(polygon: np.ndarray, radius: float) -> float:
         polygon: Corners counter-clockwise, shape (V, 2).
         radius: Above 0.
 
-    Example:
+    Examples:
         >>> round(disc_area(np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]]), 1.0) * 4, 12)
         3.14159265359
     """

@@ -163,17 +163,9 @@ def map_latents(
     fitted = kind != ATTACKED
     fit = fit_isomap(latents[fitted], neighbours=neighbours, landmarks=landmarks)
     solid = np.concatenate([fit.coordinates, fit.project(latents[~fitted])])
-    maps = {"isomap 2-D": solid[:, :2], "isomap 3-D": solid}
     pca = np.concatenate(pca_map(latents[fitted], latents[~fitted])[:2])
-    maps |= {"PCA 2-D": pca[:, :2], "PCA 3-D": pca}
-    tsne = umap = np.empty((0, 2))
-    if "tsne" in others:
-        tsne = np.full((len(kind), 2), np.nan)
-        tsne[fitted] = tsne_map(latents[fitted], seed=seed)
-        maps["t-SNE"] = tsne
-    if "umap" in others:
-        umap = np.concatenate(umap_map(latents[fitted], latents[~fitted], seed=seed))
-        maps["UMAP"] = umap
+    maps = {"isomap 2-D": solid[:, :2], "isomap 3-D": solid, "PCA 2-D": pca[:, :2], "PCA 3-D": pca}
+    maps |= _other_maps(latents, fitted, others, seed)
     distinct, labels = fit.distinct, found.true[image[fit.distinct]]
     points = latents[distinct].astype(np.float64)
     quality = {
@@ -189,8 +181,8 @@ def map_latents(
         flat=solid[:, :2],
         solid=solid,
         pca=pca,
-        tsne=tsne,
-        umap=umap,
+        tsne=maps.get("t-SNE", np.empty((0, 2))),
+        umap=maps.get("UMAP", np.empty((0, 2))),
         bridges=distinct[fit.graph.bridges],
         examples=examples,
         quality=quality,
@@ -214,6 +206,17 @@ def map_latents(
             "embeddings": found.settings,
         },
     )
+
+
+def _other_maps(latents: np.ndarray, fitted: np.ndarray, others: Sequence[str], seed: int) -> dict[str, np.ndarray]:
+    """The further maps, by name; t-SNE has no place for what was not fitted."""
+    maps = {}
+    if "tsne" in others:
+        maps["t-SNE"] = np.full((len(latents), 2), np.nan)
+        maps["t-SNE"][fitted] = tsne_map(latents[fitted], seed=seed)
+    if "umap" in others:
+        maps["UMAP"] = np.concatenate(umap_map(latents[fitted], latents[~fitted], seed=seed))
+    return maps
 
 
 def lay_onto(reference: LatentMap, moved: LatentMap) -> LatentMap:

@@ -48,7 +48,7 @@ def affine_regions(constant: np.ndarray, slopes: np.ndarray, low: np.ndarray, hi
     Returns:
         At most K convex polygons, whose areas sum to 1; the first of equal functions wins.
 
-    Example:
+    Examples:
         >>> box = np.array([-1.0, -1.0]), np.array([1.0, 1.0])
         >>> [region.area for region in affine_regions(np.array([0.5, 0.0]), np.array([[0.0, 0.0], [1.0, 0.0]]), *box)]
         [0.75, 0.25]

@@ -160,27 +160,8 @@ def measure_windows(
     method = window_method(head, resolution)
     logits = head if head is not None else function
     assert logits is not None
-    windows: list[AnyWindow | None] = []
-    why_not: list[str] = []
-    for i in progress(range(count), label="measuring windows", unit="images"):
-        absent = next((axis.name for axis in (x, y) if not np.isfinite(axis.vectors[i]).all()), None)
-        window, reason = None, "" if absent is None else f"no {absent} direction"
-        if absent is None:
-            try:
-                window = any_window(
-                    head, function, embeddings.clean[i], x.vectors[i], y.vectors[i],
-                    extent=extent, orthogonal=orthogonal, resolution=resolution,
-                )  # fmt: skip
-            except InputError as error:
-                reason = str(error)
-        windows.append(window)
-        why_not.append(reason)
+    windows, why_not = _make(embeddings, x, y, function, extent=extent, orthogonal=orthogonal, resolution=resolution)
     made = np.array([window is not None for window in windows])
-    if not made.any():
-        first = next(reason for reason in why_not if reason)
-        raise InputError(
-            f"none of {count} images has a window along {x.name} and {y.name}: {first}; choose other axes with --x, --y"
-        )
     start = np.array([-1 if window is None else window.predicted for window in windows])
     clean = embeddings.clean.astype(np.float64)
     ends = [np.full(count, -1), np.full(count, -1)]
@@ -196,11 +177,6 @@ def measure_windows(
         "plane_margin": _column(windows, "plane_margin"),
         "true_margin": _column(windows, "true_margin"),
     }
-    mark = np.tile([0.0, 1.0], (count, 1))
-    if orthogonal:
-        ratio = numbers["lengths"][:, 1] / numbers["lengths"][:, 0]
-        mark = np.stack([cosine * ratio, np.sqrt(np.maximum(1 - cosine**2, 0))], axis=1)
-    mark[~made] = np.nan
     shown = (
         _asked(embeddings.ids, images, why_not) if images else gallery(start, ends[0], numbers["crossing"][:, 0], made)
     )
@@ -213,7 +189,7 @@ def measure_windows(
         why_not=np.array(why_not, dtype=str),
         crossing_to=np.nan_to_num(_column(windows, "crossing_to", 2), nan=-1).astype(np.int64),
         cosine=cosine,
-        y_mark=mark,
+        y_mark=_end_of_y(numbers["lengths"], cosine, made, orthogonal=orthogonal),
         **numbers,
         shown=np.array(shown, dtype=np.int64),
         **_drawings([windows[i] for i in shown]),
@@ -232,6 +208,44 @@ def measure_windows(
             "noise": embeddings.noise,
         },
     )
+
+
+def _make(
+    embeddings: Embeddings,
+    x: Direction,
+    y: Direction,
+    function: Callable[[np.ndarray], np.ndarray] | None,
+    **how: Any,
+) -> tuple[list[AnyWindow | None], list[str]]:
+    """The window of each image, or why it has none."""
+    windows: list[AnyWindow | None] = []
+    why_not: list[str] = []
+    count = len(embeddings.ids)
+    for i in progress(range(count), label="measuring windows", unit="images"):
+        absent = next((axis.name for axis in (x, y) if not np.isfinite(axis.vectors[i]).all()), None)
+        window, reason = None, "" if absent is None else f"no {absent} direction"
+        if absent is None:
+            try:
+                window = any_window(embeddings.head, function, embeddings.clean[i], x.vectors[i], y.vectors[i], **how)
+            except InputError as error:
+                reason = str(error)
+        windows.append(window)
+        why_not.append(reason)
+    if all(window is None for window in windows):
+        first = next(reason for reason in why_not if reason)
+        raise InputError(
+            f"none of {count} images has a window along {x.name} and {y.name}: {first}; choose other axes with --x, --y"
+        )
+    return windows, why_not
+
+
+def _end_of_y(lengths: np.ndarray, cosine: np.ndarray, made: np.ndarray, *, orthogonal: bool) -> np.ndarray:
+    """Where the second perturbation lies in each window, shape (N, 2): at (0, 1), unless y was turned."""
+    mark = np.tile([0.0, 1.0], (len(made), 1))
+    if orthogonal:
+        mark = np.stack([cosine * lengths[:, 1] / lengths[:, 0], np.sqrt(np.maximum(1 - cosine**2, 0))], axis=1)
+    mark[~made] = np.nan
+    return mark
 
 
 def gallery(start: np.ndarray, end: np.ndarray, crossing: np.ndarray, made: np.ndarray) -> list[int]:

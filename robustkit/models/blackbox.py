@@ -27,7 +27,7 @@ class BlackBox(AuditedClassifier):
     Raises:
         InputError: If the answers depend on the batch or on chance, or are not what `output` says.
 
-    Example:
+    Examples:
         >>> flat = BlackBox(lambda images: images.mean((2, 3)), input_shape=(3, 8, 8))
         >>> flat.classes
         3

@@ -28,7 +28,7 @@ def art_perturbation(
         levels: Five levels from mild to severe, above 0.
         unit: Of the level.
 
-    Example:
+    Examples:
         >>> class Brighten:
         ...     def __init__(self, eps): self.eps = eps
         ...     def generate(self, x): return x + self.eps

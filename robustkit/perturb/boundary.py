@@ -64,7 +64,7 @@ def implied_distance(error: np.ndarray | float, sigma: float) -> np.ndarray:
 
     Source: Ford, Gilmer, Carlini & Cubuk 2019, arXiv:1901.10513.
 
-    Example:
+    Examples:
         >>> float(implied_distance(0.5, 0.1)), float(implied_distance(0.0, 0.1))
         (-0.0, inf)
     """

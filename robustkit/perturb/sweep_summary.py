@@ -297,7 +297,7 @@ def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> 
     Returns:
         Strengths, shape (B,).
 
-    Example:
+    Examples:
         >>> crossing(np.array([0.0, 1.0, 2.0]), np.array([[0.9, 0.9, 0.8], [0.9, 0.9, 0.9]])).round(6).tolist()
         [1.5, inf]
     """

@@ -114,9 +114,7 @@ def _handles(palette: Palette, hollow: bool) -> list[Line2D]:
     if hollow:
         style = {"marker": "o", "ms": 4.5, "mfc": "white", "mec": "0.4", "ls": ""}
         handles.append(Line2D([], [], label="no perturbed twin", **style))
-    return handles + [
-        Line2D([], [], marker=r"$\rightarrow$", ms=8, color=colour, ls="", label=name) for colour, name in arrows
-    ]
+    return handles + [Line2D([], [], marker=">", ms=4, lw=1, color=colour, label=name) for colour, name in arrows]
 
 
 def _tint(colour: str, share: float = 0.3) -> tuple[float, float, float]:

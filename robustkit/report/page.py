@@ -7,7 +7,10 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from robustkit import __version__
 from robustkit.errors import InputError
 from robustkit.files import write_text
 from robustkit.report.section import Chapter, Check, Section
-from robustkit.report.style import as_svg, printing, save_print
+from robustkit.report.style import lay_out, printing, save_print
 
 PAGE, FIGURES, TABLES = "report.html", "figures", "tables"
 MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "not run": "–"}
@@ -93,12 +96,13 @@ class Page:
     sprite: Sprite | None = None
 
 
-def write_page(page: Page, folder: Path) -> Path:
+def write_page(page: Page, folder: Path, *, workers: Executor | None = None) -> Path:
     """Writes the page, and every figure and table beside it.
 
     Args:
         page: The report.
         folder: An existing folder.
+        workers: Who draws the sections; by default this process.
 
     Returns:
         The page.
@@ -113,21 +117,20 @@ def write_page(page: Page, folder: Path) -> Path:
     try:
         (folder / FIGURES).mkdir(exist_ok=True)
         (folder / TABLES).mkdir(exist_ok=True)
-        specs: list[tuple[str, Markup]] = []
-        with printing():
-            chapters = [
-                {
-                    **vars(chapter),
-                    "sections": [_section(one, folder, specs) for one in chapter.sections],
-                    "copies": page.copies.get(chapter.name, []),
-                }
-                for chapter in page.chapters
-            ]
+        drawn = iter(_draw_all([one for chapter in page.chapters for one in chapter.sections], folder, workers))
+        chapters = [
+            {
+                **vars(chapter),
+                "sections": [next(drawn) for _ in chapter.sections],
+                "copies": page.copies.get(chapter.name, []),
+            }
+            for chapter in page.chapters
+        ]
         for file in page.downloads:
             write_text(folder / file.name, file.text)
-        write_text(folder / PAGE, _render(page, chapters, specs))
-    except PermissionError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; name another folder with --out") from error
+        write_text(folder / PAGE, _render(page, chapters))
+    except OSError as error:  # no right, no room, or a file where a folder should be
+        raise InputError(f"cannot write the page to {folder}: {error.strerror or error}") from error
     return folder / PAGE
 
 
@@ -140,36 +143,49 @@ def data_link(name: str, text: str, *, beside: str) -> str:
     return f"data:{kind};charset=utf-8;base64,{base64.b64encode(content).decode()}"
 
 
-def _section(one: Section, folder: Path, specs: list[tuple[str, Markup]]) -> dict[str, Any]:
+def _draw_all(sections: Sequence[Section], folder: Path, workers: Executor | None) -> list[dict[str, Any]]:
+    """What the template needs of each section, in their order."""
+    draw = partial(_section, folder=folder)
+    if workers is not None:
+        try:
+            return list(workers.map(draw, sections))
+        except BrokenProcessPool:
+            pass  # one was killed, for its memory perhaps: here they are drawn one by one
+    return [draw(one) for one in sections]
+
+
+def _section(one: Section, *, folder: Path) -> dict[str, Any]:
     """Draws a section, writes its files, and returns what the template needs."""
-    table, figure, interactive = one.table(), one.draw(), one.interactive()
+    table, interactive = one.table(), one.interactive()
     csv = table.csv()
     write_text(folder / TABLES / f"{one.name}.csv", csv)
-    image, width = "", 0.0
-    if figure is not None:
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, and not anew for each file
-        svg = as_svg(figure)
-        save_print(figure, folder / FIGURES, one.name, svg=svg)
-        image, width = _embedded(svg, folder / FIGURES / f"{one.name}.png"), figure.get_size_inches()[0]
-    if interactive is not None:
-        specs.append((one.name, _safe_json(json.loads(interactive.to_json() or "{}"))))
-    rows = table.rows[:_ROWS]
+    image, width = _print(one, folder)
     return {
         "name": one.name,
         "title": one.title,
         "said": one.summary(),
         "image": image,
         "width": f"{width:.2f}",
-        "spec": interactive is not None,
+        "spec": "" if interactive is None else _safe_json(json.loads(interactive.to_json() or "{}")),
         "height": int(interactive.layout.height or 380) if interactive is not None else 0,
         "broad": interactive is not None and "xaxis2" in interactive.layout,
         "cameras": interactive is not None and any(trace.type == "scatter3d" for trace in interactive.data),
         "columns": table.columns,
-        "rows": rows,
+        "rows": table.rows[:_ROWS],
         "count": len(table.rows),
         "csv": data_link(f"{one.name}.csv", csv, beside=f"{TABLES}/{one.name}.csv"),
     }
+
+
+def _print(one: Section, folder: Path) -> tuple[str, float]:
+    """Writes the drawing for print; returns it as a data: link, and its width in inches. Empty when there is none."""
+    with printing():
+        figure = one.draw()
+        if figure is None:
+            return "", 0.0
+        lay_out(figure)
+        svg = save_print(figure, folder / FIGURES, one.name)
+    return _embedded(svg, folder / FIGURES / f"{one.name}.png"), figure.get_size_inches()[0]
 
 
 def _embedded(svg: bytes, png: Path) -> str:
@@ -183,7 +199,7 @@ def _embedded(svg: bytes, png: Path) -> str:
     return f"data:image/webp;base64,{base64.b64encode(picture.getvalue()).decode()}"
 
 
-def _render(page: Page, chapters: list[dict[str, Any]], specs: list[tuple[str, Markup]]) -> str:
+def _render(page: Page, chapters: list[dict[str, Any]]) -> str:
     from plotly.offline import get_plotlyjs
 
     template = files("robustkit.report") / "template"
@@ -195,7 +211,6 @@ def _render(page: Page, chapters: list[dict[str, Any]], specs: list[tuple[str, M
     return environment.from_string(_read(template / "page.html.j2")).render(
         page=page,
         chapters=chapters,
-        specs=specs,
         sprite=None if page.sprite is None else _safe_json(vars(page.sprite)),
         marks=MARKS,
         version=__version__,

@@ -50,7 +50,7 @@ def make_palette(class_names: Sequence[str], name: str = "safe") -> Palette:
     Raises:
         InputError: If the name is unknown, or the paper has no colour for so many classes.
 
-    Example:
+    Examples:
         >>> make_palette(["spiral", "elliptical", "merger"], "paper").colours
         ('#ffa600', '#bc5090', '#003f5c')
     """
@@ -66,7 +66,7 @@ def make_palette(class_names: Sequence[str], name: str = "safe") -> Palette:
 def lightness(colour: str) -> float:
     """How light a colour is in grey, in [0, 1].
 
-    Example:
+    Examples:
         >>> lightness("white")
         1.0
     """

@@ -101,6 +101,8 @@ class Check:
         threshold: What it is held against, as text.
         status: Whether the claim holds: `warn` where the interval lies on both sides.
         evidence: The chapter or section to look at.
+        advice: What to do where it does not hold; empty where it does.
+        word: What is written instead of the status.
     """
 
     name: str
@@ -109,3 +111,5 @@ class Check:
     threshold: str
     status: Status
     evidence: str
+    advice: str = ""
+    word: str = ""

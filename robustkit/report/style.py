@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from robustkit.drawings import METADATA
 from robustkit.files import atomic_write
 from robustkit.report.attack_figures import COLOURS
 
@@ -23,7 +27,6 @@ SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross
 DASHES = ("solid", "dash", "dot", "dashdot")
 LINES = ("-", "--", ":", "-.")
 GREY = "#7f7f7f"
-FORMATS = ("pdf", "svg", "png")
 _DPI = 220
 
 _PRINT: dict[str, Any] = {
@@ -63,7 +66,7 @@ def symbol(position: int) -> str:
 def shade(colour: str, alpha: float) -> str:
     """A colour of plotly that lets through what lies beneath.
 
-    Example:
+    Examples:
         >>> shade("#0072B2", 0.2)
         'rgba(0, 114, 178, 0.2)'
     """
@@ -74,7 +77,7 @@ def shade(colour: str, alpha: float) -> str:
 def plain(text: object) -> str:
     """Text for plotly, which reads some markup: a name is shown as it is.
 
-    Example:
+    Examples:
         >>> plain("a<b>")
         'a&lt;b&gt;'
     """
@@ -129,33 +132,43 @@ class Painted:
         return figure
 
 
+def lay_out(figure: Figure) -> None:
+    """Gives every part of a drawing its place, once and not anew for each file. To be used within `printing`."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
 def as_svg(figure: Figure) -> bytes:
     """A drawing as SVG: the same bytes for the same drawing. To be used within `printing`."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "robustkit"})
+    # The canvas is asked, as `Figure.savefig` draws everything twice.
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=METADATA["svg"])
     return buffer.getvalue()
 
 
-def save_print(figure: Figure, folder: Path, name: str, *, svg: bytes | None = None) -> list[Path]:
-    """Writes a drawing as PDF, SVG and PNG. To be used within `printing`."""
-    files = []
-    for kind in FORMATS:
-        path = folder / f"{name}.{kind}"
-        with atomic_write(path) as file:
-            if kind == "svg" and svg is not None:
-                file.write(svg)
-            elif kind == "pdf":
-                figure.savefig(file, format=kind, metadata={"CreationDate": None, "Creator": "robustkit"})
-            else:
-                figure.savefig(file, format=kind, dpi=_DPI)
-        files.append(path)
-    return files
+def save_print(figure: Figure, folder: Path, name: str) -> bytes:
+    """Writes a drawing as PDF, SVG and PNG. To be used within `printing`, after `lay_out`.
+
+    Returns:
+        The SVG.
+    """
+    svg = as_svg(figure)
+    with atomic_write(folder / f"{name}.svg") as file:
+        file.write(svg)
+    with atomic_write(folder / f"{name}.pdf") as file:
+        FigureCanvasPdf(figure).print_pdf(file, metadata=METADATA["pdf"])
+    figure.set_dpi(_DPI)
+    with atomic_write(folder / f"{name}.png") as file:
+        FigureCanvasAgg(figure).print_png(file)
+    return svg
 
 
 def thin(count: int, most: int) -> list[int]:
     """At most so many positions of a series, evenly spread, the first and the last among them.
 
-    Example:
+    Examples:
         >>> thin(5, 3)
         [0, 2, 4]
     """
@@ -167,7 +180,7 @@ def thin(count: int, most: int) -> list[int]:
 def listed(names: Sequence[str]) -> str:
     """Names in a sentence.
 
-    Example:
+    Examples:
         >>> listed(["a", "b", "c"])
         'a, b and c'
     """

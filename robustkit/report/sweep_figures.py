@@ -41,6 +41,16 @@ class SweepCurve:
     margin: np.ndarray
 
 
+def level_text(level: float) -> str:
+    """A level beneath an axis.
+
+    Example:
+        >>> level_text(5000.0), level_text(0.0125)
+        ('5,000', '0.0125')
+    """
+    return f"{level:,.0f}" if abs(level) >= 1000 else f"{level:.3g}"
+
+
 def draw_sweep(curves: Sequence[SweepCurve], class_names: Sequence[str], *, width: float = 3.6) -> Figure:
     """Draws accuracy and recalls of all perturbations on one page, at most four panels in a row, one legend beneath."""
     return _page(
@@ -105,7 +115,7 @@ def _page(
 
 
 def _name_axes(curve: SweepCurve, ax: Axes, title: str) -> None:
-    ax.set_xticks(range(len(curve.levels) + 1), ["clean", *(f"{level:.3g}" for level in curve.levels)])
+    ax.set_xticks(range(len(curve.levels) + 1), ["clean", *map(level_text, curve.levels)])
     ax.set_xlabel(curve.unit, parse_math=False)
     ax.set_title(title, fontsize="small", parse_math=False)
     ax.tick_params(labelsize="small")

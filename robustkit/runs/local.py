@@ -21,11 +21,12 @@ def assigned_device() -> str | None:
 
 
 @contextmanager
-def local_workers(devices: Sequence[str]) -> Iterator[Executor]:
+def local_workers(devices: Sequence[str | None]) -> Iterator[Executor]:
     """Starts one worker process for each device, which may repeat; they end at once when the block ends.
 
     Args:
-        devices: Such as `["cuda:0", "cuda:1"]`, or `["cpu"] * 4`.
+        devices: Such as `["cuda:0", "cuda:1"]`, or `["cpu"] * 4`; `None` for work that needs no network, so that
+            PyTorch, which takes a second, is not loaded.
     """
     # Spawned, because a forked process cannot use CUDA, nor the thread pools of its parent.
     context = multiprocessing.get_context("spawn")
@@ -47,12 +48,14 @@ def local_workers(devices: Sequence[str]) -> Iterator[Executor]:
 
 def _begin(to_give: Any, parent: int) -> None:
     global _assigned
-    import torch
     from tqdm import tqdm
 
     tqdm.set_lock(threading.RLock())  # its own is shared by processes, and left behind by one that is killed
     _assigned = to_give.get()
-    torch.set_num_threads(1)
+    if _assigned is not None:
+        import torch
+
+        torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent; it ends them
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

@@ -28,7 +28,7 @@ class Shard:
         Raises:
             InputError: If it is no such text, or the part is none of those.
 
-        Example:
+        Examples:
             >>> Shard.parse("3/64").of
             64
         """

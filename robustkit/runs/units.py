@@ -71,9 +71,7 @@ def _until_broken(
         except BrokenExecutor:
             broken = True
         done = wait(pending, timeout=0 if broken else None, return_when=FIRST_COMPLETED).done
-        for future in sorted(
-            done, key=pending.__getitem__
-        ):  # a set has no order, so of two errors either might be said
+        for future in sorted(done, key=pending.__getitem__):  # in their order, which decides whose error is said
             unit = pending.pop(future)
             try:
                 good, result = future.result()

@@ -33,6 +33,7 @@ from robustkit.stats.proportions import (
     wilson,
 )
 from robustkit.stats.resampling import bootstrap, bootstrap_many, bootstrap_weights, weighted_mean, weighted_median
+from robustkit.stats.runs import over_runs, ratio_over_runs
 from robustkit.stats.summary import Summary, standard_error, summarize
 from robustkit.stats.survival import LogRank, Survival, flips_sooner, kaplan_meier, log_rank
 from robustkit.stats.two_sample import ClassifierTest, classifier_two_sample
@@ -78,11 +79,13 @@ __all__ = [
     "mmd_test",
     "newcombe",
     "newcombe_paired",
+    "over_runs",
     "paired_counts",
     "paired_ratio",
     "paired_shift",
     "permutation_null",
     "permutation_p",
+    "ratio_over_runs",
     "reliability",
     "score_classifier",
     "standard_error",

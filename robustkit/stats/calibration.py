@@ -125,7 +125,7 @@ def brier_scores(probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:
 
     Source: Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
 
-    Example:
+    Examples:
         >>> brier_scores([[0.75, 0.25], [0.0, 1.0]], [0, 1])
         array([0.0625, 0.    ])
     """

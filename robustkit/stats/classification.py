@@ -103,7 +103,7 @@ def score_classifier(
     Raises:
         InputError: If the probabilities are not in [0, 1] with rows that sum to 1, or the labels do not fit them.
 
-    Example:
+    Examples:
         >>> probabilities = [[0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.4, 0.6], [0.7, 0.3]]
         >>> print(score_classifier(probabilities, [0, 0, 1, 1, 1], rng=np.random.default_rng(0)).accuracy)
         0.80 [0.38, 0.96], n = 5

@@ -33,7 +33,7 @@ def js_distance(p: ArrayLike, q: ArrayLike, *, base: float = 2.0, axis: int = -1
 
     Source: Endres & Schindelin 2003, doi:10.1109/TIT.2003.813506.
 
-    Example:
+    Examples:
         >>> float(js_distance([1, 0], [0, 1]))
         1.0
     """
@@ -146,7 +146,7 @@ def compare_samples(
         InputError: If a sample has fewer than 5 values or one that is not finite, all values are the same, paired
             samples differ in size, or a number of bins is below 2.
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(1)
         >>> result = compare_samples(rng.normal(size=150), rng.normal(size=150), rng=rng)
         >>> print(f"JS {result.js:.2f}, of two samples of one distribution {result.null_mean:.2f}")

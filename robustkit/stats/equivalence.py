@@ -63,7 +63,7 @@ def equivalent_rates(
     Raises:
         InputError: If a count is negative, not whole, above its n, or an n is 0; or the margin is not above 0.
 
-    Example:
+    Examples:
         >>> print(equivalent_rates(450, 500, 452, 500, margin=0.05))
         equivalent within 0.05: difference -0.004 [-0.035, 0.027], n = 1000 (p = 0.008)
     """

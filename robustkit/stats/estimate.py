@@ -24,7 +24,7 @@ class Estimate:
         level: Confidence level of the interval, in (0, 1).
         method: How the interval was made, such as `Wilson` or `BCa`.
 
-    Example:
+    Examples:
         >>> print(Estimate(0.90667, 0.8493, 0.9437, 150))
         0.907 [0.849, 0.944], n = 150
     """
@@ -78,7 +78,7 @@ def _fixed(value: float, places: int | None) -> str:
 def format_p(p: float) -> str:
     """A p-value as it is printed: `p = 0.070`, and `p < 0.001` below that.
 
-    Example:
+    Examples:
         >>> format_p(0.0703)
         'p = 0.070'
         >>> format_p(2e-9)

@@ -23,7 +23,7 @@ def chance(labels: ArrayLike, *, level: float = 0.95) -> Estimate:
     Raises:
         InputError: If the labels are not whole numbers of at least 0, or there is none.
 
-    Example:
+    Examples:
         >>> print(chance([0] * 90 + [1] * 40 + [2] * 20))
         0.600 [0.520, 0.675], n = 150
     """
@@ -79,7 +79,7 @@ def against_chance(predictions: ArrayLike, labels: ArrayLike, *, level: float = 
     Raises:
         InputError: If the shapes differ, or the classes are not whole numbers of at least 0, or there is none.
 
-    Example:
+    Examples:
         >>> labels = [0] * 90 + [1] * 40 + [2] * 20
         >>> against_chance([0] * 100 + [1] * 50, labels).distinguishable
         True

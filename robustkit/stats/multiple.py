@@ -25,7 +25,7 @@ def holm(p: ArrayLike) -> np.ndarray:
 
     Source: Holm 1979, Scandinavian Journal of Statistics 6, 65.
 
-    Example:
+    Examples:
         >>> holm([0.01, 0.04, 0.03])
         array([0.03, 0.06, 0.06])
     """
@@ -55,7 +55,7 @@ def benjamini_hochberg(p: ArrayLike, *, dependent: bool = False) -> np.ndarray:
 
     Source: Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x; SciPy computes it.
 
-    Example:
+    Examples:
         >>> benjamini_hochberg([0.01, 0.04, 0.03])
         array([0.03, 0.04, 0.04])
     """

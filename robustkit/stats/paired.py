@@ -57,7 +57,7 @@ def paired_shift(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) ->
 
     Source: Wilcoxon 1945; Pratt 1959; Hodges & Lehmann 1963; Kerby 2014 for the rank-biserial correlation.
 
-    Example:
+    Examples:
         >>> base = [2.8, 3.1, 2.2, 4.0, 3.3, 2.9]
         >>> adapted = [3.6, 4.1, 2.7, 5.4, 3.2, 3.9]
         >>> print(paired_shift(base, adapted))
@@ -132,7 +132,7 @@ def paired_ratio(
     Raises:
         InputError: If the lengths differ, a value is not finite, or a value is not above 0.
 
-    Example:
+    Examples:
         >>> print(paired_ratio([4.0, 4.0, 4.0], [2.0, 2.0, 2.0], rng=np.random.default_rng(0)))
         2 [no interval], n = 3
     """
@@ -166,7 +166,7 @@ def what_is_compared(first_seeds: int, second_seeds: int) -> str:
     Raises:
         InputError: If a method has no seed.
 
-    Example:
+    Examples:
         >>> what_is_compared(1, 1)
         'two checkpoints, not two methods'
         >>> what_is_compared(10, 10)

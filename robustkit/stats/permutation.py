@@ -58,7 +58,7 @@ def permutation_p(observed: np.ndarray | float, null: np.ndarray) -> np.ndarray:
 
     Source: Phipson & Smyth 2010, doi:10.2202/1544-6115.1585.
 
-    Example:
+    Examples:
         >>> permutation_p(2.0, np.array([0.0, 1.0, 2.0]))
         array(0.5)
     """

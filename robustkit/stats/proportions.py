@@ -29,7 +29,7 @@ def wilson(successes: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> Estima
 
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
 
-    Example:
+    Examples:
         >>> print(wilson(136, 150))
         0.907 [0.849, 0.944], n = 150
     """
@@ -60,7 +60,7 @@ def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, level: float = 0.95) 
 
     Source: Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404.
 
-    Example:
+    Examples:
         >>> print(clopper_pearson(0, 150))
         0.000 [0.000, 0.024], n = 150
     """
@@ -95,7 +95,7 @@ def newcombe(
 
     Source: Newcombe 1998, method 10, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I.
 
-    Example:
+    Examples:
         >>> print(newcombe(56, 70, 48, 80))
         0.20 [0.05, 0.33], n = 150
     """
@@ -145,7 +145,7 @@ def paired_counts(first: ArrayLike, second: ArrayLike) -> PairedCounts:
     Raises:
         InputError: If the two are not bool vectors of one length.
 
-    Example:
+    Examples:
         >>> print(paired_counts([True, True, False], [True, False, False]))
         both 1, first only 1, second only 0, neither 1, n = 3
     """
@@ -183,7 +183,7 @@ def newcombe_paired(
 
     Source: Newcombe 1998, method 10, doi:10.1002/(SICI)1097-0258(19981130)17:22<2635::AID-SIM954>3.0.CO;2-C.
 
-    Example:
+    Examples:
         >>> print(newcombe_paired(36, 12, 2, 0))
         0.20 [0.06, 0.34], n = 50
     """
@@ -238,7 +238,7 @@ def mcnemar(first_only: ArrayLike, second_only: ArrayLike) -> McNemar:
 
     Source: Fagerland, Lydersen & Laake 2013, doi:10.1186/1471-2288-13-91.
 
-    Example:
+    Examples:
         >>> print(mcnemar(1, 7))
         p = 0.070 (exact McNemar, 1 against 7 images; mid-p = 0.039)
     """

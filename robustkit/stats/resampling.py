@@ -159,7 +159,7 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Medians of values (N,) that count as often as weights (B, N) say, shape (B,).
 
-    Example:
+    Examples:
         >>> weighted_median(np.array([3.0, 1.0, 2.0]), np.array([[1.0, 1.0, 1.0], [2.0, 0.0, 2.0]]))
         array([2. , 2.5])
     """

@@ -64,7 +64,7 @@ def summarize(
     Raises:
         InputError: If a value is not finite or there is none.
 
-    Example:
+    Examples:
         >>> print(summarize([2.1, 2.5, 2.2, 3.9, 2.4, 2.3], rng=np.random.default_rng(0)).median)
         2.35 [2.15, 3.20], n = 6
     """
@@ -93,7 +93,7 @@ def standard_error(values: ArrayLike, *, clusters: ArrayLike | None = None) -> f
     Raises:
         InputError: If a value is not finite or there is none.
 
-    Example:
+    Examples:
         >>> round(standard_error([1.0, 2.0, 3.0, 4.0]), 4)
         0.6455
     """

@@ -72,7 +72,7 @@ def kaplan_meier(
     Source: Kaplan & Meier 1958; Brookmeyer & Crowley 1982 for the median; Klein & Moeschberger 2003, section 4.5,
         for the restricted mean. SciPy computes the curve.
 
-    Example:
+    Examples:
         >>> print(kaplan_meier([400, 800, 800, 1200, 2000, 2000], [True, True, True, True, False, False]))
         4 of 6 flipped; median 800 [400, inf], n = 6; mean up to 2000: 1200 [711, 1689], n = 6
     """
@@ -168,7 +168,7 @@ def flips_sooner(durations: ArrayLike, flipped: ArrayLike, other: ArrayLike, oth
     Raises:
         InputError: If shapes differ or a duration is not finite or not above 0.
 
-    Example:
+    Examples:
         >>> print(flips_sooner([2, 3, 9, 4], [True, True, False, True], [5, 9, 9, 1], [True, False, False, True]))
         p = 1.000 (exact McNemar, 2 against 1 images; mid-p = 0.625)
     """

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_curve
 
+from robustkit.drawings import write_figure
 from robustkit.training.evaluate import Predictions, Row
 
 _BARS = ("accuracy", "precision_weighted", "recall_weighted", "f1_weighted", "brier", "auc")
@@ -130,14 +131,14 @@ def save_figures(rows: Sequence[Row], folder: Path) -> None:
         figure = Figure(figsize=(size[0] * len(groups), size[1]), layout="constrained")
         for ax, network, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], networks, groups, strict=True):
             draw(group, ax).set_title(network)
-        figure.savefig(folder / f"{name}.png", dpi=150)
+        write_figure(figure, folder / f"{name}.png", dpi=150)
     lines = [line for group in groups for line in _lines(group)]
     columns = max(map(len, lines))
     figure = Figure(figsize=(2.4 * columns, 2.6 * len(lines)), layout="constrained")
     for line, axes in zip(lines, figure.subplots(len(lines), columns, squeeze=False), strict=True):
         for k, ax in enumerate(axes):
             draw_confusion(line[k], ax) if k < len(line) else ax.set_axis_off()
-    figure.savefig(folder / "confusion.png", dpi=150)
+    write_figure(figure, folder / "confusion.png", dpi=150)
 
 
 def _name(row: Row) -> str:

@@ -1,3 +1,4 @@
+import csv
 import shutil
 from pathlib import Path
 
@@ -147,6 +148,25 @@ def test_a_folder_of_something_else_is_not_written_to(world, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_folder_that_cannot_be_written_is_said(world, copy, tmp_path, monkeypatch):
+    (copy / "figures").write_text("a file where a folder should be")
+    with pytest.raises(InputError, match=r"cannot write the page to .*: File exists"):
+        write_report(copy, say=_quiet)
+    (copy / "images.csv").unlink()
+    (copy / "images.csv").mkdir()
+    with pytest.raises(InputError, match="cannot write the table of images to"):
+        write_report(copy, say=_quiet)
+    out = tmp_path / "audit"
+    out.mkdir()
+    (out / "audit.toml").write_text("")
+    (out / "model").write_text("")
+    with pytest.raises(InputError, match=r"the audit stopped at .*model: File exists; finished steps are kept"):
+        run_audit(_request(world), out=out, device="cpu", say=_quiet)
+    monkeypatch.setattr("os.access", lambda *arguments: False)
+    with pytest.raises(InputError, match=r"cannot write to .*; name another folder"):
+        run_audit(_request(world), out=out, device="cpu", say=_quiet)
+
+
 def test_a_gate_on_a_number_that_does_not_exist_is_refused(copy):
     with pytest.raises(InputError, match="unknown number 'fliprate' in the gate"):
         write_report(copy, fail_under=("fliprate<=1",), say=_quiet)
@@ -156,7 +176,7 @@ def test_pairs_are_paired(audit):
     out, _ = audit
     one, other = read_findings(out / "model", "net"), read_findings(out / "base", "base")
     rows = {row.name: row for row in compare_findings(one, other)}
-    row = rows["accuracy, images"]
+    row = rows["accuracy"]
     hits = [r.probabilities.argmax(1) == r.labels for r in (one.clean["images"], other.clean["images"])]
     assert row.first == pytest.approx(hits[0].mean())
     assert float(row.difference.value) == pytest.approx(hits[0].mean() - hits[1].mean())
@@ -216,6 +236,28 @@ def test_every_image_has_a_line(audit):
     out, _ = audit
     lines = (out / "images.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 20
+    found = read_findings(out / "model", "net")
+    rows = list(csv.DictReader(lines))[:20]
+    assert [row["id"] for row in rows] == list(found.attack.ids)
+    assert sum(row["flipped"] == "1" for row in rows) == found.attack.flipped_images().sum()
+
+
+def test_the_table_of_images_is_the_same_in_parquet(audit):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out, _ = audit
+    table = parquet.read_table(out / "images.parquet").to_pydict()
+    with (out / "images.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(table) == list(rows[0])
+    for name, values in table.items():
+        for value, row in zip(values, rows, strict=True):
+            said = row[name]
+            same = value == said if isinstance(value, str) else np.isnan(value) if said == "" else value == float(said)
+            assert same, (name, value, said)
+
+
+def test_the_table_of_images_is_the_same_in_fits(audit):
+    out, _ = audit
     fits = pytest.importorskip("astropy.io.fits")
     with fits.open(out / "images.fits") as file:
         table = file[1].data

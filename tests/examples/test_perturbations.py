@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def script():
-    return runpy.run_path(str(ROOT / "examples" / "perturbations.py"))
+    return runpy.run_path(str(ROOT / "examples" / "03_perturbations.py"))
 
 
 def test_the_page_is_what_the_docstrings_say(script):
     text = (ROOT / "docs" / "perturbations.md").read_text()
-    assert text == script["page"](), "run examples/perturbations.py again"
+    assert text == script["page"](), "run examples/03_perturbations.py again"
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == list(SUITES["lsst"])
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from robustkit.drawings import save_figure
 from robustkit.report.distance_figures import Histogram, bin_edges, draw_histograms
-from robustkit.report.saving import save_figure
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@ import base64
 import hashlib
 import json
 import re
+from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from robustkit.report.section import Chapter, Check
 from robustkit.report.sections.facts import Facts
 from robustkit.report.sections.forest import Forest
 from robustkit.report.sections.matrix import Matrix
+from robustkit.runs.local import local_workers
 from robustkit.stats import wilson
 
 NASTY = "</script><img src=x onerror=alert(1)>"
@@ -79,6 +82,23 @@ def test_the_same_page_is_the_same_bytes(tmp_path):
         write_page(_page(), tmp_path / name)
     for file in ("report.html", "figures/rates.svg", "figures/rates.pdf", "tables/facts.csv"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+class _Killed(Executor):
+    def map(self, *arguments, **options):
+        raise BrokenProcessPool
+
+
+def test_workers_draw_the_same_bytes_and_their_death_loses_nothing(tmp_path):
+    with local_workers([None]) as pool:
+        for name, workers in (("here", None), ("there", pool), ("killed", _Killed())):
+            (tmp_path / name).mkdir()
+            write_page(_page(), tmp_path / name, workers=workers)
+    files = sorted(path.relative_to(tmp_path / "here") for path in (tmp_path / "here").rglob("*.*"))
+    assert len(files) == 1 + 1 + 3 * 2 + 3
+    for file in files:
+        for name in ("there", "killed"):
+            assert (tmp_path / name / file).read_bytes() == (tmp_path / "here" / file).read_bytes()
 
 
 def test_two_parts_of_one_name_are_refused(tmp_path):

@@ -58,7 +58,7 @@ def read_name(text: str) -> Named:
     Raises:
         InputError: If a name or a value is not known, or the class is no perturbation.
 
-    Example:
+    Examples:
         >>> read_name("hot-pixel,visits=3,band=r").at(20)
         HotPixel(level=20.0, visits=3.0, band='r', missing=False)
     """
@@ -113,7 +113,7 @@ def make_perturbation(name: str, level: float | str) -> Perturbation:
     Raises:
         InputError: If one of them is not known, or the level is out of range.
 
-    Example:
+    Examples:
         >>> make_perturbation("exposure", "s3")
         Exposure(level=0.1)
     """

@@ -44,9 +44,11 @@ class FlipCurves(Painted):
             for model, curves in self.curves.items()
             for one in curves
         ]
+        many = any(len(one.queries) > MOST_STEPS for curves in self.curves.values() for one in curves)
         return (
             "The rate of images, among those classified correctly, that a search has flipped within a number of "
-            f"queries of that image. Bands: 95% (Wilson), each rate by itself. {THINNED} {'; '.join(ends)}."
+            f"queries of that image. Bands: 95% (Wilson), each rate by itself.{f' {THINNED}' if many else ''} "
+            f"{'; '.join(ends)}."
         )
 
     def table(self) -> Table:
@@ -96,6 +98,7 @@ class FlipCurves(Painted):
                 one.queries[at], one.low[at], one.high[at], step="post", color=shade_of, alpha=0.1, lw=0
             )  # fmt: skip
         ax.set(xscale="log", xlabel="queries of an image", ylabel="rate of images flipped", ylim=(0, None))
+        ax.xaxis.set_minor_formatter("")  # its own writes mathematics, which is off here
         ax.xaxis.set_major_formatter("{x:,.0f}")
         ax.grid(alpha=0.25)
         figure.legend(loc="outside upper center", ncols=2, frameon=False)
@@ -179,6 +182,7 @@ class SurvivalCurves(Painted):
             ax.step(x, y, where="post", color=colour(place), ls=LINES[place % 4], lw=1.4, label=model)
             ax.fill_between(x, low, high, step="post", color=colour(place), alpha=0.15, lw=0)
         ax.set(xscale="log", xlabel=f"queries of {self.search}", ylabel="rate that hold out", ylim=(-0.02, 1.02))
+        ax.xaxis.set_minor_formatter("")
         ax.xaxis.set_major_formatter("{x:,.0f}")
         ax.grid(alpha=0.25)
         figure.legend(loc="outside upper center", ncols=3, frameon=False)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from robustkit.report.section import PAGE, Table
-from robustkit.report.style import Painted, colour, layout, listed, marker, plain, symbol
+from robustkit.report.style import Painted, colour, layout, listed, marker, plain, symbol, wrapped
 from robustkit.stats.estimate import Estimate
 
 
@@ -94,7 +94,7 @@ class Forest(Painted):
         figure.update_xaxes(range=None if self.span is None else [self.span[0] - 0.02, self.span[1] + 0.02])
         figure.update_yaxes(
             tickvals=list(range(len(self.labels))),
-            ticktext=[plain(label) for label in self.labels],
+            ticktext=[plain(wrapped(label, _LABEL)).replace("\n", "<br>") for label in self.labels],
             range=[len(self.labels) - 0.5, -0.5],
             automargin=True,
         )
@@ -114,7 +114,7 @@ class Forest(Painted):
                 value, heights, xerr=ends, fmt=marker(place), color=colour(place), ms=4, lw=1.2, capsize=2,
                 label=series if len(self.series) > 1 else None,
             )  # fmt: skip
-        ax.set_yticks(range(len(self.labels)), self.labels)
+        ax.set_yticks(range(len(self.labels)), [wrapped(label, _LABEL) for label in self.labels])
         ax.set_ylim(len(self.labels) - 0.5, -0.5)
         if self.span is not None:
             ax.set_xlim(self.span[0] - 0.02, self.span[1] + 0.02)
@@ -130,6 +130,7 @@ class Forest(Painted):
 
 
 _ENDS = ("value", "low", "high")
+_LABEL = 40  # letters of a label on one line
 
 
 def _gap(high: float, low: float) -> float:
@@ -144,7 +145,7 @@ def _digits(value: object) -> str:
 def said_of(names: Sequence[str]) -> str:
     """Who is shown, in a sentence.
 
-    Example:
+    Examples:
         >>> said_of(["mmd", "source"])
         'Models: mmd and source.'
     """

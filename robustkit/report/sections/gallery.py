@@ -88,7 +88,7 @@ class Gallery(Painted):
     @property
     def size(self) -> tuple[float, float]:
         """Two exhibits in a row."""
-        return PAGE, 1.78 * math.ceil(len(self.exhibits) / 2)
+        return PAGE, 1.55 * math.ceil(len(self.exhibits) / 2)
 
     def summary(self) -> str:
         """The rule, and the first exhibit in words."""

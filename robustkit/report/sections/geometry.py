@@ -53,7 +53,8 @@ class Canonical:
             f"{self.model}: the class depends on these two coordinates of the latent alone, so nothing is hidden, and "
             "distances to boundaries are those of the whole latent space. Regions are tinted by the class given, "
             f"images coloured by their true class, joined to where a perturbation moves them. {found}. The median "
-            f"distance of an image to its nearest boundary is {float(np.median(self.margins)):.3g}. {THINNED}"
+            f"distance of an image to its nearest boundary is {float(np.median(self.margins)):.3g} in latent units."
+            f"{f' {THINNED}' if len(self.margins) > MOST_POINTS else ''}"
         )
 
     def table(self) -> Table:

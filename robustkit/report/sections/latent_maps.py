@@ -48,7 +48,7 @@ class FlatMaps:
         """How to read them."""
         return (
             f"{self.said} Colour is the predicted class; filled points are clean images, open ones noisy, stars "
-            f"attacked (projected, never fitted). Axes have no unit and no meaning of their own. {THINNED}"
+            f"attacked (projected, never fitted). Axes have no unit and no meaning of their own.{_thinned(self.maps)}"
         )
 
     def table(self) -> Table:
@@ -109,7 +109,7 @@ class SpaceMap:
         spoken = ", ".join(f"{n} {kind}" for n, kind in zip(counts, KINDS, strict=True) if n)
         return (
             f"{self.maps[0].title}: {spoken} points. Drag to turn it, or use the buttons; the image under the pointer "
-            f"is shown. On paper: four sides, by exposure and by predicted class. {THINNED}"
+            f"is shown. On paper: four sides, by exposure and by predicted class.{_thinned(self.maps)}"
         )
 
     def table(self) -> Table:
@@ -137,6 +137,11 @@ class SpaceMap:
     def draw(self) -> Figure:
         """Four cameras."""
         return draw_cameras(self.maps)
+
+
+def _thinned(maps: Sequence[MapPoints]) -> str:
+    """The rule by which points are left out, where some are."""
+    return f" {THINNED}" if any(len(one.kind) > MOST_POINTS for one in maps) else ""
 
 
 def _traces(one: MapPoints, ids: np.ndarray, dimensions: int, *, legend: bool) -> list[dict[str, object]]:

@@ -39,7 +39,8 @@ class Matrix(Painted):
     @property
     def size(self) -> tuple[float, float]:
         """A panel for each model."""
-        return min(PAGE, 0.9 + 2.6 * len(self.counts)), 2.7
+        width = min(PAGE, 0.9 + 2.6 * len(self.counts))
+        return width, (width - 0.9) / len(self.counts) + 0.95  # square panels, with room for names beneath
 
     def summary(self) -> str:
         """The largest cells off the diagonal."""

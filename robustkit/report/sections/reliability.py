@@ -37,8 +37,9 @@ class ReliabilityCurves(Painted):
         """Calibration errors beside what chance makes of them."""
         found = "; ".join(f"{name}: {curve}" for name, curve in self.curves.items())
         return (
-            "Accuracy of the images in each bin of confidence with its 95% interval (Wilson); a calibrated classifier "
-            f"lies on the diagonal. The expected calibration error (ECE) is above 0 even then. {found}."
+            "Accuracy of the images in each bin of confidence with its 95% interval (Wilson), larger markers for more "
+            "images; a calibrated classifier lies on the diagonal. The expected calibration error (ECE) is above 0 "
+            f"even then. {found}."
         )
 
     def table(self) -> Table:
@@ -63,8 +64,8 @@ class ReliabilityCurves(Painted):
             figure.add_scatter(
                 x=x, y=y, mode="lines+markers", name=plain(name),
                 error_y={"type": "data", "symmetric": False, "array": high - y, "arrayminus": y - low, "thickness": 1},
-                line={"color": colour(place), "dash": DASHES[place % 4]},
-                marker={"symbol": symbol(place), "size": 8, "color": colour(place)},
+                line={"color": colour(place), "dash": DASHES[place % 4], "width": 1},
+                marker={"symbol": symbol(place), "size": _sizes(counts, 5, 14), "color": colour(place)},
                 customdata=counts,
                 hovertemplate="confidence %{x:.3f}, accuracy %{y:.3f}<br>%{customdata} images",
             )  # fmt: skip
@@ -78,11 +79,12 @@ class ReliabilityCurves(Painted):
         ax = figure.subplots()
         ax.plot([0, 1], [0, 1], ":", color="0.5", lw=1, label="calibrated")
         for place, (name, one) in enumerate(self.curves.items()):
-            x, y, low, high, _ = self._points(one)
-            ax.errorbar(
-                x, y, yerr=np.stack([y - low, high - y]).clip(0), fmt=marker(place) + LINES[place % 4],
-                color=colour(place), ms=3.5, lw=1.2, elinewidth=0.8, label=name,
-            )  # fmt: skip
+            x, y, low, high, counts = self._points(one)
+            ends = np.stack([y - low, high - y]).clip(0)
+            ax.errorbar(x, y, yerr=ends, fmt="none", ecolor=colour(place), elinewidth=0.7, alpha=0.7)
+            ax.plot(x, y, marker(place) + LINES[place % 4], color=colour(place), ms=0, lw=0.8)
+            ax.scatter(x, y, s=_sizes(counts, 2, 7) ** 2, marker=marker(place), color=colour(place), zorder=3)
+            ax.plot([], [], marker(place) + LINES[place % 4], color=colour(place), ms=4, lw=0.8, label=name)
         lowest = min((float(self._points(one)[0].min()) for one in self.curves.values()), default=0.0)
         ax.set(xlabel="mean confidence", ylabel="accuracy", xlim=(lowest - 0.03, 1.02), ylim=(-0.03, 1.03))
         ax.grid(alpha=0.25)
@@ -92,3 +94,8 @@ class ReliabilityCurves(Painted):
         held = one.counts > 0
         accuracy = (np.asarray(getattr(one.accuracy, end))[held] for end in ("value", "low", "high"))
         return (one.confidence[held], *accuracy, one.counts[held])
+
+
+def _sizes(counts: np.ndarray, least: float, most: float) -> np.ndarray:
+    """Diameters of markers whose area grows with the images of a bin."""
+    return least + (most - least) * np.sqrt(counts / max(counts.max(initial=1), 1))

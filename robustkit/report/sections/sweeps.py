@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from robustkit.report.section import COLUMN, PAGE, Table
 from robustkit.report.style import DASHES, LINES, Painted, colour, layout, marker, plain, shade, symbol
-from robustkit.report.sweep_figures import SweepCurve, draw_curve
+from robustkit.report.sweep_figures import SweepCurve, draw_curve, level_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,8 @@ class SweepCurves(Painted):
     def summary(self) -> str:
         """Accuracy of the clean images and at the most severe level."""
         ends = [
-            f"{model}: {one.accuracy[0]} clean, {one.accuracy[-1]} at {one.levels[-1]:.3g}; "
-            f"5 points are lost at {one.threshold}"
+            f"{model}: clean {one.accuracy[0]}, at {one.levels[-1]:.3g} {one.unit} {one.accuracy[-1]}; "
+            f"5 points are lost at: {one.threshold}"
             for model, one in self.curves.items()
         ]
         return f"{self.said} Bands: 95% (Wilson). {'. '.join(ends)}."
@@ -79,7 +79,8 @@ class SweepCurves(Painted):
                 text=[plain(f"{label}: {a}") for label, a in zip(_levels(one), one.accuracy, strict=True)],
                 hovertemplate="%{text}<extra>%{fullData.name}</extra>",
             )  # fmt: skip
-        layout(figure, xaxis={"title": plain(self.first.unit), "tickvals": places, "ticktext": _levels(self.first)})
+        ticks = {"tickvals": places, "ticktext": _levels(self.first)}
+        layout(figure, xaxis={"title": plain(f"level ({self.first.unit})"), **ticks})
         figure.update_yaxes(title="accuracy", range=[-0.02, 1.02])
         return figure
 
@@ -92,7 +93,7 @@ class SweepCurves(Painted):
             style = marker(place) + LINES[place % 4]
             ax.plot(places, one.accuracy.value, style, color=colour(place), ms=3.5, lw=1.4, label=model)
         ax.set_xticks(places, _levels(self.first))
-        ax.set(xlabel=self.first.unit, ylabel="accuracy", ylim=(-0.02, 1.02))
+        ax.set(xlabel=f"level ({self.first.unit})", ylabel="accuracy", ylim=(-0.02, 1.02))
         ax.grid(alpha=0.25)
         if len(self.curves) > 1:
             figure.legend(loc="outside upper center", ncols=3, frameon=False)
@@ -157,7 +158,8 @@ class SweepGrid(Painted):
             figure.add_heatmap(
                 z=values, x=list(range(values.shape[1])), y=list(range(len(self.rows))), zmin=-60, zmax=60,
                 colorscale="RdBu", hovertext=[[plain(cell) for cell in row] for row in said], hoverinfo="text",
-                texttemplate="%{z:+.0f}", textfont={"size": 11}, showscale=False, xgap=1, ygap=1,
+                text=[["" if np.isnan(v) else _points(v) for v in row] for row in values], texttemplate="%{text}",
+                textfont={"size": 11}, showscale=False, xgap=1, ygap=1,
                 row=1, col=place + 1,
             )  # fmt: skip
         layout(figure, height=130 + 24 * len(self.rows), margin={"l": 110, "r": 20, "t": 40, "b": 40})
@@ -179,7 +181,7 @@ class SweepGrid(Painted):
             for (i, j), value in np.ndenumerate(values):
                 if np.isfinite(value):
                     dark = abs(value) > 40
-                    ax.text(j, i, f"{value:+.0f}", ha="center", va="center", fontsize=6, color="w" if dark else "k")
+                    ax.text(j, i, _points(value), ha="center", va="center", fontsize=6, color="w" if dark else "k")
             ax.set_xticks(range(values.shape[1]), [f"s{i + 1}" for i in range(values.shape[1])])
             ax.set_title(model)
             ax.tick_params(length=0)
@@ -267,8 +269,13 @@ class SweepSheet(Painted):
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
 
 
+def _points(change: float) -> str:
+    """A change in points, 0 without a sign."""
+    return f"{change:+.0f}" if abs(change) >= 0.5 else "0"
+
+
 def _levels(one: SweepCurve) -> list[str]:
-    return ["clean", *(f"{level:.3g}" for level in one.levels)]
+    return ["clean", *map(level_text, one.levels)]
 
 
 def _ends(estimate: object) -> tuple[float, float, float]:

@@ -1,6 +1,6 @@
 """Trains classifiers without robustkit, saves them as others do, and audits them: plain PyTorch, ResNet, timm, ONNX.
 
-    python examples/foreign_models.py --out foreign
+    python examples/02_foreign_models.py --out foreign
 
 makes a folder of JPEGs, trains on it for a few minutes, and runs `robustkit inspect` and a short `robustkit attack` on
 every checkpoint.
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("--galaxies", help="An image set to take in place of simulated galaxies.")
     parser.add_argument("--n", type=int, default=600)
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--attacked", type=int, default=20, help="Pictures to attack.")
     asked = parser.parse_args()
     out, jpegs = asked.out, asked.out / "jpegs"
     out.mkdir(parents=True, exist_ok=True)
@@ -126,7 +127,16 @@ def main() -> None:
         card.unlink(missing_ok=True)
         robustkit("inspect", *given, "--write", card)
         robustkit(
-            "attack", *given, "--n", 20, "--search", "best-first", "--budget", 200, "--out", out / f"attack-{name}"
+            "attack",
+            *given,
+            "--n",
+            asked.attacked,
+            "--search",
+            "best-first",
+            "--budget",
+            200,
+            "--out",
+            out / f"attack-{name}",
         )
 
 

@@ -1,6 +1,6 @@
 """The latent-space figures and tables of Ciprijanovic et al. 2022, redone for simulated data.
 
-    python examples/latent_space.py base.pt adapted.pt latent-space [--n 150]
+    python examples/04_latent_space.py base.pt adapted.pt latent-space [--n 150]
 
 takes two checkpoints that were trained on the same galaxies, one on one depth and one adapted to the other:
 

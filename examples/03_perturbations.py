@@ -1,7 +1,7 @@
 """Makes the page that shows every perturbation at its five levels on one galaxy: docs/perturbations.md.
 
     robustkit simulate --n 1200 --survey lsst --years 10 1 --seed 0 --out galaxies
-    python examples/perturbations.py galaxies/Y10 docs --number 222
+    python examples/03_perturbations.py galaxies/Y10 docs --number 222
 
 The image set must be in electrons and say how it was taken, as those of `robustkit simulate` do. What the page says
 about a perturbation is its own docstring.
@@ -53,7 +53,7 @@ In the formulas n is the stored value, s the stored value of one electron, sky a
 empty pixel in electrons (all visits), t seconds, p the pixel scale. Several perturbations at once happen in the order
 of their stages.
 
-This page is made by `examples/perturbations.py`.
+This page is made by `examples/03_perturbations.py`.
 """
 
 

@@ -13,7 +13,7 @@ Of 300 galaxies of seed 0, 63 % of the mergers lie above the merger line and 1 %
 ellipticals count as early, 55 % of the spirals as late and 43 % as early.
 
     pip install 'robustkit[sim]' statmorph photutils
-    python examples/check_gini_m20.py --n 300 --out gini_m20.png
+    python examples/05_check_gini_m20.py --n 300 --out gini_m20.png
 
 The galaxies are drawn as `robustkit simulate` draws them and seen after ten years of LSST in r, but without
 neighbours: a star that touches a galaxy belongs to the same segment and looks like a second nucleus to M20

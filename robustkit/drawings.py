@@ -1,0 +1,48 @@
+"""Drawings on disk, whole or not at all; the same bytes for the same drawing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robustkit.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Journals refuse Type 3 fonts, which are the default.
+_FONTS: dict[Any, Any] = {"pdf.fonttype": 42, "ps.fonttype": 42}
+# What would differ from one day, or from one version of matplotlib, to the next.
+METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": "robustkit"},
+    "svg": {"Date": None, "Creator": "robustkit"},
+}
+
+
+def write_figure(figure: Figure, path: Path, *, dpi: float = 200) -> Path:
+    """Writes a figure in the format that the suffix names.
+
+    Args:
+        figure: The figure.
+        path: A file that ends in .png, .pdf or .svg; its folder must exist.
+        dpi: Of pixels, in PNG and where a part of the others is drawn in pixels.
+    """
+    import matplotlib
+
+    kind = path.suffix[1:]
+    with matplotlib.rc_context(_FONTS), atomic_write(path) as file:
+        figure.savefig(file, format=kind, dpi=dpi, metadata=METADATA[kind])
+    return path
+
+
+def save_figure(figure: Figure, folder: Path, name: str, *, dpi: float = 200) -> list[Path]:
+    """Writes a figure as PNG to look at and as PDF to print.
+
+    Args:
+        figure: The figure.
+        folder: An existing folder.
+        name: Of the files, without the suffix.
+        dpi: As for `write_figure`.
+    """
+    return [write_figure(figure, folder / f"{name}{suffix}", dpi=dpi) for suffix in (".png", ".pdf")]

@@ -1,0 +1,1 @@
+"""Papers redone by one command: their data made or opened, their models trained, their tables laid beside ours."""

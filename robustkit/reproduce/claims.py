@@ -1,0 +1,259 @@
+"""What the papers claim, held against what was found: agrees, differs, not settled, or cannot be compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from robustkit.latent.distance_record import NOISY, PERTURBATIONS, PIXEL
+from robustkit.reproduce.attacks import COMPLETE, PUBLISHED
+from robustkit.reproduce.papers import SOURCE, TARGET, Paper
+from robustkit.reproduce.results import NetworkStudy, Study, paired
+from robustkit.stats import Estimate, over_runs, ratio_over_runs
+
+AGREES, DIFFERS, OPEN, INCOMPARABLE = "agrees", "differs", "not settled", "cannot be compared"
+RULE = (
+    "A claim agrees where the whole 95% interval over trainings lies on its side, differs where all of it lies on the "
+    "other side, and is not settled where the interval holds both. One training makes no interval and settles nothing."
+)
+# What adaptation may cost on the source and still cost nothing worth naming.
+COST = 0.02
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper about one network, and what was found.
+
+    Attributes:
+        name: A short name.
+        network: The network.
+        text: The claim.
+        published: What the paper has, as text.
+        found: What was found here, as text.
+        verdict: `AGREES`, `DIFFERS`, `OPEN` or `INCOMPARABLE`.
+        how: What the number is and what it is held against.
+    """
+
+    name: str
+    network: str
+    text: str
+    published: str
+    found: str
+    verdict: str
+    how: str
+
+
+def claims_of(study: Study) -> list[Claim]:
+    """All claims of the paper, network by network."""
+    found = []
+    for network in study.networks:
+        found += _scores(study.plan.paper, network)
+        if study.plan.paper.distances:
+            found += _robustness(study.plan.paper, network)
+    return found
+
+
+def spoken(claims: list[Claim]) -> str:
+    """How many claims came out how, in a sentence."""
+    words = {AGREES: "hold", DIFFERS: "do not", OPEN: "are not settled", INCOMPARABLE: "cannot be compared"}
+    counts = {said: sum(claim.verdict == verdict for claim in claims) for verdict, said in words.items()}
+    return f"Of {len(claims)} claims {', '.join(f'{count} {said}' for said, count in counts.items())}."
+
+
+def verdict(found: Estimate | None, threshold: float, *, above: bool = True) -> str:
+    """Whether a claim holds that a number is above a threshold, or below it."""
+    if found is None or not math.isfinite(found.value):
+        return INCOMPARABLE
+    low, high = float(found.low), float(found.high)
+    good, bad = (low > threshold, high < threshold) if above else (high < threshold, low > threshold)
+    return AGREES if good else DIFFERS if bad else OPEN
+
+
+def _scores(paper: Paper, network: NetworkStudy) -> list[Claim]:
+    """What is claimed of accuracy."""
+    base, domains = paper.methods[0], paper.domains
+    drop = _difference(network.scores(base, TARGET), network.scores(base, SOURCE))
+    claims = [
+        _claim(
+            "target-breaks-it", network, f"Without adaptation, accuracy falls from {domains[0]} to {domains[1]}.",
+            _published(paper, network.network, (base, SOURCE), (base, TARGET)), drop, 0.0,
+            f"accuracy on {domains[0]} minus accuracy on {domains[1]}, above 0",
+        )
+    ]  # fmt: skip
+    for method in paper.methods[1:]:
+        name = method.upper()
+        gain = _difference(network.scores(base, TARGET), network.scores(method, TARGET))
+        kept = _difference(network.scores(base, SOURCE), network.scores(method, SOURCE))
+        claims += [
+            _claim(
+                f"{method}-gains", network, f"{name} raises accuracy on {domains[1]}.",
+                _published(paper, network.network, (method, TARGET), (base, TARGET)), gain, 0.0,
+                f"accuracy with {name} minus accuracy without, seed by seed, above 0",
+            ),
+            _claim(
+                f"{method}-costs-little", network, f"{name} costs little or nothing on {domains[0]}.",
+                _published(paper, network.network, (method, SOURCE), (base, SOURCE)), kept, -COST,
+                f"accuracy with {name} minus accuracy without, seed by seed, above -{COST}",
+            ),
+        ]  # fmt: skip
+    return claims
+
+
+def _robustness(paper: Paper, network: NetworkStudy) -> list[Claim]:
+    """What is claimed of single pixels and of the latent space."""
+    base, adapted = paper.methods[:2]
+    flipped, of = paper.flipped[network.network]
+    both = _flipped_by_both(network, base, adapted)
+    claims = [
+        _claim(
+            "one-pixel-flips-most", network, "One pixel flips most images, with adaptation and without.",
+            f"{flipped / of:.3f} ({flipped} of {of})", both, 0.5,
+            "share of the images which both models have right that the published search flips in both, above one half",
+        )
+    ]  # fmt: skip
+    moves = {
+        PIXEL: "An image must move farther in the latent space to be flipped by a pixel after adaptation.",
+        NOISY: "Noise moves images farther in the latent space after adaptation.",
+    }
+    for p, said in moves.items():
+        medians = [paper.distances[network.network, method, PERTURBATIONS[p]].median for method in (base, adapted)]
+        claims.append(
+            _claim(
+                f"d_e-{'pixel' if p == PIXEL else 'noise'}", network, said, f"times {medians[1] / medians[0]:.2f}",
+                _ratio(network, p, "euclidean"), 1.0, "ratio of median d_E, adapted over base, above 1",
+            )
+        )  # fmt: skip
+    claims.append(_js(paper, network))
+    claims += [
+        _claim(
+            "more-iterations", network, "The search needs more queries to flip an image after adaptation.",
+            "said, without a number", _queries(network, base, adapted), 1.0,
+            "geometric mean of the ratio of queries over the images flipped in both, adapted over base, above 1",
+        ),
+        _claim(
+            "farther-without-scale", network,
+            "So adaptation makes it more robust: the way to the flip is longer also where a latent space of another "
+            "scale makes no difference.",
+            "implied", _ratio(network, PIXEL, "whitened"), 1.0,
+            "ratio of the median whitened distance to the flip, adapted over base, above 1",
+        ),
+        _claim(
+            "fewer-flips", network,
+            "So adaptation makes it more robust: fewer images can be flipped by one pixel at all.",
+            "implied", _fewer(network, base, adapted), 0.0,
+            "flip rate of the complete search, base minus adapted, on images that both have right, above 0",
+        ),
+    ]  # fmt: skip
+    return claims
+
+
+def _claim(
+    name: str, network: NetworkStudy, text: str, published: str, found: Estimate | None, threshold: float, how: str
+) -> Claim:
+    said = "not measured" if found is None else seeds_text(found)
+    return Claim(name, network.network, text, published, said, verdict(found, threshold), how)
+
+
+def seeds_text(found: Estimate) -> str:
+    """An estimate over trainings, as text."""
+    places = 3 if abs(float(found.value)) < 10 else 1
+    trainings = "1 training" if found.n == 1 else f"{found.n} trainings"
+    if not math.isfinite(found.low):
+        return f"{found.value:.{places}f}, {trainings}"
+    return f"{found.value:.{places}f} [{found.low:.{places}f}, {found.high:.{places}f}], {trainings}"
+
+
+def _published(paper: Paper, network: str, first: tuple[str, str], second: tuple[str, str]) -> str:
+    one, other = (paper.scores[network, *key]["accuracy"] for key in (first, second))
+    return f"{one - other:+.2f} ({other:.2f} to {one:.2f})" if first[1] == second[1] else f"{one - other:.2f}"
+
+
+def _difference(first: dict[int, float], second: dict[int, float]) -> Estimate | None:
+    """Second minus first, over the seeds that both have."""
+    one, other = paired(first, second)
+    return over_runs(other - one) if len(one) else None
+
+
+def _flipped_by_both(network: NetworkStudy, base: str, adapted: str) -> Estimate | None:
+    def share(one: np.ndarray, other: np.ndarray, right: np.ndarray) -> float:
+        return float((one & other)[right].mean())
+
+    return _of_attacks(network, PUBLISHED, base, adapted, None, share)
+
+
+def _fewer(network: NetworkStudy, base: str, adapted: str) -> Estimate | None:
+    def difference(one: np.ndarray, other: np.ndarray, right: np.ndarray) -> float:
+        return float(one[right].mean() - other[right].mean())
+
+    return _of_attacks(network, COMPLETE, base, adapted, "complete", difference)
+
+
+def _of_attacks(
+    network: NetworkStudy,
+    kind: str,
+    base: str,
+    adapted: str,
+    search: str | None,
+    number: Callable[[np.ndarray, np.ndarray, np.ndarray], float],
+) -> Estimate | None:
+    """A number of the flips of two attacks on the same images, over the seeds that have both."""
+    values = []
+    for seed in range(max(network.part.seeds.values())):
+        one, other = (network.attacks.get((kind, method, seed)) for method in (base, adapted))
+        if one is None or other is None or not (one.correct & other.correct).any():
+            continue
+        values.append(number(one.flipped_images(search), other.flipped_images(search), one.correct & other.correct))
+    return over_runs(values) if values else None
+
+
+def _ratio(network: NetworkStudy, perturbation: int, field: str) -> Estimate | None:
+    """Median of the adapted model over that of the base, on the images that both have, over seeds."""
+    ratios = []
+    for pair in network.pairs.values():
+        one, other = (getattr(record, field)[perturbation] for record in (pair.base, pair.adapted))
+        there = np.isfinite(one) & np.isfinite(other)
+        if there.any() and np.median(one[there]) > 0:
+            ratios.append(float(np.median(other[there]) / np.median(one[there])))
+    return ratio_over_runs(ratios) if ratios else None
+
+
+def _queries(network: NetworkStudy, base: str, adapted: str) -> Estimate | None:
+    ratios = []
+    for seed in range(max(network.part.seeds.values())):
+        one, other = (network.attacks.get((PUBLISHED, method, seed)) for method in (base, adapted))
+        if one is None or other is None:
+            continue
+        name = one.searches[0]
+        first, second = one.queries_to_flip(name), other.queries_to_flip(name)
+        both = np.isfinite(first) & np.isfinite(second)
+        if both.any():
+            ratios.append(float(np.exp(np.mean(np.log(second[both] / first[both])))))
+    return ratio_over_runs(ratios) if ratios else None
+
+
+def _js(paper: Paper, network: NetworkStudy) -> Claim:
+    """The JS distance needs a null: two samples of one distribution are never at 0."""
+    found = []
+    for pair in network.pairs.values():
+        for one in pair.comparison["comparisons"]:
+            if one["perturbation"] == PERTURBATIONS[PIXEL] and one["measure"]["field"] == "euclidean":
+                found.append(one["divergence"])
+    found = [one for one in found if one is not None]
+    published = paper.js.get(network.network)
+    said, came = "not measured", INCOMPARABLE
+    if found:
+        js, null = (np.mean([one[name] for one in found]) for name in ("js", "null_mean"))
+        below = sum(one["p"] < 0.05 for one in found)
+        said = f"{js:.2f}, and {null:.2f} if nothing differed; p < 0.05 in {below} of {len(found)} trainings"
+        if len(found) > 1:
+            came = AGREES if below == len(found) else DIFFERS if below == 0 else OPEN
+        else:
+            came = OPEN
+    return Claim(
+        "js", network.network, "The distribution of d_E under one pixel is another one after adaptation.",
+        "not given in the text" if published is None else f"{published:.2f}, without a null", said, came,
+        "JS distance of d_E, base and adapted, against relabelled images; agrees where p < 0.05 in every training",
+    )  # fmt: skip

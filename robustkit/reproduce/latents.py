@@ -1,0 +1,108 @@
+"""The latent space of a pair of models, with adaptation and without: distances, windows, maps."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from robustkit.audit.attack_files import RECORD as ATTACK
+from robustkit.audit.distances import DistancesRequest, run_distances
+from robustkit.audit.embed import Embedded, embed_run
+from robustkit.audit.steps import Steps
+from robustkit.audit.window_axes import NOISE, ONE_PIXEL, make_axes
+from robustkit.errors import InputError
+from robustkit.files import sha256_file, write_json
+from robustkit.latent.heads import as_function
+from robustkit.latent.latent_map import lay_onto, map_latents
+from robustkit.latent.window_record import Windows, measure_windows
+from robustkit.reproduce.attacks import PUBLISHED, step_name
+
+RULE = (
+    "of each true class, the image that both models were right about and both attacks flipped, at the median of where "
+    "the class ends along x in the model without adaptation"
+)
+SIDES = ("base", "adapted")
+
+
+def distances_step(model: Path) -> str:
+    """The step that the distances of an adapted model and its base are kept in."""
+    return f"distances-{model.stem}"
+
+
+def figures_step(model: Path) -> str:
+    """The step that windows and maps of an adapted model and its base are kept in."""
+    return f"latents-{model.stem}"
+
+
+def measure_latents(steps: Steps, base: Path, adapted: Path, *, device: str, draws: int, drawn: bool) -> None:
+    """Measures how far perturbations move latents of both models, unless it has been.
+
+    Args:
+        steps: Where it is kept; the published attacks on both models are done there.
+        base: The model without adaptation.
+        adapted: The adapted model.
+        device: Where to run.
+        draws: Resamples and relabellings.
+        drawn: Whether windows and maps are made too.
+    """
+    runs = [steps.done[step_name(PUBLISHED, model)].folder for model in (base, adapted)]
+    inputs = {
+        "models": [sha256_file(model) for model in (base, adapted)],
+        "attacks": [sha256_file(run / ATTACK) if (run / ATTACK).is_file() else "" for run in runs],
+        "draws": draws,
+    }
+
+    def measure(folder: Path, resume: bool) -> None:
+        if resume:
+            shutil.rmtree(folder)
+        request = DistancesRequest(base=base, base_run=runs[0], draws=draws)
+        run_distances(adapted, runs[1], request, out=folder, device=device, say=lambda line: None)
+
+    steps.run(distances_step(adapted), inputs, measure)
+    if drawn:
+        steps.run(
+            figures_step(adapted),
+            inputs,
+            lambda folder, resume: _draw(folder, (base, adapted), (runs[0], runs[1]), device),
+        )
+
+
+def _draw(folder: Path, models: tuple[Path, Path], runs: tuple[Path, Path], device: str) -> None:
+    """Windows and maps of both models, with the same images marked."""
+    both = [
+        embed_run(model, run, device=device, say=lambda line: None) for model, run in zip(models, runs, strict=True)
+    ]
+    images = chosen(*(_windows(one, ()) for one in both))
+    if not images:
+        raise InputError("no image was flipped in both models")
+    folder.mkdir(exist_ok=True)
+    maps = [map_latents(one.record, model=model.stem, images=images) for one, model in zip(both, models, strict=True)]
+    maps = [maps[0], lay_onto(*maps)]
+    for side, one, found in zip(SIDES, both, maps, strict=True):
+        _windows(one, images).save(folder / f"windows-{side}.npz")
+        found.save(folder / f"isomap-{side}.npz")
+    write_json(folder / "chosen.json", {"images": images, "rule": RULE})
+
+
+def _windows(one: Embedded, images: tuple[str, ...] | list[str]) -> Windows:
+    x, y = make_axes(one, ONE_PIXEL, NOISE, seed=0)
+    return measure_windows(one.record, x, y, function=as_function(one.classifier), images=images)
+
+
+def chosen(base: Windows, adapted: Windows) -> list[str]:
+    """Ids of the images that stand for their classes, by `RULE`.
+
+    Args:
+        base: Windows of the model without adaptation.
+        adapted: Windows of the adapted model.
+    """
+    both = set(base.ids[base.made].tolist()) & set(adapted.ids[adapted.made].tolist())
+    ids = []
+    for k in range(len(base.class_names)):
+        rows = [i for i in np.flatnonzero(base.true == k).tolist() if str(base.ids[i]) in both]
+        rows.sort(key=lambda i: (float(base.crossing[i, 0]), str(base.ids[i])))
+        if rows:
+            ids.append(str(base.ids[rows[(len(rows) - 1) // 2]]))
+    return ids

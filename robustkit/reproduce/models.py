@@ -1,0 +1,93 @@
+"""The models of a reproduction: trained once each, side by side where there are several processor cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from robustkit.errors import InputError
+from robustkit.reproduce.plan import Part
+from robustkit.runs import make_units
+from robustkit.runs.local import local_workers
+from robustkit.training import Settings, train
+from robustkit.training.memory import keep_freed_memory
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model to train.
+
+    Attributes:
+        source: The labelled images.
+        target: The images to be adapted to.
+        out: The checkpoint.
+        settings: How.
+    """
+
+    source: Path
+    target: Path
+    out: Path
+    settings: Settings
+
+
+def jobs_of(part: Part, images: tuple[Path, Path], folder: Path) -> list[Job]:
+    """The models of a network, seed by seed, so that a run that is stopped has some of each method.
+
+    Args:
+        part: The network.
+        images: Its source and target.
+        folder: Where the checkpoints go.
+    """
+    return [
+        Job(*images, model_path(folder, part.network, method, seed), part.settings(method, seed))
+        for seed in range(max(part.seeds.values()))
+        for method, count in part.seeds.items()
+        if seed < count
+    ]
+
+
+def model_path(folder: Path, network: str, method: str, seed: int) -> Path:
+    """Where a model is kept."""
+    return folder / f"{network}-{method}-seed{seed}.pt"
+
+
+def train_all(jobs: Sequence[Job], *, device: str, workers: int, say: Callable[[str], None]) -> dict[Path, str]:
+    """Trains what is not trained yet.
+
+    On a CPU each model is trained by one thread, several at a time: a small network is trained by two processes with
+    one thread each in far less time than by one process with two, and to the same bits on every machine of its kind.
+
+    Args:
+        jobs: The models.
+        device: `cpu` or a GPU, where they are trained one after the other.
+        workers: Processes on a CPU.
+        say: Where a line for each model goes.
+
+    Returns:
+        By checkpoint, why it could not be trained; those that could are left out.
+    """
+    refused: dict[Path, str] = {}
+    say(f"training {len(jobs)} models, or looking that those which are there are the same")
+
+    def keep(unit: int, result: Mapping[str, Any]) -> None:
+        if result["refused"]:
+            refused[jobs[unit].out] = result["refused"]
+        say(f"{jobs[unit].out.stem}: {result['refused'] or result['said']}")
+
+    executor = partial(local_workers, [device] * min(workers, len(jobs))) if device == "cpu" else None
+    make_units(range(len(jobs)), partial(_train, list(jobs), device), keep, executor)
+    return refused
+
+
+def _train(jobs: Sequence[Job], device: str, unit: int) -> dict[str, Any]:
+    job = jobs[unit]
+    if device == "cpu":
+        keep_freed_memory()  # of this worker process
+    try:
+        trained = train(job.source, job.target, out=job.out, settings=job.settings, device=device, resume=True)
+    except InputError as error:  # the data do not allow this method
+        return {"refused": " ".join(str(error).split()), "said": ""}
+    return {"refused": "", "said": str(trained).partition(": ")[2]}

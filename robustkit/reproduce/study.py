@@ -1,0 +1,163 @@
+"""A paper redone, from images to a page: what `robustkit reproduce` does, for use from Python too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robustkit import __version__
+from robustkit.audit.opening import choose_device
+from robustkit.audit.steps import Steps
+from robustkit.errors import InputError, RunInterrupted
+from robustkit.files import new_folder, read_json, sha256_file, write_json
+from robustkit.reproduce.attacks import attack_model
+from robustkit.reproduce.claims import Claim, claims_of, spoken
+from robustkit.reproduce.latents import measure_latents
+from robustkit.reproduce.material import make_images
+from robustkit.reproduce.models import jobs_of, model_path, train_all
+from robustkit.reproduce.page import write_reproduction
+from robustkit.reproduce.plan import Part, Plan, make_plan
+from robustkit.reproduce.results import Study, read_study
+from robustkit.runs import interruptible, only_writer
+from robustkit.training.evaluate import evaluate
+from robustkit.training.table import save_evaluation
+
+STUDY = "study.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Reproduction:
+    """A finished reproduction.
+
+    Attributes:
+        page: The HTML page.
+        study: What was found.
+        claims: What became of the paper's claims.
+    """
+
+    page: Path
+    study: Study
+    claims: list[Claim]
+
+
+def run_reproduction(
+    paper: str,
+    *,
+    scale: str = "small",
+    data: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    workers: int | None = None,
+    plan: Plan | None = None,
+    say: Callable[[str], None] = print,
+) -> Reproduction:
+    """Redoes a paper: images, models, evaluation, attacks, latent space, and a page with ours beside the published.
+
+    Whatever is finished is kept with the hashes of what it was made from, so a run that was stopped goes on with the
+    same command, and a second one only draws.
+
+    Args:
+        paper: `ad22` or `da20`.
+        scale: `tiny`, `small` or `paper`; see `robustkit.reproduce.plan.make_plan`.
+        data: A folder with the files that the paper published; by default galaxies are simulated.
+        out: The folder; by default `reproduce-<paper>-<scale>`.
+        device: Where to run; by default a GPU if there is one.
+        workers: Processes that train on a CPU; by default one for each processor core.
+        plan: What to do; by default that of the paper at this scale.
+        say: Where the lines for the terminal go.
+
+    Raises:
+        InputError: If anything given cannot be used, or the folder holds another reproduction.
+        RunInterrupted: If a signal stopped it; what was finished is kept.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"expected at least 1 worker, came {workers}")
+    plan = plan or make_plan(paper, scale, published=data is not None)
+    folder = Path(out) if out is not None else Path(f"reproduce-{paper}-{scale}")
+    _claim(folder, {"paper": paper, "scale": scale, "data": None if data is None else str(Path(data).resolve())})
+    where, count = str(choose_device(device)), workers or len(os.sched_getaffinity(0))
+    with only_writer(folder / "lock"), interruptible("go on with the same command"):
+        try:
+            pictures = {
+                part.network: make_images(plan, part, folder, None if data is None else Path(data), say)
+                for part in plan.parts
+            }
+            jobs = [
+                job
+                for part in plan.parts
+                for job in jobs_of(part, pictures[part.network], folder / part.network / "models")
+            ]
+            train_all(jobs, device=where, workers=count, say=say)
+            for part in plan.parts:
+                _examine(plan, part, folder / part.network, where, count, say)
+        except RunInterrupted as error:
+            raise RunInterrupted("stopped; finished work is kept, go on with the same command") from error
+        study = read_study(plan, folder, published=data is not None)
+        claims = claims_of(study)
+        page = write_reproduction(study, claims, folder, _command(paper, scale, data))
+    for claim in claims:
+        say(f"{claim.verdict:<18}  {claim.network}: {claim.text} Published: {claim.published}. Here: {claim.found}.")
+    say(spoken(claims))
+    say(f"the page is {page}")
+    return Reproduction(page, study, claims)
+
+
+def _examine(plan: Plan, part: Part, folder: Path, device: str, workers: int, say: Callable[[str], None]) -> None:
+    """Evaluates the models of a network, attacks them, and looks into their latent space."""
+    steps = Steps(folder, say)
+    models = {
+        (method, seed): path
+        for method, count in part.seeds.items()
+        for seed in range(count)
+        if (path := model_path(folder / "models", part.network, method, seed)).is_file()
+    }
+    if not models:
+        raise InputError(f"none of the models of {part.network} could be trained; the lines above say why")
+    hashes = {path.stem: sha256_file(path) for path in models.values()}
+
+    def score(out: Path, resume: bool) -> None:
+        save_evaluation(evaluate(list(models.values()), device=device, draws=plan.draws), out)
+
+    steps.run("evaluation", _inputs(hashes, draws=plan.draws), score)
+    attacked = part.attacked
+    if attacked is None:
+        return
+    base, adapted = plan.paper.methods[:2]
+    for (method, seed), path in models.items():
+        if seed < attacked.seeds:
+            attack_model(
+                steps, path, attacked, _inputs({path.stem: hashes[path.stem]}),
+                pair=method in (base, adapted), device=device, workers=workers,
+            )  # fmt: skip
+    for seed in range(min(attacked.seeds, part.seeds[base], part.seeds[adapted])):
+        pair = models.get((base, seed)), models.get((adapted, seed))
+        if pair[0] is not None and pair[1] is not None:
+            measure_latents(steps, pair[0], pair[1], device=device, draws=plan.draws, drawn=seed == 0)
+
+
+def _inputs(hashes: Mapping[str, str], **more: Any) -> dict[str, Any]:
+    return {"robustkit": __version__, "models": dict(hashes), **more}
+
+
+def _claim(folder: Path, about: dict[str, Any]) -> None:
+    """A new folder, or that of the same reproduction."""
+    if (folder / STUDY).is_file():
+        found = read_json(folder / STUDY)
+        other = [name for name, value in about.items() if found.get(name) != value]
+        if other:
+            name = other[0]
+            raise InputError(
+                f"{folder} holds another reproduction: its {name} is {found.get(name)} and not {about[name]}; "
+                "name another folder with --out"
+            )
+        return
+    new_folder(folder)
+    write_json(folder / STUDY, about)
+
+
+def _command(paper: str, scale: str, data: str | os.PathLike[str] | None) -> str:
+    """What makes the same again."""
+    return f"robustkit reproduce {paper} --scale {scale}" + ("" if data is None else f" --data {data}")

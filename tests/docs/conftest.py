@@ -1,0 +1,49 @@
+import sys
+
+import pytest
+
+from tests.docs.world import give, make_world
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """What the pages take for granted, made once."""
+    folder = tmp_path_factory.mktemp("world")
+    with pytest.MonkeyPatch.context() as patch:
+        make_quick(patch)
+        return make_world(folder)
+
+
+@pytest.fixture
+def reader_folder(tmp_path, monkeypatch):
+    """An empty folder to follow a page in; figures are blank, because drawing them is most of the time of an audit."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    known = set(sys.modules)
+    make_quick(monkeypatch)
+    yield tmp_path
+    for name in set(sys.modules) - known:  # files of the page; the next page may have others of the same name
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def given_folder(world, reader_folder):
+    """The same, with what the pages take for granted."""
+    give(world, reader_folder)
+    return reader_folder
+
+
+def make_quick(patch):
+    """An audit sweeps less, and figures are saved without what is drawn in them; other tests look at both."""
+    from matplotlib.figure import Figure
+
+    save = Figure.savefig
+
+    def blank(self, file, **options):
+        plain = {"format": options["format"]} if "format" in options else {}
+        save(Figure(figsize=(0.2, 0.2)), file, **plain)
+
+    patch.setattr("robustkit.audit.request.QUICK", ("exposure", "psf"))
+    patch.setattr(Figure, "savefig", blank)
+    patch.setattr(Figure, "draw_without_rendering", lambda self: None)
