@@ -28,7 +28,7 @@ PAGES = {
     "CHANGELOG.md": "CHANGELOG.md",
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "SECURITY.md": "SECURITY.md",
-    "examples/ci_gate/README.md": "howto/gate-a-ci.md",
+    "examples/06_ci_gate/README.md": "howto/gate-a-ci.md",
 }
 GENERATED = ("reference/python/", "reference/commands.md")
 LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)\s#]+)((?:#[^)\s]*)?\))")
