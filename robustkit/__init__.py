@@ -11,29 +11,55 @@ The names below are loaded on first use, so that `import robustkit` stays light.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robustkit.data import ImageSet, open_images
+    from robustkit.errors import InputError, RobustkitError
+    from robustkit.models import (
+        AuditedClassifier,
+        BlackBox,
+        ConvNet,
+        DeepMerge,
+        ModelOptions,
+        ResNet18,
+        open_checkpoint,
+        open_model,
+        save_checkpoint,
+    )
+    from robustkit.records import Record
+    from robustkit.seeds import Streams
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "AuditedClassifier",
+    "BlackBox",
+    "ConvNet",
+    "DeepMerge",
+    "ImageSet",
+    "InputError",
+    "ModelOptions",
+    "Record",
+    "ResNet18",
+    "RobustkitError",
+    "Streams",
+    "__version__",
+    "open_checkpoint",
+    "open_images",
+    "open_model",
+    "save_checkpoint",
+]
+
+# Where each name is, for those who run the code; type checkers read the imports above.
 _HOME = {
-    "AuditedClassifier": "robustkit.models",
-    "BlackBox": "robustkit.models",
-    "ConvNet": "robustkit.models",
-    "DeepMerge": "robustkit.models",
-    "ResNet18": "robustkit.models",
-    "ImageSet": "robustkit.data",
-    "open_images": "robustkit.data",
-    "ModelOptions": "robustkit.models",
-    "open_checkpoint": "robustkit.models",
-    "open_model": "robustkit.models",
-    "save_checkpoint": "robustkit.models",
+    **dict.fromkeys(("AuditedClassifier", "BlackBox", "ConvNet", "DeepMerge", "ResNet18"), "robustkit.models"),
+    **dict.fromkeys(("ModelOptions", "open_checkpoint", "open_model", "save_checkpoint"), "robustkit.models"),
+    **dict.fromkeys(("ImageSet", "open_images"), "robustkit.data"),
+    **dict.fromkeys(("InputError", "RobustkitError"), "robustkit.errors"),
     "Record": "robustkit.records",
     "Streams": "robustkit.seeds",
-    "InputError": "robustkit.errors",
-    "RobustkitError": "robustkit.errors",
 }
-
-__all__ = ["__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

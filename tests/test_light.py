@@ -1,10 +1,14 @@
 """`import robustkit`, `robustkit --help` and what a shell completes load nothing heavy."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import robustkit
 
 HEAVY = ("torch", "numpy", "scipy", "sklearn", "matplotlib", "plotly", "galsim", "astropy", "pandas", "jinja2")
 
@@ -41,3 +45,15 @@ def test_nothing_heavy_is_loaded(code):
 
 def test_heavy_modules_are_seen_by_the_probe():
     assert "numpy" in _loaded_after("import robustkit; robustkit.Record")
+
+
+def test_every_name_that_is_promised_is_there_and_loaded_where_a_type_checker_finds_it():
+    nodes = ast.walk(ast.parse(Path(robustkit.__file__).read_text()))
+    found = [
+        node for node in nodes if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("robustkit.")
+    ]
+    seen = {alias.name: node.module for node in found for alias in node.names}
+    assert seen == robustkit._HOME
+    assert set(robustkit.__all__) == {*seen, "__version__"}
+    for name in robustkit.__all__:
+        assert getattr(robustkit, name) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -120,7 +121,7 @@ def options_of(checkpoint: Checkpoint) -> ModelOptions:
     return ModelOptions.from_json(checkpoint.origin.options)
 
 
-def same_options(summary: dict, options: ModelOptions | None, folder: object) -> ModelOptions | None:
+def same_options(summary: dict[str, Any], options: ModelOptions | None, folder: object) -> ModelOptions | None:
     """What was said in the attack, where it is not said again. A file never chooses code, so that must be."""
     stored = summary.get("inputs", {}).get("model_options")
     if not stored:
@@ -136,7 +137,11 @@ def same_options(summary: dict, options: ModelOptions | None, folder: object) ->
 
 
 def _find_images(
-    summary: dict, checkpoint: Checkpoint, model: Path, known: dict[str, str], data: str | os.PathLike[str] | None
+    summary: dict[str, Any],
+    checkpoint: Checkpoint,
+    model: Path,
+    known: dict[str, str],
+    data: str | os.PathLike[str] | None,
 ) -> tuple[Path, ImageSet]:
     """The first place whose files are those that were attacked."""
     card = checkpoint.card.data

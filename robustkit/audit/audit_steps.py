@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from robustkit.audit.attack import AttackRequest, run_attack
 from robustkit.audit.attack_files import RECORD as ATTACK
@@ -88,7 +89,7 @@ def sweep(subject: Subject) -> None:
     settings = {"steps": [step.to_json() for step in asked.steps((min(lows), max(highs)), len(card.bands))]}
 
     def make(folder: Path, resume: bool) -> None:
-        how = {"options": subject.options, "device": subject.device, "resume": resume}
+        how: dict[str, Any] = {"options": subject.options, "device": subject.device, "resume": resume}
         run_sweep(subject.path, asked, out=folder, say=_quiet, **how)
 
     subject.steps.run("sweep", {**subject.inputs, "settings": settings}, make)
@@ -122,7 +123,7 @@ def attack(subject: Subject) -> None:
 
 def certify(subject: Subject) -> None:
     """The complete search, or as much of it as its seconds allow."""
-    settings = {"values": subject.request.attack.values, "seconds": subject.request.certify.seconds}
+    settings: dict[str, Any] = {"values": subject.request.attack.values, "seconds": subject.request.certify.seconds}
 
     def make(folder: Path, resume: bool) -> None:
         # What the seconds allow is measured once: a run that goes on keeps to it.
@@ -146,7 +147,7 @@ def look_at_latents(subject: Subject) -> None:
         if attacked.refused:
             raise InputError(f"there is no attack to look at: {attacked.refused}")
         where = str(subject.sample.path)
-        how = {"options": subject.options, "device": subject.device, "say": _quiet}
+        how: dict[str, Any] = {"options": subject.options, "device": subject.device, "say": _quiet}
         return embed_run(subject.path, attacked.folder, data=where, seed=seed, **how)
 
     latents = subject.steps.run("latents", inputs, lambda folder, resume: make_latents(folder, embedded()))

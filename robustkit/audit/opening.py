@@ -103,7 +103,7 @@ def open_chosen(
         return opened[0]
 
     checkpoint = open_model(path, options, images=images, device=device, content=content)
-    how = {"data": draw.data, "n": draw.n, "seed": draw.seed, "take_all": draw.take_all}
+    how: dict[str, Any] = {"data": draw.data, "n": draw.n, "seed": draw.seed, "take_all": draw.take_all}
     if checkpoint.origin.own:
         return checkpoint, find_sample(checkpoint, path, part=draw.part, **how)
     say(f"{path}: {checkpoint.origin.form}")

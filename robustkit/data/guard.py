@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from robustkit.errors import InputError, RobustkitError
 
 
 @contextmanager
-def reading(name: object, kind: str) -> Iterator[None]:
+def reading(name: object, kind: str) -> Generator[None]:
     """Guards the lines in which a library parses a file that nobody has vouched for.
 
     Args:

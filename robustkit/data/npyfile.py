@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -97,7 +98,7 @@ def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> str:
     """
     digest = hashlib.sha256()
     with atomic_write(path) as file:
-        tee = cast(BinaryIO, _Tee(file, digest))
+        tee = cast(BinaryIO, _Tee(file, digest.update))
         header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
         np.lib.format.write_array_header_1_0(tee, header)
         for block in blocks(array):
@@ -108,9 +109,9 @@ def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> str:
 class _Tee:
     """Hashes what is written."""
 
-    def __init__(self, file: BinaryIO, digest: hashlib._Hash) -> None:
-        self.file, self.digest = file, digest
+    def __init__(self, file: BinaryIO, hash_too: Callable[[bytes], object]) -> None:
+        self.file, self.hash_too = file, hash_too
 
     def write(self, data: bytes) -> None:
-        self.digest.update(data)
+        self.hash_too(data)
         self.file.write(data)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from robustkit.engine.batching import Batches
 from robustkit.engine.candidates import Candidates, paint
-from robustkit.engine.chain import ChainEvaluator, UnsupportedChain
+from robustkit.engine.chain import ChainEvaluator
+from robustkit.engine.chain_stages import UnsupportedChain
 from robustkit.engine.incremental import IncrementalEvaluator
 from robustkit.engine.plain import PlainEvaluator
 from robustkit.errors import InputError

@@ -138,7 +138,7 @@ def pointwise(layer: nn.Module) -> Pointwise | None:
         low, high = float(layer.min_val), float(layer.max_val)
         return Activation(lambda x: x.clamp(low, high), True, ("clamp", low, high))
     if type(layer) in (*_MONOTONE, *_NOT_MONOTONE):
-        function = copy.deepcopy(layer)
+        function: Any = copy.deepcopy(layer)
         if hasattr(function, "inplace"):
             function.inplace = False
         return Activation(function, type(layer) in _MONOTONE)

@@ -87,7 +87,7 @@ def _layer(node: fx.Node, modules: Mapping[str, nn.Module]) -> nn.Module | None:
     words = _words(node, modules)
     if node.op == "call_module":
         module = modules[str(node.target)]
-        if module._forward_hooks or module._forward_pre_hooks:
+        if module._forward_hooks or module._forward_pre_hooks:  # pyright: ignore[reportPrivateUsage] no other way to ask
             raise UnsupportedChain(f"{words} has a hook")
         if module.training:
             raise UnsupportedChain(f"{words} is in training mode")
@@ -121,7 +121,7 @@ def _is_batch_size(value: Any) -> bool:
         return False
     if value.op == "call_method" and value.target == "size":
         return value.args[1:] == (0,)
-    return value.target is operator.getitem and value.args[1] == 0
+    return value.target is operator.getitem and bool(value.args[1] == 0)
 
 
 def _words(node: fx.Node, modules: Mapping[str, nn.Module]) -> str:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from torch.utils._pytree import tree_leaves
 
 M = TypeVar("M", bound=nn.Module)
 
 # How far the graph may lie from the network, relative to its largest output: float32 rounding and no more.
 _TOLERANCE = 1e-4
-_NOTHING = (nn.Identity, nn.modules.dropout._DropoutNd)
-_FUSE = {
+_NOTHING = (
+    nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout
+)  # fmt: skip
+_FUSE: dict[type[nn.Module], tuple[type[nn.Module], Callable[..., nn.Module]]] = {
     nn.Conv1d: (nn.BatchNorm1d, fuse_conv_bn_eval),
     nn.Conv2d: (nn.BatchNorm2d, fuse_conv_bn_eval),
     nn.Conv3d: (nn.BatchNorm3d, fuse_conv_bn_eval),
@@ -98,13 +102,13 @@ def subgraph(graph_module: fx.GraphModule, starts: Sequence[fx.Node], ends: Any)
     for node in graph_module.graph.nodes:
         if node in needed and node not in copies:
             copies[node] = graph.node_copy(node, copies.__getitem__)
-    graph.output(fx.node.map_arg(ends, copies.__getitem__))
+    graph.output(map_arg(ends, copies.__getitem__))
     return fx.GraphModule(graph_module, graph)
 
 
 def _nodes(arguments: Any) -> list[fx.Node]:
     found: list[fx.Node] = []
-    fx.node.map_arg(arguments, found.append)
+    map_arg(arguments, found.append)
     return found
 
 
@@ -140,7 +144,7 @@ class _Observer(fx.Interpreter):
 
 def _compare(module: nn.Module, came: Any, expected: Any) -> None:
     """Proves that the graph computes what the network computes."""
-    ours, theirs = (torch.utils._pytree.tree_leaves(returned) for returned in (came, expected))
+    ours, theirs = (tree_leaves(returned) for returned in (came, expected))
     for mine, its in zip(ours, theirs, strict=True):
         if not isinstance(its, Tensor) or not its.is_floating_point():
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -190,7 +190,7 @@ class Builder:
     # Loops
 
     @contextmanager
-    def loop(self, start: Whole, stop: Whole, step: int = 1) -> Iterator[Value]:
+    def loop(self, start: Whole, stop: Whole, step: int = 1) -> Generator[Value]:
         """`for index in range(start, stop, step)` as a `with` block."""
         self._names += 1
         head, body, done = (f"{name}{self._names}" for name in ("head", "body", "done"))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx
+from torch.fx.node import map_arg
 
 from robustkit.engine.cache import CleanMaps, Margin, Needs
 from robustkit.engine.dense import Ending
@@ -168,7 +169,7 @@ class Program:
                     return region(maps, windows[source], where)
                 return windows[source]
 
-            args, kwargs = fx.node.map_arg(node.args, value), fx.node.map_arg(node.kwargs, value)
+            args, kwargs = map_arg(node.args, value), map_arg(node.kwargs, value)
             if module is not None:
                 return module(*args, **kwargs)
             function = getattr(Tensor, node.target) if isinstance(node.target, str) else node.target

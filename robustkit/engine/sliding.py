@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
 from torch.nn import functional
 
 from robustkit.engine.graph import layer, layer_of
@@ -55,7 +56,7 @@ def arguments(node: fx.Node, names: Sequence[str], **defaults: Any) -> dict[str,
     def value(source: fx.Node) -> Any:
         return source if source.meta["varies"] else source.meta["value"]
 
-    return defaults | {name: fx.node.map_arg(argument, value) for name, argument in given.items()}
+    return defaults | {name: map_arg(argument, value) for name, argument in given.items()}
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -34,6 +34,13 @@ class SmallMapConv(nn.Module):
         size: Height and width of the maps.
     """
 
+    down: Tensor
+    across: Tensor
+    up_down: Tensor
+    up_across: Tensor
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, conv: nn.Conv2d, size: tuple[int, int]) -> None:
         super().__init__()
         self.conv = conv

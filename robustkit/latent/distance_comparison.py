@@ -158,7 +158,7 @@ def _compare(
     if both.sum() < FEWEST:
         return None
     one, two, objects = one[both], two[both], first.objects[ours][both]
-    options = {"clusters": objects if len(set(objects)) < len(objects) else None, "draws": draws}
+    options: dict[str, Any] = {"clusters": objects if len(set(objects)) < len(objects) else None, "draws": draws}
     rng = stream(seed, f"{PERTURBATIONS[p]} {measure.field}", "comparison")
     missing: list[str] = []
 

@@ -107,13 +107,13 @@ def _layers_after(classifier: AuditedClassifier, latents: np.ndarray) -> list[nn
     """The layers without children that run after the latent, in order."""
     names = dict(classifier.module.named_modules())
     seen: list[nn.Module] = []
-    begun = False
+    begun, latent = False, names[str(classifier.latent_name)]
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal begun
         if begun and not list(module.children()):
             seen.append(module)
-        begun = begun or module is names[classifier.latent_name]
+        begun = begun or module is latent
 
     handles = [module.register_forward_hook(note) for module in names.values()]
     try:

@@ -179,7 +179,7 @@ def checkpoint_of(content: Content, *, device: torch.device | str = "cpu") -> Ch
 
 
 def _card(value: dict[str, Any]) -> Card:
-    tuples = {
+    tuples: dict[str, Any] = {
         "class_names": tuple(value["class_names"]),
         "bands": tuple(value["bands"]),
         "input_shape": tuple(value["input_shape"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
@@ -143,7 +143,7 @@ class AuditedClassifier:
         )
 
     @contextmanager
-    def _hook(self, hook: Callable[..., Any]) -> Iterator[None]:
+    def _hook(self, hook: Callable[..., Any]) -> Generator[None]:
         handle = self._layer.register_forward_hook(hook)
         try:
             yield

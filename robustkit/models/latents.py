@@ -35,7 +35,7 @@ def latent_candidates(module: nn.Module, images: Tensor, output: Output) -> list
     finally:
         for handle in handles:
             handle.remove()
-    scores = output._select(returned)
+    scores = output.select(returned)
     layers = [layer for layer, _, _ in calls]
     once = [call for call in calls if layers.count(call[0]) == 1 and call[2] is not None]
     last = next((i for i in reversed(range(len(once))) if isinstance(once[i][0], nn.Linear | nn.Conv2d)), len(once))

@@ -46,7 +46,7 @@ class Output:
         Raises:
             InputError: If the part is missing, must be named first, or is not a floating-point matrix.
         """
-        scores = self._select(returned)
+        scores = self.select(returned)
         if self.kind == "sigmoid" and isinstance(scores, Tensor) and scores.ndim <= 1:
             scores = scores.reshape(-1, 1)
         if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.is_floating_point():
@@ -61,7 +61,8 @@ class Output:
             return torch.cat([torch.zeros_like(scores), scores], 1)
         return scores
 
-    def _select(self, returned: Any) -> Any:
+    def select(self, returned: Any) -> Any:
+        """What holds the scores, of all that a network returned."""
         if isinstance(returned, Tensor):
             if self.part is not None:
                 raise InputError(

@@ -67,10 +67,10 @@ class Attempt:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Attempt:
         """The attempt from JSON values."""
-        flip = value["flip"]
+        flip: Any = value["flip"]
         if flip is not None:
-            pixels = {name: tuple(tuple(pixel) for pixel in flip[name]) for name in ("before", "after")}
-            flat = {name: tuple(flip[name]) for name in ("row", "column", "probabilities")}
+            pixels: dict[str, Any] = {name: tuple(tuple(pixel) for pixel in flip[name]) for name in ("before", "after")}
+            flat: dict[str, Any] = {name: tuple(flip[name]) for name in ("row", "column", "probabilities")}
             flip = Flip(**{**flip, **pixels, **flat})
         return cls(**{**value, "flip": flip})
 

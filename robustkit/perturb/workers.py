@@ -12,7 +12,7 @@ import queue
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,7 +27,7 @@ _pool: _Pool | None = None
 
 
 @contextmanager
-def worker_processes(count: int | None = None) -> Iterator[None]:
+def worker_processes(count: int | None = None) -> Generator[None]:
     """Runs codecs in processes of their own while the block runs; they are started when first needed.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -69,7 +70,7 @@ def draw_canonical(picture: CanonicalPicture, ax: Axes, palette: Palette) -> Axe
             width=0.005, headwidth=8, headlength=9, headaxislength=7.5, minlength=0, zorder=order,
         )  # fmt: skip
     for k in range(len(palette.class_names)):
-        style = {"marker": _MARKERS[k % len(_MARKERS)], "ls": "", "zorder": 4}
+        style: dict[str, Any] = {"marker": _MARKERS[k % len(_MARKERS)], "ls": "", "zorder": 4}
         colour, mine = palette.colours[k], picture.true == k
         ax.plot(*picture.clean[mine & ~there].T, ms=2.2, mfc="white", mec=colour, mew=0.6, **style)
         ax.plot(*picture.clean[mine & there].T, ms=3.2, mfc=colour, mec="white", mew=0.3, **style)
@@ -112,7 +113,7 @@ def _handles(palette: Palette, hollow: bool) -> list[Line2D]:
     ]  # fmt: skip
     arrows = (("black", "perturbed, to another class"), ("0.45", "within its class"))
     if hollow:
-        style = {"marker": "o", "ms": 4.5, "mfc": "white", "mec": "0.4", "ls": ""}
+        style: dict[str, Any] = {"marker": "o", "ms": 4.5, "mfc": "white", "mec": "0.4", "ls": ""}
         handles.append(Line2D([], [], label="no perturbed twin", **style))
     return handles + [Line2D([], [], marker=">", ms=4, lw=1, color=colour, label=name) for colour, name in arrows]
 

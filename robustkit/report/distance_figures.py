@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from robustkit.report.attack_figures import COLOURS
 
@@ -80,7 +81,7 @@ def draw_histogram(histogram: Histogram, ax: Axes) -> Axes:
     ax.set_title(histogram.title, fontsize="medium", parse_math=False)
     ax.set_xlabel(histogram.axis, parse_math=False)
     ax.set_ylabel("images")
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     if histogram.note:
         ax.set_title(f"{histogram.title}\n{histogram.note}", fontsize="medium", parse_math=False)
     return ax

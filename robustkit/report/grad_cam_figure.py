@@ -71,5 +71,6 @@ def draw_grad_cams(pictures: Sequence[CamPicture]) -> Figure:
         ax.set(xticks=[], yticks=[])
     if shown is not None:
         bar = figure.colorbar(shown, ax=axes, fraction=0.018, pad=0.01, label="Grad-CAM, highest of the image = 1")
-        bar.solids.set_alpha(1)
+        if bar.solids is not None:
+            bar.solids.set_alpha(1)
     return figure

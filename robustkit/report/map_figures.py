@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import patheffects
@@ -119,8 +120,8 @@ def draw_cameras(maps: Sequence[MapPoints], *, width: float = 2.5) -> Figure:
 
 
 def draw_space(
-    points: MapPoints, ax: Axes, *, azimuth: float, by_class: bool, height: float = 18, zoom: float = 1.3
-) -> Axes:
+    points: MapPoints, ax: Any, *, azimuth: float, by_class: bool, height: float = 18, zoom: float = 1.3
+) -> Any:
     """Draws a map in space as one camera sees it.
 
     Args:
@@ -233,8 +234,8 @@ def _mark(points: MapPoints, ax: Axes, *, labels: bool = True) -> None:
             )  # fmt: skip
         if labels:
             ax.annotate(
-                str(number), points.places[placed[0], :2], xytext=(5, 5), textcoords="offset points", color=_INK,
-                fontsize="medium", fontweight="bold", path_effects=halo, zorder=10,
+                str(number), tuple(points.places[placed[0], :2].tolist()), xytext=(5, 5), textcoords="offset points",
+                color=_INK, fontsize="medium", fontweight="bold", path_effects=halo, zorder=10,
             )  # fmt: skip
 
 

@@ -160,6 +160,7 @@ def _section(one: Section, *, folder: Path) -> dict[str, Any]:
     csv = table.csv()
     write_text(folder / TABLES / f"{one.name}.csv", csv)
     image, width = _print(one, folder)
+    traces: Any = () if interactive is None else interactive.data
     return {
         "name": one.name,
         "title": one.title,
@@ -169,7 +170,7 @@ def _section(one: Section, *, folder: Path) -> dict[str, Any]:
         "spec": "" if interactive is None else _safe_json(json.loads(interactive.to_json() or "{}")),
         "height": int(interactive.layout.height or 380) if interactive is not None else 0,
         "broad": interactive is not None and "xaxis2" in interactive.layout,
-        "cameras": interactive is not None and any(trace.type == "scatter3d" for trace in interactive.data),
+        "cameras": any(trace.type == "scatter3d" for trace in traces),
         "columns": table.columns,
         "rows": table.rows[:_ROWS],
         "count": len(table.rows),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,7 +107,7 @@ def layout(figure: go.Figure, *, height: int = 380, **more: Any) -> go.Figure:
 
 
 @contextmanager
-def printing() -> Iterator[None]:
+def printing() -> Generator[None]:
     """Matplotlib as print wants it, while the block runs."""
     with matplotlib.rc_context(_PRINT):
         yield

@@ -154,7 +154,10 @@ def _write_names(picture: WindowPicture, ax: Axes, palette: Palette, colours: Se
             continue
         ink = "black" if colours[k] == "white" else palette.ink(k)
         halo = [withStroke(linewidth=2, foreground=colours[k])]
-        ax.text(*middle, name, ha="center", va="center", fontsize=_FONT, color=ink, path_effects=halo, parse_math=False)
+        ax.text(
+            middle[0], middle[1], name, ha="center", va="center", fontsize=_FONT, color=ink, path_effects=halo,
+            parse_math=False,
+        )  # fmt: skip
 
 
 def _roomy_place(picture: WindowPicture, label: int, half_width: float, half_height: float) -> np.ndarray | None:

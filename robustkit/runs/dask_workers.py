@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +20,7 @@ def dask_workers(
     ask: Callable[[], dict[str, str]],
     check: Callable[[dict[str, dict[str, str]]], None],
     say: Callable[[str], None] = print,
-) -> Iterator[Executor]:
+) -> Generator[Executor]:
     """Connects to a Dask scheduler.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Run:
 
 
 @contextmanager
-def open_run(folder: str | os.PathLike[str], manifest: dict[str, Any], *, resume: bool = False) -> Iterator[Run]:
+def open_run(folder: str | os.PathLike[str], manifest: dict[str, Any], *, resume: bool = False) -> Generator[Run]:
     """Opens a run folder for writing, new or to go on with.
 
     Args:

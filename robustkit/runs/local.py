@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +21,7 @@ def assigned_device() -> str | None:
 
 
 @contextmanager
-def local_workers(devices: Sequence[str | None]) -> Iterator[Executor]:
+def local_workers(devices: Sequence[str | None]) -> Generator[Executor]:
     """Starts one worker process for each device, which may repeat; they end at once when the block ends.
 
     Args:

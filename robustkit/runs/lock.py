@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from robustkit.errors import InputError
 
 
 @contextmanager
-def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
+def only_writer(path: str | os.PathLike[str]) -> Generator[None]:
     """Holds a lock file while the block runs; the lock of a process that died on this machine is taken over.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import runpy
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +16,7 @@ from robustkit.extras import require
 
 
 @contextmanager
-def parsl_workers(path: Path) -> Iterator[Executor]:
+def parsl_workers(path: Path) -> Generator[Executor]:
     """Starts Parsl as a Python file says, which is run.
 
     Args:

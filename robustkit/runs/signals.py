@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -13,7 +13,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
 @contextmanager
-def interruptible(advice: str = "go on with --resume") -> Iterator[None]:
+def interruptible(advice: str = "go on with --resume") -> Generator[None]:
     """Turns Ctrl-C, SIGTERM and SIGUSR1 into `RunInterrupted` while the block runs.
 
     The error is raised at once rather than at the end of a unit: a scheduler gives a few seconds, a unit may take

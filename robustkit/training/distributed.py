@@ -8,7 +8,7 @@ all processes. Each process computes the same loss of the same rows, whose gradi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +79,7 @@ def is_first() -> bool:
 
 
 @contextmanager
-def open_world(device: torch.device | str) -> Iterator[World]:
+def open_world(device: torch.device | str) -> Generator[World]:
     """Joins the processes that torchrun started, or is alone.
 
     Args:

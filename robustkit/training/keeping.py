@@ -8,7 +8,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,7 @@ def write_log(out: Path, rows: list[dict[str, Any]]) -> None:
 
 
 @contextmanager
-def signals_to(keeper: Keeper) -> Iterator[None]:
+def signals_to(keeper: Keeper) -> Generator[None]:
     """Lets Ctrl-C and a polite kill end a run after its current step instead of within it."""
     if threading.current_thread() is not threading.main_thread():
         yield

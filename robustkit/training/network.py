@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -36,16 +36,16 @@ class Trainee(nn.Module):
         self._hook = layers[name].register_forward_hook(self._keep)
         self._first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)), None)
         if self._first is not None:
-            self._first.forward = _in_full_precision(self._first.forward)
+            vars(self._first)["forward"] = _in_full_precision(self._first.forward)
         self._latents: list[Tensor] = []
 
     def forward(self, source: Tensor, target: Tensor | None = None) -> tuple[Outputs, Outputs | None]:
         """Images of the source (N, C, H, W) and of the target (M, C, H, W) to the outputs of each."""
         if target is None:
-            return self._run(source), None
+            return self.run(source), None
         if self.batch_norm == "separate":
-            return self._run(source), self._run(target)
-        both = self._run(torch.cat([source, target]))
+            return self.run(source), self.run(target)
+        both = self.run(torch.cat([source, target]))
         first, second = zip(*(rows.split([len(source), len(target)]) for rows in both), strict=True)
         return Outputs(*first), Outputs(*second)
 
@@ -59,7 +59,8 @@ class Trainee(nn.Module):
     def _keep(self, layer: nn.Module, inputs: Any, latents: Tensor) -> None:
         self._latents.append(latents)
 
-    def _run(self, images: Tensor) -> Outputs:
+    def run(self, images: Tensor) -> Outputs:
+        """Latents and logits of a batch."""
         logits = self.module(images)
         return Outputs(self._latents.pop().flatten(1).float(), logits.float())
 
@@ -78,7 +79,7 @@ def _in_full_precision(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor]
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(module: nn.Module) -> Generator[None]:
     """Evaluation mode without gradients; every layer is left in the mode that it was in."""
     modes = {layer: layer.training for layer in module.modules()}
     module.eval()
@@ -94,7 +95,7 @@ def predict(network: Trainee, images: Tensor) -> Outputs:
     """Latents and logits of any number of images, in evaluation mode, float32."""
     device = next(network.parameters()).device
     with evaluating(network):
-        batches = [network._run(batch.to(device)) for batch in images.split(_BATCH)]
+        batches = [network.run(batch.to(device)) for batch in images.split(_BATCH)]
         return Outputs(*(torch.cat(rows) for rows in zip(*batches, strict=True)))
 
 
@@ -142,5 +143,8 @@ def renew_statistics(network: Trainee, batches: Iterable[tuple[Tensor, Tensor | 
         layer.momentum = momentum
 
 
-def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    return [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+_BatchNorms: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
+
+
+def _batch_norms(network: nn.Module) -> list[_BatchNorms]:
+    return [layer for layer in network.modules() if isinstance(layer, _BatchNorms)]

@@ -81,7 +81,8 @@ def density_ratio(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     # Held back the more, the more columns there are: with more columns than rows any two samples can be told apart.
     judge = make_pipeline(StandardScaler(), LogisticRegression(C=1 / rows.shape[1], max_iter=1000))
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
-    p = cross_val_predict(judge, rows, domain, cv=folds, method="predict_proba")[: len(source), 1]
+    p = cross_val_predict(judge, rows, domain, cv=folds, method="predict_proba")
+    p = np.asarray(p)[: len(source), 1]
     return p / np.maximum(1 - p, 1e-6) * len(source) / len(target)
 
 

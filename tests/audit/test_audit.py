@@ -201,6 +201,27 @@ def test_audits_of_other_images_are_not_paired(audit, world, tmp_path):
         check_pair(one, other)
 
 
+def test_two_audits_become_one_page(copy, tmp_path):
+    other = tmp_path / "other"
+    (copy / "base").rename(tmp_path / "kept")
+    shutil.copytree(tmp_path / "kept", other / "model")
+    shutil.copy(copy / "audit.toml", other / "audit.toml")
+    for folder in (copy, other):
+        for step in ("sweep", "certify", "latents", "windows", "isomap", "distances", "exhibits"):
+            (folder / "model" / f"{step}.json").unlink()
+    report = compare_audits(copy, other, out=tmp_path / "both", say=_quiet)
+    html = report.page.read_text()
+    assert "<title>Audit of net against base</title>" in html
+    names = {check.name: check for check in report.checks}
+    assert names["better_accuracy"].claim == "net is better than base: accuracy"
+    numbers = read_json(tmp_path / "both" / "audit.json")
+    assert violations(numbers, read_json(SCHEMA)) == []
+    assert [one["label"] for one in numbers["models"]] == ["net", "base"]
+    assert {row["name"] for row in numbers["comparison"]} >= {"accuracy", "wrong or flipped, all images"}
+    with pytest.raises(InputError, match="already holds files and nothing is overwritten"):
+        compare_audits(copy, other, out=tmp_path / "both", say=_quiet)
+
+
 def test_an_audit_that_was_stopped_goes_on_with_the_same_command(world, tmp_path, monkeypatch):
     few = _request(world, n=6, attack=AttackPart(searches=("random",), budget=5))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +157,7 @@ def _chosen(hdus: list[ImageHdu], options: Options, name: str) -> list[ImageHdu]
 
 
 @contextmanager
-def _opened(source: Path | bytes, name: str, notes: list[str] | None = None) -> Iterator[Any]:
+def _opened(source: Path | bytes, name: str, notes: list[str] | None = None) -> Generator[Any]:
     """An open FITS file, whose warnings about damage are errors and whose others become notes."""
     fits = _astropy()
     with reading(name, _KIND), io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:

@@ -65,7 +65,7 @@ def main(path: str, command: str, *rest: str) -> None:
             sys.stdout.write(json.dumps(list_datasets(file)))
             return
         for name in rest[1:]:
-            dataset = file[name]
+            dataset: Any = file[name]
             source = strings(dataset) if dataset.dtype.kind == "O" else dataset
             rows = int(rest[0]) or max(1, dataset.shape[0])
             for start in range(0, dataset.shape[0], rows):

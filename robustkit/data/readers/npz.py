@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
@@ -86,7 +86,7 @@ def read_member(path: Path, key: str) -> np.ndarray:
 
 
 @contextmanager
-def _opened(path: Path, key: str) -> Iterator[tuple[IO[bytes], NpyHeader]]:
+def _opened(path: Path, key: str) -> Generator[tuple[IO[bytes], NpyHeader]]:
     """A member, open at its first value."""
     with reading(path, _KIND), zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as file:
         size = archive.getinfo(f"{key}.npy").file_size

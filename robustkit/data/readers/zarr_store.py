@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,14 @@ def read_zarr(path: Path, options: Options) -> Found:
     """
     require("zarr", extra="zarr", purpose="read Zarr stores")
     notes: list[str] = []
-    arrays = _arrays(_open(path), path)
-    members = {name: _member(array) for name, array in arrays.items()}
-    usable = {name: member for name, member in members.items() if member is not None}
-    chosen = choose(usable, options, path.name, notes)
-    _check_size(arrays[chosen.images], usable[chosen.images], chosen.images, path)
-    names = (chosen.labels, chosen.ids, chosen.class_names, chosen.split)
-    beside = {name: _values(arrays[name], path) for name in names if name is not None}
+    with _opened(path) as store:
+        arrays = _arrays(store, path)
+        members = {name: _member(array) for name, array in arrays.items()}
+        usable = {name: member for name, member in members.items() if member is not None}
+        chosen = choose(usable, options, path.name, notes)
+        _check_size(arrays[chosen.images], usable[chosen.images], chosen.images, path)
+        beside = {name: _values(arrays[name]) for name in (chosen.labels, chosen.ids, chosen.class_names, chosen.split)
+                  if name is not None}  # fmt: skip
     found = Found(frames=Frames(rows_of(chosen.images, 0), lambda _: iter(())), notes=notes)
     labels = None if chosen.labels is None else beside[chosen.labels]
     found.labels = stated_labels(options, notes, found.provenance) if labels is None else labels
@@ -63,14 +65,18 @@ def read_zarr(path: Path, options: Options) -> Found:
     notes.append(layout.note)
 
     def blocks(rows: int | None) -> Iterator[np.ndarray]:
-        images = _arrays(_open(path), path)[chosen.images]
-        # Whole chunks, because a part of one is decompressed as a whole.
-        chunks = max(1, (rows or rows_per_block(member.shape, member.dtype.itemsize)) // images.chunks[0])
-        step = member.shape[0] if layout.single else chunks * images.chunks[0]
-        for start in range(0, member.shape[0], step):
-            with reading(path, _KIND):
-                values = np.asarray(images[start : start + step])
-            yield layout.apply(values)
+        with _opened(path) as store:
+            images = _arrays(store, path)[chosen.images]
+            # Whole chunks, because a part of one is decompressed as a whole.
+            step = (
+                max(1, (rows or rows_per_block(member.shape, member.dtype.itemsize)) // images.chunks[0])
+                * images.chunks[0]
+            )
+            step = member.shape[0] if layout.single else step
+            for start in range(0, member.shape[0], step):
+                with reading(path, _KIND):
+                    values = np.asarray(images[start : start + step])
+                yield layout.apply(values)
 
     found.frames = Frames(rows_of(chosen.images, 1 if layout.single else member.shape[0]), blocks)
     found.class_names = tuple(text(beside[chosen.class_names]).tolist()) if chosen.class_names else None
@@ -80,22 +86,24 @@ def read_zarr(path: Path, options: Options) -> Found:
     return found
 
 
-def _open(path: Path) -> Any:
+@contextmanager
+def _opened(path: Path) -> Generator[Any]:
     import zarr
 
-    with warnings.catch_warnings(), reading(path, _KIND):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about what the specification does not fix yet
-        store = zarr.storage.LocalStore(path, read_only=True)
-        # Consolidated metadata are a copy, and may say something else than the arrays do.
-        return zarr.open(store, mode="r", **({} if (path / ".zarray").is_file() else {"use_consolidated": False}))
+        with reading(path, _KIND):
+            store = zarr.storage.LocalStore(path, read_only=True)
+            # Consolidated metadata are a copy, and may say something else than the arrays do.
+            opened = zarr.open(store, mode="r", **({} if (path / ".zarray").is_file() else {"use_consolidated": False}))
+        yield opened
 
 
 def _arrays(store: Any, path: Path) -> dict[str, Any]:
     """All arrays by name; a store that is one array is called `images`."""
     import zarr
 
-    with warnings.catch_warnings(), reading(path, _KIND):
-        warnings.simplefilter("ignore")
+    with reading(path, _KIND):
         if isinstance(store, zarr.Array):
             found = {"images": store}
         else:
@@ -139,10 +147,9 @@ def _member(array: Any) -> Member | None:
     return Member(tuple(array.shape), dtype) if dtype.kind in "fiubSU" else None
 
 
-def _values(array: Any, path: Path) -> np.ndarray:
+def _values(array: Any) -> np.ndarray:
     """A whole array in memory, strings as strings of one length."""
-    with reading(path, _KIND):
-        values = np.asarray(array[...])
+    values = np.asarray(array[...])
     return values.astype(str) if values.dtype.kind in "OT" else values
 
 

@@ -43,7 +43,9 @@ class OnnxPart(nn.Module):
         taken = self._session.get_inputs()[0]
         self._input = taken.name
         self._type = {"tensor(double)": np.float64, "tensor(float16)": np.float16}.get(taken.type, np.float32)
-        self.outputs = [output.name for output in self._session.get_outputs()]
+        returned = self._session.get_outputs()
+        self.outputs = [output.name for output in returned]
+        self.output_type: str = returned[0].type
         self.batch, self.bands_last = batch, bands_last
         self.eval()
 
@@ -105,7 +107,7 @@ def open_onnx(path: Path, options: ModelOptions) -> Found:
     """
     model = read_graph(path)
     taken = describe_input(path, model)
-    how = {"batch": taken.batch, "bands_last": taken.bands_last, "name": path}
+    how: dict[str, Any] = {"batch": taken.batch, "bands_last": taken.bands_last, "name": path}
     whole = OnnxPart(model, **how)
     shape = _shape(path, taken, options)
     notes = [_describe(taken)]
@@ -168,5 +170,5 @@ def _output(path: Path, whole: OnnxPart, shape: tuple[int, int, int], options: M
 
 def _type_of(features: OnnxPart, shape: tuple[int, int, int]) -> np.dtype:
     return {"tensor(double)": np.dtype(np.float64), "tensor(float16)": np.dtype(np.float16)}.get(
-        features._session.get_outputs()[0].type, np.dtype(np.float32)
+        features.output_type, np.dtype(np.float32)
     )

@@ -62,7 +62,9 @@ def open_trusted(path: Path, kind: Kind) -> Any:
 
 
 def _from_package(path: Path) -> Any:
-    importer = torch.package.PackageImporter(str(path))
+    from torch.package.package_importer import PackageImporter
+
+    importer = PackageImporter(str(path))
     pickles = [name for name in importer.zip_reader.get_all_records() if name.endswith(".pkl")]
     if len(pickles) != 1:
         raise InputError(f"{path} holds {len(pickles)} pickles; expected one, so save the network alone")

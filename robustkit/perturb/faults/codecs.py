@@ -40,7 +40,8 @@ def fits_quantised(image: np.ndarray, *, algorithm: str, step: float, seed: int)
     fits.HDUList([fits.PrimaryHDU(), compressed]).writeto(stored)
     stored.seek(0)
     with fits.open(stored) as opened:
-        return np.asarray(opened[1].data, dtype=np.float32).reshape(image.shape)
+        read: Any = opened[1]
+        return np.asarray(read.data, dtype=np.float32).reshape(image.shape)
 
 
 def jpeg(image: np.ndarray, *, quality: int, low: float, high: float) -> np.ndarray:

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
@@ -121,7 +121,7 @@ def make_perturbation(name: str, level: float | str) -> Perturbation:
 
 
 @contextmanager
-def _current_folder() -> Iterator[None]:
+def _current_folder() -> Generator[None]:
     sys.path.insert(0, "")
     try:
         yield

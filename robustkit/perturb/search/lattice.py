@@ -7,7 +7,7 @@ because nothing but the layer's output is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -112,7 +112,7 @@ def lattice_change(
 
 
 @contextmanager
-def replaced(layer: nn.Module) -> Iterator[list[Tensor]]:
+def replaced(layer: nn.Module) -> Generator[list[Tensor]]:
     """Cuts the graph at a layer: its output is handed on as a new leaf, which the list then holds."""
     seen: list[Tensor] = []
 

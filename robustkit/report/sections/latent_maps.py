@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -65,7 +66,7 @@ class FlatMaps:
             vertical_spacing=0.5 / (3 * rows),
         )  # fmt: skip
         for place, one in enumerate(self.maps):
-            where = {"row": place // columns + 1, "col": place % columns + 1}
+            where: dict[str, Any] = {"row": place // columns + 1, "col": place % columns + 1}
             for a, b in one.bridges:
                 figure.add_scatter(
                     x=one.places[[a, b], 0], y=one.places[[a, b], 1], mode="lines", hoverinfo="skip", showlegend=False,
@@ -77,7 +78,7 @@ class FlatMaps:
         figure.update_xaxes(showticklabels=False, zeroline=False)
         figure.update_yaxes(showticklabels=False, zeroline=False)
         for place in range(len(self.maps)):
-            where = {"row": place // columns + 1, "col": place % columns + 1}
+            where: dict[str, Any] = {"row": place // columns + 1, "col": place % columns + 1}
             anchor = "x" if place == 0 else f"x{place + 1}"
             figure.update_yaxes(scaleanchor=anchor, **where)
         return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -40,7 +41,7 @@ class Matrix(Painted):
     def size(self) -> tuple[float, float]:
         """A panel for each model."""
         width = min(PAGE, 0.9 + 2.6 * len(self.counts))
-        return width, (width - 0.9) / len(self.counts) + 0.95  # square panels, with room for names beneath
+        return width, (width - 0.9) / len(self.counts) + 0.85  # square panels, with room for names beneath
 
     def summary(self) -> str:
         """The largest cells off the diagonal."""
@@ -89,7 +90,8 @@ class Matrix(Painted):
                             font={"color": "white" if shares[i, j] > 0.55 else "black"}, name="cell",
                         )  # fmt: skip
         layout(figure, height=360, margin={"l": 90, "r": 20, "t": 40, "b": 80})
-        ticks = {"tickvals": list(range(len(names))), "ticktext": names, "showgrid": False, "zeroline": False}
+        ticks: dict[str, Any] = {"tickvals": list(range(len(names))), "ticktext": names}
+        ticks |= {"showgrid": False, "zeroline": False}
         figure.update_xaxes(title=plain(self.column), **ticks)
         figure.update_yaxes(autorange="reversed", automargin=True, **ticks)
         figure.update_yaxes(title="true class", col=1)
