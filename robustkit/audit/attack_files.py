@@ -79,6 +79,12 @@ def table(record: AttackRecord, *, bands: tuple[str, ...], stretch: Stretch | No
 
     Values before and after stand in network input and, where the stretch can be inverted, in calibrated units: those of
     the whole pixel, because some stretches mix bands. The arguments are those of `write_attack`.
+
+    Args:
+        record: What the attack found.
+        bands: Names of the bands.
+        stretch: From calibrated units to network input; `None` where images are network input as they are.
+        units: Of the images.
     """
     unit = "calibrated" if units == "unknown" else units
     inverse = stretch if stretch is not None and stretch.invertible else None

@@ -193,4 +193,4 @@ def _describe_head(found: Embeddings) -> str:
     if not found.head_sizes:
         return f"{latent}; the head is not affine, nor dense layers with ReLU"
     kind = "affine" if len(found.head_sizes) == 2 else "dense layers with ReLU"
-    return f"{latent}; the head is {kind}, {' - '.join(map(str, found.head_sizes))}"
+    return f"{latent}; the head is {kind}, {' to '.join(map(str, found.head_sizes))}"

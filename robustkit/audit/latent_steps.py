@@ -68,6 +68,13 @@ def make_map(folder: Path, latents: Path, *, model: str) -> None:
 def make_distances(folder: Path, latents: Path, attack: Path, *, model: str, seed: int) -> None:
     """Measures how far perturbations move the latents of a model.
 
+    Args:
+        folder: Where the files go.
+        latents: The record of the latents.
+        attack: The run folder of the attack.
+        model: What the model is called.
+        seed: Of relabellings and resamples.
+
     Raises:
         InputError: If they cannot be measured.
     """

@@ -81,7 +81,15 @@ def audit_json(
     gates: Sequence[GateResult],
     comparison: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Everything on the page that is a number, as JSON values; the schema is in docs/reference/audit-json.md."""
+    """Everything on the page that is a number, as JSON values; the schema is in docs/reference/audit-json.md.
+
+    Args:
+        models: What was found on each model, the audited one first.
+        numbers: The numbers of each that gates may name.
+        checks: The verdict.
+        gates: What became of the gates.
+        comparison: The lines that compare two models; empty for one.
+    """
     return {
         "schema": SCHEMA,
         "robustkit": __version__,

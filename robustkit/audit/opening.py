@@ -54,6 +54,15 @@ def open_audit(
     """Opens a classifier of any form and draws the images for an audit; says what it chose.
 
     See `open_chosen`; the images are read here.
+
+    Args:
+        model: The checkpoint.
+        options: What the user says about a model of others.
+        draw: Which images to draw.
+        device: Where the network is put.
+        say: Called with each line that a user should read.
+        check: Whether the network is sent through the preflight.
+        content: What is known of the image set already.
     """
     checkpoint, chosen = open_chosen(model, options, draw, device=device, say=say, check=check, content=content)
     return checkpoint, take(checkpoint, chosen)

@@ -190,7 +190,18 @@ def find_sample(
     take_all: bool = False,
     images: ImageSet | None = None,
 ) -> Chosen:
-    """Draws images as `open_sample` does, and leaves them where they are."""
+    """Draws images as `open_sample` does, and leaves them where they are.
+
+    Args:
+        checkpoint: The opened checkpoint.
+        model: Where it lies; images are also looked for beside it.
+        data: An image set, or `None` for the one that the model was trained on.
+        part: A part of the model's split, or `all`.
+        n: How many images to draw.
+        seed: Of the draw.
+        take_all: Take what there is when there are fewer than n.
+        images: The image set, where it is open already.
+    """
     if n < 1:
         raise InputError(f"expected at least 1 image, came --n {n}")
     path = Path(os.path.normpath(data if data is not None else _card_path(checkpoint, Path(model))))

@@ -156,6 +156,13 @@ def stellar_flux(
 
     At redshift 0 g - r goes from 0.22 to 0.72 and r - i from 0.08 to 0.36, and old stars redden by 1.6 and 0.35 a unit
     of redshift: the blue cloud and the red sequence to about 0.05 (Fukugita et al. 1995, doi:10.1086/133643).
+
+    Args:
+        rng: Draws the scatter.
+        magnitude: In r, AB.
+        age: From 0, young and blue, to 1, old and red.
+        redshift: Of the galaxy.
+        scatter: Of the colours, magnitudes.
     """
     g_r = 0.22 + 0.50 * age + (0.6 + 1.0 * age) * redshift + rng.normal(0, scatter)
     r_i = 0.08 + 0.28 * age + (0.15 + 0.2 * age) * redshift + rng.normal(0, scatter / 2)

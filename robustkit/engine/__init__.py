@@ -94,5 +94,11 @@ def make_evaluator(classifier: AuditedClassifier, images: Tensor, *, engine: Eng
 
 
 def evaluate(classifier: AuditedClassifier, images: Tensor, candidates: Candidates) -> Tensor:
-    """Logits of candidates, shape (M, P, K), in one call; see `make_evaluator` to ask more than once."""
+    """Logits of candidates, shape (M, P, K), in one call; see `make_evaluator` to ask more than once.
+
+    Args:
+        classifier: The network.
+        images: Clean images, network input, shape (N, C, H, W).
+        candidates: What to change in them.
+    """
     return make_evaluator(classifier, images)(candidates)

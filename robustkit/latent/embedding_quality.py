@@ -106,7 +106,10 @@ def trustworthiness(latents: ArrayLike, coordinates: ArrayLike, *, neighbours: i
 def continuity(latents: ArrayLike, coordinates: ArrayLike, *, neighbours: int = 10) -> float:
     """Trustworthiness with latent space and map exchanged: 1 if no neighbours are torn apart.
 
-    The arguments are those of `trustworthiness`.
+    Args:
+        latents: Points in the latent space, shape (N, D).
+        coordinates: The same points on the map, shape (N, 2) or (N, 3).
+        neighbours: How many nearest neighbours are compared.
     """
     return trustworthiness(coordinates, latents, neighbours=neighbours)
 

@@ -36,7 +36,15 @@ def relu_window(
     extent: float = 1.1,
     orthogonal: bool = False,
 ) -> ReLUWindow:
-    """The church window of one latent and two directions; the arguments are those of `church_window`.
+    """The church window of one latent and two directions, exact up to float64.
+
+    Args:
+        head: The dense layers.
+        base: The clean latent, shape (D,).
+        along: The direction of x, shape (D,).
+        across: The direction of y, shape (D,).
+        extent: How far the axes go, in lengths of the directions.
+        orthogonal: Whether y is turned to a right angle with x.
 
     Raises:
         InputError: As `church_window`.

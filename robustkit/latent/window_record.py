@@ -249,7 +249,14 @@ def _end_of_y(lengths: np.ndarray, cosine: np.ndarray, made: np.ndarray, *, orth
 
 
 def gallery(start: np.ndarray, end: np.ndarray, crossing: np.ndarray, made: np.ndarray) -> list[int]:
-    """The windows to draw, by `GALLERY_RULE`: pair by pair, each earliest, median, latest; ties in the given order."""
+    """The windows to draw, by `GALLERY_RULE`: pair by pair, each earliest, median, latest; ties in the given order.
+
+    Args:
+        start: Class at the origin, shape (N,).
+        end: Class at x = 1, shape (N,).
+        crossing: Where x leaves the first class, in lengths of the perturbation, shape (N,).
+        made: Which images have a window, shape (N,), bool.
+    """
     pairs: dict[tuple[int, int], list[int]] = {}
     for i in np.flatnonzero(made & (start != end)).tolist():
         pairs.setdefault((int(start[i]), int(end[i])), []).append(i)

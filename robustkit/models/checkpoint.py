@@ -119,7 +119,13 @@ def build_network(card: Card) -> nn.Module:
 
 
 def save_checkpoint(path: str | os.PathLike[str], module: nn.Module, card: Card) -> Path:
-    """Writes weights and card to one file, atomically."""
+    """Writes weights and card to one file, atomically.
+
+    Args:
+        path: The file, replaced if it is there.
+        module: The network.
+        card: What has to be known to use it.
+    """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     path = Path(path)
     with atomic_write(path) as file:
@@ -129,6 +135,10 @@ def save_checkpoint(path: str | os.PathLike[str], module: nn.Module, card: Card)
 
 def open_checkpoint(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Checkpoint:
     """Opens a checkpoint that robustkit wrote; no code that the file names is run.
+
+    Args:
+        path: The file.
+        device: Where the network is put.
 
     Raises:
         InputError: If the file is missing, truncated, not a robustkit checkpoint, or does not fit its own card.

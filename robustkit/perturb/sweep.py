@@ -254,7 +254,17 @@ def sweep(
     stretch: Stretch | None,
     **options: Any,
 ) -> SweepRecord:
-    """Perturbs all images by each perturbation; arguments and errors are those of `SweepJob`."""
+    """Perturbs all images by each perturbation; errors are those of `SweepJob`.
+
+    Args:
+        classifier: The network.
+        images: Stored values, read block by block, shape (N, C, H, W).
+        labels: True classes, shape (N,).
+        ids: Of the images, shape (N,).
+        perturbations: What is done to them, each at one level.
+        stretch: From stored values to network input; `None` where they are that already.
+        **options: Further fields of `SweepJob`.
+    """
     job = SweepJob(classifier, images, labels, ids, perturbations, stretch, **options)
     return job.record(job.blocks())
 

@@ -49,10 +49,14 @@ class Section(Protocol):
     """
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """Of its files and its place in the page."""
+        ...
 
     @property
-    def title(self) -> str: ...  # noqa: D102
+    def title(self) -> str:
+        """Its heading."""
+        ...
 
     def summary(self) -> str:
         """What is to be seen, with the numbers: the caption, and the text for who cannot see the drawing."""

@@ -151,6 +151,11 @@ def as_svg(figure: Figure) -> bytes:
 def save_print(figure: Figure, folder: Path, name: str) -> bytes:
     """Writes a drawing as PDF, SVG and PNG. To be used within `printing`, after `lay_out`.
 
+    Args:
+        figure: The drawing.
+        folder: An existing folder.
+        name: Of the files, without the suffix.
+
     Returns:
         The SVG.
     """

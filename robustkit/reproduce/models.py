@@ -50,7 +50,14 @@ def jobs_of(part: Part, images: tuple[Path, Path], folder: Path) -> list[Job]:
 
 
 def model_path(folder: Path, network: str, method: str, seed: int) -> Path:
-    """Where a model is kept."""
+    """Where a model is kept.
+
+    Args:
+        folder: Of the reproduction.
+        network: Name of the network.
+        method: Name of the training method.
+        seed: Of the training.
+    """
     return folder / f"{network}-{method}-seed{seed}.pt"
 
 

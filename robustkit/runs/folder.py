@@ -85,7 +85,13 @@ def _same_inputs(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    """What differs between two JSON values, a few words for each difference."""
+    """What differs between two JSON values, a few words for each difference.
+
+    Args:
+        old: A JSON value.
+        new: Another.
+        name: Where they stand, for the words.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)

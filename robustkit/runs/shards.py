@@ -58,7 +58,12 @@ class Shard:
 
 
 def units_of(shard: Shard | str | None, total: int) -> range:
-    """The units of a shard, given as it is or as text, or all units when there is none."""
+    """The units of a shard, given as it is or as text, or all units when there is none.
+
+    Args:
+        shard: A shard such as `3/64`; `None` for the whole run.
+        total: How many units the run has.
+    """
     if shard is None:
         return range(total)
     return (Shard.parse(shard) if isinstance(shard, str) else shard).units(total)

@@ -152,12 +152,21 @@ def bootstrap_many(
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Means of values (N,) that count as often as weights (B, N) say, shape (B,)."""
+    """Means of values (N,) that count as often as weights (B, N) say, shape (B,).
+
+    Args:
+        values: Shape (N,).
+        weights: How often each counts in each resample, shape (B, N).
+    """
     return weights @ values / weights.sum(axis=1)
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Medians of values (N,) that count as often as weights (B, N) say, shape (B,).
+
+    Args:
+        values: Shape (N,).
+        weights: How often each counts in each resample, shape (B, N).
 
     Examples:
         >>> weighted_median(np.array([3.0, 1.0, 2.0]), np.array([[1.0, 1.0, 1.0], [2.0, 0.0, 2.0]]))

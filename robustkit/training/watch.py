@@ -19,6 +19,12 @@ _log = logging.getLogger("robustkit.training")
 def check_finite(loss: Tensor, terms: dict[str, float], run: Run, batch: Batch) -> None:
     """Stops a run whose loss is not a number, before the weights take it up.
 
+    Args:
+        loss: Of the step.
+        terms: What it is made of.
+        run: The run, for the number of the step.
+        batch: The images of the step.
+
     Raises:
         RobustkitError: Names the step, the terms and the images.
     """

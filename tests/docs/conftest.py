@@ -4,6 +4,8 @@ import pytest
 
 from tests.docs.world import give, make_world
 
+EMPTY = b'<svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt" viewBox="0 0 1 1"></svg>'
+
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
@@ -46,4 +48,5 @@ def make_quick(patch):
 
     patch.setattr("robustkit.audit.audit_steps.QUICK", ("exposure", "psf"))
     patch.setattr(Figure, "savefig", blank)
-    patch.setattr(Figure, "draw_without_rendering", lambda self: None)
+    patch.setattr("robustkit.report.page.lay_out", lambda figure: None)
+    patch.setattr("robustkit.report.page.save_print", lambda figure, folder, name: EMPTY)

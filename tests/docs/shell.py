@@ -22,7 +22,7 @@ TINY = {
     "simulate": {"--n": "60", "--size": str(SIZE), "--workers": "1"},
     "train": {"--epochs": "6", "--seeds": "2"},
     "search": {"--epochs": "2", "--trials": "2"},
-    "attack": {"--n": "12", "--budget": "60", "--part": "all"},
+    "attack": {"--n": "12", "--budget": "60", "--part": "all", "--group": "4"},
     "certify": {"--n": "3"},
     "sweep": {"--n": "4"},
     "audit": {"--n": "8"},
@@ -31,16 +31,19 @@ TINY = {
 # What is said besides.
 ALSO = {
     "simulate": ["--size", "--workers"],
-    "attack": ["--n", "--budget", "--all", "--part"],
+    "attack": ["--n", "--budget", "--all", "--part", "--group"],
     "certify": ["--n", "--all"],
     "sweep": ["--n", "--all"],
     "audit": ["--n", "--all", "--quick"],
 }
-# Options whose command needs a machine, or processes, that a quick test has not; the command is parsed instead.
-ELSEWHERE = {"--workers", "--dask", "--parsl", "--device"}
-LONG = {"reproduce"}  # commands that take minutes at any size, and have tests of their own
+# Options whose command needs machines that are not here; the command is parsed instead.
+ELSEWHERE = {"--dask", "--device"}
+# Options whose command starts processes that each load PyTorch: too long but for the slow tests.
+PROCESSES = {"--workers", "--parsl"}
+# Commands that take minutes at any size, and have tests of their own.
+LONG = {"reproduce"}
 # Programs that are not ours, whose commands cannot be checked beyond their name.
-NOT_OURS = {"cd", "git", "python3", "source", "xdg-open", "export", "srun", "status=$?", "scontrol", "["}
+NOT_OURS = {"cd", "git", "python3", "."}
 
 
 def parse(words: list[str]) -> click.Context:
@@ -68,8 +71,6 @@ def tiny(words: list[str]) -> list[str]:
     for option in ALSO.get(name, []):
         if option not in out and not (option == "--quick" and efforts):
             out += [option, values[option]] if option in values else [option]
-    if "--shard" in out:  # groups of one image, so that tiny runs can be shared out too
-        out += ["--group", "1"]
     return [name, *out]
 
 
@@ -106,7 +107,8 @@ class Shell:
         """Runs a command of ours; its globs are those of a shell."""
         words = [name for word in words for name in (sorted(glob.glob(word)) if "*" in word else [word])]
         parse(words)
-        if not self.slow and (ELSEWHERE & set(words) or words[0] in LONG):
+        elsewhere = ELSEWHERE if self.slow else ELSEWHERE | PROCESSES
+        if elsewhere & set(words) or words[0] in LONG:
             return ""
         words = tiny(words)
         if "--out" in words and (out := Path(words[words.index("--out") + 1])).is_symlink():

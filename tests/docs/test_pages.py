@@ -39,6 +39,18 @@ def test_a_page_works_from_its_first_block_to_its_last(page, request, capsys):
         AFTER[page](names)
 
 
+@pytest.mark.slow
+def test_what_starts_processes_works_too(given_folder, capsys):
+    pytest.importorskip("parsl")
+    follow("docs/howto/run-on-a-cluster.md", given_folder, capsys, slow=True)
+    assert Path("attack-2/attacks.csv").read_bytes() == Path("attack/attacks.csv").read_bytes()
+
+
+def _cluster(names):
+    for name in ("attacks.csv", "attack.npz"):
+        assert Path("attack-merged", name).read_bytes() == Path("attack", name).read_bytes()
+
+
 def _perturbation(names):
     (sweep,) = Path("runs").glob("sweep-*/sweep.csv")
     rows = list(csv.DictReader(sweep.read_text().splitlines()))
@@ -55,6 +67,7 @@ def _training_method(names):
 
 # What a page promises beyond that its blocks run.
 AFTER = {
+    "docs/howto/run-on-a-cluster.md": _cluster,
     "docs/howto/add-a-perturbation.md": _perturbation,
     "docs/howto/add-a-training-method.md": _training_method,
 }

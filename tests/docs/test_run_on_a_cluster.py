@@ -17,7 +17,7 @@ TASKS = 64
 
 def block(start):
     """The code block of the page that begins so."""
-    found = [text for text in re.findall(r"```\w*\n(.*?)```", PAGE.read_text(), re.DOTALL) if text.startswith(start)]
+    found = [text for text in re.findall(r"```[^\n]*\n(.*?)```", PAGE.read_text(), re.DOTALL) if text.startswith(start)]
     assert len(found) == 1
     return found[0]
 

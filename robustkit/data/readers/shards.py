@@ -48,6 +48,12 @@ def picture_blocks(
 ) -> Iterator[np.ndarray]:
     """Pictures one by one, each of the kind of the first; remarks on them are counted.
 
+    Args:
+        images: The pictures, in order.
+        names: Their names.
+        first: The first of them, which says of what kind all are.
+        found: Takes the remarks.
+
     Raises:
         InputError: If one is of another kind, or fewer come than there are names.
     """

@@ -69,7 +69,14 @@ def find_files(root: Path, files: Sequence[Path], read_one: ReadOne) -> Found:
 
 
 def check_same(first: SingleImage, other: SingleImage, its_name: str, others_name: str) -> None:
-    """Refuses an image that is of another kind than the first of its set."""
+    """Refuses an image that is of another kind than the first of its set.
+
+    Args:
+        first: The first image of the set.
+        other: Another one.
+        its_name: What the first is called.
+        others_name: What the other is called.
+    """
     if (other.kind, other.bands, other.units) != (first.kind, first.bands, first.units):
         raise InputError(
             f"{its_name} is a {in_words(first)} and {others_name} is a {in_words(other)}; expected one kind"

@@ -89,7 +89,15 @@ def open_keras(path: Path, options: ModelOptions) -> Found:
 def wrap_keras(
     model: Any, path: Path, options: ModelOptions, notes: list[str], *, weights: Path | None = None
 ) -> Found:
-    """A Keras model as a network, with its weights loaded where they are in a file of their own."""
+    """A Keras model as a network, with its weights loaded where they are in a file of their own.
+
+    Args:
+        model: The Keras model.
+        path: The file that is opened, for messages.
+        options: What the user says about the model.
+        notes: Takes what was found and chosen.
+        weights: A file with the weights alone.
+    """
     keras = use_torch()
     if not isinstance(model, keras.Model):
         raise InputError(f"{path} needs a keras.Model, and --arch gave a {type(model).__name__}")

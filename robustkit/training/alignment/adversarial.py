@@ -25,7 +25,12 @@ class _Reverse(torch.autograd.Function):
 
 
 def reverse_gradient(rows: Tensor, strength: float) -> Tensor:
-    """The rows themselves, through which gradients come back times -strength."""
+    """The rows themselves, through which gradients come back times -strength.
+
+    Args:
+        rows: Shape (N, D).
+        strength: What gradients are multiplied by, with the sign turned; 0 or more.
+    """
     return _Reverse.apply(rows, strength)  # type: ignore[return-value]
 
 
