@@ -190,7 +190,7 @@ def test_pairs_are_paired(audit):
 
 def test_audits_of_other_images_are_not_paired(audit, world, tmp_path):
     out, _ = audit
-    few = _request(world, n=6, attack=AttackPart(searches=("random",), budget=5))
+    few = _request(world, n=6, effort="quick", attack=AttackPart(searches=("random",), budget=5))
     run_audit(few, out=tmp_path / "few", device="cpu", say=_quiet)
     with pytest.raises(InputError, match="were audited on different images; audit both with the same --data"):
         compare_audits(out, tmp_path / "few", out=tmp_path / "both", say=_quiet)
@@ -223,7 +223,7 @@ def test_two_audits_become_one_page(copy, tmp_path):
 
 
 def test_an_audit_that_was_stopped_goes_on_with_the_same_command(world, tmp_path, monkeypatch):
-    few = _request(world, n=6, attack=AttackPart(searches=("random",), budget=5))
+    few = _request(world, n=6, effort="full", attack=AttackPart(searches=("random",), budget=5))
 
     def stopped(*arguments, **options):
         raise RunInterrupted("stopped by SIGTERM; finished work is kept, go on with --resume")

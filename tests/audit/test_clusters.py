@@ -18,16 +18,16 @@ from robustkit.errors import InputError
 from robustkit.models.checkpoint import versions
 from robustkit.runs import read_journal
 from robustkit.runs.dask_workers import dask_workers
-from tests.attacks import same, silent
+from tests.attacks import SMALL, same, silent
 from tests.audits import make_audit
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the engines warn about their own dead workers
+pytestmark = pytest.mark.filterwarnings("ignore")  # the engines warn about their own dead workers
 REQUEST = AttackRequest(n=16, budget=300, group=1, searches=("random", "de"))
 
 
 @pytest.fixture(scope="module")
-def attacks(tmp_path_factory):
-    """As elsewhere, but an attack that takes long enough to kill a worker of it."""
+def longer(tmp_path_factory):
+    """As `attacks`, but an attack that takes long enough to kill a worker of it."""
     folder = tmp_path_factory.mktemp("attacks")
     model, _ = make_audit(folder)
     run_attack(model, REQUEST, out=folder / "whole", say=silent)
@@ -62,20 +62,39 @@ def cluster(tmp_path, monkeypatch):
         yield made
 
 
-def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(attacks, tmp_path, cluster):
+@pytest.fixture
+def threads(tmp_path):
+    """Two Dask workers in this process: a scheduler and its protocol, without the seconds that processes take."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, local_directory=str(tmp_path),
+        silence_logs=50,
+    ) as made:  # fmt: skip
+        yield made
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(longer, tmp_path, cluster):
     _, start = choose_executor("cpu", dask=cluster.scheduler_address, say=silent)
     killer = kill_when(tmp_path / "run" / "journal.jsonl", 2, lambda: [nanny.pid for nanny in cluster.workers.values()])
-    run_attack(attacks / "net.pt", REQUEST, out=tmp_path / "run", executor=start, say=silent)
+    run_attack(longer / "net.pt", REQUEST, out=tmp_path / "run", executor=start, say=silent)
     killer.join()
     assert units(tmp_path / "run") == list(range(16))
+    assert same(tmp_path / "run", longer / "whole")
+
+
+def test_a_dask_cluster_gives_the_same_bytes(attacks, tmp_path, threads):
+    _, start = choose_executor("cpu", dask=threads.scheduler_address, say=silent)
+    run_attack(attacks / "net.pt", SMALL, out=tmp_path / "run", executor=start, say=silent)
+    assert units(tmp_path / "run") == list(range(5))
     assert same(tmp_path / "run", attacks / "whole")
 
 
-def test_dask_workers_of_other_versions_are_refused_by_name(cluster):
+def test_dask_workers_of_other_versions_are_refused_by_name(threads):
     check = partial(check_versions, {"robustkit": versions()["robustkit"], "torch": "1.0"})
     with (
-        pytest.raises(InputError, match=r"the worker tcp://.* has torch .* and this process has 1.0; install"),
-        dask_workers(cluster.scheduler_address, versions, check, silent),
+        pytest.raises(InputError, match=r"the worker inproc://.* has torch .* and this process has 1.0; install"),
+        dask_workers(threads.scheduler_address, versions, check, silent),
     ):
         pass
 
@@ -83,8 +102,8 @@ def test_dask_workers_of_other_versions_are_refused_by_name(cluster):
 def test_a_scheduler_without_workers_is_refused(tmp_path):
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty,
-        pytest.raises(InputError, match="has no workers; start some with `dask worker tcp://"),
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None, silence_logs=50) as empty,
+        pytest.raises(InputError, match="has no workers; start some with `dask worker inproc://"),
     ):
         choose_executor(dask=empty.scheduler_address, say=silent)
 
@@ -124,11 +143,12 @@ def parsl_worker_of(pid):
     return [child for pool in pools for child in children_of(pool)][-1:]
 
 
-def test_parsl_that_loses_a_worker_gives_the_same_bytes(attacks, tmp_path):
+@pytest.mark.slow
+def test_parsl_that_loses_a_worker_gives_the_same_bytes(longer, tmp_path):
     pytest.importorskip("parsl")
     site = tmp_path / "site.py"
     site.write_text(SITE.format(path=os.getcwd(), runs=str(tmp_path / "runinfo")))
-    arguments = ["attack", "--model", attacks / "net.pt", "--n", 16, "--budget", 300, "--group", 1]
+    arguments = ["attack", "--model", longer / "net.pt", "--n", 16, "--budget", 300, "--group", 1]
     arguments += ["--search", "random", "--search", "de", "--device", "cpu"]
     arguments += ["--parsl", site, "--out", tmp_path / "run"]
     process = subprocess.Popen([sys.executable, "-m", "robustkit", *map(str, arguments)])
@@ -136,4 +156,4 @@ def test_parsl_that_loses_a_worker_gives_the_same_bytes(attacks, tmp_path):
     assert process.wait() == 0
     killer.join()
     assert units(tmp_path / "run") == list(range(16))
-    assert same(tmp_path / "run", attacks / "whole")
+    assert same(tmp_path / "run", longer / "whole")

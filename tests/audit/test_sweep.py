@@ -254,7 +254,7 @@ def test_a_process_that_is_stopped_can_go_on(audit, tmp_path, number):
         assert (tmp_path / "run" / "summary.json").exists()
 
 
-def until(true, seconds=60.0):
+def until(true, seconds=120.0):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

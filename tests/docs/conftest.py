@@ -1,4 +1,5 @@
 import sys
+from contextlib import nullcontext
 
 import pytest
 
@@ -48,5 +49,6 @@ def make_quick(patch):
 
     patch.setattr("robustkit.audit.audit_steps.QUICK", ("exposure", "psf"))
     patch.setattr(Figure, "savefig", blank)
+    patch.setattr("robustkit.audit.report._drawing", lambda workers: nullcontext())  # processes would draw as ever
     patch.setattr("robustkit.report.page.lay_out", lambda figure: None)
     patch.setattr("robustkit.report.page.save_print", lambda figure, folder, name: EMPTY)

@@ -1,0 +1,51 @@
+"""The committed reproductions: their pages, tables and claims are of one run, and what they show is there."""
+
+import csv
+import re
+
+import pytest
+
+from robustkit.files import read_json
+from robustkit.reproduce.claims import AGREES, DIFFERS, INCOMPARABLE, OPEN
+from robustkit.reproduce.plan import make_plan
+from tests.docs.blocks import ROOT
+
+FOLDERS = sorted(path.parent for path in (ROOT / "docs" / "reproduction").glob("*/reproduction.json"))
+
+
+def test_there_is_one():
+    assert FOLDERS
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_page_and_claims_are_of_one_run(folder):
+    found, page = read_json(folder / "reproduction.json"), (folder / "index.md").read_text()
+    assert found["command"] in page
+    with open(folder / "tables" / "claims.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["network"], row["claim"], row["here"], row["verdict"]) for row in rows] == [
+        (claim["network"], claim["text"], claim["found"], claim["verdict"]) for claim in found["claims"]
+    ]
+    assert {row["verdict"] for row in rows} <= {AGREES, DIFFERS, OPEN, INCOMPARABLE}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_it_is_the_plan_that_the_command_has_now(folder):
+    found = read_json(folder / "reproduction.json")
+    plan = make_plan(found["paper"], found["scale"])
+    with open(folder / "tables" / "done-table.csv") as file:
+        rows = {row["network"]: row for row in csv.DictReader(file)}
+    assert list(rows) == [part.network for part in plan.parts]
+    for part in plan.parts:
+        assert rows[part.network]["images"] == f"{part.galaxies} galaxies"
+        assert rows[part.network]["trainings"] == ", ".join(f"{name} x {count}" for name, count in part.seeds.items())
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_what_is_shown_lies_beside_it(folder):
+    page = (folder / "index.md").read_text()
+    named = re.findall(r"\]\(((?:figures|tables)/[^)]+)\)", page)
+    assert named
+    assert all((folder / name).is_file() for name in named)
+    drawn = {path.relative_to(folder).as_posix() for path in (folder / "figures").iterdir()}
+    assert drawn == {name for name in named if name.startswith("figures/")}
