@@ -39,8 +39,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Adds the reference of the package to the navigation, and the reproduction where it has been run."""
     sections = {name: content for entry in config.nav for name, content in entry.items()}
     sections["Reference"].append({"Python": [{title: path} for title, path, _ in _reference()]})
+    found = Path(config.docs_dir, "reproduction").glob("**/*.md")
     pages = sorted(
-        path.relative_to(config.docs_dir).as_posix() for path in Path(config.docs_dir, "reproduction").glob("**/*.md")
+        (path.relative_to(config.docs_dir).as_posix() for path in found), key=lambda path: (path.count("/"), path)
     )
     if pages:
         sections["Project"].insert(0, {"Reproduction": pages})
