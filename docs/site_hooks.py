@@ -105,10 +105,12 @@ def _commands() -> str:
         command = group.get_command(context, name)
         inner = click.Context(command, info_name=name, parent=context)
         usage = f"robustkit {name} {' '.join(command.collect_usage_pieces(inner))}"
-        rows = [_row(option, inner) for option in command.params if isinstance(option, click.Option)]
+        options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
+        rows = [_row(option, inner) for option in options]
         help_text = inspect.cleandoc(command.help or "")
         parts.append(f"## robustkit {name}\n\n```text\n{usage}\n```\n\n{help_text}")
-        parts.append("\n".join(["| option | what it says |", "|---|---|", *rows]))
+        if rows:
+            parts.append("\n".join(["| option | what it says |", "|---|---|", *rows]))
     return "\n\n".join(parts) + "\n"
 
 

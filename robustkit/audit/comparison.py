@@ -199,7 +199,7 @@ def _sweeps(one: Findings, other: Findings) -> list[Row]:
         step = int(steps[min(2, len(steps) - 1)])
         hits = [record.new_class[step] == record.true for record in (first, second)]
         unit = first.settings["perturbations"][step]["unit"]
-        said = f"accuracy under {name}, {first.level[step]:.4g} {unit}"
+        said = f"accuracy under {name} ({first.level[step]:.4g} {unit})"
         rows.append(_rates(said, *hits, planned=name == "exposure", better=True))
     return rows
 

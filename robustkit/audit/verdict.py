@@ -35,6 +35,7 @@ ADVICE = {
     "random_hit": "Reject or repair outlying pixels before it sees an image: the maps show where they hurt most.",
 }
 _MORE = "The interval includes the threshold: audit more images where there are more."
+_MORE_CALIBRATION = "So few images do not tell it from a calibrated classifier: audit more where there are more."
 
 
 def checks_of(found: Findings, numbers: dict[str, Estimate], thresholds: Thresholds) -> list[Check]:
@@ -63,7 +64,8 @@ def _advised(check: Check, found: Findings) -> Check:
     if check.status == "not run":
         return replace(check, advice=_why_not(check.name, found))
     failed = check.status == "fail" or check.name == "preflight"
-    return replace(check, advice=ADVICE[check.name] if failed else _MORE)
+    more = _MORE_CALIBRATION if check.name == "calibration_error" else _MORE
+    return replace(check, advice=ADVICE[check.name] if failed else more)
 
 
 def _why_not(name: str, found: Findings) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,31 @@ from typing import Any
 from robustkit.audit.attack import AttackRequest, run_attack
 from robustkit.audit.steps import Steps
 from robustkit.reproduce.plan import Attacked
-from robustkit.runs import StartExecutor
+from robustkit.runs import make_units
 from robustkit.runs.local import local_workers
 
 PUBLISHED, COMPLETE = "published", "complete"
-# Images that a worker attacks together, where one image takes minutes.
+# Images attacked together where a search takes minutes for each: what a run that is stopped loses at most.
 _GROUP = 4
+
+
+@dataclass(frozen=True)
+class Attack:
+    """The attacks on a model.
+
+    Attributes:
+        folder: Where they are kept.
+        model: The checkpoint.
+        attacked: What to do.
+        pair: Whether it is one of the two that the paper compares, which get the published search too.
+        inputs: What the attacks depend on.
+    """
+
+    folder: Path
+    model: Path
+    attacked: Attacked
+    pair: bool
+    inputs: dict[str, Any]
 
 
 def step_name(kind: str, model: Path) -> str:
@@ -22,29 +43,38 @@ def step_name(kind: str, model: Path) -> str:
     return f"{kind}-{model.stem}"
 
 
-def attack_model(
-    steps: Steps, model: Path, attacked: Attacked, inputs: dict[str, Any], *, pair: bool, device: str, workers: int
-) -> None:
-    """Attacks a model, unless it has been.
+def attack_all(attacks: Sequence[Attack], *, device: str, workers: int, say: Callable[[str], None]) -> None:
+    """Attacks the models that have not been, on a CPU several at a time.
 
     Args:
-        steps: Where the attacks are kept.
-        model: The checkpoint.
-        attacked: What to do.
-        inputs: What the attacks depend on.
-        pair: Whether it is one of the two that the paper compares, which get the published search too.
-        device: Where to run.
+        attacks: Of each model.
+        device: `cpu` or a GPU, where they are attacked one after the other.
         workers: Processes on a CPU.
+        say: Where the lines for the terminal go.
     """
-    if pair:
-        request, executor = published_search(attacked), None
-        if attacked.budget is not None and device == "cpu" and workers > 1:
-            executor = partial(local_workers, [device] * workers)
-        _attack(steps, PUBLISHED, model, request, inputs, device, executor)
-    if attacked.complete:
-        searches = ("de", "complete") if pair else ("complete",)
-        request = AttackRequest(n=attacked.n, searches=searches, take_all=True)
-        _attack(steps, COMPLETE, model, request, inputs, device, None)
+    if not attacks:
+        return
+    # What takes longest begins first, so that no worker is left alone with it.
+    attacks = sorted(attacks, key=lambda one: one.attacked.complete)
+    executor = partial(local_workers, [device] * min(workers, len(attacks))) if device == "cpu" else None
+
+    def keep(unit: int, lines: Sequence[str]) -> None:
+        for line in lines:
+            say(line)
+
+    make_units(range(len(attacks)), partial(_attack_model, attacks, device), keep, executor)
+
+
+def _attack_model(attacks: Sequence[Attack], device: str, unit: int) -> list[str]:
+    """Makes the attacks on a model, and returns what there is to say."""
+    one, said = attacks[unit], list[str]()
+    steps = Steps(one.folder, said.append)
+    if one.pair:
+        _attack(steps, PUBLISHED, one, published_search(one.attacked), device)
+    if one.attacked.complete:
+        searches = ("de", "complete") if one.pair else ("complete",)
+        _attack(steps, COMPLETE, one, AttackRequest(n=one.attacked.n, searches=searches, take_all=True), device)
+    return said
 
 
 def published_search(attacked: Attacked) -> AttackRequest:
@@ -56,21 +86,13 @@ def published_search(attacked: Attacked) -> AttackRequest:
     )
 
 
-def _attack(
-    steps: Steps,
-    kind: str,
-    model: Path,
-    request: AttackRequest,
-    inputs: dict[str, Any],
-    device: str,
-    executor: StartExecutor | None,
-) -> None:
+def _attack(steps: Steps, kind: str, one: Attack, request: AttackRequest, device: str) -> None:
     asked = {
         "n": request.n, "preset": request.preset, "searches": list(request.searches), "budget": request.budget,
         "values": request.values, "group": request.group,
     }  # fmt: skip
 
     def make(folder: Path, resume: bool) -> None:
-        run_attack(model, request, out=folder, device=device, resume=resume, executor=executor, say=lambda line: None)
+        run_attack(one.model, request, out=folder, device=device, resume=resume, say=lambda line: None)
 
-    steps.run(step_name(kind, model), {**inputs, "request": asked}, make)
+    steps.run(step_name(kind, one.model), {**one.inputs, "request": asked}, make)

@@ -47,7 +47,7 @@ def measure_latents(steps: Steps, base: Path, adapted: Path, *, device: str, dra
         draws: Resamples and relabellings.
         drawn: Whether windows and maps are made too.
     """
-    runs = [steps.done[step_name(PUBLISHED, model)].folder for model in (base, adapted)]
+    runs = [steps.folder / step_name(PUBLISHED, model) for model in (base, adapted)]
     inputs = {
         "models": [sha256_file(model) for model in (base, adapted)],
         "attacks": [sha256_file(run / ATTACK) if (run / ATTACK).is_file() else "" for run in runs],

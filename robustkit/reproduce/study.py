@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from robustkit.audit.opening import choose_device
 from robustkit.audit.steps import Steps
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import new_folder, read_json, sha256_file, write_json
-from robustkit.reproduce.attacks import attack_model
+from robustkit.reproduce.attacks import Attack, attack_all
 from robustkit.reproduce.claims import Claim, claims_of, spoken
 from robustkit.reproduce.latents import measure_latents
 from robustkit.reproduce.material import make_images
@@ -26,6 +26,7 @@ from robustkit.training.evaluate import evaluate
 from robustkit.training.table import save_evaluation
 
 STUDY = "study.json"
+Models = dict[tuple[str, int], Path]  # by method and seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +92,11 @@ def run_reproduction(
                 for job in jobs_of(part, pictures[part.network], folder / part.network / "models")
             ]
             train_all(jobs, device=where, workers=count, say=say)
+            models = {part.network: _trained(part, folder / part.network) for part in plan.parts}
+            attacks = [one for part in plan.parts for one in _attacks(plan, part, folder, models[part.network])]
+            attack_all(attacks, device=where, workers=count, say=say)
             for part in plan.parts:
-                _examine(plan, part, folder / part.network, where, count, say)
+                _examine(plan, part, Steps(folder / part.network, say), models[part.network], where)
         except RunInterrupted as error:
             raise RunInterrupted("stopped; finished work is kept, go on with the same command") from error
         study = read_study(plan, folder, published=data is not None)
@@ -105,41 +109,48 @@ def run_reproduction(
     return Reproduction(page, study, claims)
 
 
-def _examine(plan: Plan, part: Part, folder: Path, device: str, workers: int, say: Callable[[str], None]) -> None:
-    """Evaluates the models of a network, attacks them, and looks into their latent space."""
-    steps = Steps(folder, say)
-    models = {
+def _trained(part: Part, folder: Path) -> Models:
+    """The models that could be trained."""
+    found = {
         (method, seed): path
         for method, count in part.seeds.items()
         for seed in range(count)
         if (path := model_path(folder / "models", part.network, method, seed)).is_file()
     }
-    if not models:
+    if not found:
         raise InputError(f"none of the models of {part.network} could be trained; the lines above say why")
-    hashes = {path.stem: sha256_file(path) for path in models.values()}
+    return found
+
+
+def _attacks(plan: Plan, part: Part, folder: Path, models: Models) -> list[Attack]:
+    attacked, pair = part.attacked, plan.paper.methods[:2]
+    if attacked is None:
+        return []
+    return [
+        Attack(folder / part.network, path, attacked, method in pair, _inputs([path]))
+        for (method, seed), path in models.items()
+        if seed < attacked.seeds
+    ]
+
+
+def _examine(plan: Plan, part: Part, steps: Steps, models: Models, device: str) -> None:
+    """Evaluates the models of a network, and looks into the latent space of those that were attacked."""
+    paths = list(models.values())
 
     def score(out: Path, resume: bool) -> None:
-        save_evaluation(evaluate(list(models.values()), device=device, draws=plan.draws), out)
+        save_evaluation(evaluate(paths, device=device, draws=plan.draws), out)
 
-    steps.run("evaluation", _inputs(hashes, draws=plan.draws), score)
-    attacked = part.attacked
-    if attacked is None:
-        return
+    steps.run("evaluation", _inputs(paths, draws=plan.draws), score)
     base, adapted = plan.paper.methods[:2]
-    for (method, seed), path in models.items():
-        if seed < attacked.seeds:
-            attack_model(
-                steps, path, attacked, _inputs({path.stem: hashes[path.stem]}),
-                pair=method in (base, adapted), device=device, workers=workers,
-            )  # fmt: skip
-    for seed in range(min(attacked.seeds, part.seeds[base], part.seeds[adapted])):
+    for seed in range(part.attacked.seeds if part.attacked is not None else 0):
         pair = models.get((base, seed)), models.get((adapted, seed))
         if pair[0] is not None and pair[1] is not None:
             measure_latents(steps, pair[0], pair[1], device=device, draws=plan.draws, drawn=seed == 0)
 
 
-def _inputs(hashes: Mapping[str, str], **more: Any) -> dict[str, Any]:
-    return {"robustkit": __version__, "models": dict(hashes), **more}
+def _inputs(models: Sequence[Path], **more: Any) -> dict[str, Any]:
+    """What a step depends on."""
+    return {"robustkit": __version__, "models": {path.stem: sha256_file(path) for path in models}, **more}
 
 
 def _claim(folder: Path, about: dict[str, Any]) -> None:

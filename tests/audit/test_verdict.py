@@ -94,6 +94,7 @@ def test_probabilities_fail_only_where_a_calibrated_classifier_would_hardly_come
     drawn = _clean((rng.uniform(size=60) > confidence).astype(int), confidence)
     check = _checks(_findings(clean={"images": drawn}))["calibration_error"]
     assert check.status == "warn"  # few images: above 0.05, as a calibrated one would be
+    assert check.advice.startswith("So few images do not tell it from a calibrated classifier")
     boast = _clean([0, 1] * 100, np.full(200, 0.99))
     assert _checks(_findings(clean={"images": boast}))["calibration_error"].status == "fail"
     exact = _clean([0] * 800 + [1] * 200, np.full(1000, 0.8))

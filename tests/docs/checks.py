@@ -68,9 +68,7 @@ class Reader:
     def python(self, block: Block) -> None:
         """It is run; a file of its own is run as one where everything that it imports is installed."""
         code = compile(tiny_python(block.text), str(block), "exec")
-        if not block.title and self.shell.slow:
-            exec(code, self.names)
-        elif not block.title:
+        if not block.title:
             with mock.patch("concurrent.futures.ProcessPoolExecutor", lambda count, context: ThreadPoolExecutor(count)):
                 exec(code, self.names)
         elif all(find_spec(name) for name in imported(block.text)):

@@ -36,10 +36,10 @@ ALSO = {
     "sweep": ["--n", "--all"],
     "audit": ["--n", "--all", "--quick"],
 }
-# Options whose command needs machines that are not here; the command is parsed instead.
-ELSEWHERE = {"--dask", "--device"}
-# Options whose command starts processes that each load PyTorch: too long but for the slow tests.
-PROCESSES = {"--workers", "--parsl"}
+# Options whose command needs machines that are not here, or starts processes that each load PyTorch; it is parsed
+# instead.
+# Such commands are run by tests/audit/test_executors.py and test_clusters.py.
+ELSEWHERE = {"--dask", "--device", "--parsl", "--workers"}
 # Commands that take minutes at any size, and have tests of their own.
 LONG = {"reproduce"}
 # Programs that are not ours, whose commands cannot be checked beyond their name.
@@ -79,12 +79,10 @@ class Shell:
 
     Attributes:
         folder: Where commands run; the current folder.
-        slow: Whether commands run that start processes or take minutes.
     """
 
-    def __init__(self, folder: Path, *, slow: bool = False) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.slow = slow
         self.programs: dict[str, Callable[[list[str]], str]] = {
             "robustkit": self.robustkit,
             "make": self.make,
@@ -107,13 +105,12 @@ class Shell:
         """Runs a command of ours; its globs are those of a shell."""
         words = [name for word in words for name in (sorted(glob.glob(word)) if "*" in word else [word])]
         parse(words)
-        elsewhere = ELSEWHERE if self.slow else ELSEWHERE | PROCESSES
-        if elsewhere & set(words) or words[0] in LONG:
+        if ELSEWHERE & set(words) or words[0] in LONG:
             return ""
         words = tiny(words)
         if "--out" in words and (out := Path(words[words.index("--out") + 1])).is_symlink():
             out.unlink()  # what the world gave makes way for what the page makes of the same name
-        return run(*words, gated="--fail-under" in words)
+        return run(*words, gated=words[0] in ("audit", "report"))  # gates may also stand in an audit.toml
 
     def copy(self, words: list[str]) -> str:
         """Copies a folder."""

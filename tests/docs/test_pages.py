@@ -15,8 +15,8 @@ WITH_BLOCKS = [page for page in pages() if blocks(page)]
 FROM_NOTHING = {"docs/tutorial.md"}
 
 
-def follow(page, folder, capsys, *, slow=False):
-    reader = Reader(Shell(folder, slow=slow), lambda: capsys.readouterr().out)
+def follow(page, folder, capsys):
+    reader = Reader(Shell(folder), lambda: capsys.readouterr().out)
     for block in blocks(page):
         try:
             reader.follow(block)
@@ -37,13 +37,6 @@ def test_a_page_works_from_its_first_block_to_its_last(page, request, capsys):
         ALIGNMENTS.update(methods)
     if page in AFTER:
         AFTER[page](names)
-
-
-@pytest.mark.slow
-def test_what_starts_processes_works_too(given_folder, capsys):
-    pytest.importorskip("parsl")
-    follow("docs/howto/run-on-a-cluster.md", given_folder, capsys, slow=True)
-    assert Path("attack-2/attacks.csv").read_bytes() == Path("attack/attacks.csv").read_bytes()
 
 
 def _cluster(names):

@@ -25,7 +25,7 @@ class PlainNet(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 8, 5, padding=2), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten())
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 5, padding=2), nn.ReLU(), nn.AdaptiveAvgPool2d(8), nn.Flatten())
         self.fc1 = nn.Linear(8 * 8 * 8, 16)
         self.fc2 = nn.Linear(16, 3)
 
