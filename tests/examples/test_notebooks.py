@@ -16,6 +16,7 @@ NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 # What stands in the cell of the parameters when the tests run a notebook; the rest of it stays.
 TINY = {
     "01_external_classifier.ipynb": {"N": 48, "EPOCHS": 2, "ATTACKED": 6, "CERTIFIED": 1},
+    "02_base_against_adapted.ipynb": {"N": 120, "EPOCHS": 8, "SEEDS": 1, "ATTACKED": 24},
 }
 
 
