@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.errors import InputError
+from robustkit.models import open_checkpoint
 from robustkit.reproduce.plan import Part
 from robustkit.runs import make_units
 from robustkit.runs.local import local_workers
 from robustkit.training import Settings, train
 from robustkit.training.memory import keep_freed_memory
+from robustkit.training.plan import make_plan
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,41 @@ def train_all(jobs: Sequence[Job], *, device: str, workers: int, say: Callable[[
         By checkpoint, why it could not be trained; those that could are left out.
     """
     refused: dict[Path, str] = {}
-    say(f"training {len(jobs)} models, or looking that those which are there are the same")
+    hashes: dict[tuple[Path, Path], dict[str, Any]] = {}
+    left = [k for k, job in enumerate(jobs) if not _is_there(job, hashes)]
+    say(f"training {len(left)} models; {len(jobs) - len(left)} are there")
+    if not left:
+        return refused
 
     def keep(unit: int, result: Mapping[str, Any]) -> None:
         if result["refused"]:
             refused[jobs[unit].out] = result["refused"]
         say(f"{jobs[unit].out.stem}: {result['refused'] or result['said']}")
 
-    executor = partial(local_workers, [device] * min(workers, len(jobs))) if device == "cpu" else None
-    make_units(range(len(jobs)), partial(_train, list(jobs), device), keep, executor)
+    executor = partial(local_workers, [device] * min(workers, len(left))) if device == "cpu" else None
+    make_units(left, partial(_train, list(jobs), device), keep, executor)
     return refused
+
+
+def _is_there(job: Job, hashes: dict[tuple[Path, Path], dict[str, Any]]) -> bool:
+    """Whether a model is complete, and of these settings and images; `train` says what is not the same.
+
+    Args:
+        job: The model.
+        hashes: Of images that were opened before; those of others are added.
+    """
+    if not job.out.is_file():
+        return False
+    training = open_checkpoint(job.out).card.training
+    if not training.get("complete"):
+        return False
+    chosen = {name: value for name, value in job.settings.to_json().items() if value is not None}
+    if any(training["settings"].get(name) != value for name, value in chosen.items()):
+        return False
+    images = job.source, job.target
+    if images not in hashes:
+        hashes[images] = make_plan(*images, job.settings).hashes
+    return training["data"] == hashes[images]
 
 
 def _train(jobs: Sequence[Job], device: str, unit: int) -> dict[str, Any]:

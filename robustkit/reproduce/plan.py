@@ -145,7 +145,7 @@ def _ad22(paper: Paper, scale: str) -> Plan:
             None,
             {"epochs": 6, "warm_up": 1, "batch": 64},
             dict.fromkeys(pair, 3),
-            Attacked(40, 3, 2000, complete=False),
+            Attacked(30, 3, 1000, complete=False),
         ),
     )
     return Plan(paper, scale, 100, _AD22_SHARES, parts, differences=(_OWN_RECIPE, *_unlike_ad22(parts)))
