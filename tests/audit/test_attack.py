@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from robustkit.audit import attack as attack_run
 from robustkit.audit.attack import AttackRequest, OpenAttack, run_attack
 from robustkit.audit.sample import open_sample
 from robustkit.errors import InputError, RunInterrupted
@@ -192,7 +191,7 @@ def test_devices(audit, tmp_path, monkeypatch):
     model, _ = audit
     with pytest.raises(InputError, match="unknown device 'abacus'"):
         run_attack(model, AttackRequest(n=2), device="abacus", out=tmp_path / "run", say=silent)
-    monkeypatch.setattr(attack_run.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="no CUDA device"):
         run_attack(model, AttackRequest(n=2), device="cuda", out=tmp_path / "run", say=silent)
     assert not (tmp_path / "run").exists()
