@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from robustkit.audit.sweep import SweepRequest, run_sweep
+from robustkit.cores import cores
 from robustkit.data import ArcsinhStretch, ImageSet
 from robustkit.data.survey import LSST, Depth
 from robustkit.models import AuditedClassifier, Card, ConvNet, save_checkpoint
@@ -163,7 +164,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--memory", type=int, nargs="*", default=[])
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--perturb", nargs="*", default=[], help="instead of the suite lsst")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -30,7 +30,7 @@ def command(file: Path | None, options: Any, device: str | None, out: Path, **as
     """Audits a classifier and writes one page that answers; FILE is an audit.toml that holds the options."""
     from robustkit.audit.audit import run_audit
     from robustkit.audit.request import request_of
-    from robustkit.perturb.workers import cores
+    from robustkit.cores import cores
 
     given = {name: value for name, value in asked.items() if value not in (None, ())}
     how = {"options": options, "out": out, "device": device, "workers": cores(), "say": click.echo}

@@ -14,6 +14,6 @@ import click
 def command(first: Path, second: Path, out: Path) -> None:
     """Pairs two audits of the same images, FIRST against SECOND, image by image."""
     from robustkit.audit.report import compare_audits
-    from robustkit.perturb.workers import cores
+    from robustkit.cores import cores
 
     compare_audits(first, second, out=out, workers=cores(), say=click.echo)

@@ -14,7 +14,7 @@ import click
 def command(run: Path, fail_under: tuple[str, ...]) -> None:
     """Draws the page of the audit in the folder RUN again, from its records alone."""
     from robustkit.audit.report import write_report
-    from robustkit.perturb.workers import cores
+    from robustkit.cores import cores
 
     if not write_report(run, fail_under=fail_under, workers=cores(), say=click.echo).passed:
         sys.exit(1)

@@ -22,6 +22,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import robustkit
+from robustkit.cores import cores
 from robustkit.data.galaxies import CLASSES, SHARES, draw_galaxy
 from robustkit.data.imageset import ImageSet
 from robustkit.data.render import Renderer
@@ -90,7 +91,7 @@ def simulate(
     _check(n, seed, workers, size, classes)
     fresh = not Path(out).exists()
     folder = new_folder(out)
-    workers = min(workers or _processors(), math.ceil(n / _CHUNK))
+    workers = min(workers or cores(), math.ceil(n / _CHUNK))
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:
         job = _Job(str(building), depths[0].survey, depths, size, seed, dict(classes))
@@ -146,11 +147,6 @@ def _check(n: int, seed: int, workers: int | None, size: int, classes: Mapping[s
         raise InputError(f"unknown class {unknown[0]!r}; known are {', '.join(CLASSES)}")
     if min(classes.values(), default=0) < 0 or not sum(classes.values()) > 0:
         raise InputError(f"expected shares of the classes that are not below 0 and not all 0, came {dict(classes)}")
-
-
-def _processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _make(job: _Job, n: int, workers: int) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ by themselves when this process is killed, because their input ends.
 from __future__ import annotations
 
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from robustkit.cores import cores
 from robustkit.errors import InputError, RobustkitError
 from robustkit.perturb.faults import codecs
 
@@ -47,11 +47,6 @@ def worker_processes(count: int | None = None) -> Generator[None]:
         mine, _pool = _pool, before
         if mine is not None:
             mine.close()
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def encode(images: np.ndarray, settings: Sequence[dict[str, Any]]) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any
 from robustkit import __version__
 from robustkit.audit.opening import choose_device
 from robustkit.audit.steps import Steps
+from robustkit.cores import cores
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import new_folder, read_json, sha256_file, write_json
 from robustkit.reproduce.attacks import Attack, attack_all
@@ -79,7 +80,7 @@ def run_reproduction(
     plan = plan or make_plan(paper, scale, published=data is not None)
     folder = Path(out) if out is not None else Path(f"reproduce-{paper}-{scale}")
     _claim(folder, {"paper": paper, "scale": scale, "data": None if data is None else str(Path(data).resolve())})
-    where, count = str(choose_device(device)), workers or len(os.sched_getaffinity(0))
+    where, count = str(choose_device(device)), workers or cores()
     with only_writer(folder / "lock"), interruptible("go on with the same command"):
         try:
             pictures = {

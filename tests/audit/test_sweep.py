@@ -17,6 +17,7 @@ from robustkit.audit.merge import merge_runs
 from robustkit.audit.sample import Rows
 from robustkit.audit.sweep import SweepRequest, run_sweep
 from robustkit.cli import group
+from robustkit.cores import cores
 from robustkit.data import ImageSet, MinMaxStretch
 from robustkit.data.survey import LSST, Depth
 from robustkit.errors import InputError, RunInterrupted
@@ -24,7 +25,6 @@ from robustkit.files import read_json
 from robustkit.models import open_checkpoint
 from robustkit.perturb.faults.registry import PERTURBATIONS
 from robustkit.perturb.sweep import SweepJob, SweepRecord
-from robustkit.perturb.workers import cores
 from tests.audits import make_audit
 
 
