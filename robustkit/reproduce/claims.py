@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from robustkit.latent.distance_record import NOISY, PERTURBATIONS, PIXEL
+from robustkit.perturb.attack_record import AttackRecord
 from robustkit.reproduce.attacks import COMPLETE, PUBLISHED
 from robustkit.reproduce.papers import SOURCE, TARGET, Paper
 from robustkit.reproduce.results import NetworkStudy, Study, paired
@@ -201,12 +202,19 @@ def _of_attacks(
 ) -> Estimate | None:
     """A number of the flips of two attacks on the same images, over the seeds that have both."""
     values = []
+    for one, other in _both(network, kind, base, adapted):
+        right = one.correct & other.correct
+        if right.any():
+            values.append(number(one.flipped_images(search), other.flipped_images(search), right))
+    return over_runs(values) if values else None
+
+
+def _both(network: NetworkStudy, kind: str, base: str, adapted: str) -> Iterator[tuple[AttackRecord, AttackRecord]]:
+    """The attacks on both models of each seed that has them."""
     for seed in range(max(network.part.seeds.values())):
         one, other = (network.attacks.get((kind, method, seed)) for method in (base, adapted))
-        if one is None or other is None or not (one.correct & other.correct).any():
-            continue
-        values.append(number(one.flipped_images(search), other.flipped_images(search), one.correct & other.correct))
-    return over_runs(values) if values else None
+        if one is not None and other is not None:
+            yield one, other
 
 
 def _ratio(network: NetworkStudy, perturbation: int, field: str) -> Estimate | None:
@@ -222,10 +230,7 @@ def _ratio(network: NetworkStudy, perturbation: int, field: str) -> Estimate | N
 
 def _queries(network: NetworkStudy, base: str, adapted: str) -> Estimate | None:
     ratios = []
-    for seed in range(max(network.part.seeds.values())):
-        one, other = (network.attacks.get((PUBLISHED, method, seed)) for method in (base, adapted))
-        if one is None or other is None:
-            continue
+    for one, other in _both(network, PUBLISHED, base, adapted):
         name = one.searches[0]
         first, second = one.queries_to_flip(name), other.queries_to_flip(name)
         both = np.isfinite(first) & np.isfinite(second)

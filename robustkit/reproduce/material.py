@@ -39,7 +39,7 @@ def make_images(
         Where source and target are.
 
     Raises:
-        InputError: If a published file is missing, or other galaxies are in the folder.
+        InputError: If other galaxies are in the folder, or the published files do not fit each other.
     """
     if data is not None:
         return _published(plan, folder, data, say)
@@ -77,7 +77,16 @@ def _two_classes(whole: Path, out: Path) -> Path:
     return out
 
 
-def _published(plan: Plan, folder: Path, data: Path, say: Callable[[str], None]) -> tuple[Path, Path]:
+def check_published(plan: Plan, data: Path) -> None:
+    """Refuses a folder that lacks published files.
+
+    Args:
+        plan: What is done.
+        data: The folder.
+
+    Raises:
+        InputError: If one is missing; the message names it.
+    """
     names = _DA20 if plan.binary else [name for files in _AD22.values() for name in files]
     missing = [name for name in names if not (data / name).is_file()]
     if missing:
@@ -85,6 +94,9 @@ def _published(plan: Plan, folder: Path, data: Path, say: Callable[[str], None])
             f"{data} lacks {missing[0]}; expected the files that the paper published, under their own names: "
             f"{', '.join(names)}, each with its labels"
         )
+
+
+def _published(plan: Plan, folder: Path, data: Path, say: Callable[[str], None]) -> tuple[Path, Path]:
     if plan.binary:
         return data / _DA20[0], data / _DA20[1]
     found = []

@@ -76,7 +76,7 @@ def train_all(jobs: Sequence[Job], *, device: str, workers: int, say: Callable[[
         say: Where a line for each model goes.
 
     Returns:
-        By checkpoint, why it could not be trained; those that could are left out.
+        By checkpoint, why it could not be trained; those that could are left out, and are complete.
     """
     refused: dict[Path, str] = {}
     hashes: dict[tuple[Path, Path], dict[str, Any]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from robustkit.errors import InputError
@@ -79,7 +79,7 @@ class Plan:
     parts: tuple[Part, ...]
     binary: bool = False
     draws: int = 1999
-    differences: tuple[str, ...] = field(default=())
+    differences: tuple[str, ...] = ()
 
 
 # Of the galaxies in the paper, before its mergers were augmented to even numbers; here they are simulated even.

@@ -150,7 +150,8 @@ def _network(plan: Plan, part: Part, folder: Path) -> NetworkStudy:
     drawn = folder / figures_step(model_path(folder, part.network, adapted, 0))
     return NetworkStudy(
         part,
-        compare(predictions, draws=plan.draws),
+        # The page shows spreads over trainings; the intervals over images are on the page of `evaluate`.
+        compare(predictions, draws=99),
         attacks,
         pairs,
         _drawn(drawn) if (drawn / "chosen.json").is_file() else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from robustkit.files import new_folder, read_json, sha256_file, write_json
 from robustkit.reproduce.attacks import Attack, attack_all
 from robustkit.reproduce.claims import Claim, claims_of, spoken
 from robustkit.reproduce.latents import measure_latents
-from robustkit.reproduce.material import make_images
+from robustkit.reproduce.material import check_published, make_images
 from robustkit.reproduce.models import jobs_of, model_path, train_all
 from robustkit.reproduce.page import write_reproduction
 from robustkit.reproduce.plan import Part, Plan, make_plan
@@ -79,6 +79,8 @@ def run_reproduction(
         raise InputError(f"expected at least 1 worker, came {workers}")
     plan = plan or make_plan(paper, scale, published=data is not None)
     folder = Path(out) if out is not None else Path(f"reproduce-{paper}-{scale}")
+    if data is not None:
+        check_published(plan, Path(data))
     _claim(folder, {"paper": paper, "scale": scale, "data": None if data is None else str(Path(data).resolve())})
     where, count = str(choose_device(device)), workers or cores()
     with only_writer(folder / "lock"), interruptible("go on with the same command"):
@@ -92,8 +94,8 @@ def run_reproduction(
                 for part in plan.parts
                 for job in jobs_of(part, pictures[part.network], folder / part.network / "models")
             ]
-            train_all(jobs, device=where, workers=count, say=say)
-            models = {part.network: _trained(part, folder / part.network) for part in plan.parts}
+            refused = train_all(jobs, device=where, workers=count, say=say)
+            models = {part.network: _trained(part, folder / part.network, refused) for part in plan.parts}
             attacks = [one for part in plan.parts for one in _attacks(plan, part, folder, models[part.network])]
             attack_all(attacks, device=where, workers=count, say=say)
             for part in plan.parts:
@@ -110,13 +112,13 @@ def run_reproduction(
     return Reproduction(page, study, claims)
 
 
-def _trained(part: Part, folder: Path) -> Models:
-    """The models that could be trained."""
+def _trained(part: Part, folder: Path, refused: Container[Path]) -> Models:
+    """The models that could be trained; a file that training has refused is of other settings or images."""
     found = {
         (method, seed): path
         for method, count in part.seeds.items()
         for seed in range(count)
-        if (path := model_path(folder / "models", part.network, method, seed)).is_file()
+        if (path := model_path(folder / "models", part.network, method, seed)) not in refused
     }
     if not found:
         raise InputError(f"none of the models of {part.network} could be trained; the lines above say why")

@@ -12,7 +12,7 @@ from robustkit.reproduce.attacks import COMPLETE, PUBLISHED
 from robustkit.reproduce.claims import AGREES, DIFFERS, INCOMPARABLE, Claim, seeds_text
 from robustkit.reproduce.papers import SOURCE, TARGET
 from robustkit.reproduce.results import NetworkStudy, Study, paired
-from robustkit.stats import over_runs
+from robustkit.stats import Estimate, over_runs
 
 METRICS = {
     "accuracy": "accuracy",
@@ -101,12 +101,13 @@ def distances_table(study: Study, network: NetworkStudy) -> Facts | None:
                     perturbation, _training(method),
                     f"{published.median:g} / {published.mean:g} / {published.error:g}",
                     f"{np.median(first):.3g} / {first.mean():.3g} / {error:.2g}", len(first),
-                    _range(medians), _range(means), OTHER_DATA,
+                    _range(medians), _range(means),
+                    _judged(over_runs(medians), published.median, study.published),
                 ]
             )  # fmt: skip
     columns = [
         "perturbation", "training", "published median / mean / st. err.", "here, first seed", "images",
-        "median, all seeds", "mean, all seeds", "verdict on the numbers",
+        "median, all seeds", "mean, all seeds", "verdict on the median",
     ]  # fmt: skip
     said = (
         f"{network.network}. d_E in the latent space, of the images that have the perturbed twin under both models of "
@@ -217,12 +218,16 @@ def _ours(scores: dict[int, float], published: float, same_data: bool) -> tuple[
     values = list(scores.values())
     found = over_runs(values)
     spread = f", sd {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-    said = f"{seeds_text(found)}{spread}"
+    return f"{seeds_text(found)}{spread}", _judged(found, published, same_data)
+
+
+def _judged(found: Estimate, published: float, same_data: bool) -> str:
+    """Whether a published number lies in the interval over trainings, where the images are the same."""
     if not same_data:
-        return said, OTHER_DATA
+        return OTHER_DATA
     if not math.isfinite(found.low):
-        return said, f"{INCOMPARABLE} (one training)"
-    return said, AGREES if found.low <= published <= found.high else DIFFERS
+        return f"{INCOMPARABLE} (one training)"
+    return AGREES if found.low <= published <= found.high else DIFFERS
 
 
 def _moved(records: tuple[DistanceRecord, DistanceRecord], side: int, p: int) -> np.ndarray:
