@@ -21,15 +21,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from robustkit.latent import Embeddings
 from robustkit.latent.window_record import Windows
-
-RULE = (
-    "of each true class, the image that both models were right about and both attacks flipped, at the median of where "
-    "the base model's class ends along x"
-)
+from robustkit.reproduce.latents import RULE, chosen
 
 
 def run(*arguments: object) -> None:
@@ -37,19 +31,6 @@ def run(*arguments: object) -> None:
     words = [str(argument) for argument in arguments]
     print(f"\n$ robustkit {shlex.join(words)}", flush=True)
     subprocess.run([sys.executable, "-m", "robustkit", *words], check=True)
-
-
-def chosen(base: Path, adapted: Path) -> list[str]:
-    """Ids of the images that stand for their classes, by `RULE`."""
-    first, second = (Windows.load(folder / "windows.npz") for folder in (base, adapted))
-    both = set(first.ids[first.made].tolist()) & set(second.ids[second.made].tolist())
-    ids = []
-    for k in range(len(first.class_names)):
-        rows = [i for i in np.flatnonzero(first.true == k).tolist() if str(first.ids[i]) in both]
-        rows.sort(key=lambda i: (float(first.crossing[i, 0]), str(first.ids[i])))
-        if rows:
-            ids.append(str(first.ids[rows[(len(rows) - 1) // 2]]))
-    return ids
 
 
 def main() -> None:
@@ -65,7 +46,7 @@ def main() -> None:
     for name, model in models.items():
         run("attack", "--model", model, "--n", options.n, "--search", "de", "--out", attacks[name])
         run("window", "--model", model, "--run", attacks[name], "--colours", "paper", "--out", options.out / name)
-    images = chosen(options.out / "base", options.out / "adapted")
+    images = chosen(*(Windows.load(options.out / name / "windows.npz") for name in models))
     if not images:
         sys.exit("no image was flipped in both models; attack more with --n")
     print(f"\nFigures 3 and 5 show {', '.join(images)}: {RULE}")

@@ -14,7 +14,7 @@ from robustkit.errors import InputError
 from robustkit.files import read_json, write_json
 from robustkit.latent.embeddings import Embeddings
 from robustkit.models import open_checkpoint
-from robustkit.perturb.attack_record import AttackRecord
+from robustkit.perturb.attack_record import AttackRecord, attempt_arrays
 from tests.attacks import make_attack
 from tests.audits import make_audit
 
@@ -90,6 +90,21 @@ def test_missing_twins_are_nan_and_said(attack, tmp_path):
     others = replace(shallow, ids=np.char.add("other-", shallow.ids)).save(tmp_path / "others")
     with pytest.raises(InputError, match="none of the 16 images"):
         embed(attack, noisy=others)
+
+
+def test_an_attack_that_had_no_image_to_attack_is_embedded_without_flips(attack, tmp_path):
+    model, run = attack[0], shutil.copytree(attack[1], tmp_path / "attack")
+    record = AttackRecord.load(run / "attack.npz")
+    wrong = (record.true + 1) % len(record.class_names)
+    nothing = attempt_arrays(
+        [], ids=record.ids.tolist(), searches=record.searches, pixels=1, bands=record.before.shape[-1],
+        classes=len(record.class_names),
+    )  # fmt: skip
+    replace(record, clean_class=wrong, **nothing).save(run / "attack.npz")
+    found, said = embed((model, run))
+    assert not found.flipped.any()
+    assert not found.attempted.any()
+    assert "16 images, 0 of them attacked, 0 flipped and 0 not" in said
 
 
 def test_noise_that_is_made_belongs_to_the_image(attack):
