@@ -33,6 +33,6 @@ def command(file: Path | None, options: Any, device: str | None, out: Path, **as
     from robustkit.cores import cores
 
     given = {name: value for name, value in asked.items() if value not in (None, ())}
-    how = {"options": options, "out": out, "device": device, "workers": cores(), "say": click.echo}
-    if not run_audit(request_of(file, given), **how).passed:
+    request = request_of(file, given)
+    if not run_audit(request, options=options, out=out, device=device, workers=cores(), say=click.echo).passed:
         sys.exit(1)

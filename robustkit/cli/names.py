@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 
-class Names(click.ParamType):
+class Names(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - generic in the newest click alone
     """Text for which a shell offers names. What is none of them is judged by the library.
 
     Args:
@@ -32,7 +32,7 @@ class Names(click.ParamType):
 
 _PATH = click.Path()
 
-TAKES: dict[str, click.ParamType] = {
+TAKES: dict[str, Any] = {
     **dict.fromkeys(("--model", "--base", "--data", "--source", "--target", "--out", "--card"), _PATH),
     "--method": Names("source", "adabn", "augment", "mmd", "dann", "coral", "sinkhorn", "mcc", "cdan", "oracle"),
     "--network": Names("convnet", "resnet18", "deepmerge"),

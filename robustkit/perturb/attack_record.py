@@ -68,11 +68,12 @@ class Attempt:
     def from_json(cls, value: dict[str, Any]) -> Attempt:
         """The attempt from JSON values."""
         flip: Any = value["flip"]
+        rest: dict[str, Any] = {name: each for name, each in value.items() if name != "flip"}
         if flip is not None:
             pixels: dict[str, Any] = {name: tuple(tuple(pixel) for pixel in flip[name]) for name in ("before", "after")}
             flat: dict[str, Any] = {name: tuple(flip[name]) for name in ("row", "column", "probabilities")}
             flip = Flip(**{**flip, **pixels, **flat})
-        return cls(**{**value, "flip": flip})
+        return cls(**rest, flip=flip)
 
 
 @dataclass(frozen=True, eq=False)

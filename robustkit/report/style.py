@@ -29,7 +29,7 @@ LINES = ("-", "--", ":", "-.")
 GREY = "#7f7f7f"
 _DPI = 220
 
-_PRINT: dict[str, Any] = {
+_PRINT: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,

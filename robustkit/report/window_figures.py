@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -192,7 +193,7 @@ def _labels_at(picture: WindowPicture, points: np.ndarray) -> np.ndarray:
     return labels
 
 
-def _legend(figure: Figure, pictures: Sequence[WindowPicture], palette: Palette, *, white: bool, where: str) -> None:
+def _legend(figure: Figure, pictures: Sequence[WindowPicture], palette: Palette, *, white: bool, where: Any) -> None:
     shades = dict(zip(palette.class_names, palette.colours, strict=True))
     if white:
         shades = {"true class": "white"} | {f"{name}, where wrong": colour for name, colour in shades.items()}
