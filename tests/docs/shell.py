@@ -42,6 +42,8 @@ ALSO = {
 ELSEWHERE = {"--dask", "--device", "--parsl", "--workers"}
 # Commands that take minutes at any size, and have tests of their own.
 LONG = {"reproduce"}
+# The build of PyTorch without CUDA, as pytorch.org says it.
+TORCH = ["torch", "--index-url", "https://download.pytorch.org/whl/cpu"]
 # Programs that are not ours, whose commands cannot be checked beyond their name.
 NOT_OURS = {"cd", "git", "python3", "."}
 
@@ -95,6 +97,8 @@ class Shell:
 
     def run(self, words: list[str]) -> str:
         """Runs or checks one command line, and returns what it said."""
+        while re.match(r"[A-Z_]+=", words[0]):  # a variable for this one command
+            words = words[1:]
         program, *rest = words
         if program in self.programs:
             return self.programs[program](rest)
@@ -125,9 +129,11 @@ class Shell:
         return ""
 
     def pip(self, words: list[str]) -> str:
-        """Each extra that is installed is one of ours."""
+        """Each extra that is installed is one of ours; PyTorch may come first."""
         assert words[0] == "install"
         known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        if words[1:] == TORCH:
+            return ""
         for word in words[1:]:
             name, _, extras = word.partition("[")
             assert name in ("robustkit", ".", "-e", "--editable"), f"{word!r} is not installed by any page"

@@ -1,17 +1,23 @@
-"""The scripts of docs/howto/run-on-a-cluster.md, as far as they can be tried without a scheduler."""
+"""The scripts of docs/howto/run-on-a-cluster.md without a scheduler, and its Dask and Parsl on this machine."""
 
 import os
 import re
 import shlex
+import socket
 import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from robustkit.cli import group
 from robustkit.runs import Shard
+from tests.docs.blocks import ROOT, lines
+from tests.docs.shell import Shell, tiny
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "run-on-a-cluster.md"
+SHELL = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
 TASKS = 64
 
 
@@ -82,3 +88,60 @@ def test_the_tasks_of_the_htcondor_queue_are_all_shards():
     check_tasks([shlex.split(written_out(settings["arguments"], process)) for process in range(TASKS)])
     assert len({written_out(settings["output"], process) for process in range(TASKS)}) == TASKS
     assert settings["on_exit_remove"] == "(ExitCode =!= 75)"
+
+
+def command_with(option):
+    """The command of the page that has the option, at the size of a test."""
+    (words,) = [words for words in lines("\n".join(SHELL)) if option in words and words[0] == "robustkit"]
+    return tiny(words[1:])
+
+
+def environment():
+    """That of a terminal in which the environment of these tests is active."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def check_same(folder, words):
+    """The command leaves what the first command of the page leaves, which runs here."""
+    Shell(folder).run(["robustkit", *lines(SHELL[0])[0][1:]])
+    done = subprocess.run(
+        [sys.executable, "-m", "robustkit", *words], env=environment(), capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = folder / words[words.index("--out") + 1]
+    for name in ("attack.npz", "attacks.csv"):
+        assert (out / name).read_bytes() == (folder / "attack" / name).read_bytes()
+    return done.stdout
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_dask_of_the_page_leaves_the_same_bytes(given_folder):
+    distributed = pytest.importorskip("distributed")
+    port = free_port()
+    started = [words for words in lines("\n".join(SHELL)) if words[0] == "dask"]
+    assert [words[1] for words in started] == ["scheduler", "worker"]
+    with ExitStack() as stack:
+        for words in started:
+            here = [sys.executable, "-m", *(word.replace("8786", port) for word in words)]
+            process = stack.enter_context(subprocess.Popen(here, env=environment(), stderr=subprocess.DEVNULL))
+            stack.callback(process.terminate)
+        with distributed.Client(f"tcp://localhost:{port}", timeout=120, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=120)
+        said = check_same(given_folder, [word.replace("8786", port) for word in command_with("--dask")])
+    assert "2 Dask workers at tcp://localhost" in said
+
+
+@pytest.mark.slow
+def test_the_parsl_of_the_page_leaves_the_same_bytes(given_folder):
+    pytest.importorskip("parsl")
+    Path("site.py").write_text(block("from parsl"))
+    check_same(given_folder, command_with("--parsl"))
+    assert Path("runinfo").is_dir()
