@@ -16,7 +16,9 @@ from robustkit.cli.options import Command, model_options
 @click.option("--n", default=150, show_default=True, help="Images to draw.")
 @click.option("--data", help="A labelled image set.  [default: the one that the model was trained on]")
 @click.option("--part", default="test", show_default=True, help="train, valid or test of the model's split, or all.")
-@click.option("--search", "searches", multiple=True, help="A search; give more for more.  [default: de and random]")
+@click.option(
+    "--search", "searches", multiple=True, help="A search; give more for more.  [default: de, auto and random]"
+)
 @click.option("--budget", type=int, help="Most queries of an image, for each search and target.")
 @click.option("--values", help="corners, paper, grid:M, hot[:CHARGE] or dead[:LEVEL].  [default: corners]")
 @click.option("--single-band", "values", flag_value="single-band", help="One band at a time: --values single-band.")
