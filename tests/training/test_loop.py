@@ -15,6 +15,7 @@ from robustkit.training.alignment import ALIGNMENTS, information_loss
 from robustkit.training.judge import Judge
 from robustkit.training.network import Trainee, adapt_statistics, predict
 from robustkit.training.objective import class_weights
+from robustkit.training.selection import Selector
 from robustkit.training.watch import alarms
 from tests.training.worlds import QUICK, noisier, one_step, squares, start
 
@@ -175,14 +176,28 @@ def test_a_target_without_labels_works_and_the_oracle_column_does_not_change_the
         train(source, unlabelled, out=tmp_path / "c.pt", settings=MMD, report_oracle=True)
 
 
-def test_the_checkpoint_is_the_network_that_earned_its_score(tmp_path):
+@pytest.mark.parametrize("method", ["mmd", "adabn"])
+def test_the_checkpoint_is_the_network_that_earned_its_score(method, tmp_path, monkeypatch):
+    offer = Selector.offer
+    # The last two epochs are not chosen, whatever they score.
+    monkeypatch.setattr(Selector, "offer", lambda self, epoch, *rest: epoch < 4 and offer(self, epoch, *rest))
+    settings = replace(MMD, method=method, epochs=6)
     source, target = squares(), noisier(squares())
-    trained = train(source, target, out=tmp_path / "a.pt", settings=replace(MMD, epochs=6))
-    plan, run, _ = start(replace(MMD, epochs=6), source, target)
+    trained = train(source, target, out=tmp_path / "a.pt", settings=settings, report_oracle=True)
+    plan, run, _ = start(settings, source, target, report_oracle=True)
     run.network.module.load_state_dict(open_checkpoint(tmp_path / "a.pt").classifier.module.state_dict())
     again, logged = plan.judge("cpu")(run), trained.card.training["figures"]
-    assert {name: again[name] for name in again} == pytest.approx({name: logged[name] for name in again}, abs=1e-12)
-    assert trained.history[logged["epoch"] - 1] == logged
+    chosen = trained.history[logged["epoch"] - 1]
+    assert chosen["epoch"] == logged["epoch"] <= 4
+    assert len(trained.history) == 6
+    if method == "adabn":  # its statistics changed after the choice, which rested on these two
+        again |= {name: chosen[name] for name in ("gate", "score")}
+        assert logged["valid_loss"] != chosen["valid_loss"]
+        assert f"{logged['valid_balanced_accuracy']:.3f} on source" in str(trained)
+        assert "statistics of the target" in str(trained)
+    else:
+        assert chosen == logged
+    assert again == pytest.approx({name: logged[name] for name in again}, abs=1e-12)
 
 
 def test_early_stopping_returns_the_best_network(tmp_path):
