@@ -12,6 +12,7 @@ from robustkit.errors import InputError, RobustkitError
 from robustkit.models import open_checkpoint
 from robustkit.training import Settings, train
 from robustkit.training.alignment import ALIGNMENTS, information_loss
+from robustkit.training.alignment.mmd import MMD as MMD_PENALTY
 from robustkit.training.judge import Judge
 from robustkit.training.network import Trainee, adapt_statistics, predict
 from robustkit.training.objective import class_weights
@@ -256,6 +257,20 @@ def test_a_loss_that_is_not_a_number_stops_and_names_step_and_images(tmp_path):
     settings = Settings(epochs=4, batch=16, learning_rate=1e18, schedule="constant")
     with pytest.raises(RobustkitError, match=r"epoch \d+, step \d+ .*object \d+, object \d+"):
         train(source, out=tmp_path / "a.pt", settings=settings)
+
+
+def test_the_images_of_both_domains_are_named_when_the_loss_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(MMD_PENALTY, "forward", lambda self, source, target: (source.sum() + target.sum()) * np.nan)
+    source = squares()
+    target = replace(noisier(source), ids=np.array([f"stranger {i}" for i in range(len(source))]))
+    with pytest.raises(RobustkitError) as failed:
+        train(source, target, out=tmp_path / "a.pt", settings=MMD)
+    _, _, feed = start(MMD, source, target)
+    _, batch = next(feed.epoch(0))
+    assert "penalty nan" in str(failed.value)
+    expected = f"{', '.join(batch.ids)} in the source and {', '.join(batch.target_ids)} in the target"
+    assert str(failed.value).endswith(expected)
+    assert all(name.startswith("stranger") for name in batch.target_ids)
 
 
 def test_the_last_good_checkpoint_is_kept_when_the_loss_fails(tmp_path, monkeypatch):
