@@ -118,7 +118,7 @@ def _train(plan: Plan, keeper: Keeper, world: World) -> Trained:
         module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         weights = class_weights(feed.labels, len(plan.source.images.class_names))
         run = make_run(module, weights, settings, width=_width(module, feed), steps=feed.steps)
-        card = plan.card(out, feed, str(module.latent))
+        card = _with_training(plan.card(out, feed, str(module.latent)), {"class_weights": weights.tolist()})
         keeper.resume(run)
 
         def keep(complete: bool = False, measured: dict[str, Any] | None = None) -> None:
