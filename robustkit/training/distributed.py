@@ -40,8 +40,22 @@ class World:
         """Whether this process writes the files."""
         return self.rank == 0
 
+    def check_batch(self, batch: int) -> None:
+        """Refuses a batch that the processes cannot share evenly: the loss would lack the labels' last rows.
+
+        Args:
+            batch: Images of each domain in a step.
+
+        Raises:
+            InputError: Names the batch and the nearest below it that can be shared.
+        """
+        if batch % self.size == 0:
+            return
+        advice = f"give --batch {batch - batch % self.size}" if batch > self.size else "start fewer processes"
+        raise InputError(f"a batch of {batch} images cannot be shared evenly by {self.size} processes; {advice}")
+
     def share(self, rows: Any) -> Any:
-        """This process's part of a batch, or `None` of `None`."""
+        """This process's part of a batch that `check_batch` has passed, or `None` of `None`."""
         if rows is None or self.size == 1:
             return rows
         size = len(rows) // self.size

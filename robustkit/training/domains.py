@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -152,19 +153,25 @@ def split_target(target: ImageSet, source: Split, *, seed: int) -> Split:
     return Split(train, valid, test, seed=seed, origin="as in the source, where the source has the object")
 
 
-def open_labelled(where: Where, target: Domain) -> Domain:
+def open_labelled(where: Where, target: Domain, class_names: Sequence[str]) -> Domain:
     """Opens the target again, with its labels: for the oracle alone.
 
     Args:
         where: The target.
         target: The same as it was opened for training, without labels.
+        class_names: The classes of the source, which a label counts.
 
     Raises:
-        InputError: If it has none.
+        InputError: If it has no labels, or they count other classes.
     """
     images, path = _open(where)
     if images.labels is None:
         raise InputError("the oracle needs a target with labels, and this one has none; leave the oracle away")
+    if images.class_names != tuple(class_names):
+        raise InputError(
+            f"the oracle needs a target with the classes of the source in their order, {', '.join(class_names)}; this "
+            f"one has {', '.join(images.class_names)}; name all classes of the source in it, or leave the oracle away"
+        )
     return Domain(images, path, target.split)
 
 
@@ -179,10 +186,12 @@ def check_classes(domain: Domain) -> None:
         raise InputError("the images to learn from have no labels; give a labelled set with --source")
     if len(images.class_names) < 2:
         raise InputError(f"expected at least 2 classes, came {len(images.class_names)}")
+    objects = images.objects
     for part in PARTS:
-        labels = images.labels[domain.rows(part)]
-        counts = np.bincount(labels, minlength=len(images.class_names))
-        for name, count in zip(images.class_names, counts.tolist(), strict=True):
+        rows = domain.rows(part)
+        for label, name in enumerate(images.class_names):
+            # Turned images of one object are no second object.
+            count = len(np.unique(objects[rows[images.labels[rows] == label]]))
             if count < 2:
                 raise InputError(
                     f"class {name!r} has {count} objects in the {part} part of the split; every part needs at least "

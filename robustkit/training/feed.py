@@ -42,12 +42,14 @@ class Batch:
         labels: Classes of the source images, shape (B,).
         target: Shape (B, C, H, W), or `None`.
         ids: Ids of the source images.
+        target_ids: Ids of the target images, or `None`.
     """
 
     source: Tensor
     labels: Tensor
     target: Tensor | None
     ids: np.ndarray
+    target_ids: np.ndarray | None
 
 
 class Feed:
@@ -90,7 +92,6 @@ class Feed:
 
     def epoch(self, epoch: int, *, first: int = 0) -> Iterator[tuple[int, Batch]]:
         """The steps of one epoch, counted from 0, beginning with `first`."""
-        ids = self.parts[0].ids
         orders = [
             order(len(part), self.steps * self.batch, self.seed, domain, epoch)
             for domain, part in enumerate(self.parts)
@@ -98,8 +99,9 @@ class Feed:
         for step in range(first, self.steps):
             rows = [order[step * self.batch : (step + 1) * self.batch] for order in orders]
             images = [self._images(domain, chosen, epoch, step) for domain, chosen in enumerate(rows)]
-            target = images[1] if len(images) > 1 else None
-            yield step, Batch(images[0], self.labels[torch.from_numpy(rows[0])], target, ids[rows[0]])
+            ids = [part.ids[chosen] for part, chosen in zip(self.parts, rows, strict=True)]
+            target, target_ids = (images[1], ids[1]) if len(images) > 1 else (None, None)
+            yield step, Batch(images[0], self.labels[torch.from_numpy(rows[0])], target, ids[0], target_ids)
 
     def sample(self, epoch: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """A few of the batches of an epoch: enough pixels for the statistics of a batch norm."""

@@ -133,7 +133,7 @@ def make_plan(source: Where, target: Where | None, settings: Settings, *, report
     first, second = open_domains(source, target, split_seed=settings.split_seed)
     taught, oracle = first, None
     if target is not None and second is not None and (settings.method == "oracle" or report_oracle):
-        labelled = open_labelled(target, second)
+        labelled = open_labelled(target, second, first.images.class_names)
         taught = labelled if settings.method == "oracle" else first
         if report_oracle and labelled.images.labels is not None:
             oracle = labelled.images.labels[labelled.rows("valid")]

@@ -25,6 +25,12 @@ from robustkit.training.plan import Plan, make_plan
 from robustkit.training.repeatable import repeatable
 from robustkit.training.settings import Settings
 
+# What a reader of a score must know beside it.
+_REMARKS = {
+    "oracle": " (ORACLE: it has learned from target labels)",
+    "adabn": ", with the statistics of the target in its batch norm",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Trained:
@@ -50,7 +56,7 @@ class Trained:
             f"{self.checkpoint}: {method}, epoch {figures['epoch']} of {training['epochs_run']}, "
             f"balanced accuracy {figures['valid_balanced_accuracy']:.3f} on {where} validation images"
         )
-        return text + (" (ORACLE: it has learned from target labels)" if method == "oracle" else "")
+        return text + _REMARKS.get(method, "")
 
 
 def train(
@@ -88,6 +94,8 @@ def train(
     out = Path(out)
     plan = make_plan(source, target, settings or Settings(), report_oracle=report_oracle)
     with open_world(device or ("cuda" if torch.cuda.is_available() else "cpu")) as world:
+        assert plan.settings.batch is not None
+        world.check_batch(plan.settings.batch)
         keeper = Keeper(out, plan.settings, plan.hashes, world)
         found = keeper.found()
         if found and not resume:
@@ -110,19 +118,23 @@ def _train(plan: Plan, keeper: Keeper, world: World) -> Trained:
         module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         weights = class_weights(feed.labels, len(plan.source.images.class_names))
         run = make_run(module, weights, settings, width=_width(module, feed), steps=feed.steps)
-        card = plan.card(out, feed, str(module.latent))
+        card = _with_training(plan.card(out, feed, str(module.latent)), {"class_weights": weights.tolist()})
         keeper.resume(run)
 
-        def keep(complete: bool = False) -> None:
-            figures = {"figures": run.history[run.selector.best.epoch], "epochs_run": len(run.history)}
+        def keep(complete: bool = False, measured: dict[str, Any] | None = None) -> None:
+            row = run.history[run.selector.best.epoch] | (measured or {})
             if world.first:
-                save_checkpoint(out, module, _with_training(card, figures | {"complete": complete}))
+                more = {"figures": row, "epochs_run": len(run.history), "complete": complete}
+                save_checkpoint(out, module, _with_training(card, more))
 
         run_epochs(run, feed, settings, world, judge=judge, keep=keep, keeper=keeper)
         module.load_state_dict(run.selector.best.weights)
+        measured = None
         if settings.method == "adabn" and plan.target is not None:
             adapt_statistics(run.network, plan.part(plan.target, "train", device).images)
-        keep(complete=True)
+            # It is another network now. Gate and score stay those that the epoch was chosen by.
+            measured = {name: value for name, value in judge(run).items() if name not in ("gate", "score")}
+        keep(complete=True, measured=measured)
         keeper.complete()
     run.network.release()
     return _opened(out)

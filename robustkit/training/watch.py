@@ -30,11 +30,14 @@ def check_finite(loss: Tensor, terms: dict[str, float], run: Run, batch: Batch) 
     """
     if math.isfinite(loss.item()):
         return
+    images = ", ".join(batch.ids)
+    if batch.target_ids is not None:
+        images += f" in the source and {', '.join(batch.target_ids)} in the target"
     shown = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
     raise RobustkitError(
         f"the loss is not finite in epoch {run.epoch + 1}, step {run.step + 1} ({shown}); the weights were not changed "
         f"by it and the best checkpoint so far is kept; lower --learning-rate, or look at the images of this step: "
-        f"{', '.join(batch.ids)}"
+        f"{images}"
     )
 
 

@@ -1,7 +1,9 @@
+import importlib
 import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,11 @@ from torch import nn
 
 from robustkit.errors import InputError
 from robustkit.models import open_checkpoint
+from robustkit.training import Settings, train
 from robustkit.training.alignment import Outputs
 from robustkit.training.distributed import World, open_world, share_batch_norm
 from tests.training.distributed_worker import METHODS, first_step, train_small
+from tests.training.worlds import squares
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,6 +69,23 @@ def test_a_share_is_a_slice_of_the_batch():
     rows = torch.arange(8)
     shares = [World(rank, 2, torch.device("cpu")).share(rows).tolist() for rank in (0, 1)]
     assert shares == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_batch_that_processes_cannot_share_is_refused_before_training(tmp_path, monkeypatch):
+    module = importlib.import_module("robustkit.training.train")
+
+    def alone_among(size):
+        return lambda device: nullcontext(World(0, size, torch.device("cpu")))
+
+    # 63 training images, which is the batch when none is given.
+    for size, batch, advice in ((2, None, "63 images .* 2 processes; give --batch 62"), (3, 32, "give --batch 30")):
+        monkeypatch.setattr(module, "open_world", alone_among(size))
+        with pytest.raises(InputError, match=advice):
+            train(squares(), out=tmp_path / "a.pt", settings=Settings(batch=batch))
+    with pytest.raises(InputError, match="fewer processes"):
+        World(0, 4, torch.device("cpu")).check_batch(3)
+    assert not list(tmp_path.iterdir())
+    World(0, 3, torch.device("cpu")).check_batch(63)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

@@ -75,6 +75,39 @@ def test_a_class_that_is_missing_or_rare_is_refused_by_name():
         make_plan(rare, None, Settings())
 
 
+def test_turned_images_of_one_object_are_not_two_objects():
+    images = squares()
+    alone, other = images.ids[images.labels == 2][:2]
+    turned = [f"{alone}#rot{turn}" for turn in (90, 180, 270)]
+    rows = np.concatenate([np.arange(90), np.repeat(images.positions([alone]), 3)])
+    split = {name: ("train", "valid", "test")[i // 3 % 3] for i, name in enumerate(images.ids)}
+    split |= {name: "train" for name in images.ids[images.labels == 2] if split[name] == "valid"}
+    split |= dict.fromkeys([alone, *turned], "valid")  # four images of class 2, and one object
+
+    def given():
+        arrays = {"images": images.images[rows], "labels": images.labels[rows]}
+        return replace(images, **arrays, ids=np.array([*images.ids, *turned]), meta={"split": split})
+
+    with pytest.raises(InputError, match="class 'class 2' has 1 objects in the valid part"):
+        make_plan(given(), None, Settings())
+    split[other] = "valid"
+    assert make_plan(given(), None, Settings()).settings.batch
+
+
+@pytest.mark.parametrize("method", ["oracle", "mmd"])
+def test_a_labelled_target_without_one_class_is_refused_where_its_labels_are_read(method):
+    source = squares()
+    # Its class 0 is what the source calls class 1.
+    target = noisier(source).select(np.flatnonzero(source.labels > 0))
+    target = replace(target, labels=target.labels - 1, class_names=source.class_names[1:])
+    words = "classes of the source in their order, class 0, class 1, class 2; this one has class 1, class 2; name all"
+    with pytest.raises(InputError, match=words):
+        make_plan(source, target, Settings(method=method), report_oracle=True)
+    assert make_plan(source, target, Settings(method="mmd")).oracle is None
+    named = replace(target, labels=target.labels + 1, class_names=source.class_names)
+    assert set(make_plan(source, named, Settings(method="mmd"), report_oracle=True).oracle) == {1, 2}
+
+
 def test_a_source_without_labels_and_a_method_without_target_are_refused():
     with pytest.raises(InputError, match="no labels"):
         make_plan(replace(squares(), labels=None), None, Settings())

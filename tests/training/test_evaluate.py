@@ -69,6 +69,16 @@ def test_images_that_changed_since_training_are_refused(models, tmp_path):
     assert len(found) == 2
 
 
+def test_a_target_with_other_classes_is_refused(tmp_path):
+    source = squares()
+    source.save(tmp_path / "a")
+    target = noisier(source).select(np.flatnonzero(source.labels > 0))
+    replace(target, labels=target.labels - 1, class_names=source.class_names[1:]).save(tmp_path / "b")
+    train(tmp_path / "a", tmp_path / "b", out=tmp_path / "m.pt", settings=Settings(epochs=1, batch=16))
+    with pytest.raises(InputError, match=r"target of .* has the classes class 1, class 2, the network knows class 0, "):
+        predict_test(tmp_path / "m.pt")
+
+
 def test_a_split_that_was_changed_is_refused(models, tmp_path):
     checkpoint = open_checkpoint(models / "source.pt")
     split = checkpoint.card.data["split"]

@@ -35,6 +35,13 @@ def test_every_image_of_every_domain_is_seen_in_every_epoch(sizes, batch):
         assert len(drawn) == len(batches) * batch
 
 
+def test_the_ids_of_both_domains_are_those_of_their_images():
+    _, batch = next(feed((30, 17), 8).epoch(0))
+    for images, ids in ((batch.source, batch.ids), (batch.target, batch.target_ids)):
+        assert [f"o{int(value)}" for value in images[:, 0, 0, 0]] == ids.tolist()
+    assert next(feed((30,), 8).epoch(0))[1].target_ids is None
+
+
 def test_a_domain_that_runs_out_is_shuffled_anew():
     first, second = np.split(order(10, 20, seed=0, domain=1, epoch=0), 2)
     assert sorted(first) == sorted(second) == list(range(10))

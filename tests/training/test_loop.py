@@ -12,9 +12,11 @@ from robustkit.errors import InputError, RobustkitError
 from robustkit.models import open_checkpoint
 from robustkit.training import Settings, train
 from robustkit.training.alignment import ALIGNMENTS, information_loss
+from robustkit.training.alignment.mmd import MMD as MMD_PENALTY
 from robustkit.training.judge import Judge
 from robustkit.training.network import Trainee, adapt_statistics, predict
 from robustkit.training.objective import class_weights
+from robustkit.training.selection import Selector
 from robustkit.training.watch import alarms
 from tests.training.worlds import QUICK, noisier, one_step, squares, start
 
@@ -175,14 +177,28 @@ def test_a_target_without_labels_works_and_the_oracle_column_does_not_change_the
         train(source, unlabelled, out=tmp_path / "c.pt", settings=MMD, report_oracle=True)
 
 
-def test_the_checkpoint_is_the_network_that_earned_its_score(tmp_path):
+@pytest.mark.parametrize("method", ["mmd", "adabn"])
+def test_the_checkpoint_is_the_network_that_earned_its_score(method, tmp_path, monkeypatch):
+    offer = Selector.offer
+    # The last two epochs are not chosen, whatever they score.
+    monkeypatch.setattr(Selector, "offer", lambda self, epoch, *rest: epoch < 4 and offer(self, epoch, *rest))
+    settings = replace(MMD, method=method, epochs=6)
     source, target = squares(), noisier(squares())
-    trained = train(source, target, out=tmp_path / "a.pt", settings=replace(MMD, epochs=6))
-    plan, run, _ = start(replace(MMD, epochs=6), source, target)
+    trained = train(source, target, out=tmp_path / "a.pt", settings=settings, report_oracle=True)
+    plan, run, _ = start(settings, source, target, report_oracle=True)
     run.network.module.load_state_dict(open_checkpoint(tmp_path / "a.pt").classifier.module.state_dict())
     again, logged = plan.judge("cpu")(run), trained.card.training["figures"]
-    assert {name: again[name] for name in again} == pytest.approx({name: logged[name] for name in again}, abs=1e-12)
-    assert trained.history[logged["epoch"] - 1] == logged
+    chosen = trained.history[logged["epoch"] - 1]
+    assert chosen["epoch"] == logged["epoch"] <= 4
+    assert len(trained.history) == 6
+    if method == "adabn":  # its statistics changed after the choice, which rested on these two
+        again |= {name: chosen[name] for name in ("gate", "score")}
+        assert logged["valid_loss"] != chosen["valid_loss"]
+        assert f"{logged['valid_balanced_accuracy']:.3f} on source" in str(trained)
+        assert "statistics of the target" in str(trained)
+    else:
+        assert chosen == logged
+    assert again == pytest.approx({name: logged[name] for name in again}, abs=1e-12)
 
 
 def test_early_stopping_returns_the_best_network(tmp_path):
@@ -241,6 +257,20 @@ def test_a_loss_that_is_not_a_number_stops_and_names_step_and_images(tmp_path):
     settings = Settings(epochs=4, batch=16, learning_rate=1e18, schedule="constant")
     with pytest.raises(RobustkitError, match=r"epoch \d+, step \d+ .*object \d+, object \d+"):
         train(source, out=tmp_path / "a.pt", settings=settings)
+
+
+def test_the_images_of_both_domains_are_named_when_the_loss_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(MMD_PENALTY, "forward", lambda self, source, target: (source.sum() + target.sum()) * np.nan)
+    source = squares()
+    target = replace(noisier(source), ids=np.array([f"stranger {i}" for i in range(len(source))]))
+    with pytest.raises(RobustkitError) as failed:
+        train(source, target, out=tmp_path / "a.pt", settings=MMD)
+    _, _, feed = start(MMD, source, target)
+    _, batch = next(feed.epoch(0))
+    assert "penalty nan" in str(failed.value)
+    expected = f"{', '.join(batch.ids)} in the source and {', '.join(batch.target_ids)} in the target"
+    assert str(failed.value).endswith(expected)
+    assert all(name.startswith("stranger") for name in batch.target_ids)
 
 
 def test_the_last_good_checkpoint_is_kept_when_the_loss_fails(tmp_path, monkeypatch):

@@ -93,6 +93,18 @@ BUGS = [
         ("        module.load_state_dict(run.selector.best.weights)\n", ""),
     ),
     bug(
+        "the figures of the last epoch are kept with the best weights",
+        "training/train.py",
+        EARNED,
+        ("run.history[run.selector.best.epoch]", "run.history[-1]"),
+    ),
+    bug(
+        "the figures of AdaBN are those of the network before it",
+        "training/train.py",
+        EARNED,
+        ("(measured or {})", "{}"),
+    ),
+    bug(
         "scores are taken in training mode",
         "training/network.py",
         (LOOP, "test_judging_leaves_no_trace_in_the_network"),

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import numpy as np
+import pytest
 import torch
 
 from robustkit.models import open_checkpoint
@@ -23,8 +25,19 @@ def test_the_checkpoint_says_what_an_audit_needs(tmp_path):
     assert card.data["path"] == str(folder.resolve())
     split = card.data["split"]
     assert sorted(split["train"] + split["valid"] + split["test"]) == sorted(f"object {i}" for i in range(90))
+    assert card.training["class_weights"] == pytest.approx([1, 1, 1])
     assert len(card.input_range) == 3
     assert all(0 <= low < high <= 1 for low, high in card.input_range)
+
+
+def test_the_checkpoint_says_what_each_class_weighed(tmp_path):
+    images = squares()
+    few = images.select(np.flatnonzero((images.labels > 0) | (np.arange(90) < 60)))  # 20, 30 and 30 images
+    trained = train(few, out=tmp_path / "a.pt", settings=replace(QUICK, epochs=1))
+    learned = few.labels[few.positions(trained.card.data["split"]["train"])]
+    counts = np.bincount(learned)
+    assert counts[0] < counts[1]
+    assert trained.card.training["class_weights"] == pytest.approx((len(learned) / (3 * counts)).tolist())
 
 
 def test_a_network_learns_squares(tmp_path):

@@ -35,12 +35,14 @@ def noisier(images: ImageSet, noise: float = 1.0, *, seed: int = 5) -> ImageSet:
     return replace(images, images=images.images + rng.normal(0, noise, images.images.shape).astype(np.float32))
 
 
-def start(settings: Settings, source: ImageSet | None = None, target: ImageSet | None = None) -> tuple[Plan, Run, Any]:
+def start(
+    settings: Settings, source: ImageSet | None = None, target: ImageSet | None = None, *, report_oracle: bool = False
+) -> tuple[Plan, Run, Any]:
     """A run before its first step: (plan, run, feed)."""
     import torch
 
     source = source or squares()
-    plan = make_plan(source, target if target is not None else noisier(source), settings)
+    plan = make_plan(source, target if target is not None else noisier(source), settings, report_oracle=report_oracle)
     torch.manual_seed(settings.seed)
     feed = plan.feed("cpu")
     module = plan.network()
