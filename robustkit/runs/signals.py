@@ -13,7 +13,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
 @contextmanager
-def interruptible(advice: str = "go on with --resume") -> Generator[None]:
+def interruptible(advice: str = "finished work is kept, go on with --resume") -> Generator[None]:
     """Turns Ctrl-C, SIGTERM and SIGUSR1 into `RunInterrupted` while the block runs.
 
     The error is raised at once rather than at the end of a unit: a scheduler gives a few seconds, a unit may take
@@ -25,7 +25,7 @@ def interruptible(advice: str = "go on with --resume") -> Generator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_IGN)  # a second one must not break the clean-up
-        raise RunInterrupted(f"stopped by {signal.Signals(number).name}; finished work is kept, {advice}")
+        raise RunInterrupted(f"stopped by {signal.Signals(number).name}; {advice}")
 
     numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
     before = {number: signal.signal(number, stop) for number in numbers}
