@@ -26,7 +26,7 @@ from robustkit.perturb.attack_record import OUT_OF_MEMORY, AttackRecord, Attempt
 from robustkit.perturb.attack_summary import AttackSummary, summarise
 from robustkit.perturb.pursuit import Cost
 from robustkit.perturb.threats import describe_values
-from robustkit.runs import JOURNAL, FinishedUnits, Run, Shard, StartExecutor
+from robustkit.runs import JOURNAL, FinishedUnits, Run, Shard, StartExecutor, interruptible
 
 __all__ = ["AttackRequest", "AttackRun", "OpenAttack", "run_attack"]
 
@@ -169,6 +169,7 @@ class OpenAttack(OpenRun):
         return AttackRun(run.folder, record, summary)
 
 
+@interruptible()
 def run_attack(
     model: str | os.PathLike[str],
     request: AttackRequest | None = None,

@@ -30,7 +30,7 @@ from robustkit.models import ModelOptions
 from robustkit.perturb.certificate import CertificateRecord, certify
 from robustkit.perturb.threats import ValueRange, describe_values, make_values
 from robustkit.report.vulnerability_figure import draw_vulnerability
-from robustkit.runs import JOURNAL, FinishedUnits, Run, Shard, StartExecutor
+from robustkit.runs import JOURNAL, FinishedUnits, Run, Shard, StartExecutor, interruptible
 from robustkit.stats import wilson
 
 RECORD, TABLE, SUMMARY, MAPS, PARTS = (
@@ -188,6 +188,7 @@ def part_path(folder: Path, unit: int) -> Path:
     return folder / PARTS / f"{unit:07d}.npz"
 
 
+@interruptible()
 def run_certify(
     model: str | os.PathLike[str],
     request: CertifyRequest | None = None,

@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from robustkit.audit.attack import run_attack
-from robustkit.errors import InputError
+from robustkit.audit.certify import CertifyRequest, run_certify
+from robustkit.cli import main
+from robustkit.errors import InputError, RobustkitError
 from tests.attacks import ARGUMENTS, SMALL, same, silent
 
 
@@ -27,8 +31,71 @@ def test_a_journal_cut_anywhere_gives_the_same_bytes(attacks, tmp_path):
     shutil.copytree(attacks / "whole", tmp_path / "run")
     for cut in (0, 1, lines[1], lines[1] + 1, lines[3] + 40):
         (tmp_path / "run" / "journal.jsonl").write_bytes(journal[:cut])
-        run_attack(attacks / "net.pt", SMALL, out=tmp_path / "run", resume=True, say=silent)
+        said = []
+        run_attack(attacks / "net.pt", SMALL, out=tmp_path / "run", resume=True, say=said.append)
         assert same(tmp_path / "run", attacks / "whole")
+        assert sum("was cut short when the run was stopped" in line for line in said) == (cut not in (0, lines[1] + 1))
+
+
+@contextmanager
+def room_for(most):
+    """No file may be larger than so many bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def files_of(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def certify(attacks, out, **more):
+    run_certify(attacks / "net.pt", CertifyRequest(n=4, group=2, budget=500), out=out, say=silent, **more)
+
+
+def attack(attacks, out, **more):
+    run_attack(attacks / "net.pt", replace(SMALL, n=4), out=out, say=silent, **more)
+
+
+@pytest.fixture(scope="module")
+def wholes(attacks, tmp_path_factory):
+    """What each run leaves when nothing happens to it."""
+    folder = tmp_path_factory.mktemp("wholes")
+    for run in (attack, certify):
+        run(attacks, folder / run.__name__)
+    return {run: files_of(folder / run.__name__) for run in (attack, certify)}
+
+
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        (certify, "manifest.json"),
+        (certify, "parts/0000000.npz"),
+        (certify, "certificates.npz"),
+        (certify, "vulnerability.png"),
+        (attack, "flips-by-queries.png"),
+    ],
+)
+def test_a_disk_that_is_full_at_any_file_is_one_sentence_and_the_run_goes_on(attacks, wholes, tmp_path, run, name):
+    whole = wholes[run]
+    with (
+        pytest.raises(
+            RobustkitError, match=rf"^cannot write .*/{name}: File too large; make room and go on with --res"
+        ),
+        room_for(len(whole[name]) * 9 // 10),
+    ):
+        run(attacks, tmp_path / "run")
+    left = files_of(tmp_path / "run")
+    assert name not in left
+    assert left.keys() < whole.keys()  # no lock, and nothing that is not finished
+    run(attacks, tmp_path / "run", resume=True)
+    again = files_of(tmp_path / "run")
+    assert again.keys() == whole.keys()
+    timed = {"summary.json", "journal.jsonl", *(path for path in whole if path.startswith("parts"))}
+    assert all(again[path] == whole[path] for path in whole.keys() - timed)
 
 
 def test_a_changed_model_is_refused_on_resume(attacks, tmp_path):
@@ -40,6 +107,24 @@ def test_a_changed_model_is_refused_on_resume(attacks, tmp_path):
     with pytest.raises(InputError, match=r"model_sha256 was|not a readable checkpoint"):
         run_attack(model, SMALL, out=tmp_path / "run", resume=True, say=silent)
     assert same(tmp_path / "run", attacks / "whole")
+
+
+@pytest.mark.parametrize("where", ["executors.choose_executor", "units.open_chosen"])
+@pytest.mark.parametrize("command", [["attack"], ["certify"], ["sweep", "--perturb", "gaussian"]])
+def test_a_signal_before_the_run_is_open_asks_to_be_queued_again(
+    attacks, tmp_path, monkeypatch, capsys, command, where
+):
+    def slow(*arguments, **options):
+        signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(f"robustkit.audit.{where}", slow)
+    before = signal.getsignal(signal.SIGUSR1)
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--model", str(attacks / "net.pt"), "--n", "2", "--out", str(tmp_path / "run")])
+    assert ended.value.code == 75
+    assert capsys.readouterr().err == "robustkit: stopped by SIGUSR1; finished work is kept, go on with --resume\n"
+    assert signal.getsignal(signal.SIGUSR1) == before
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -93,6 +94,27 @@ def test_signals_end_the_block_and_handlers_come_back(number):
         signal.raise_signal(number)
     assert caught.value.exit_code == 75
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_while_cleaning_up_breaks_nothing():
+    cleaned = []
+
+    @interruptible()
+    def work():
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            cleaned.append(1)
+
+    with pytest.raises(RunInterrupted, match="SIGUSR1"):
+        work()
+    assert cleaned
+
+
+def test_in_another_thread_signals_are_left_alone():
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(interruptible()(signal.getsignal), signal.SIGTERM).result() == signal.SIG_DFL
 
 
 @pytest.mark.parametrize(
