@@ -163,10 +163,26 @@ class OpenCertify(OpenRun):
         units = chosen.image_set.units
         say(describe_values(self.values, bands=card.bands, stretch=self.checkpoint.stretch, units=units))
         cells = int(np.prod(self.images.shape[2:])) * self.values.size
-        first = self.images[slice(0, self.request.group)].to(self.checkpoint.classifier.device)
-        evaluator = make_evaluator(self.checkpoint.classifier, first)
-        seconds = min(cells, self.request.budget or cells) / candidates_per_second(evaluator)
-        say(f"{cells:,} cells an image, about {seconds:.2g} s each by the {evaluator.name} engine")
+        rates, _ = halved(
+            self.part(0),
+            lambda part: [self._rate(part)],
+            alone=lambda part: [],
+            join=lambda one, other: one or other,
+            bar=None,
+            weight=1,
+        )
+        if not rates:
+            say(f"{cells:,} cells an image; memory ran out for the first images, so how long they take is not known")
+            return
+        (engine, rate), *_ = rates
+        seconds = min(cells, self.request.budget or cells) / rate
+        say(f"{cells:,} cells an image, about {seconds:.2g} s each by the {engine} engine")
+
+    def _rate(self, part: slice) -> tuple[str, float]:
+        """The engine for some images, and how many cells it tries in a second."""
+        images = self.images[part].to(self.checkpoint.classifier.device)
+        evaluator = make_evaluator(self.checkpoint.classifier, images)
+        return evaluator.name, candidates_per_second(evaluator)
 
     def write(self, run: Run, say: Callable[[str], None], **about: Any) -> CertificateRecord:
         """Writes what the units of a run amount to, all of them being finished."""
