@@ -25,7 +25,7 @@ from robustkit.drawings import write_figure
 from robustkit.engine import make_evaluator
 from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
-from robustkit.files import atomic_write, write_json, write_text
+from robustkit.files import atomic_write, jsonable, write_json, write_text
 from robustkit.models import ModelOptions
 from robustkit.perturb.certificate import CertificateRecord, certify
 from robustkit.perturb.threats import ValueRange, describe_values, make_values
@@ -193,7 +193,7 @@ class OpenCertify(OpenRun):
         replace(record, seconds=0.0).save(run.folder / RECORD)
         write_text(run.folder / TABLE, table(record))
         _draw(run.folder / MAPS, record)
-        write_json(run.folder / SUMMARY, {**summary(record), **about})
+        write_json(run.folder / SUMMARY, {**jsonable(summary(record)), **about})
         say(describe(record))
         say(f"everything is in {run.folder}, the numbers in {run.folder / SUMMARY}")
         return record
