@@ -38,6 +38,7 @@ def make_audit(
     Returns:
         The checkpoint and the image set.
     """
+    folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     place = np.arange(SIZE)
     images = rng.normal(0, 3, (n, 3, SIZE, SIZE))

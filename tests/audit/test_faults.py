@@ -11,13 +11,19 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
-from robustkit.audit.attack import run_attack
+from robustkit.audit.attack import AttackRequest, run_attack
 from robustkit.audit.certify import CertifyRequest, run_certify
 from robustkit.cli import main
+from robustkit.data import ImageSet
 from robustkit.errors import InputError, RobustkitError
+from robustkit.files import sha256_file
+from robustkit.models import open_checkpoint, save_checkpoint
 from tests.attacks import ARGUMENTS, SMALL, same, silent
+from tests.audits import make_audit
 
 
 def command(attacks, out, *more):
@@ -98,14 +104,57 @@ def test_a_disk_that_is_full_at_any_file_is_one_sentence_and_the_run_goes_on(att
     assert all(again[path] == whole[path] for path in whole.keys() - timed)
 
 
-def test_a_changed_model_is_refused_on_resume(attacks, tmp_path):
+def test_a_model_with_one_weight_changed_is_refused_on_resume_with_the_difference(attacks, tmp_path):
     shutil.copytree(attacks / "whole", tmp_path / "run")
-    model = tmp_path / "net.pt"
-    content = bytearray((attacks / "net.pt").read_bytes())
     shutil.copytree(attacks / "galaxies", tmp_path / "galaxies")
-    model.write_bytes(bytes(content) + b"\0")
-    with pytest.raises(InputError, match=r"model_sha256 was|not a readable checkpoint"):
-        run_attack(model, SMALL, out=tmp_path / "run", resume=True, say=silent)
+    opened = open_checkpoint(attacks / "net.pt")
+    with torch.no_grad():
+        opened.classifier.module.fc.bias[0] += 1e-3
+    save_checkpoint(tmp_path / "net.pt", opened.classifier.module, opened.card)
+    old, new = (sha256_file(folder / "net.pt")[:50] for folder in (attacks, tmp_path))
+    with pytest.raises(InputError, match=rf"model_sha256 was '{old}.* and is '{new}"):
+        run_attack(tmp_path / "net.pt", SMALL, out=tmp_path / "run", resume=True, say=silent)
+    assert same(tmp_path / "run", attacks / "whole")
+
+
+def test_images_with_one_pixel_changed_are_refused_on_resume_with_the_difference(tmp_path):
+    model, data = make_audit(tmp_path)
+    request = AttackRequest(n=2, budget=10, searches=("random",), data=data)
+    run_attack(model, request, out=tmp_path / "run", say=silent)
+    image_set = ImageSet.load(data)
+    images = np.array(image_set.images)
+    images[0, 0, 0, 0] += 1
+    other = replace(image_set, images=images).save(tmp_path / "other")
+    with pytest.raises(InputError, match=r"data_sha256\.images\.npy was '.*' and is '"):
+        run_attack(model, replace(request, data=other), out=tmp_path / "run", resume=True, say=silent)
+
+
+def test_what_a_run_is_given_stays_as_it_is(tmp_path):
+    model, data = make_audit(tmp_path / "given")
+
+    def stand():
+        return {
+            path: (path.stat().st_size, path.stat().st_mtime_ns) for path in [model.parent, *model.parent.rglob("*")]
+        }
+
+    before = stand()
+    run_attack(model, AttackRequest(n=2, budget=10, data=data), out=tmp_path / "run", say=silent)
+    run_certify(model, CertifyRequest(n=2, budget=50), out=tmp_path / "certify", say=silent)
+    assert stand() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "surroundings",
+    [
+        {"TZ": "Pacific/Kiritimati", "LC_ALL": "de_DE.ISO-8859-1"},
+        {"TZ": "America/St_Johns", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_time_zone_and_language_change_no_byte(attacks, tmp_path, surroundings):
+    subprocess.run(
+        command(attacks, tmp_path / "run"), env={**os.environ, **surroundings}, check=True, capture_output=True
+    )
     assert same(tmp_path / "run", attacks / "whole")
 
 
