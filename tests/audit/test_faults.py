@@ -125,7 +125,7 @@ def test_images_with_one_pixel_changed_are_refused_on_resume_with_the_difference
     images = np.array(image_set.images)
     images[0, 0, 0, 0] += 1
     other = replace(image_set, images=images).save(tmp_path / "other")
-    with pytest.raises(InputError, match=r"data_sha256\.images\.npy was '.*' and is '"):
+    with pytest.raises(InputError, match=r"data_sha256\.images\.npy was '.* and is '"):
         run_attack(model, replace(request, data=other), out=tmp_path / "run", resume=True, say=silent)
 
 
