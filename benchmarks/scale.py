@@ -1,8 +1,8 @@
 """What survives and what scales: time and memory of very many units, the journal's cost, two workers against one.
 
     python benchmarks/scale.py units [--images 100000 1000000]      # a null model: the run's own machinery
-    python benchmarks/scale.py journal --model ckpt.pt [--n 32]     # share of a real attack
-    python benchmarks/scale.py workers --model ckpt.pt [--n 32] [--group 4] [--rounds 3]  # 1, 2 Dask workers
+    python benchmarks/scale.py journal --model ckpt.pt [--n 150]    # share of a real attack
+    python benchmarks/scale.py workers --model ckpt.pt [--n 150] [--group 8] [--rounds 3]  # 1, 2 Dask workers
     python benchmarks/scale.py memory [--gigabytes 4]               # an attack on an image set larger than its memory
 
 Everything runs with one thread a process. Each row is measured in a process of its own.
@@ -183,8 +183,8 @@ def main() -> None:
     parser.add_argument("what", choices=("units", "journal", "workers", "memory"))
     parser.add_argument("--images", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--model", default="ckpt.pt")
-    parser.add_argument("--n", type=int, default=32)
-    parser.add_argument("--group", type=int, default=4)
+    parser.add_argument("--n", type=int, default=150)
+    parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gigabytes", type=float, default=4.0)
     given = parser.parse_args()

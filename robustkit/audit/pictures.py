@@ -100,7 +100,7 @@ def take_exhibits(checkpoint: Checkpoint, sample: Sample, record: AttackRecord) 
         after = before.copy()
         for pixel, value in enumerate(record.after[a]):
             after[:, record.row[a, pixel], record.column[a, pixel]] = value
-        limits = _limits(before)
+        limits = picture_limits(before)
         clean.append(picture(before, checkpoint.card.bands, limits))
         perturbed.append(picture(after, checkpoint.card.bands, limits))
         row, column = record.row[a, 0], record.column[a, 0]
@@ -202,14 +202,15 @@ def picture(
     image: np.ndarray, bands: tuple[str, ...], limits: tuple[np.ndarray, np.ndarray] | None = None
 ) -> np.ndarray:
     """An image to show, shape (H, W, 3), uint8, each band between its own limits."""
-    low, high = limits or _limits(image)
+    low, high = limits or picture_limits(image)
     shown = composite(np.clip((image - low) / np.maximum(high - low, 1e-12), 0, 1), bands)
     if shown.ndim == 2:
         shown = np.repeat(shown[..., None], 3, axis=2)
     return np.round(255 * shown).astype(np.uint8)
 
 
-def _limits(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def picture_limits(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is shown as black and as white in each band of an image (C, H, W), two arrays of shape (C, 1, 1)."""
     low, high = np.percentile(image, (0.5, 99.8), axis=(1, 2))[..., None, None]
     return low, high
 

@@ -15,6 +15,7 @@ from robustkit.report.page import Download, Page, write_page
 from robustkit.report.section import Chapter, Check, Section, Status
 from robustkit.reproduce import tables
 from robustkit.reproduce.claims import AGREES, COST, DIFFERS, INCOMPARABLE, OPEN, RULE, Claim, spoken
+from robustkit.reproduce.examples import ExampleImages
 from robustkit.reproduce.figures import Methods, Scores, latent_sections
 from robustkit.reproduce.papers import TARGET
 from robustkit.reproduce.results import NetworkStudy, Study, paired
@@ -98,7 +99,12 @@ def _done(study: Study) -> Chapter:
     )
     facts = tables.Facts("done-table", "Images, trainings and attacks", said, columns, rows)
     made = f"Made on {date.today().isoformat()} by robustkit {__version__}; {_versions()}."
-    return Chapter("done", "What was done", (*plan.differences, made), (facts,))
+    sections: list[Section] = [facts]
+    examples = study.networks[0].examples
+    if examples is not None:
+        heading = plan.paper.heading("examples", "all", "Images of both domains")
+        sections.append(ExampleImages(examples, plan.paper.domains, heading))
+    return Chapter("done", "What was done", (*plan.differences, made), tuple(sections))
 
 
 def _versions() -> str:

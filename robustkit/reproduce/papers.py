@@ -108,6 +108,7 @@ AD22 = Paper(
     flipped={"resnet18": (136, 150), "convnet": (134, 150)},
     js={"resnet18": 0.64},
     places={
+        ("examples", "all"): "Figure 2",
         ("scores", "resnet18"): "Table 2",
         ("scores", "convnet"): "Table 4",
         ("distances", "resnet18"): "Table 3",

@@ -17,10 +17,13 @@ from robustkit.latent.latent_map import LatentMap
 from robustkit.latent.window_record import Windows
 from robustkit.perturb.attack_record import AttackRecord
 from robustkit.reproduce.attacks import COMPLETE, PUBLISHED, step_name
+from robustkit.reproduce.examples import Examples
 from robustkit.reproduce.latents import SIDES, distances_step, figures_step
 from robustkit.reproduce.models import model_path
 from robustkit.reproduce.plan import Part, Plan
 from robustkit.training.evaluate import Predictions, Row, compare
+
+EXAMPLES = "examples.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,7 @@ class NetworkStudy:
         pairs: By seed.
         drawn: Windows and maps, or `None`.
         missing: What could not be made, and why.
+        examples: A galaxy of each class.
     """
 
     part: Part
@@ -74,6 +78,7 @@ class NetworkStudy:
     pairs: dict[int, Pair] = field(default_factory=dict)
     drawn: Drawn | None = None
     missing: tuple[str, ...] = ()
+    examples: Examples | None = None
 
     @property
     def network(self) -> str:
@@ -148,6 +153,7 @@ def _network(plan: Plan, part: Part, folder: Path) -> NetworkStudy:
             base, other = (DistanceRecord.load(measured / DISTANCES.format(suffix)) for suffix in ("-base", ""))
             pairs[seed] = Pair(base, other, read_json(measured / SUMMARY)["comparison"])
     drawn = folder / figures_step(model_path(folder, part.network, adapted, 0))
+    shown = folder / Path(EXAMPLES).stem / EXAMPLES
     return NetworkStudy(
         part,
         # The page shows spreads over trainings; the intervals over images are on the page of `evaluate`.
@@ -156,6 +162,7 @@ def _network(plan: Plan, part: Part, folder: Path) -> NetworkStudy:
         pairs,
         _drawn(drawn) if (drawn / "chosen.json").is_file() else None,
         _missing(folder),
+        Examples.load(shown) if shown.is_file() else None,
     )
 
 

@@ -16,12 +16,13 @@ from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import new_folder, read_json, sha256_file, write_json
 from robustkit.reproduce.attacks import Attack, attack_all
 from robustkit.reproduce.claims import Claim, claims_of, spoken
+from robustkit.reproduce.examples import take_examples
 from robustkit.reproduce.latents import measure_latents
 from robustkit.reproduce.material import check_published, make_images
 from robustkit.reproduce.models import jobs_of, model_path, train_all
 from robustkit.reproduce.page import write_reproduction
 from robustkit.reproduce.plan import Part, Plan, make_plan
-from robustkit.reproduce.results import Study, read_study
+from robustkit.reproduce.results import EXAMPLES, Study, read_study
 from robustkit.runs import interruptible, only_writer, trouble_in_words
 from robustkit.training.evaluate import evaluate
 from robustkit.training.table import save_evaluation
@@ -100,7 +101,9 @@ def run_reproduction(
             attacks = [one for part in plan.parts for one in _attacks(plan, part, folder, models[part.network])]
             attack_all(attacks, device=where, workers=count, say=say)
             for part in plan.parts:
-                _examine(plan, part, Steps(folder / part.network, say), models[part.network], where)
+                steps = Steps(folder / part.network, say)
+                _show(steps, pictures[part.network], next(iter(models[part.network].values())))
+                _examine(plan, part, steps, models[part.network], where)
         except RunInterrupted as error:
             raise RunInterrupted("stopped; finished work is kept, go on with the same command") from error
         study = read_study(plan, folder, published=data is not None)
@@ -135,6 +138,16 @@ def _attacks(plan: Plan, part: Part, folder: Path, models: Models) -> list[Attac
         for (method, seed), path in models.items()
         if seed < attacked.seeds
     ]
+
+
+def _show(steps: Steps, pictures: tuple[Path, Path], model: Path) -> None:
+    """Keeps a few of the images, to be shown."""
+
+    def keep(folder: Path, resume: bool) -> None:
+        folder.mkdir(exist_ok=True)
+        take_examples(*pictures, model).save(folder / EXAMPLES)
+
+    steps.run(Path(EXAMPLES).stem, _inputs([model]), keep)
 
 
 def _examine(plan: Plan, part: Part, steps: Steps, models: Models, device: str) -> None:

@@ -66,12 +66,15 @@ def seeds_table(study: Study, network: NetworkStudy) -> Facts | None:
             published = paper.over_seeds.get((network.network, method, domain))
             if published is None:
                 return None
-            values = list(network.scores(method, domain).values())
-            spread = f" +- {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-            line += [f"{published[0]:.3f} +- {published[1]:.3f}", f"{np.mean(values):.3f}{spread}" if values else "-"]
+            scores = network.scores(method, domain)
+            line += [f"{published[0]:.3f} +- {published[1]:.3f}", *_ours(scores, published[0], study.published)]
         rows.append(line)
-    columns = ["training", *(f"{domain}, {where}" for domain in paper.domains for where in ("published", "here"))]
-    said = "Accuracy, mean and standard deviation over seeds: ten in the paper."
+    what = ("published", "here", "verdict")
+    columns = ["training", *(f"{domain}, {where}" for domain in paper.domains for where in what)]
+    said = (
+        "Accuracy over seeds. Published: mean and standard deviation of ten. Here: mean with Student's 95% interval, "
+        "and the standard deviation."
+    )
     return Facts(
         f"seeds-{network.network}",
         paper.heading("seeds", network.network, f"{network.network} over seeds"),
@@ -101,7 +104,7 @@ def distances_table(study: Study, network: NetworkStudy) -> Facts | None:
                     perturbation, _training(method),
                     f"{published.median:g} / {published.mean:g} / {published.error:g}",
                     f"{np.median(first):.3g} / {first.mean():.3g} / {error:.2g}", len(first),
-                    _range(medians), _range(means),
+                    seeds_text(over_runs(medians)), seeds_text(over_runs(means)),
                     _judged(over_runs(medians), published.median, study.published),
                 ]
             )  # fmt: skip
@@ -111,7 +114,8 @@ def distances_table(study: Study, network: NetworkStudy) -> Facts | None:
     ]  # fmt: skip
     said = (
         f"{network.network}. d_E in the latent space, of the images that have the perturbed twin under both models of "
-        "a seed. Latent units belong to one model: what can be compared is in the claims."
+        "a seed. Over all seeds: the mean of what each has, with Student's 95% interval. Latent units belong to one "
+        "model: what can be compared is in the claims."
     )
     return Facts(
         f"distances-{network.network}",
@@ -155,7 +159,7 @@ def scale_free_table(study: Study, network: NetworkStudy) -> Facts | None:
 
 def flips_table(study: Study, network: NetworkStudy) -> Facts | None:
     """How many images one pixel flips: by the published search, and by every pixel and corner value."""
-    rows = []
+    rows, known = [], "{} of {}".format(*study.plan.paper.flipped.get(network.network, ("-", "-")))
     for (kind, method, seed), record in network.attacks.items():
         right = record.correct
         for search in record.searches:
@@ -165,13 +169,16 @@ def flips_table(study: Study, network: NetworkStudy) -> Facts | None:
             rows.append(
                 [
                     _training(method), seed, _search(kind, search), len(record.ids), int(right.sum()), flipped,
-                    f"{flipped / right.sum():.3f}" if right.any() else "-",
+                    f"{flipped / right.sum():.3f}" if right.any() else "-", known if kind == PUBLISHED else "",
                     f"{np.median(queries[there]):.0f}" if there.any() else "-",
                 ]
             )  # fmt: skip
     if not rows:
         return None
-    columns = ["training", "seed", "search", "drawn", "right", "flipped", "of those right", "median queries to a flip"]
+    columns = [
+        "training", "seed", "search", "drawn", "right", "flipped", "of those right", "published",
+        "median queries to a flip",
+    ]  # fmt: skip
     said = (
         f"{network.network}. Published search: differential evolution, values from 0 to 1, a wrong class above a "
         "probability of 0.5. Complete: every pixel with every corner of the range of the training data, so what is not "
@@ -183,6 +190,7 @@ def flips_table(study: Study, network: NetworkStudy) -> Facts | None:
 def methods_table(study: Study, network: NetworkStudy) -> Facts:
     """Beyond the paper: all methods, what they gain and what one pixel still does to them."""
     base, domains, rows = study.plan.paper.methods[0], study.plan.paper.domains, []
+    rates = {method: network.flip_rates(COMPLETE, method, "complete") for method in network.methods}
     for method in network.methods:
         line: list[str] = [_training(method)]
         for domain in (SOURCE, TARGET):
@@ -190,19 +198,22 @@ def methods_table(study: Study, network: NetworkStudy) -> Facts:
             line.append(seeds_text(over_runs(list(scores.values()))) if scores else "-")
         one, other = paired(network.scores(base, TARGET), network.scores(method, TARGET))
         line.append(seeds_text(over_runs(other - one)) if method != base and len(one) else "")
-        rates = network.flip_rates(COMPLETE, method, "complete")
-        line.append(seeds_text(over_runs(list(rates.values()))) if rates else "-")
+        if any(rates.values()):
+            line.append(seeds_text(over_runs(list(rates[method].values()))) if rates[method] else "-")
         rows.append(line)
     columns = [
         "training", f"accuracy, {domains[0]}", f"accuracy, {domains[1]}", f"gain on {domains[1]}, seed by seed",
-        "flipped by one pixel, complete search",
     ]  # fmt: skip
-    said = (
+    said = [
         f"{network.network}. Mean over trainings with Student's 95% interval. AdaBN (batch norm's statistics from the "
-        "target) and noise augmentation are the controls: what they reach needs no alignment of latents. ORACLE has "
-        "learned from target labels; it is a bound and not a result. Flip rates are of the images each model has right."
-    )
-    return Facts(f"methods-{network.network}", f"All methods: {network.network}", said, columns, rows)
+        "target) and noise augmentation are the controls: what they reach needs no alignment of latents."
+    ]
+    if "oracle" in network.methods:
+        said.append("ORACLE has learned from target labels; it is a bound and not a result.")
+    if any(rates.values()):
+        columns.append("flipped by one pixel, complete search")
+        said.append("Flip rates are of the images each model has right.")
+    return Facts(f"methods-{network.network}", f"All methods: {network.network}", " ".join(said), columns, rows)
 
 
 def claims_table(claims: list[Claim], said: str) -> Facts:
@@ -234,10 +245,6 @@ def _moved(records: tuple[DistanceRecord, DistanceRecord], side: int, p: int) ->
     """d_E of one model, of the images that have it under both."""
     both = np.isfinite(records[0].euclidean[p]) & np.isfinite(records[1].euclidean[p])
     return records[side].euclidean[p][both]
-
-
-def _range(values: list[float]) -> str:
-    return f"{np.mean(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
 def _interval(estimate: dict[str, float | None]) -> str:

@@ -1,11 +1,15 @@
 """Papers redone at a size whose numbers mean nothing: what is made, kept, refused, and written."""
 
+import csv
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from robustkit.cli import main
+from robustkit.data import ImageSet
 from robustkit.errors import InputError
 from robustkit.files import read_json
 from robustkit.reproduce.papers import AD22, DA20, PAPERS
@@ -22,7 +26,7 @@ def small_plan(paper):
     if paper is AD22:
         part = Part("convnet", 120, None, _SHORT, {"source": 1, "mmd": 1, "adabn": 1}, Attacked(12, 1, 120))
         return Plan(paper, "tiny", 32, _SHARES, (part,), draws=99)
-    part = Part("deepmerge", 90, None, _SHORT, dict.fromkeys(paper.methods, 1))
+    part = Part("deepmerge", 90, None, _SHORT, dict.fromkeys((*paper.methods, "adabn"), 1))
     return Plan(paper, "tiny", 32, _SHARES, (part,), binary=True, draws=99)
 
 
@@ -47,7 +51,7 @@ def test_every_table_and_figure_is_made(ad22):
     assert found.page == folder / "report.html"
     names = {"claims", "done-table", "scores-convnet", "flips-convnet", "distances-convnet", "methods-convnet"}
     assert names <= {name.removesuffix(".csv") for name in tables_of(folder)}
-    for picture in ("scores.png", "scores.pdf", "all-methods-convnet.svg", "histograms-convnet.png"):
+    for picture in ("examples.png", "scores.png", "scores.pdf", "all-methods-convnet.svg", "histograms-convnet.png"):
         assert (folder / "figures" / picture).stat().st_size > 1000
     assert any(line.startswith("Of 10 claims") for line in said)
     numbers = read_json(folder / "reproduction.json")
@@ -90,6 +94,24 @@ def test_the_attack_counts_agree_with_its_record(ad22):
     assert int(mine[5]) == len(set(record.image[record.flipped & (record.search == 1)].tolist()))
 
 
+def test_the_examples_are_the_first_of_each_class_in_both_domains(ad22):
+    folder, found, _ = ad22
+    shown = found.study.networks[0].examples
+    assert shown is not None
+    deep = ImageSet.load(folder / "galaxies-120" / "Y10")
+    first = [str(deep.ids[int(np.argmax(deep.labels == k))]) for k in range(3)]
+    assert shown.ids.tolist() == [first, first]
+    assert shown.pictures.shape == (2, 3, 32, 32, 3)
+    assert (shown.pictures[0] != shown.pictures[1]).any()
+
+
+def test_flips_stand_beside_the_published_number(ad22):
+    with open(ad22[0] / "tables" / "flips-convnet.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["published"] for row in rows if row["search"] == "published"} == {"134 of 150"}
+    assert {row["published"] for row in rows if row["search"] != "published"} == {""}
+
+
 def test_another_reproduction_does_not_overwrite_it(ad22):
     folder, *_ = ad22
     with pytest.raises(InputError, match="holds another reproduction: its paper is ad22"):
@@ -104,7 +126,11 @@ def test_mergers_against_the_rest(tmp_path):
     row = found.study.networks[0].row("dann", "target")
     assert row is not None
     assert row.predictions[0].class_names == ["non-merger", "merger"]
-    assert {"scores-deepmerge.csv", "seeds-deepmerge.csv", "scores.csv"} <= set(tables_of(tmp_path / "da20"))
+    tables = tables_of(tmp_path / "da20")
+    assert {"scores-deepmerge.csv", "seeds-deepmerge.csv", "scores.csv", "methods-deepmerge.csv"} <= set(tables)
+    assert b"flipped" not in tables["methods-deepmerge.csv"]
+    assert b"adabn" in tables["methods-deepmerge.csv"]
+    assert tables["seeds-deepmerge.csv"].count(b"cannot be compared (other data)") == 6
     assert (tmp_path / "da20" / "figures" / "scores.png").is_file()
 
 
@@ -139,6 +165,42 @@ def test_published_images_keep_their_own_split(tmp_path):
     (data / "images_Y1_valid.npy").unlink()
     with pytest.raises(InputError, match=r"lacks images_Y1_valid\.npy; expected the files that the paper published"):
         run_reproduction("ad22", scale="tiny", data=data, out=tmp_path / "other", plan=plan)
+
+
+def test_published_mergers_are_opened_under_their_own_names(tmp_path):
+    data, rng = tmp_path / "archive", np.random.default_rng(0)
+    data.mkdir()
+    labels = np.arange(90) % 2
+    for domain, kind in (("SOURCE", "pristine"), ("TARGET", "noisy")):
+        images = rng.normal(0, 0.1, (90, 3, 32, 32)) + labels[:, None, None, None] / 3
+        np.save(data / f"SimSim_{domain}_X_Illustris2_{kind}.npy", images.astype(np.float32))
+        np.save(data / f"SimSim_{domain}_y_Illustris2_{kind}.npy", labels)
+    part = Part("deepmerge", 0, None, {**_SHORT, "dihedral": False}, {"source": 1, "mmd": 1}, None)
+    plan = Plan(DA20, "tiny", 32, {}, (part,), binary=True, draws=99)
+    how = {"scale": "tiny", "data": data, "plan": plan, "workers": 1, "device": "cpu", "say": lambda line: None}
+    found = run_reproduction("da20", **how, out=tmp_path / "out")
+    row = found.study.networks[0].row("mmd", "target")
+    assert row is not None
+    assert len(row.predictions[0].ids) == 18
+    assert found.study.networks[0].examples.class_names == ["non-merger", "merger"]
+    (data / "SimSim_TARGET_X_Illustris2_noisy.npy").unlink()
+    with pytest.raises(InputError, match=r"lacks SimSim_TARGET_X_Illustris2_noisy\.npy"):
+        run_reproduction("da20", **how, out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", list(PAPERS))
+def test_the_command_redoes_a_paper_and_the_second_time_only_draws(paper, tmp_path):
+    command = [sys.executable, "-m", "robustkit", "reproduce", paper, "--scale", "tiny", "--out", "redone"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "the page is redone/report.html" in done.stdout
+    before = tables_of(tmp_path / "redone")
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert ": running" not in again.stdout
+    assert tables_of(tmp_path / "redone") == before
 
 
 @pytest.mark.parametrize("paper", list(PAPERS))

@@ -1,0 +1,120 @@
+"""Galaxies of each class on source and target, as the networks see them: Figure 2 of AD22."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from robustkit.audit.pictures import picture, picture_limits
+from robustkit.data import ImageSet, open_images
+from robustkit.models import open_checkpoint
+from robustkit.records import Record
+from robustkit.report.section import PAGE, Table
+from robustkit.report.style import Painted
+
+
+@dataclass(frozen=True, eq=False)
+class Examples(Record):
+    """The first object of each class, in both domains.
+
+    Attributes:
+        ids: Image ids, source then target, shape (2, K), str.
+        pictures: Shape (2, K, H, W, 3), uint8; both of an object between the limits of the first.
+        class_names: The K classes.
+    """
+
+    ids: np.ndarray
+    pictures: np.ndarray
+    class_names: list[str]
+
+
+def take_examples(source: Path, target: Path, model: Path) -> Examples:
+    """Takes the first object of each class of the source and the same object of the target.
+
+    Args:
+        source: The image set of the source.
+        target: That of the target. Where it does not have the object, its first of that class is taken.
+        model: A checkpoint, for its stretch.
+    """
+    checkpoint = open_checkpoint(model)
+    sets = open_images(source), open_images(target)
+    ids, pictures = [], []
+    for k in range(len(sets[0].class_names)):
+        first = _first(sets[0], k)
+        places = first, _same(sets[1], str(sets[0].ids[first]), k)
+        seen = [
+            np.asarray(checkpoint.stretch(one.images[place][None]))[0] for one, place in zip(sets, places, strict=True)
+        ]
+        limits = picture_limits(seen[0])
+        pictures.append([picture(image, sets[0].bands, limits) for image in seen])
+        ids.append([str(one.ids[place]) for one, place in zip(sets, places, strict=True)])
+    return Examples(
+        np.array(ids).T.copy(), np.array(pictures).swapaxes(0, 1).copy(), class_names=list(sets[0].class_names)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleImages(Painted):
+    """The examples as a section.
+
+    Attributes:
+        examples: The examples.
+        domains: What the paper calls the source and the target.
+        title: Its heading.
+        name: Of its files.
+    """
+
+    examples: Examples
+    domains: Sequence[str]
+    title: str
+    name: str = "examples"
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the drawing, inches."""
+        width = min(PAGE, 1.9 * len(self.examples.class_names) + 0.3)
+        return width, 2 * (width - 0.3) / len(self.examples.class_names) + 0.3
+
+    def summary(self) -> str:
+        """How to read it."""
+        return (
+            "The first object of each class, after the stretch that the networks use; both rows of a column are shown "
+            "between the same limits, so that the noise of the lower one is what it is."
+        )
+
+    def table(self) -> Table:
+        """Their ids."""
+        columns = ("class", *self.domains)
+        return Table(columns, [(name, *self.examples.ids[:, k]) for k, name in enumerate(self.examples.class_names)])
+
+    def interactive(self) -> None:
+        """The printed one serves."""
+        return None
+
+    def paint(self, figure: Figure) -> None:
+        """A row for each domain, a column for each class."""
+        grid = figure.subplots(2, len(self.examples.class_names), squeeze=False)
+        for row, domain in enumerate(self.domains):
+            for k, name in enumerate(self.examples.class_names):
+                ax = grid[row, k]
+                ax.imshow(self.examples.pictures[row, k], interpolation="nearest")
+                ax.set_xticks([])
+                ax.set_yticks([])
+                if row == 0:
+                    ax.set_title(name, parse_math=False)
+                if k == 0:
+                    ax.set_ylabel(domain, parse_math=False)
+
+
+def _first(images: ImageSet, label: int) -> int:
+    assert images.labels is not None
+    return int(np.flatnonzero(images.labels == label)[0])
+
+
+def _same(images: ImageSet, image_id: str, label: int) -> int:
+    found = np.flatnonzero(images.ids == image_id)
+    return int(found[0]) if len(found) else _first(images, label)
