@@ -114,7 +114,8 @@ def check_network(
 
 def _fewer(batches: tuple[int, ...]) -> tuple[int, ...]:
     """Smaller batches for a network for which memory ran out, down to one image beside itself."""
-    return batches[:-1] if len(batches) > 2 else (1, 2 if batches[-1] > 2 else 1)
+    most = batches[-1]
+    return batches[:-1] if len(batches) > 2 else (1, 2 if most > 2 else 1)
 
 
 def _findings(
