@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,9 @@ def write_figure(figure: Figure, path: Path, *, dpi: float = 200) -> Path:
     import matplotlib
 
     kind = path.suffix[1:]
-    with matplotlib.rc_context(_FONTS), atomic_write(path) as file:
+    with warnings.catch_warnings(), matplotlib.rc_context(_FONTS), atomic_write(path) as file:
+        # A name in a script that no font here has is drawn as boxes; the tables hold it.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         figure.savefig(file, format=kind, dpi=dpi, metadata=METADATA[kind])
     return path
 

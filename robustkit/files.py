@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 
 from robustkit.errors import InputError
 
+_UNFINISHED = ".part"
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
@@ -27,17 +29,43 @@ def atomic_write(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
         A binary file open for writing.
     """
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    with unfinished_file(path) as (descriptor, temporary):
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+        os.fsync(descriptor)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def unfinished_file(path: Path) -> Generator[tuple[int, str]]:
+    """Makes an empty file beside `path`, for what is to take its name by renaming; it is gone when the block ends.
+
+    Yields:
+        Its descriptor, and where it is.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=_UNFINISHED, dir=path.parent)
+    try:
+        yield descriptor, temporary
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a write that fails does not say where
         raise
+    finally:
+        os.close(descriptor)
+        Path(temporary).unlink(missing_ok=True)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a file is one that a killed process was still writing, under a name that only `unfinished_file` gives."""
+    return path.name.startswith(".") and path.name.endswith(_UNFINISHED)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Removes what killed processes left unfinished in a folder, and in those below it."""
+    for path in folder.rglob(f".*{_UNFINISHED}"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,29 @@ BANDS = ("g", "r", "i")
 SIZE = 24
 
 
-def make_audit(folder: Path, *, n: int = 40, name: str = "net.pt") -> tuple[Path, Path]:
+def make_audit(
+    folder: Path,
+    *,
+    n: int = 40,
+    name: str = "net.pt",
+    classes: tuple[str, ...] = CLASSES,
+    ids: Sequence[str] = (),
+    one_class: int | None = None,
+) -> tuple[Path, Path]:
     """Writes an image set of blobs and a checkpoint beside it; three in four of the `test` images are right.
+
+    Args:
+        folder: Where.
+        n: How many images.
+        name: Of the checkpoint.
+        classes: Names of the three classes.
+        ids: Of the first images, which are in the part `test`.
+        one_class: The class of all images, instead of what the network says of most.
 
     Returns:
         The checkpoint and the image set.
     """
+    folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     place = np.arange(SIZE)
     images = rng.normal(0, 3, (n, 3, SIZE, SIZE))
@@ -38,14 +56,16 @@ def make_audit(folder: Path, *, n: int = 40, name: str = "net.pt") -> tuple[Path
         network.fc.bias *= 4
         labels = network(seen).argmax(1).numpy()
     labels[::4] = (labels[::4] + 1) % 3
-    ids = np.array([f"galaxy-{i}" for i in range(n)])
-    path = ImageSet(images, labels, CLASSES, BANDS, ids, units="electron", bounds=(-100.0, 5000.0), meta={}).save(
+    if one_class is not None:
+        labels[:] = one_class
+    ids = np.array([*ids, *(f"galaxy-{i}" for i in range(len(ids), n))])
+    path = ImageSet(images, labels, classes, BANDS, ids, units="electron", bounds=(-100.0, 5000.0), meta={}).save(
         folder / "galaxies"
     )
     half = n // 2
     card = Card(
         network="convnet",
-        class_names=CLASSES,
+        class_names=classes,
         bands=BANDS,
         input_shape=(3, SIZE, SIZE),
         stretch=stretch.to_json(),

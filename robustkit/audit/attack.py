@@ -20,13 +20,15 @@ from robustkit.audit.halving import halved, plan
 from robustkit.audit.running import run_opened
 from robustkit.audit.sample import Inputs
 from robustkit.audit.units import OpenRun
+from robustkit.errors import OutOfMemory
 from robustkit.models import ModelOptions
+from robustkit.models.memory import is_out_of_memory
 from robustkit.perturb.attack import AttackJob
 from robustkit.perturb.attack_record import OUT_OF_MEMORY, AttackRecord, Attempt, add_costs, attempt_arrays
 from robustkit.perturb.attack_summary import AttackSummary, summarise
 from robustkit.perturb.pursuit import Cost
 from robustkit.perturb.threats import describe_values
-from robustkit.runs import JOURNAL, FinishedUnits, Run, Shard, StartExecutor
+from robustkit.runs import JOURNAL, FinishedUnits, Run, Shard, StartExecutor, interruptible
 
 __all__ = ["AttackRequest", "AttackRun", "OpenAttack", "run_attack"]
 
@@ -169,6 +171,7 @@ class OpenAttack(OpenRun):
         return AttackRun(run.folder, record, summary)
 
 
+@interruptible()
 def run_attack(
     model: str | os.PathLike[str],
     request: AttackRequest | None = None,
@@ -205,7 +208,11 @@ def run_attack(
     """
     request = request or AttackRequest()
     opened = OpenAttack(model, request if options is None else replace(request, options=options), device)
-    opened.job(slice(0, 1), rehearse=True)  # what a search refuses, it refuses before anything is written
+    try:
+        opened.job(slice(0, 1), rehearse=True)  # what a search refuses, it refuses before anything is written
+    except (RuntimeError, MemoryError, OutOfMemory) as error:
+        if not is_out_of_memory(error):
+            raise  # an image that does not fit is marked in the record
     return run_opened(opened, out=out, device=device, resume=resume, shard=shard, executor=executor, say=say)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,6 +35,7 @@ PICTURE_RULE = (
 # An array, a tensor, or what reads the images of a slice from disk.
 Images = Any
 _MOST_PICTURES = 12
+_MOST_BYTES = 60  # of a part of a file's name: three fit into the 255 that a file system takes
 _DPI = 130
 
 
@@ -179,7 +181,7 @@ def _draw_pictures(folder: Path, record: AttackRecord, images: Images, bands: tu
             title=f"{record.ids[i]}: {where}; {changes} ({search}, query {record.queries[a]:,})",
         )
         figure = draw_flip(picture, Figure(figsize=(11.5, 4.2), layout="constrained"))
-        path = folder / f"{_safe(str(record.ids[i]))}-{_safe(true)}-to-{_safe(became)}.png"
+        path = folder / f"{file_name(str(record.ids[i]))}-{file_name(true)}-to-{file_name(became)}.png"
         write_figure(figure, path, dpi=_DPI)
         yield path
 
@@ -194,5 +196,15 @@ def chosen_flips(record: AttackRecord) -> list[int]:
     return [sorted(pair, key=lambda a: int(record.queries[a]))[(len(pair) - 1) // 2] for pair in frequent]
 
 
-def _safe(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:60]
+def file_name(name: str) -> str:
+    """A name of an image or class as a part of a file name: at most 60 bytes, and another for every other name.
+
+    Examples:
+        >>> file_name("galaxy-7"), file_name("galaxy 7")
+        ('galaxy-7', 'galaxy_7~d8ff50')
+    """
+    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+    if plain == name and len(name.encode()) <= _MOST_BYTES:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:6]
+    return f"{plain.encode()[: _MOST_BYTES - 7].decode(errors='ignore')}~{digest}"

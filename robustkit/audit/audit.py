@@ -18,7 +18,7 @@ from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import new_folder, write_json
 from robustkit.models import ModelOptions
 from robustkit.perturb.search.registry import make_search
-from robustkit.runs import interruptible, only_writer
+from robustkit.runs import interruptible, only_writer, trouble_in_words
 
 
 def run_audit(
@@ -45,6 +45,7 @@ def run_audit(
 
     Raises:
         InputError: If anything given cannot be used.
+        RobustkitError: If the disk is full, or a file cannot be written.
         RunInterrupted: If a signal stopped the audit; what was finished is kept.
     """
     request, folder = of_effort(request), Path(out)
@@ -59,20 +60,14 @@ def run_audit(
     }
     check_same_images(subjects)
     _claim(folder)
-    with only_writer(folder / "lock"), interruptible("go on with the same command"):
+    again = "go on with the same command, finished steps are kept"
+    with trouble_in_words(folder, again), only_writer(folder / "lock"), interruptible():
         try:
             save_request(request, folder / FILE)
             for name, subject in subjects.items():
                 _run_steps(subject, folder / name, say)
         except RunInterrupted as error:
             raise RunInterrupted("the audit was stopped; finished work is kept, go on with the same command") from error
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                raise  # nobody reads what is said
-            raise InputError(
-                f"the audit stopped at {error.filename or folder}: {error.strerror or error}; finished steps are kept, "
-                "so put that right and go on with the same command"
-            ) from error
         report = write_report(folder, workers=workers, say=say)
     return report
 

@@ -25,12 +25,12 @@ from robustkit.drawings import write_figure
 from robustkit.engine import make_evaluator
 from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
-from robustkit.files import atomic_write, write_json, write_text
+from robustkit.files import atomic_write, jsonable, write_json, write_text
 from robustkit.models import ModelOptions
 from robustkit.perturb.certificate import CertificateRecord, certify
 from robustkit.perturb.threats import ValueRange, describe_values, make_values
 from robustkit.report.vulnerability_figure import draw_vulnerability
-from robustkit.runs import JOURNAL, FinishedUnits, Run, Shard, StartExecutor
+from robustkit.runs import JOURNAL, FinishedUnits, Run, Shard, StartExecutor, interruptible
 from robustkit.stats import wilson
 
 RECORD, TABLE, SUMMARY, MAPS, PARTS = (
@@ -163,10 +163,26 @@ class OpenCertify(OpenRun):
         units = chosen.image_set.units
         say(describe_values(self.values, bands=card.bands, stretch=self.checkpoint.stretch, units=units))
         cells = int(np.prod(self.images.shape[2:])) * self.values.size
-        first = self.images[slice(0, self.request.group)].to(self.checkpoint.classifier.device)
-        evaluator = make_evaluator(self.checkpoint.classifier, first)
-        seconds = min(cells, self.request.budget or cells) / candidates_per_second(evaluator)
-        say(f"{cells:,} cells an image, about {seconds:.2g} s each by the {evaluator.name} engine")
+        rates, _ = halved(
+            self.part(0),
+            lambda part: [self._rate(part)],
+            alone=lambda part: [],
+            join=lambda one, other: one or other,
+            bar=None,
+            weight=1,
+        )
+        if not rates:
+            say(f"{cells:,} cells an image; memory ran out for the first images, so how long they take is not known")
+            return
+        (engine, rate), *_ = rates
+        seconds = min(cells, self.request.budget or cells) / rate
+        say(f"{cells:,} cells an image, about {seconds:.2g} s each by the {engine} engine")
+
+    def _rate(self, part: slice) -> tuple[str, float]:
+        """The engine for some images, and how many cells it tries in a second."""
+        images = self.images[part].to(self.checkpoint.classifier.device)
+        evaluator = make_evaluator(self.checkpoint.classifier, images)
+        return evaluator.name, candidates_per_second(evaluator)
 
     def write(self, run: Run, say: Callable[[str], None], **about: Any) -> CertificateRecord:
         """Writes what the units of a run amount to, all of them being finished."""
@@ -177,7 +193,7 @@ class OpenCertify(OpenRun):
         replace(record, seconds=0.0).save(run.folder / RECORD)
         write_text(run.folder / TABLE, table(record))
         _draw(run.folder / MAPS, record)
-        write_json(run.folder / SUMMARY, {**summary(record), **about})
+        write_json(run.folder / SUMMARY, {**jsonable(summary(record)), **about})
         say(describe(record))
         say(f"everything is in {run.folder}, the numbers in {run.folder / SUMMARY}")
         return record
@@ -188,6 +204,7 @@ def part_path(folder: Path, unit: int) -> Path:
     return folder / PARTS / f"{unit:07d}.npz"
 
 
+@interruptible()
 def run_certify(
     model: str | os.PathLike[str],
     request: CertifyRequest | None = None,

@@ -19,7 +19,7 @@ from robustkit.latent.distance_summary import DistanceSummary, describe, summari
 from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.report.distance_figures import draw_histograms
-from robustkit.runs import interruptible, open_run
+from robustkit.runs import AGAIN, interruptible, open_run
 
 RECORD, EMBEDDINGS, SUMMARY = "distances{}.npz", "embeddings{}.npz", "summary.json"
 TABLE, MARKDOWN, IMAGES, BINS, FIGURE = "table.csv", "table.md", "distances.csv", "js-by-bins.csv", "histograms"
@@ -118,7 +118,8 @@ def run_distances(
             for one in comparison.comparisons
             if one.divergence is not None
         }
-    with open_run(folder, {"inputs": about_embedded(embedded), "versions": versions()}), interruptible():
+    manifest = {"inputs": about_embedded(embedded), "versions": versions()}
+    with open_run(folder, manifest, advice=AGAIN), interruptible(AGAIN):
         for record, one in zip(reversed(records), embedded.values(), strict=True):
             suffix = "" if record is records[-1] else "-base"
             one.record.save(folder / EMBEDDINGS.format(suffix))

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from robustkit.engine.batching import free_memory, is_out_of_memory
 from robustkit.errors import OutOfMemory
+from robustkit.models.memory import free_memory, is_out_of_memory
 
 T = TypeVar("T")
 

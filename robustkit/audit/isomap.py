@@ -25,7 +25,7 @@ from robustkit.models.checkpoint import versions
 from robustkit.report.grad_cam_figure import CamPicture, draw_grad_cams
 from robustkit.report.map_figures import MapPoints, draw_cameras, draw_maps, frames, save_gif, save_mp4
 from robustkit.report.palette import Palette, make_palette
-from robustkit.runs import interruptible, open_run
+from robustkit.runs import AGAIN, interruptible, open_run
 
 RECORD, EMBEDDINGS, TABLE, SUMMARY = "isomap.npz", "embeddings.npz", "isomap.csv", "summary.json"
 FLAT, SPACE, FILM, CAM = "isomap", "isomap-3d", "isomap-3d", "grad-cam"
@@ -126,7 +126,8 @@ def run_isomap(
     maps = [maps[0], *(lay_onto(maps[0], other) for other in maps[1:])]
     palette = make_palette(maps[0].class_names, request.colours)
     cams = _cams(next(iter(embedded.values())), maps[0]) if request.cams else []
-    with open_run(folder, {"inputs": about_embedded(embedded), "versions": versions()}), interruptible():
+    manifest = {"inputs": about_embedded(embedded), "versions": versions()}
+    with open_run(folder, manifest, advice=AGAIN), interruptible(AGAIN):
         for suffix, one, found in zip(("", "-base"), maps, embedded.values(), strict=False):
             found.record.save(folder / _named(EMBEDDINGS, suffix))
             one.save(folder / _named(RECORD, suffix))

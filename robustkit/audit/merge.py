@@ -14,7 +14,7 @@ from robustkit.audit.units import OpenRun
 from robustkit.errors import InputError
 from robustkit.models import ModelOptions
 from robustkit.perturb.certificate import CertificateRecord
-from robustkit.runs import differences, interruptible, open_run
+from robustkit.runs import AGAIN, differences, interruptible, open_run
 from robustkit.runs.merging import find_shards, refuse_unfinished
 
 
@@ -58,7 +58,7 @@ def merge_runs(
         raise InputError(
             f"model or images are not those of the shards: {'; '.join(found)}; name them with --model, --data, --base"
         )
-    with open_run(out, manifest) as run, interruptible():
+    with open_run(out, manifest, advice=AGAIN) as run, interruptible(AGAIN):
         say(f"{len(shards.folders)} shards, {manifest['inputs']['units']} groups of {request.group} images")
         opened.gather(shards.folders.values(), run)
         return opened.write(run, say, device=manifest["device"], shards=len(shards.folders))

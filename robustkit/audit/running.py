@@ -16,7 +16,7 @@ from tqdm import tqdm
 from robustkit.audit.units import OpenRun, Task, make_unit
 from robustkit.models.checkpoint import versions
 from robustkit.progress import progress
-from robustkit.runs import Run, Shard, StartExecutor, interruptible, make_units, open_run, units_of
+from robustkit.runs import Run, Shard, StartExecutor, make_units, open_run, units_of
 
 
 def run_opened(
@@ -45,14 +45,16 @@ def run_opened(
 
     Raises:
         InputError: If the shard or the folder cannot be used; nothing is written then.
-        RunInterrupted: If a signal stopped the run; what was finished is kept.
+        RobustkitError: If the disk is full, or a file cannot be written; what was finished is kept.
     """
     part = None if shard is None else Shard.parse(str(shard))
     units = units_of(part, len(opened))
     folder = run_folder(opened, out, part)
-    with open_run(folder, run_manifest(opened, part), resume=resume) as run, interruptible():
+    with open_run(folder, run_manifest(opened, part), resume=resume) as run:
         for line in opened.said:
             say(line)
+        if run.trimmed:
+            say(f"the last entry of {run.journal} was cut short when the run was stopped, so its images are done again")
         opened.describe(say)
         finished = opened.finished(folder)
         left = [unit for unit in units if unit not in finished]

@@ -24,7 +24,7 @@ from robustkit.perturb.perturbation import Perturbation, Stage
 from robustkit.perturb.sweep import Block, SweepJob, SweepRecord
 from robustkit.perturb.sweep_summary import SweepSummary, summarise_sweep
 from robustkit.perturb.workers import worker_processes
-from robustkit.runs import JOURNAL, FinishedUnits, Run, Shard, StartExecutor
+from robustkit.runs import JOURNAL, FinishedUnits, Run, Shard, StartExecutor, interruptible
 
 __all__ = ["OpenSweep", "SweepRequest", "SweepRun", "run_sweep"]
 
@@ -146,6 +146,7 @@ class OpenSweep(OpenRun):
         return SweepRun(run.folder, record, summary)
 
 
+@interruptible()
 def run_sweep(
     model: str | os.PathLike[str],
     request: SweepRequest,

@@ -19,7 +19,7 @@ from robustkit.latent.window_record import Windows, measure_windows
 from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.report.palette import make_palette
-from robustkit.runs import interruptible, open_run
+from robustkit.runs import AGAIN, interruptible, open_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,8 @@ def run_window(
         "notes": list(embedded.notes),
         "versions": versions(),
     }
-    with open_run(folder, {"inputs": about["inputs"], "versions": about["versions"]}), interruptible():
+    manifest = {"inputs": about["inputs"], "versions": about["versions"]}
+    with open_run(folder, manifest, advice=AGAIN), interruptible(AGAIN):
         summary = write_windows(folder, record, windows, palette=palette, white=request.white, about=about)
     say(window_text(summary))
     say(f"everything is in {folder}")

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from robustkit.runs import interruptible
+
 _OPTIONS = (
     click.option(
         "--device", help="cpu or cuda; `cuda:0,cuda:1` for a worker on each.  [default: cuda if there is one]"
@@ -40,7 +42,8 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
             one, executor = choose_executor(device, workers=workers, dask=dask, parsl=parsl, say=say)
             return {"device": one, "shard": shard, "executor": executor}
 
-        command(*args, cluster=cluster, **rest)
+        with interruptible():  # importing and opening take seconds or minutes, and a scheduler does not wait for them
+            command(*args, cluster=cluster, **rest)
 
     for option in reversed(_OPTIONS):
         with_cluster = option(with_cluster)

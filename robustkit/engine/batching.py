@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from robustkit.errors import OutOfMemory
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUDNN_STATUS_NOT_SUPPORTED", "CUBLAS_STATUS_ALLOC_FAILED")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError, OutOfMemory)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
-
-
-def free_memory() -> None:
-    """Gives back what a failed try held; to be called outside the `except` block, whose traceback holds tensors."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+from robustkit.models.memory import free_memory, is_out_of_memory
 
 
 class Batches:
@@ -60,9 +44,9 @@ class Batches:
                 failed = True
             # Outside the except block, so that the traceback no longer holds the tensors of the failed try.
             if failed:
-                if self.size == 1:
+                if stop - start == 1:
                     raise OutOfMemory("memory ran out for a single image; use a device with more, or smaller images")
-                self.size //= 2
+                self.size = (stop - start) // 2
                 free_memory()
                 continue
             start = stop

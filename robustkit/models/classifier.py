@@ -10,8 +10,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from robustkit.errors import InputError, first_line
+from robustkit.errors import InputError, OutOfMemory, first_line
 from robustkit.models.latents import latent_candidates
+from robustkit.models.memory import is_out_of_memory
 from robustkit.models.outputs import Output, choose_part, looks_like_probabilities, sums_over_images
 from robustkit.models.probing import Paired, probe_shapes
 
@@ -173,6 +174,10 @@ class AuditedClassifier:
             try:
                 returned = self.module(images.clone())
             except Exception as error:  # the network's own code, which may raise anything
+                if is_out_of_memory(error):
+                    raise OutOfMemory(
+                        "memory ran out for two images at once; use a device with more, or smaller images"
+                    ) from error
                 raise InputError(
                     f"the network refuses images of shape (N, {', '.join(map(str, self.input_shape))}): "
                     f"{first_line(error)}; check bands, size and band order"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from robustkit.errors import InputError, first_line
 from robustkit.models.classifier import AuditedClassifier
+from robustkit.models.memory import free_memory, is_out_of_memory
 from robustkit.models.probing import accepts
 
 Verdict = Literal["ok", "warning", "refusal"]
@@ -82,20 +83,39 @@ def check_network(
     Args:
         classifier: The classifier.
         images: Network input, shape (N, C, H, W); by default random values from 0 to 1.
-        batches: Sizes of batches whose answers must agree, the largest last.
+        batches: Sizes of batches whose answers must agree, the largest last; smaller ones where memory runs out.
     """
-    count = batches[-1]
-    drawn = torch.rand(count, *classifier.input_shape, generator=torch.Generator().manual_seed(0))
+    most = batches[-1]
+    drawn = torch.rand(most, *classifier.input_shape, generator=torch.Generator().manual_seed(0))
     given = drawn if images is None else images
-    images = given[[i % len(given) for i in range(count)]].to(classifier.device)
     before = {name: buffer.clone() for name, buffer in classifier.module.named_buffers()}
-    findings: list[Finding] = []
-    try:
-        findings.extend(_findings(classifier, images, batches, before))
-    except Exception as error:  # the network's own code
-        text = f"the network fails on a batch of {count}: {first_line(error)}"
-        findings.append(Finding("running", "refusal", text, "correct it"))
+    while True:
+        count = batches[-1]
+        images = given[[i % len(given) for i in range(count)]].to(classifier.device)
+        findings: list[Finding] = []
+        try:
+            findings.extend(_findings(classifier, images, batches, before))
+            break
+        except Exception as error:  # the network's own code
+            if not is_out_of_memory(error):
+                text = f"the network fails on a batch of {count}: {first_line(error)}"
+                findings.append(Finding("running", "refusal", text, "correct it"))
+                break
+        free_memory()
+        if count == 1:
+            advice = "use a device with more, or smaller images"
+            return Preflight((Finding("memory", "refusal", "memory ran out for a single image", advice),))
+        batches = _fewer(batches)
+    if count < most:
+        text = f"memory ran out for a batch of {most}, so at most {count} were tried at once"
+        findings.append(Finding("memory", "warning", text, "a device with more memory is faster"))
     return Preflight(tuple(findings))
+
+
+def _fewer(batches: tuple[int, ...]) -> tuple[int, ...]:
+    """Smaller batches for a network for which memory ran out, down to one image beside itself."""
+    most = batches[-1]
+    return batches[:-1] if len(batches) > 2 else (1, 2 if most > 2 else 1)
 
 
 def _findings(

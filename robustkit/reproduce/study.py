@@ -23,7 +23,7 @@ from robustkit.reproduce.models import jobs_of, model_path, train_all
 from robustkit.reproduce.page import write_reproduction
 from robustkit.reproduce.plan import Part, Plan, make_plan
 from robustkit.reproduce.results import EXAMPLES, Study, read_study
-from robustkit.runs import interruptible, only_writer
+from robustkit.runs import interruptible, only_writer, trouble_in_words
 from robustkit.training.evaluate import evaluate
 from robustkit.training.table import save_evaluation
 
@@ -84,7 +84,8 @@ def run_reproduction(
         check_published(plan, Path(data))
     _claim(folder, {"paper": paper, "scale": scale, "data": None if data is None else str(Path(data).resolve())})
     where, count = str(choose_device(device)), workers or cores()
-    with only_writer(folder / "lock"), interruptible("go on with the same command"):
+    again = "go on with the same command, finished work is kept"
+    with trouble_in_words(folder, again), only_writer(folder / "lock"), interruptible():
         try:
             pictures = {
                 part.network: make_images(plan, part, folder, None if data is None else Path(data), say)

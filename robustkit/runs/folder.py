@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.errors import InputError
-from robustkit.files import new_folder, read_json, write_json
+from robustkit.files import clear_unfinished, is_unfinished, new_folder, read_json, write_json
 from robustkit.runs.journal import Journal, read_journal
 from robustkit.runs.lock import only_writer
+from robustkit.runs.trouble import trouble_in_words
 
 MANIFEST = "manifest.json"
 JOURNAL = "journal.jsonl"
 LOCK = "lock"
+# What to do about a run that cannot be gone on with, when it was stopped.
+AGAIN = "start again in a new folder"
 
 
 class Run:
@@ -24,11 +27,13 @@ class Run:
     Attributes:
         folder: Where it is.
         journal: The file of what is finished.
+        trimmed: Bytes of an entry that was cut short by a crash, and taken off the end of the journal.
     """
 
     def __init__(self, folder: Path, journal: Journal) -> None:
         self.folder = folder
         self.journal = journal.path
+        self.trimmed = journal.trimmed
         self._journal = journal
 
     @property
@@ -42,7 +47,13 @@ class Run:
 
 
 @contextmanager
-def open_run(folder: str | os.PathLike[str], manifest: dict[str, Any], *, resume: bool = False) -> Generator[Run]:
+def open_run(
+    folder: str | os.PathLike[str],
+    manifest: dict[str, Any],
+    *,
+    resume: bool = False,
+    advice: str = "go on with --resume, finished work is kept",
+) -> Generator[Run]:
     """Opens a run folder for writing, new or to go on with.
 
     Args:
@@ -50,6 +61,7 @@ def open_run(folder: str | os.PathLike[str], manifest: dict[str, Any], *, resume
         manifest: What the run is, as JSON values: under `inputs` what its answers depend on (settings, seeds, hashes
             of model and data), beside it what is only worth knowing (versions, device).
         resume: Go on with what is there; a folder that is not there yet is started.
+        advice: What to do when the disk was full and there is room again, for the message.
 
     Yields:
         The run.
@@ -57,11 +69,13 @@ def open_run(folder: str | os.PathLike[str], manifest: dict[str, Any], *, resume
     Raises:
         InputError: If the folder holds something and `resume` is false, another process writes to it, or its inputs
             are not those of `manifest`; the message lists the differences.
+        RobustkitError: If the file system fails, as when the disk is full, here or while the run is open.
     """
     folder = Path(folder)
     if not (resume and _was_started(folder)):
         new_folder(folder)
-    with only_writer(folder / LOCK):
+    with trouble_in_words(folder, advice), only_writer(folder / LOCK):
+        clear_unfinished(folder)
         if (folder / MANIFEST).is_file():
             _same_inputs(folder, read_json(folder / MANIFEST), manifest)
         else:
@@ -71,8 +85,10 @@ def open_run(folder: str | os.PathLike[str], manifest: dict[str, Any], *, resume
 
 
 def _was_started(folder: Path) -> bool:
-    """Whether a run was begun here, if only to the point where nothing but its lock was written."""
-    return (folder / MANIFEST).is_file() or (folder.is_dir() and os.listdir(folder) == [LOCK])
+    """Whether a run was begun here, if only to the point where nothing but its lock was written, or half of it."""
+    if not folder.is_dir():
+        return False
+    return (folder / MANIFEST).is_file() or all(path.name == LOCK or is_unfinished(path) for path in folder.iterdir())
 
 
 def _same_inputs(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from robustkit.errors import InputError, RobustkitError
+from robustkit.errors import InputError
+from robustkit.runs.trouble import trouble_in_words
 
 
 def read_journal(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
@@ -47,12 +48,16 @@ class Journal:
 
     Args:
         path: The file; it is made when missing.
+
+    Attributes:
+        trimmed: How many bytes the torn last line had, 0 where there was none.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         self._end = _last_line_end(self._file)
+        self.trimmed = os.fstat(self._file).st_size - self._end
         os.ftruncate(self._file, self._end)
 
     def append(self, entries: Iterable[dict[str, Any]], *, sync: bool = True) -> None:
@@ -66,18 +71,17 @@ class Journal:
             RobustkitError: If the disk is full or the quota spent; what was written before stays.
         """
         lines = "".join(json.dumps(entry, allow_nan=False, separators=(",", ":")) + "\n" for entry in entries).encode()
-        try:
-            view = memoryview(lines)
-            while view:
-                view = view[os.write(self._file, view) :]
-            if sync:
-                os.fsync(self._file)
-        except OSError as error:
-            os.ftruncate(self._file, self._end)
-            raise RobustkitError(
-                f"cannot write {len(lines)} bytes to {self.path}: {error.strerror}; finished work is kept, so make "
-                "room and go on with --resume"
-            ) from error
+        with trouble_in_words(self.path):
+            try:
+                view = memoryview(lines)
+                while view:
+                    view = view[os.write(self._file, view) :]
+                if sync:
+                    os.fsync(self._file)
+            except OSError as error:
+                os.ftruncate(self._file, self._end)
+                error.filename = str(self.path)
+                raise
         self._end += len(lines)
 
     def close(self) -> None:

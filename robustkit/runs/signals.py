@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,20 +14,25 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
 @contextmanager
-def interruptible(advice: str = "go on with --resume") -> Generator[None]:
+def interruptible(advice: str = "finished work is kept, go on with --resume") -> Generator[None]:
     """Turns Ctrl-C, SIGTERM and SIGUSR1 into `RunInterrupted` while the block runs.
 
     The error is raised at once rather than at the end of a unit: a scheduler gives a few seconds, a unit may take
-    minutes, and the journal is whole at every moment.
+    minutes, and the journal is whole at every moment. It may stand inside another, whose advice is not given then. Only
+    the main thread is told of signals, so in any other this does nothing.
 
     Args:
         advice: What to do next, for the message.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # a second one must not break the clean-up
-        raise RunInterrupted(f"stopped by {signal.Signals(number).name}; finished work is kept, {advice}")
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)  # a second one must not break the clean-up
+        raise RunInterrupted(f"stopped by {signal.Signals(number).name}; {advice}")
 
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:

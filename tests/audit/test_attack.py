@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from robustkit.audit.attack import AttackRequest, OpenAttack, run_attack
+from robustkit.audit.certify import CertifyRequest, run_certify
 from robustkit.audit.sample import open_sample
+from robustkit.audit.sweep import SweepRequest, run_sweep
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import read_json, sha256_file
 from robustkit.models import open_checkpoint
@@ -121,6 +123,22 @@ def test_groups_are_halved_where_memory_runs_out_and_an_image_alone_is_marked(au
     assert "memory ran out for 1 images" in "\n".join(said)
     assert "out of memory" in (marked.folder / "attacks.csv").read_text()
     assert 0 in read_json(marked.folder / "summary.json")["plan"]["halved"]["0"]
+
+
+@pytest.mark.parametrize("n", [1, 6])
+def test_one_image_and_one_class_go_through_every_command(tmp_path, n):
+    model, _ = make_audit(tmp_path, one_class=1)
+    attacked = run_attack(
+        model, AttackRequest(n=n, budget=30, searches=("random",)), out=tmp_path / "attack", say=silent
+    )
+    swept = run_sweep(
+        model, SweepRequest(perturbations=("gaussian",), n=n), out=tmp_path / "sweep", codecs=0, say=silent
+    )
+    certified = run_certify(model, CertifyRequest(n=n, budget=50), out=tmp_path / "certify", say=silent)
+    for labels in (attacked.record.true, swept.record.true, certified.labels):
+        assert labels.tolist() == [1] * n
+    for name in ("attack", "sweep", "certify"):
+        assert read_json(tmp_path / name / "summary.json")
 
 
 def test_default_folder_names_model_size_and_seed(audit, tmp_path, monkeypatch):

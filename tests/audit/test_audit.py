@@ -10,7 +10,7 @@ from robustkit.audit.comparison import compare_findings
 from robustkit.audit.findings import check_pair, read_findings
 from robustkit.audit.report import compare_audits, write_report
 from robustkit.audit.request import AttackPart, AuditRequest, SweepPart
-from robustkit.errors import InputError, RunInterrupted
+from robustkit.errors import InputError, RobustkitError, RunInterrupted
 from robustkit.files import read_json, write_json
 from robustkit.models import open_checkpoint, save_checkpoint
 from tests.audits import make_audit
@@ -160,7 +160,8 @@ def test_a_folder_that_cannot_be_written_is_said(world, copy, tmp_path, monkeypa
     out.mkdir()
     (out / "audit.toml").write_text("")
     (out / "model").write_text("")
-    with pytest.raises(InputError, match=r"the audit stopped at .*model: File exists; finished steps are kept"):
+    words = r"stopped at .*model: File exists; put that right and go on with the same command, finished steps are kept"
+    with pytest.raises(RobustkitError, match=words):
         run_audit(_request(world), out=out, device="cpu", say=_quiet)
     monkeypatch.setattr("os.access", lambda *arguments: False)
     with pytest.raises(InputError, match=r"cannot write to .*; name another folder"):

@@ -8,12 +8,22 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
-from robustkit.audit.attack import run_attack
-from robustkit.errors import InputError
+from robustkit.audit.attack import AttackRequest, run_attack
+from robustkit.audit.certify import CertifyRequest, run_certify
+from robustkit.cli import main
+from robustkit.data import ImageSet
+from robustkit.errors import InputError, RobustkitError
+from robustkit.files import sha256_file
+from robustkit.models import open_checkpoint, save_checkpoint
 from tests.attacks import ARGUMENTS, SMALL, same, silent
+from tests.audits import make_audit
 
 
 def command(attacks, out, *more):
@@ -27,19 +37,143 @@ def test_a_journal_cut_anywhere_gives_the_same_bytes(attacks, tmp_path):
     shutil.copytree(attacks / "whole", tmp_path / "run")
     for cut in (0, 1, lines[1], lines[1] + 1, lines[3] + 40):
         (tmp_path / "run" / "journal.jsonl").write_bytes(journal[:cut])
-        run_attack(attacks / "net.pt", SMALL, out=tmp_path / "run", resume=True, say=silent)
+        said = []
+        run_attack(attacks / "net.pt", SMALL, out=tmp_path / "run", resume=True, say=said.append)
         assert same(tmp_path / "run", attacks / "whole")
+        assert sum("was cut short when the run was stopped" in line for line in said) == (cut not in (0, lines[1] + 1))
 
 
-def test_a_changed_model_is_refused_on_resume(attacks, tmp_path):
+@contextmanager
+def room_for(most):
+    """No file may be larger than so many bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def files_of(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def certify(attacks, out, **more):
+    run_certify(attacks / "net.pt", CertifyRequest(n=4, group=2, budget=500), out=out, say=silent, **more)
+
+
+def attack(attacks, out, **more):
+    run_attack(attacks / "net.pt", replace(SMALL, n=4), out=out, say=silent, **more)
+
+
+@pytest.fixture(scope="module")
+def wholes(attacks, tmp_path_factory):
+    """What each run leaves when nothing happens to it."""
+    folder = tmp_path_factory.mktemp("wholes")
+    for run in (attack, certify):
+        run(attacks, folder / run.__name__)
+    return {run: files_of(folder / run.__name__) for run in (attack, certify)}
+
+
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        (certify, "manifest.json"),
+        (certify, "parts/0000000.npz"),
+        (certify, "certificates.npz"),
+        (certify, "vulnerability.png"),
+        (attack, "flips-by-queries.png"),
+    ],
+)
+def test_a_disk_that_is_full_at_any_file_is_one_sentence_and_the_run_goes_on(attacks, wholes, tmp_path, run, name):
+    whole = wholes[run]
+    with (
+        pytest.raises(
+            RobustkitError, match=rf"^cannot write .*/{name}: File too large; make room and go on with --res"
+        ),
+        room_for(len(whole[name]) * 9 // 10),
+    ):
+        run(attacks, tmp_path / "run")
+    left = files_of(tmp_path / "run")
+    assert name not in left
+    assert left.keys() < whole.keys()  # no lock, and nothing that is not finished
+    run(attacks, tmp_path / "run", resume=True)
+    again = files_of(tmp_path / "run")
+    assert again.keys() == whole.keys()
+    timed = {"summary.json", "journal.jsonl", *(path for path in whole if path.startswith("parts"))}
+    assert all(again[path] == whole[path] for path in whole.keys() - timed)
+
+
+def test_a_model_with_one_weight_changed_is_refused_on_resume_with_the_difference(attacks, tmp_path):
     shutil.copytree(attacks / "whole", tmp_path / "run")
-    model = tmp_path / "net.pt"
-    content = bytearray((attacks / "net.pt").read_bytes())
     shutil.copytree(attacks / "galaxies", tmp_path / "galaxies")
-    model.write_bytes(bytes(content) + b"\0")
-    with pytest.raises(InputError, match=r"model_sha256 was|not a readable checkpoint"):
-        run_attack(model, SMALL, out=tmp_path / "run", resume=True, say=silent)
+    opened = open_checkpoint(attacks / "net.pt")
+    with torch.no_grad():
+        opened.classifier.module.fc.bias[0] += 1e-3
+    save_checkpoint(tmp_path / "net.pt", opened.classifier.module, opened.card)
+    old, new = (sha256_file(folder / "net.pt")[:50] for folder in (attacks, tmp_path))
+    with pytest.raises(InputError, match=rf"model_sha256 was '{old}.* and is '{new}"):
+        run_attack(tmp_path / "net.pt", SMALL, out=tmp_path / "run", resume=True, say=silent)
     assert same(tmp_path / "run", attacks / "whole")
+
+
+def test_images_with_one_pixel_changed_are_refused_on_resume_with_the_difference(tmp_path):
+    model, data = make_audit(tmp_path)
+    request = AttackRequest(n=2, budget=10, searches=("random",), data=data)
+    run_attack(model, request, out=tmp_path / "run", say=silent)
+    image_set = ImageSet.load(data)
+    images = np.array(image_set.images)
+    images[0, 0, 0, 0] += 1
+    other = replace(image_set, images=images).save(tmp_path / "other")
+    with pytest.raises(InputError, match=r"data_sha256\.images\.npy was '.* and is '"):
+        run_attack(model, replace(request, data=other), out=tmp_path / "run", resume=True, say=silent)
+
+
+def test_what_a_run_is_given_stays_as_it_is(tmp_path):
+    model, data = make_audit(tmp_path / "given")
+
+    def stand():
+        return {
+            path: (path.stat().st_size, path.stat().st_mtime_ns) for path in [model.parent, *model.parent.rglob("*")]
+        }
+
+    before = stand()
+    run_attack(model, AttackRequest(n=2, budget=10, data=data), out=tmp_path / "run", say=silent)
+    run_certify(model, CertifyRequest(n=2, budget=50), out=tmp_path / "certify", say=silent)
+    assert stand() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "surroundings",
+    [
+        {"TZ": "Pacific/Kiritimati", "LC_ALL": "de_DE.ISO-8859-1"},
+        {"TZ": "America/St_Johns", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_time_zone_and_language_change_no_byte(attacks, tmp_path, surroundings):
+    subprocess.run(
+        command(attacks, tmp_path / "run"), env={**os.environ, **surroundings}, check=True, capture_output=True
+    )
+    assert same(tmp_path / "run", attacks / "whole")
+
+
+@pytest.mark.parametrize("where", ["executors.choose_executor", "units.open_chosen"])
+@pytest.mark.parametrize("command", [["attack"], ["certify"], ["sweep", "--perturb", "gaussian"]])
+def test_a_signal_before_the_run_is_open_asks_to_be_queued_again(
+    attacks, tmp_path, monkeypatch, capsys, command, where
+):
+    def slow(*arguments, **options):
+        signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(f"robustkit.audit.{where}", slow)
+    before = signal.getsignal(signal.SIGUSR1)
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--model", str(attacks / "net.pt"), "--n", "2", "--out", str(tmp_path / "run")])
+    assert ended.value.code == 75
+    assert capsys.readouterr().err == "robustkit: stopped by SIGUSR1; finished work is kept, go on with --resume\n"
+    assert signal.getsignal(signal.SIGUSR1) == before
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

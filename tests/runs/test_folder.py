@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -5,11 +6,12 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from robustkit.errors import InputError, RunInterrupted
-from robustkit.runs import interruptible, only_writer, open_run
+from robustkit.errors import InputError, RobustkitError, RunInterrupted
+from robustkit.runs import interruptible, open_run, trouble_in_words
 
 MANIFEST = {"inputs": {"seed": 1, "model": {"sha256": "abc"}}, "versions": {"torch": "2"}}
 
@@ -35,11 +37,39 @@ def test_changed_inputs_are_refused_with_a_diff(tmp_path):
         pass
 
 
-def test_a_run_killed_before_its_manifest_is_started_again(tmp_path):
+def dead_process():
+    """The number of a process that is gone."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    return dead.pid
+
+
+@pytest.mark.parametrize("left", [[], ["lock"], [".lock.a1.part"], ["lock", ".manifest.json.b2.part"]])
+def test_a_run_killed_before_its_manifest_is_started_again(tmp_path, left):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "lock").write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1}))
+    for name in left:
+        (tmp_path / "run" / name).write_text(json.dumps({"host": socket.gethostname(), "pid": dead_process()}))
     with open_run(tmp_path / "run", MANIFEST, resume=True) as run:
         assert run.finished == []
+        assert sorted(os.listdir(run.folder)) == ["journal.jsonl", "lock", "manifest.json"]
+
+
+def test_what_a_kill_left_half_written_is_cleared_away_and_nothing_else(tmp_path):
+    with open_run(tmp_path / "run", MANIFEST):
+        pass
+    (tmp_path / "run" / "parts").mkdir()
+    for name in ("parts/.0000001.npz.x9.part", ".summary.json.y8.part", "mine.part", ".mine"):
+        (tmp_path / "run" / name).write_text("half")
+    with open_run(tmp_path / "run", MANIFEST, resume=True) as run:
+        left = sorted(str(path.relative_to(run.folder)) for path in run.folder.rglob("*"))
+    assert left == [".mine", "journal.jsonl", "lock", "manifest.json", "mine.part", "parts"]
+
+
+def test_a_folder_of_other_files_is_no_run_to_go_on_with(tmp_path):
+    (tmp_path / "thesis.part").write_text("mine")
+    with pytest.raises(InputError, match="already holds files"), open_run(tmp_path, MANIFEST, resume=True):
+        pass
+    assert os.listdir(tmp_path) == ["thesis.part"]
 
 
 def test_a_folder_that_holds_a_run_is_refused(tmp_path):
@@ -57,20 +87,6 @@ def test_a_second_writer_is_refused_and_told_who_the_first_is(tmp_path):
     assert not (tmp_path / "run" / "lock").exists()
 
 
-def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    (tmp_path / "lock").write_text(json.dumps({"host": socket.gethostname(), "pid": dead.pid}))
-    with only_writer(tmp_path / "lock"):
-        assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
-
-
-def test_the_lock_of_another_machine_is_respected(tmp_path):
-    (tmp_path / "lock").write_text(json.dumps({"host": "elsewhere", "pid": 1}))
-    with pytest.raises(InputError, match="process 1 on elsewhere"), only_writer(tmp_path / "lock"):
-        pass
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_signals_end_the_block_and_handlers_come_back(number):
     before = signal.getsignal(number)
@@ -78,6 +94,106 @@ def test_signals_end_the_block_and_handlers_come_back(number):
         signal.raise_signal(number)
     assert caught.value.exit_code == 75
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_while_cleaning_up_breaks_nothing():
+    cleaned = []
+
+    @interruptible()
+    def work():
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            cleaned.append(1)
+
+    with pytest.raises(RunInterrupted, match="SIGUSR1"):
+        work()
+    assert cleaned
+
+
+def test_in_another_thread_signals_are_left_alone():
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(interruptible()(signal.getsignal), signal.SIGTERM).result() == signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "cannot write .*here: No space left on device; make room and go on with --resume"),
+        (errno.EACCES, "stopped at .*here: Permission denied; put that right and go on with --resume"),
+    ],
+)
+def test_trouble_with_a_file_is_a_sentence_and_the_outermost_advises(tmp_path, number, words):
+    def fail():
+        raise OSError(number, os.strerror(number), str(tmp_path / "here"))
+
+    with pytest.raises(RobustkitError, match=f"{words}, finished work is kept$"), open_run(tmp_path / "a", MANIFEST):
+        fail()
+    assert not (tmp_path / "a" / "lock").exists()
+    with (
+        pytest.raises(RobustkitError, match=f"{words.partition(' and ')[0]} and dig$"),
+        trouble_in_words(tmp_path, "dig"),
+        open_run(tmp_path / "b", MANIFEST),
+    ):
+        fail()
+    with pytest.raises(BrokenPipeError), trouble_in_words(tmp_path):
+        raise BrokenPipeError
+
+
+KILLED_AT_EACH_CALL = """
+import os, sys
+from pathlib import Path
+from robustkit.files import write_json
+from robustkit.runs import open_run, read_journal
+
+def run(folder):
+    with open_run(folder, {"inputs": 1}, resume=True) as run:
+        for unit in range(len(run.finished), 3):
+            run.append([{"unit": unit}])
+        write_json(folder / "summary.json", run.finished)
+
+def killed(folder, k):
+    "Whether the run was killed at its k-th call; a write is cut in half there."
+    child = os.fork()
+    if not child:
+        calls = 0
+        def watched(real):
+            def call(*arguments, **options):
+                nonlocal calls
+                calls += 1
+                if calls == k:
+                    if real is write:
+                        real(arguments[0], arguments[1][: len(arguments[1]) // 2])
+                    os._exit(1)
+                return real(*arguments, **options)
+            return call
+        write = os.write
+        for name in ("open", "write", "fsync", "replace", "link", "ftruncate", "unlink"):
+            setattr(os, name, watched(getattr(os, name)))
+        run(folder)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+k = 1
+while True:
+    folder = Path(sys.argv[1]) / str(k)
+    hit = killed(folder, k)
+    killed(folder, k // 2)
+    run(folder)
+    assert [entry["unit"] for entry in read_journal(folder / "journal.jsonl")] == [0, 1, 2], k
+    assert sorted(os.listdir(folder)) == ["journal.jsonl", "manifest.json", "summary.json"], k
+    if not hit:
+        break
+    k += 1
+print(k)
+"""
+
+
+def test_killed_at_each_call_of_the_file_system_it_ends_with_every_unit_once(tmp_path):
+    done = subprocess.run([sys.executable, "-c", KILLED_AT_EACH_CALL, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 20  # so many places there are
 
 
 KILLED = """
