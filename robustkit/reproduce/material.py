@@ -46,9 +46,9 @@ def make_images(
     galaxies = folder / f"galaxies-{part.galaxies}"
     if not (galaxies / GALAXIES_FILE).is_file():
         say(f"simulating {part.galaxies} galaxies of {plan.size}x{plan.size}")
-        simulate(part.galaxies, years=(10, 1), seed=0, out=galaxies, size=plan.size, classes=plan.shares)
+        simulate(part.galaxies, years=plan.years, seed=0, out=galaxies, size=plan.size, classes=plan.shares)
     _check_galaxies(plan, part, galaxies)
-    deep, shallow = galaxies / "Y10", galaxies / "Y1"
+    deep, shallow = (galaxies / f"Y{years:g}" for years in plan.years)
     if not plan.binary:
         return deep, shallow
     pairs = folder / f"mergers-{part.galaxies}"
@@ -56,7 +56,7 @@ def make_images(
 
 
 def _check_galaxies(plan: Plan, part: Part, galaxies: Path) -> None:
-    wanted = {"n": part.galaxies, "size": plan.size, "seed": 0, "years": [10.0, 1.0], "classes": dict(plan.shares)}
+    wanted = {"n": part.galaxies, "size": plan.size, "seed": 0, "years": list(plan.years), "classes": dict(plan.shares)}
     found = read_json(galaxies / GALAXIES_FILE)
     other = [name for name, value in wanted.items() if found.get(name) != value]
     if other:

@@ -89,13 +89,15 @@ def read_zarr(path: Path, options: Options) -> Found:
 @contextmanager
 def _opened(path: Path) -> Generator[Any]:
     import zarr
+    from zarr.storage import LocalStore
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about what the specification does not fix yet
         with reading(path, _KIND):
-            store = zarr.storage.LocalStore(path, read_only=True)
+            store = LocalStore(path, read_only=True)
             # Consolidated metadata are a copy, and may say something else than the arrays do.
-            opened = zarr.open(store, mode="r", **({} if (path / ".zarray").is_file() else {"use_consolidated": False}))
+            options: dict[str, Any] = {} if (path / ".zarray").is_file() else {"use_consolidated": False}
+            opened = zarr.open(store, mode="r", **options)
         yield opened
 
 
