@@ -1,6 +1,6 @@
 """What survives and what scales: time and memory of very many units, the journal's cost, two workers against one.
 
-    python benchmarks/scale.py units [--images 100000 1000000]      # a null model: the run's own machinery
+    python benchmarks/scale.py units [--images 100000 1000000] [--group 16]  # a null model: the run's own machinery
     python benchmarks/scale.py journal --model ckpt.pt [--n 150]    # share of a real attack
     python benchmarks/scale.py workers --model ckpt.pt [--n 150] [--group 8] [--rounds 3]  # 1, 2 Dask workers
     python benchmarks/scale.py memory [--gigabytes 4]               # an attack on an image set larger than its memory
@@ -27,8 +27,6 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-GROUP = 16
-
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """What a function returns, run in a fresh process."""
@@ -46,22 +44,22 @@ def own_megabytes() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 
 
-def null_unit(unit: int) -> dict[str, Any]:
+def null_unit(group: int, unit: int) -> dict[str, Any]:
     """A group of images as an attack journals it, of a model that costs nothing."""
     attempt = {"search": "de", "target": -1, "generations": 1, "queries": 400, "unproved": 0, "flip": None}
-    images = range(unit * GROUP, (unit + 1) * GROUP)
+    images = range(unit * group, (unit + 1) * group)
     return {
         "unit": unit,
-        "clean_class": [0] * GROUP,
-        "clean_probabilities": [[0.5, 0.3, 0.2]] * GROUP,
+        "clean_class": [0] * group,
+        "clean_probabilities": [[0.5, 0.3, 0.2]] * group,
         "attempts": [{"image_id": f"image-{image}", **attempt} for image in images],
     }
 
 
-def null_run(images: int) -> dict[str, Any]:
+def null_run(images: int, group: int) -> dict[str, Any]:
     from robustkit.runs import FinishedUnits, make_units, open_run
 
-    units, times = -(-images // GROUP), []
+    units, times = -(-images // group), []
     with tempfile.TemporaryDirectory(dir=".") as folder, open_run(Path(folder) / "run", {"inputs": {}}) as run:
         before = peak_megabytes()
 
@@ -71,7 +69,7 @@ def null_run(images: int) -> dict[str, Any]:
                 times.append((time.perf_counter(), time.process_time()))
 
         times.append((time.perf_counter(), time.process_time()))
-        make_units(range(units), null_unit, keep)
+        make_units(range(units), partial(null_unit, group), keep)
         made = peak_megabytes()
         began = time.perf_counter()
         assert len(FinishedUnits(run.journal)) == units
@@ -171,8 +169,8 @@ def streamed(gigabytes: float) -> dict[str, Any]:
         inputs = Inputs(
             Chosen(path, "all", n, 0, found, drawn), ArcsinhStretch(low=(0.0,) * 3, high=(1.0,) * 3, c=0.85)
         )
-        for start in range(0, len(drawn), GROUP):
-            assert len(inputs[start : start + GROUP]) == GROUP
+        for start in range(0, len(drawn), 16):
+            assert len(inputs[start : start + 16]) == 16
         return {"gigabytes": gigabytes, "images": n, "megabytes_before": before, "megabytes_after_opening": opened,
                 "megabytes_after_4096_images": own_megabytes(), "memory_mapped": isinstance(found.images, np.memmap)
                 or isinstance(found.images.base, np.memmap)}  # fmt: skip
@@ -184,14 +182,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--model", default="ckpt.pt")
     parser.add_argument("--n", type=int, default=150)
-    parser.add_argument("--group", type=int, default=8)
+    parser.add_argument("--group", type=int, help="Images in a group; 16, for workers 8.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gigabytes", type=float, default=4.0)
     given = parser.parse_args()
     rows = {
-        "units": lambda: [in_own_process(null_run, images) for images in given.images],
+        "units": lambda: [in_own_process(null_run, images, given.group or 16) for images in given.images],
         "journal": lambda: [in_own_process(journal_cost, given.model, given.n)],
-        "workers": lambda: [compare_workers(given.model, given.n, given.group, given.rounds)],
+        "workers": lambda: [compare_workers(given.model, given.n, given.group or 8, given.rounds)],
         "memory": lambda: [in_own_process(streamed, given.gigabytes)],
     }[given.what]()
     for row in rows:
