@@ -101,7 +101,7 @@ _OWN_PRISTINE = (
 )
 _OWN_LABELS = (
     "The paper labels galaxies by cuts in the plane of Gini and M20, its Figure 1. Simulated galaxies are what they "
-    "were drawn as, so there is no such figure here; examples/05_check_gini_m20.py measures where they lie in that "
+    "were drawn as, so there is no such figure here; the fifth of robustkit's examples measures where they lie in that "
     "plane."
 )
 _OWN_RECIPE = (
