@@ -159,9 +159,11 @@ def test_a_signal_ends_a_run_within_five_seconds_and_it_goes_on(attacks, tmp_pat
     began = time.monotonic()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    # On a busy machine the wall clock says little; what it still computed is what it made others wait for.
-    assert usage.ru_utime + usage.ru_stime - before < 5
-    assert time.monotonic() - began < (5 if os.getloadavg()[0] < cores() else 30)
+    took = time.monotonic() - began
+    # On a busy machine the wall clock says little; what it still computed is what it made others wait for. Of workers
+    # all that they ever computed would be counted.
+    assert workers or usage.ru_utime + usage.ru_stime - before < 5
+    assert took < (5 if os.getloadavg()[0] < cores() else 30)
     wrong = process.stderr.read()
     process.stderr.close()
     assert process.returncode == 75, wrong
