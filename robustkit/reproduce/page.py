@@ -18,6 +18,7 @@ from robustkit.reproduce.claims import AGREES, COST, DIFFERS, INCOMPARABLE, OPEN
 from robustkit.reproduce.examples import ExampleImages
 from robustkit.reproduce.figures import Methods, Scores, latent_sections
 from robustkit.reproduce.papers import TARGET
+from robustkit.reproduce.plan import CONTROLS
 from robustkit.reproduce.results import NetworkStudy, Study, paired
 
 JSON, MARKDOWN = "reproduction.json", "index.md"
@@ -163,11 +164,11 @@ def _controls(study: Study) -> list[str]:
     base, adapted = study.plan.paper.methods[:2]
     for one in study.networks:
         gains = {}
-        for method in (adapted, "adabn", "augment", "oracle"):
+        for method in (adapted, *CONTROLS, "oracle"):
             first, second = paired(one.scores(base, TARGET), one.scores(method, TARGET))
             if len(first):
                 gains[method] = float((second - first).mean())
-        simple = {name: gain for name, gain in gains.items() if name in ("adabn", "augment")}
+        simple = {name: gain for name, gain in gains.items() if name in CONTROLS}
         if not simple or adapted not in gains:
             continue
         parts = ", ".join(f"{name} {gain:+.3f}" for name, gain in simple.items())

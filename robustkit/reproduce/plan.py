@@ -87,8 +87,8 @@ class Plan:
 
 # Of the galaxies in the paper, before its mergers were augmented to even numbers; here they are simulated even.
 _AD22_SHARES = {"spiral": 0.4, "elliptical": 0.3, "merger": 0.3}
-# 8120 mergers and 7306 others.
 _PRISTINE = (1000.0, 1.0)
+# 8120 mergers and 7306 others.
 _DA20_SHARES = {"spiral": 0.28, "elliptical": 0.19, "merger": 0.53}
 
 _OWN_DATA = (
