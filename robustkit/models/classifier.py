@@ -14,10 +14,26 @@ from robustkit.errors import InputError, OutOfMemory, first_line
 from robustkit.models.latents import latent_candidates
 from robustkit.models.memory import is_out_of_memory
 from robustkit.models.outputs import Output, choose_part, looks_like_probabilities, sums_over_images
-from robustkit.models.probing import Paired, probe_shapes
+from robustkit.models.probing import Paired, bands_of, probe_shapes, sizes_taken
 
 # How far head(embed(x)) may lie from model(x), relative to the size of the logits: float32 rounding and no more.
 _SPLIT_TOLERANCE = 1e-4
+
+
+class WrongClassCount(InputError):
+    """Other classes are named than the network has outputs.
+
+    Args:
+        outputs: How many outputs the network has.
+        names: The classes that are named.
+    """
+
+    def __init__(self, outputs: int, names: Sequence[str]) -> None:
+        self.outputs = outputs
+        super().__init__(
+            f"the network has {outputs} outputs and {len(names)} classes are named: {', '.join(names)}; name all "
+            f"{outputs} in the order of the outputs with --classes, also those that the images do not show"
+        )
 
 
 class AuditedClassifier:
@@ -33,6 +49,8 @@ class AuditedClassifier:
         class_names: The K classes, in the order of the logits.
         output: Which part of the return value holds the scores, and what they are; by default logits, and of several
             parts the one that has their shape.
+        examples: Network input, shape (2, C, H, W), to try it on where it has no finite answer to random values from 0
+            to 1, as networks for calibrated values may.
 
     Attributes:
         notes: What was chosen or changed without being asked for, one sentence each.
@@ -50,6 +68,7 @@ class AuditedClassifier:
         input_shape: Sequence[int] | None = None,
         class_names: Sequence[str] | None = None,
         output: Output | None = None,
+        examples: Tensor | None = None,
     ) -> None:
         if module.training:
             raise InputError("the network is in training mode, where its answers change; call module.eval() first")
@@ -60,15 +79,13 @@ class AuditedClassifier:
         if input_shape is None:
             input_shape = self._probed_shape(module)
         self.input_shape = tuple(int(size) for size in input_shape)
+        self._examples, self._on_examples = examples, False
         self._network, self.pairs = module, False
         logits = self._look(class_names)
         self.classes = logits.shape[1]
         self.class_names = tuple(class_names or (f"class {k}" for k in range(self.classes)))
         if len(self.class_names) != self.classes:
-            raise InputError(
-                f"the network has {self.classes} outputs but {len(self.class_names)} classes are named: "
-                f"{', '.join(self.class_names)}"
-            )
+            raise WrongClassCount(self.classes, self.class_names)
         self._choose_latent(latent, logits)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -104,7 +121,7 @@ class AuditedClassifier:
             return latents.reshape(len(latents), *shape)
 
         with self._hook(put):
-            return self.output.logits(self._network(self._example))[:count]
+            return self.output.logits(self._network(self._example.clone()))[:count]
 
     def at(self, shape: Sequence[int]) -> AuditedClassifier:
         """The same classifier for images of another shape, where the shape was found and not given."""
@@ -180,7 +197,7 @@ class AuditedClassifier:
                     ) from error
                 raise InputError(
                     f"the network refuses images of shape (N, {', '.join(map(str, self.input_shape))}): "
-                    f"{first_line(error)}; check bands, size and band order"
+                    f"{first_line(error)}; {self._refused_advice(error)}"
                 ) from error
             if self.output.part is None and not isinstance(returned, Tensor):
                 part = choose_part(returned, len(class_names) if class_names else None)
@@ -191,16 +208,38 @@ class AuditedClassifier:
             if len(logits) != len(images):
                 raise InputError(
                     f"{len(images)} images gave {len(logits)} rows of scores; the image size "
-                    f"{self.input_shape[1:]} is not the one that the network was made for"
+                    f"{self.input_shape[1:]} is not the one that the network was made for; "
+                    f"{self._refused_advice(InputError())}"
                 )
             if not bool(logits.isfinite().all()):
+                if self._examples is not None and not self._on_examples:
+                    self._on_examples = True
+                    self.notes.append("random values from 0 to 1 have no finite answer, so it was tried on two images")
+                    return self._look(class_names)
+                tried = "the images given" if self._on_examples else "images between 0 and 1"
                 raise InputError(
-                    "the network answers images between 0 and 1 with scores that are NaN or infinite; its weights may "
-                    "be damaged or of another network"
+                    f"the network answers {tried} with scores that are NaN or infinite; its weights may be damaged or "
+                    "of another network, or its input is on another scale: see --stretch, --mean and --data"
                 )
             self._check_kind(logits)
             self._check_alone(images, logits)
         return logits
+
+    def _refused_advice(self, error: BaseException) -> str:
+        """What to do when the network fails on an image of the size that was said or found."""
+        if isinstance(error, TypeError) and "required positional argument" in str(error):
+            return (
+                "its forward takes more than images, so write a class whose forward(x) calls it with a value for the "
+                "rest, and name that class with --arch"
+            )
+        bands, sizes = bands_of(self.module), sizes_taken(self.module)
+        if bands is not None and bands != self.input_shape[0]:
+            what = "--grey makes one band of three" if (bands, self.input_shape[0]) == (1, 3) else "check the bands"
+            return f"it takes {bands} bands and was given {self.input_shape[0]}; {what}"
+        if sizes and self.input_shape[1:] not in sizes:
+            shown = " or ".join(f"{height}x{width}" for height, width in sizes)
+            return f"it takes {shown}; bring the images there with --resize {sizes[0][0]} {sizes[0][1]}"
+        return "check bands, size and band order"
 
     def _check_kind(self, logits: Tensor) -> None:
         kind = self.output.kind
@@ -283,6 +322,8 @@ class AuditedClassifier:
         )
 
     def _two_images(self) -> Tensor:
+        if self._on_examples and self._examples is not None:
+            return self._examples.clone().to(self.device)
         generator = torch.Generator().manual_seed(0)
         return torch.rand(2, *self.input_shape, generator=generator).to(self.device)
 
@@ -293,7 +334,7 @@ class AuditedClassifier:
         images, runs = self._two_images(), []
         with torch.inference_mode():
             with self._hook(lambda module, inputs, output: runs.append(output)):
-                self.module(images)
+                self.module(images.clone())  # some networks write into what they are given
             if len(runs) != 1:
                 times = "does not run" if not runs else f"runs {len(runs)} times"
                 raise InputError(
@@ -306,7 +347,7 @@ class AuditedClassifier:
 
     def _compare(self, images: Tensor, logits: Tensor) -> None:
         try:
-            again = self.head(self.embed(images))
+            again = self.head(self.embed(images.clone()))
         except Exception as error:  # the network's own code on another batch size
             raise InputError(
                 f"the layers after {self.latent_name!r} cannot run on latents alone "

@@ -86,6 +86,12 @@ def probe_shapes(module: nn.Module, *, most: int = 2) -> list[tuple[int, int, in
     return found
 
 
+def sizes_taken(module: nn.Module) -> list[tuple[int, int]]:
+    """The usual image sizes that a network takes; empty where it takes none of them, or most."""
+    shapes = probe_shapes(module, most=3)
+    return [] if len(shapes) > 2 else [(height, width) for _, height, width in shapes]
+
+
 def _tensors(returned: Any) -> list[Tensor]:
     if isinstance(returned, Tensor):
         return [returned] if returned.ndim else []

@@ -197,7 +197,11 @@ def test_the_scores_are_chosen_by_shape(after):
         (lambda: Bypass().eval(), {"latent": "dense"}, "a path leads around it"),
         (lambda: Random().eval(), {"latent": "flat"}, "answers differently when it is asked again"),
         (lambda: Twice().eval(), {"latent": "flat", "input_shape": (1, 9, 9)}, "refuses images of shape"),
-        (lambda: Twice().eval(), {"latent": "flat", "class_names": ("a", "b", "c")}, "has 2 outputs but 3 classes"),
+        (
+            lambda: Twice().eval(),
+            {"latent": "flat", "class_names": ("a", "b", "c")},
+            "has 2 outputs and 3 classes are named: a, b, c; name all 2",
+        ),
         (lambda: Wrapped(lambda z: (z, z)).eval(), {"input_shape": SHAPE}, "say which part holds the scores"),
         (lambda: Wrapped(lambda z: {"a": z}).eval(), {"input_shape": SHAPE, "output": Output("b")}, "no part 'b'"),
         (lambda: Wrapped(lambda z: (z,)).eval(), {"input_shape": SHAPE, "output": Output(3)}, "no part 3"),

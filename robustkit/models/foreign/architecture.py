@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import ast
 import inspect
-import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +16,7 @@ from torch import nn
 from robustkit.data.guard import brief
 from robustkit.errors import InputError, RobustkitError
 from robustkit.extras import require
+from robustkit.models.foreign.importing import Home
 from robustkit.models.foreign.options import ModelOptions
 from robustkit.models.foreign.published import infer_classes
 from robustkit.models.foreign.state import Part
@@ -70,9 +68,10 @@ def _build(options: ModelOptions, parts: Sequence[Part]) -> tuple[Any, list[str]
     kwargs, notes = dict(options.arch_kwargs), []
     if source in ("timm", "torchvision", "zoobot"):
         return _from_library(source, name, kwargs, count or infer_classes(parts))
-    factory = getattr(_import_named(source), name, None)
+    module, home = import_named(source)
+    factory = getattr(module, name, None)
     if factory is None or not callable(factory):
-        raise InputError(f"{source} has no class or factory {name!r}; it has {_choices(source)}")
+        raise InputError(f"{source} has no class or factory {name!r}; {_instead(module, source, name)}")
     accepted = _parameters(factory)
     for argument in _CLASSES:
         if count and argument in accepted and argument not in kwargs:
@@ -85,7 +84,8 @@ def _build(options: ModelOptions, parts: Sequence[Part]) -> tuple[Any, list[str]
             f"{name} needs {', '.join(needed)}; give them with --arch-kwargs, as in --arch-kwargs '{needed[0]} = ...'"
         )
     try:
-        network = factory(**kwargs)
+        with home.inside():
+            network = factory(**kwargs)
     except Exception as error:  # the user's own code
         raise InputError(f"{options.arch} cannot be built with {kwargs or 'no arguments'}: {brief(error)}") from error
     if not isinstance(network, nn.Module):
@@ -99,38 +99,71 @@ def code_of(options: ModelOptions) -> Path | None:
     return Path(source) if source.endswith(".py") else None
 
 
-def _import_named(source: str) -> ModuleType:
-    """Imports the file or module that the user named; it is the user's code from here on."""
-    path = Path(source)
-    home = str(path.parent.resolve()) if source.endswith(".py") else os.getcwd()
-    sys.path.insert(0, home)  # such code imports its neighbours
+def import_named(source: str) -> tuple[ModuleType, Home]:
+    """Imports the file or module that the user named; it is the user's code from here on.
+
+    Returns:
+        The module, and the folder whose files are its neighbours.
+
+    Raises:
+        InputError: If there is none, or its code fails.
+    """
+    path, is_file = Path(source), source.endswith(".py")
+    if is_file and not path.is_file():
+        raise InputError(f"there is no file {path}; name the file with the network's class in --arch FILE.py:Class")
+    home = Home(path.parent if is_file else Path.cwd())
     try:
-        if not source.endswith(".py"):
-            return importlib.import_module(source)
-        if not path.is_file():
-            raise InputError(f"there is no file {path}; name the file with the network's class in --arch FILE.py:Class")
-        spec = importlib.util.spec_from_file_location(f"robustkit_arch_{path.stem}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # dataclasses look themselves up there
-        spec.loader.exec_module(module)
-        return module
+        return home.import_file(path) if is_file else home.import_module(source), home
     except RobustkitError:
         raise
     except (Exception, SystemExit) as error:  # the user's own code
         raise InputError(
-            f"{source} cannot be imported ({type(error).__name__}: {brief(error)}); install what it needs, and put "
-            "code that trains under if __name__ == '__main__'"
+            f"{source} cannot be imported ({type(error).__name__}: {brief(error)}); {_import_advice(error)}"
         ) from error
-    finally:
-        sys.path.remove(home)
 
 
-def _choices(source: str) -> str:
-    module = sys.modules.get(f"robustkit_arch_{Path(source).stem}") or sys.modules.get(source)
-    names = [name for name, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)]
-    return ", ".join(names[:10]) or "no network"
+def _import_advice(error: BaseException) -> str:
+    alone = "or copy the class alone, with what it calls, into a file of its own and name that"
+    if "torchvision::" in str(error):  # its compiled operators are those of another PyTorch
+        return f"torch and torchvision do not fit each other, so install both together from one place, {alone}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"install {error.name.partition('.')[0]}, {alone}"
+    if isinstance(error, SyntaxError):
+        return "correct it; it is not the Python of this environment"
+    return f"install what it needs, and put code that trains under if __name__ == '__main__', {alone}"
+
+
+def _instead(module: ModuleType, source: str, name: str) -> str:
+    """What a file has in place of a class that it has not."""
+    inside = _inside_functions(Path(source)) if source.endswith(".py") else {}
+    if name in inside:
+        return (
+            f"the class {name} stands inside of {inside[name]}, where nothing can reach it; copy the class alone, with "
+            "what it calls, into a file of its own and name that"
+        )
+    found = [one for one, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)]
+    near = [one for one in found if one.casefold() == name.casefold()]
+    if near:
+        return f"it has {near[0]}, written so"
+    if found:
+        return f"it has {', '.join(found[:10])}"
+    where = "; ".join(f"{one} stands inside of {outer}" for one, outer in list(inside.items())[:3])
+    return f"it has no network{f' outside of functions: {where}, so copy it alone into a file' if where else ''}"
+
+
+def _inside_functions(path: Path) -> dict[str, str]:
+    """The classes that a file defines inside of functions, and in which."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return {}
+    return {
+        inner.name: f"{outer.name}()"
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
+        for inner in ast.walk(outer)
+        if isinstance(inner, ast.ClassDef)
+    }
 
 
 def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -24,16 +24,11 @@ def arrange(images: ImageSet, class_names: Sequence[str] | None, bands: Sequence
     """
     notes = list(images.notes)
     if class_names is not None and tuple(class_names) != images.class_names:
-        if set(class_names) >= set(images.class_names):
-            place = np.array([list(class_names).index(name) for name in images.class_names])
+        place, how = _places(tuple(class_names), images.class_names)
+        if place is not None:
             labels = None if images.labels is None else place[images.labels]
             images = replace(images, class_names=tuple(class_names), labels=labels)
-            notes.append(f"classes: put into the order of the model, {', '.join(class_names)}")
-        elif len(class_names) == len(images.class_names) and list(class_names) == [
-            f"class {k}" for k in range(len(class_names))
-        ]:
-            images = replace(images, class_names=tuple(class_names))
-            notes.append("classes: numbered in the order of the images, because the model has no names for them")
+            notes.append(f"classes: {how}")
     if bands is not None and tuple(bands) != images.bands:
         if set(bands) <= set(images.bands):
             order = [images.bands.index(name) for name in bands]
@@ -45,3 +40,26 @@ def arrange(images: ImageSet, class_names: Sequence[str] | None, bands: Sequence
                 "alike, or leave the bands out of the card"
             )
     return replace(images, notes=tuple(notes))
+
+
+def _places(model: tuple[str, ...], images: tuple[str, ...]) -> tuple[np.ndarray | None, str]:
+    """Which of the model's classes each class of the images is, shape (k,), and how that is known; else `None`."""
+    if set(model) >= set(images):
+        return np.array([model.index(name) for name in images]), f"put into the order of the model, {', '.join(model)}"
+    numbers = tuple(str(k) for k in range(len(images)))
+    if len(model) == len(images) and model == tuple(f"class {k}" for k in range(len(model))):
+        return np.arange(len(images)), "numbered in the order of the images, because the model has no names for them"
+    if images == numbers and len(images) <= len(model):
+        pairs = ", ".join(f"{number} is {name}" for number, name in zip(numbers, model, strict=False))
+        return np.arange(len(images)), f"the labels are numbers, so {pairs}"
+    plain = [_plain(name) for name in model]
+    theirs = [_plain(name) for name in images]
+    if len(set(plain)) == len(plain) and len(set(theirs)) == len(theirs) and set(plain) >= set(theirs):
+        pairs = ", ".join(f"{name} is {model[plain.index(_plain(name))]}" for name in images)
+        return np.array([plain.index(name) for name in theirs]), f"matched whatever their capital letters are: {pairs}"
+    return None, ""
+
+
+def _plain(name: str) -> str:
+    """A class name without capital letters, and with one kind of gap between its words."""
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())

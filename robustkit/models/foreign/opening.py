@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from robustkit.errors import InputError
 from robustkit.files import sha256_file
 from robustkit.models.blackbox import BlackBox
 from robustkit.models.checkpoint import Card, Checkpoint, Origin, checkpoint_of, is_own
-from robustkit.models.classifier import AuditedClassifier
+from robustkit.models.classifier import AuditedClassifier, WrongClassCount
 from robustkit.models.foreign import kinds
 from robustkit.models.foreign.architecture import build_network, code_of
 from robustkit.models.foreign.arrange import arrange
@@ -114,7 +115,10 @@ def _with_card(path: Path, options: ModelOptions) -> ModelOptions:
 def _find(path: Path, kind: Kind, content: Content | None, options: ModelOptions, images: ImageSet | None) -> Found:
     size = options.input_size or (None if images is None else images.images.shape[2:])
     if options.trust is not None:
-        return _trusted(path, kind, options)
+        plain = _without_trust(path, kind, options)
+        if plain is None:
+            return _trusted(path, kind, options)
+        content = plain
     if kind is kinds.ONNX:
         from robustkit.models.foreign.onnx_network import open_onnx  # rarely needed, and not quick to load
 
@@ -127,7 +131,22 @@ def _find(path: Path, kind: Kind, content: Content | None, options: ModelOptions
         content = read_weights(path)  # which refuses every other kind in words
     if not isinstance(content.value, dict):
         raise InputError(f"{path} holds a {type(content.value).__name__}; expected a state_dict, or a dict with one")
-    return _weights(content, options, size)
+    found = _weights(content, options, size)
+    if options.trust is not None:
+        found.notes.append("--trust-checkpoint has no effect: with --arch, nothing in this file has to be run")
+    return found
+
+
+def _without_trust(path: Path, kind: Kind, options: ModelOptions) -> Content | None:
+    """The weights in a trusted file, where the class is named and they can be read without running anything."""
+    assert options.trust is not None
+    check_trust(path, options.trust)
+    if options.arch is None or kind not in (kinds.TORCH, kinds.LEGACY):
+        return None
+    try:
+        return read_weights(path)
+    except InputError:  # it holds objects that are built by code of the file alone, or nothing at all
+        return None
 
 
 def _weights(content: Content, options: ModelOptions, size: Sequence[int] | None) -> Found:
@@ -145,6 +164,11 @@ def _weights(content: Content, options: ModelOptions, size: Sequence[int] | None
         found.network, notes = build_network(options, parts)
         found.notes += notes
     found.notes += load_state(found.network, content, key=options.key).notes
+    if content.classes:
+        found.notes.append(
+            f"the file holds a pickled network ({', '.join(content.classes)}), of which the tensors alone were read; "
+            f"its code is that of {options.arch}"
+        )
     return found
 
 
@@ -169,6 +193,14 @@ def _no_arch(content: Content, parts: Sequence[Part]) -> InputError:
     if not parts:
         return InputError(f"{content.path} holds no weights; expected a state_dict, or a dict with one under a key")
     known = recognise(parts)
+    if content.classes:
+        module, _, name = content.classes[0].rpartition(".")
+        where = "a script" if module == "__main__" else module
+        advice = f"--arch {known}" if known else f"--arch path/to/file.py:{name}"
+        return InputError(
+            f"{content.path} holds a pickled {name} from {where}: its tensors can be read and its code is not in the "
+            f"file; name it with {advice}"
+        )
     names = ", ".join(list(parts[0].tensors)[:3])
     advice = (
         f"its layers are those of {known}, so give --arch {known}"
@@ -194,14 +226,34 @@ def _split(found: Found, options: ModelOptions, images: ImageSet | None) -> Audi
         shape = found.input_shape
     part = options.part if options.part is not None and not found.chosen else found.part
     output = Output(part, options.output_kind or "logits")
+    examples = _two_inputs(found, options, images)
     if found.black_box:
         if shape is None:
             raise InputError(f"{found.form} does not say its input; name images with --data, or give --input-size")
         return BlackBox(found.network, input_shape=shape, class_names=guess, output=output)
     latent = found.latent or options.latent
-    classifier = AuditedClassifier(found.network, latent=latent, input_shape=shape, class_names=guess, output=output)
+    numbered = guess is not None and options.class_names is None and guess == tuple(map(str, range(len(guess))))
+    make = partial(AuditedClassifier, found.network, latent=latent, input_shape=shape, output=output, examples=examples)
+    try:
+        classifier = make(class_names=guess)
+    except WrongClassCount as wrong:
+        if not numbered or guess is None or wrong.outputs < len(guess):
+            raise
+        # Labels that are numbers count the outputs, whether or not the images show all of them.
+        found.notes.append(f"classes: {wrong.outputs} outputs, of which the labels show {', '.join(guess)}")
+        classifier = make(class_names=tuple(map(str, range(wrong.outputs))))
     classifier.latent_name = found.latent_name or classifier.latent_name
     return classifier
+
+
+def _two_inputs(found: Found, options: ModelOptions, images: ImageSet | None) -> torch.Tensor | None:
+    """Two of the images as network input, for networks that have no answer to random values."""
+    if images is None:
+        return None
+    values = np.asarray(images.images[[0, len(images) // 2]])
+    if images.stretch is None:
+        values = _stretch(found, options, images, values.shape[1], [])(values)
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
 
 def _stretch(found: Found, options: ModelOptions, images: ImageSet | None, bands: int, notes: list[str]) -> Stretch:

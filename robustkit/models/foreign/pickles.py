@@ -8,7 +8,7 @@ import re
 import warnings
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -16,6 +16,7 @@ from robustkit.data.guard import brief
 from robustkit.errors import InputError, SecurityError
 from robustkit.models.foreign.archive import MOST_PICKLE_BYTES, check_archive
 from robustkit.models.foreign.kinds import LEGACY, TORCH, Kind
+from robustkit.models.foreign.pickled_modules import may_stand, record_of, weights_of, without_sources
 
 # The first release without a known hole in weights_only=True (CVE-2026-24747).
 LEAST_TORCH = (2, 10)
@@ -36,6 +37,8 @@ _DICTIONARIES = re.compile(
 )
 # What PyTorch's own reader knows or refuses by itself.
 _KNOWN = re.compile(r"torch\..+|collections\.(OrderedDict|Counter)|_codecs\.encode|__builtin__\.(set|bytearray)")
+# Names of plain tensors and containers, which a record must never replace.
+_PLAIN = frozenset({"collections.OrderedDict", "collections.Counter", "torch.nn.parameter.Parameter"})
 
 
 class Skipped:
@@ -108,7 +111,7 @@ def globals_of(path: Path, kind: Kind) -> list[str]:
     return sorted(names)
 
 
-def read_pickled(path: Path, kind: Kind) -> tuple[Any, list[str]]:
+def read_pickled(path: Path, kind: Kind) -> tuple[Any, list[str], tuple[str, ...]]:
     """What torch.save wrote, as tensors and plain values on the CPU.
 
     Args:
@@ -116,7 +119,8 @@ def read_pickled(path: Path, kind: Kind) -> tuple[Any, list[str]]:
         kind: `TORCH` or `LEGACY`.
 
     Returns:
-        The content, and the kinds of objects that were skipped.
+        The content with a state_dict in the place of each network, the kinds of objects that were skipped, and the
+        classes of the networks.
 
     Raises:
         SecurityError: If the file names code that would have to run.
@@ -126,23 +130,53 @@ def read_pickled(path: Path, kind: Kind) -> tuple[Any, list[str]]:
     names = globals_of(path, kind)
     skipped = [name for name in names if _SKIPPED.fullmatch(name)]
     strange = [name for name in names if name not in skipped and not _KNOWN.fullmatch(name)]
-    if strange:
+    if not all(map(may_stand, strange)):
         raise _refusal(path, strange)
+    layers = [name for name in names if name not in skipped and name not in _PLAIN and may_stand(name)]
     modern = {name: name.replace("__builtin__.", "builtins.").replace("copy_reg.", "copyreg.") for name in skipped}
     stand_ins: Any = [(_stand_in(name), spelled) for name in skipped for spelled in {name, modern[name]}]
+    stand_ins += [(record_of(name), name.replace("__builtin__.", "builtins.")) for name in layers]
     try:
         # An open file, because torch.load goes by some endings of names.
-        with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings(), open(path, "rb") as file:
+        with (
+            torch.serialization.safe_globals(stand_ins),
+            warnings.catch_warnings(),
+            _opened(path, kind, layers) as file,
+        ):
             warnings.simplefilter("ignore")  # of pickle protocols and of storages in old files
             # Written out, because an environment variable can switch the default off.
-            return torch.load(file, map_location="cpu", weights_only=True), skipped
+            value = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a file that is not its own
         code = re.search(r"GLOBAL ([\w.]+)|reduce for unrecognized function|Can only (create|build)", str(error))
         if code:
             raise _refusal(path, [code[1]] if code[1] else names) from error
+        if "Unsupported operand" in str(error):
+            raise InputError(
+                f"{path} was saved with another pickle protocol than PyTorch's own, which is 2; save it again with "
+                "torch.save and without pickle_protocol="
+            ) from error
         raise InputError(
             f"{path} is not readable as {kind.name} ({brief(error)}); it is truncated or damaged, so fetch it again"
         ) from error
+    value, classes = weights_of(value)
+    if strange and not classes:
+        raise _refusal(path, strange)
+    return value, skipped, classes
+
+
+def _opened(path: Path, kind: Kind, layers: list[str]) -> BinaryIO:
+    """The file, or a copy of it in the form that PyTorch's restricted reader takes."""
+    if kind is not LEGACY or not layers:
+        return open(path, "rb")
+    data = path.read_bytes()
+    stream = io.BytesIO(data)
+    ends = [0]
+    for _ in range(_LEGACY_PICKLES):
+        for _step in pickletools.genops(stream):
+            pass
+        ends.append(stream.tell())
+    start, end = ends[3], ends[4]  # after the number, the version and the system comes the object
+    return io.BytesIO(data[:start] + without_sources(data[start:end]) + data[end:])
 
 
 def _refusal(path: Path, names: list[str]) -> SecurityError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,10 @@ _MOST_PARTS = 12
 # Buffers that some tools or versions of PyTorch leave out or add; nothing is computed from them.
 _OPTIONAL = ("num_batches_tracked",)
 _COUNTERS = ("total_ops", "total_params", "num_batches_tracked")
+# Names that wrappers put into those of the layers that they wrap: torch.compile, DDP, FSDP, checkpointing, DeepSpeed,
+# Opacus. They may wrap any layer, so they may stand anywhere.
+_WRAPPERS = frozenset({"_orig_mod", "module", "_fsdp_wrapped_module", "_fpw_module", "_checkpoint_wrapped_module",
+                       "_forward_module", "_module", "_ddp_module"})  # fmt: skip
 # What Lightning modules keep beside the network: losses and running scores.
 _SCORES = re.compile(r"(train|valid|val|test)_\w+\..*|(criterion|loss|loss_fn|loss_func|metrics?)\..*")
 
@@ -50,6 +54,7 @@ class Match:
         add: A prefix of the names in the network.
         tensors: By the network's names.
         left: Names in the part that are not under the prefix.
+        wrappers: Names of wrappers that were taken out wherever they stood.
     """
 
     part: Part
@@ -57,6 +62,7 @@ class Match:
     add: str
     tensors: dict[str, Tensor] = field(repr=False)
     left: tuple[str, ...] = ()
+    wrappers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -112,6 +118,8 @@ def load_state(module: nn.Module, content: Content, *, key: str | None = None) -
             "with one under a key"
         )
     matches = [match for part in parts for match in _matches(part, wanted)]
+    if not matches:
+        matches = [match for part in parts for match in _unwrapped(part, wanted)]
     if key is not None:
         known = sorted({match.name or "." for match in matches})
         matches = [match for match in matches if key in (match.name, match.strip, ".".join(match.part.where))]
@@ -156,6 +164,30 @@ def _matches(part: Part, wanted: dict[str, Tensor]) -> list[Match]:
         if match is not None and all(name in match.tensors for name in required):
             found.append(match)
     return found
+
+
+def _unwrapped(part: Part, wanted: dict[str, Tensor]) -> list[Match]:
+    """Every way in which a part is the whole network, once the names of wrappers are taken out of both."""
+    names, mine = ({_bare(name): name for name in names} for names in (part.tensors, wanted))
+    if len(names) < len(part.tensors) or len(mine) < len(wanted):
+        return []  # two layers would have one name
+    bare = Part(part.where, {name: part.tensors[whole] for name, whole in names.items()})
+    found = _matches(bare, {name: wanted[whole] for name, whole in mine.items()})
+    taken = sorted({word for name in part.tensors for word in name.split(".")[:-1] if word in _WRAPPERS})
+    return [
+        replace(
+            match,
+            part=part,
+            tensors={mine[name]: tensor for name, tensor in match.tensors.items()},
+            wrappers=tuple(taken),
+        )
+        for match in found
+    ]
+
+
+def _bare(name: str) -> str:
+    *layers, last = name.split(".")
+    return ".".join([*(layer for layer in layers if layer not in _WRAPPERS), last])
 
 
 def _prefixes(part: Part, required: list[str]) -> list[tuple[str, str]]:
@@ -227,6 +259,8 @@ def _common_prefixes(part: Part) -> list[str]:
 
 def _where(match: Match, parts: int) -> str:
     text = f"weights: {len(match.tensors)} tensors from {match.part.words}"
+    if match.wrappers:
+        text += f", {' and '.join(match.wrappers)} taken out of the names of its layers"
     if match.strip:
         text += f", the prefix {match.strip!r} taken off"
     if match.add:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from robustkit.data.guard import reading
+from robustkit.data.guard import brief, reading
 from robustkit.errors import InputError, SecurityError
 from robustkit.files import sha256_file
 from robustkit.models.foreign import kinds
@@ -58,7 +58,15 @@ def open_trusted(path: Path, kind: Kind) -> Any:
             return _from_package(path)
         if kind is kinds.KERAS:
             return use_torch().saving.load_model(path, compile=False)
-        return _module_in(torch.load(path, map_location="cpu", weights_only=False))
+        try:
+            return _module_in(torch.load(path, map_location="cpu", weights_only=False))
+        except (AttributeError, ModuleNotFoundError) as error:
+            missing = re.search(r"attribute '(\w+)'", str(error))
+            name = missing[1] if missing else "Class"
+            raise InputError(
+                f"{path} is whole, but the code of its network cannot be found here ({brief(error)}); name it with "
+                f"--arch path/to/file.py:{name}, and the file needs no trust"
+            ) from error
 
 
 def _from_package(path: Path) -> Any:

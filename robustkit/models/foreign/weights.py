@@ -30,6 +30,7 @@ class Content:
         sha256: Of its bytes.
         value: A dict with names and tensors, at any depth.
         skipped: Kinds of Python objects beside the weights that were not opened.
+        classes: Classes of the pickled networks whose tensors stand in `value`; none of them was imported.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class Content:
     sha256: str
     value: Any
     skipped: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 def read_weights(path: Path) -> Content:
@@ -56,9 +58,9 @@ def read_weights(path: Path) -> Content:
         return Content(path, kind, sha256_file(path), _read_safetensors(path))
     if kind not in (kinds.TORCH, kinds.LEGACY):
         raise InputError(f"{path} is {kind.name}; expected weights as a PyTorch or safetensors file")
-    value, skipped = read_pickled(path, kind)
+    value, skipped, classes = read_pickled(path, kind)
     _check(value, path, 0)
-    return Content(path, kind, sha256_file(path), value, tuple(skipped))
+    return Content(path, kind, sha256_file(path), value, tuple(skipped), classes)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

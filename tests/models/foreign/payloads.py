@@ -99,7 +99,10 @@ def deflated(path: Path, marker: Path) -> None:
 
 
 def module(path: Path, marker: Path) -> None:
-    torch.save(torch.nn.Linear(2, 2), path)
+    """A network as others pickle it, with something beside its layers that would run."""
+    network = torch.nn.Linear(2, 2)
+    network.hook = Payload(marker)  # type: ignore[assignment]
+    torch.save(network, path)
 
 
 def two_pickles(path: Path, marker: Path) -> None:

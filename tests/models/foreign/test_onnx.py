@@ -118,7 +118,7 @@ def test_candidates_are_scored_and_gradients_refused_in_words(tmp_path):
         (("logits",), {"output_key": "scores"}, "has no output 'scores'; it has logits"),
         (("logits",), {"output_index": 3}, "has 1 outputs"),
         (("logits",), {"input_size": (20, 20)}, "takes images of 16x16, and --input-size says 20x20"),
-        (("logits",), {"classes": ("a", "b")}, "has 3 outputs but 2 classes"),
+        (("logits",), {"classes": ("a", "b")}, "has 3 outputs and 2 classes"),
     ],
 )
 def test_refusals(tmp_path, outputs, options, words):

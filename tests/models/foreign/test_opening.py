@@ -10,7 +10,7 @@ from robustkit.data import ArcsinhStretch, ImageSet, MeanStdStretch
 from robustkit.errors import InputError, SecurityError
 from robustkit.files import sha256_file
 from robustkit.models import ModelOptions, open_model
-from robustkit.models.foreign.architecture import _import_named
+from robustkit.models.foreign.architecture import import_named
 from robustkit.models.foreign.options import parse_classes, parse_kwargs, read_card, write_card
 from tests.models.foreign.networks import CODE, PublishedConvNet, PublishedDeepMerge, settled
 
@@ -26,7 +26,7 @@ def code(tmp_path):
 
 @pytest.fixture
 def network(code):
-    return settled(_import_named(str(code)).Galaxies())
+    return settled(import_named(str(code))[0].Galaxies())
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_safetensors_and_prefixes_of_the_network(tmp_path, network, code):
 
 
 def test_halves_under_two_keys_become_one_network(tmp_path, code):
-    network = settled(_import_named(str(code)).Halves())
+    network = settled(import_named(str(code))[0].Halves())
     halves = {"g_state_dict": network.g.state_dict(), "c_state_dict": network.c.state_dict(), "epoch": 3}
     torch.save(halves, tmp_path / "w.pth")
     checkpoint = open_model(tmp_path / "w.pth", ModelOptions(arch=f"{code}:Halves", input_size=(32, 32)))
@@ -171,7 +171,7 @@ def test_refusals_say_what_to_do(tmp_path, network, code, options, words):
 
 
 def test_a_factory_with_arguments(tmp_path, code):
-    network = settled(_import_named(str(code)).make(6))
+    network = settled(import_named(str(code))[0].make(6))
     torch.save(network.state_dict(), tmp_path / "w.pth")
     options = ModelOptions(arch=f"{code}:make", arch_kwargs={"width": 6}, input_size=(32, 32))
     _same(open_model(tmp_path / "w.pth", options), network)
@@ -296,8 +296,8 @@ def test_a_trusted_file_opens_when_its_hash_is_named_and_only_then(tmp_path, mon
 
     path = tmp_path / "whole.pt"
     torch.save(settled(module.Galaxies()), path)
-    with pytest.raises(SecurityError, match=r"holds Python objects .network.Galaxies.*--trust-checkpoint"):
-        open_model(path, ModelOptions(arch="network:Galaxies"))
+    with pytest.raises(InputError, match=r"holds a pickled Galaxies from network.*--arch path/to/file.py:Galaxies"):
+        open_model(path)
     with pytest.raises(SecurityError, match=f"is {sha256_file(path)}, and --trust-checkpoint names another"):
         open_model(path, ModelOptions(trust="0" * 64))
     with pytest.raises(InputError, match="64 hexadecimal digits"):
