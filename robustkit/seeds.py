@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,11 @@ class Streams:
     def __len__(self) -> int:
         return len(self.generators)
 
+    def used_since(self, fresh: Streams) -> bool:
+        """Whether numbers were drawn since these streams were as fresh as those; what drew none is not random."""
+        pairs = zip(self.generators, fresh.generators, strict=True)
+        return any(not _same(one.bit_generator.state, new.bit_generator.state) for one, new in pairs)
+
     def select(self, indices: Sequence[int] | np.ndarray) -> Streams:
         """The streams of some of the images; they go on from where they are, shared with this object."""
         chosen = Streams(0, ())
@@ -71,3 +77,7 @@ class Streams:
         for i, generator in enumerate(self.generators):
             out[i] = generator.integers(high, size=shape)
         return out
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(np.array_equal(one["state"]["state"], other["state"]["state"]))

@@ -83,10 +83,11 @@ def sweep(subject: Subject) -> None:
         physical = _has_conditions(subject)
         names = QUICK if suite == "quick" and physical else ()
         suite = "lsst" if physical else "plain"
-    asked = SweepRequest(perturbations=names, suite=None if names else suite, **subject.drawn)
+    asked = SweepRequest(perturbations=names, suite=None if names else suite, draws=part.draws, **subject.drawn)
     card = subject.checkpoint.card
     lows, highs = zip(*card.input_range, strict=True)
-    settings = {"steps": [step.to_json() for step in asked.steps((min(lows), max(highs)), len(card.bands))]}
+    settings: dict[str, Any] = {"draws": part.draws}
+    settings |= {"steps": [step.to_json() for step in asked.steps((min(lows), max(highs)), len(card.bands))]}
 
     def make(folder: Path, resume: bool) -> None:
         how: dict[str, Any] = {"options": subject.options, "device": subject.device, "resume": resume}

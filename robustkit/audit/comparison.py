@@ -17,11 +17,14 @@ from robustkit.report.sections.forest import Forest
 from robustkit.stats import (
     Estimate,
     benjamini_hochberg,
+    bounded_mean,
     flips_sooner,
     format_p,
     holm,
     mcnemar,
     newcombe_paired,
+    p_above,
+    p_below,
     paired_counts,
     paired_shift,
     what_is_compared,
@@ -197,11 +200,21 @@ def _sweeps(one: Findings, other: Findings) -> list[Row]:
     for name in dict.fromkeys(first.name.tolist()):
         steps = first.steps(name)
         step = int(steps[min(2, len(steps) - 1)])
-        hits = [record.new_class[step] == record.true for record in (first, second)]
+        hits = [record.right[step] for record in (first, second)]
         unit = first.settings["perturbations"][step]["unit"]
         said = f"accuracy under {name} ({first.level[step]:.4g} {unit})"
-        rows.append(_rates(said, *hits, planned=name == "exposure", better=True))
+        rows.append(_shares(said, *hits, planned=name == "exposure", better=True))
     return rows
+
+
+def _shares(name: str, first: np.ndarray, second: np.ndarray, *, planned: bool, better: bool) -> Row:
+    """As `_rates`, of shares of draws in which the answer is right."""
+    if np.isin([first, second], (0, 1)).all():
+        return _rates(name, first == 1, second == 1, planned=planned, better=better)
+    change = first - second
+    p = 2 * min(float(p_above(change, 0, low=-1)), float(p_below(change, 0, low=-1)))
+    means, difference = (float(first.mean()), float(second.mean())), bounded_mean(change, low=-1)
+    return Row(name, *means, difference, min(p, 1.0), "empirical likelihood", planned, better)
 
 
 def _shifts(one: Findings, other: Findings) -> Facts | None:

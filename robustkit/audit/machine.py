@@ -157,8 +157,7 @@ def image_table(models: Sequence[Findings]) -> tuple[list[str], list[list[Any]]]
                 line[11] = int(one.certificate.certified[i])
                 line[12] = f"{one.certificate.chance_low[i]:.6g}"
             if one.sweep is not None:
-                right = one.sweep.new_class[:, i] == one.sweep.true[i]
-                line[13:] = [int(right.sum()), len(right)]
+                line[13:] = [f"{one.sweep.right[:, i].sum():.6g}", len(one.sweep.right)]
             lines.append(line)
     return columns, lines
 

@@ -12,6 +12,7 @@ from robustkit.perturb.attack_summary import ANY, summarise
 from robustkit.stats import (
     Estimate,
     bootstrap_weights,
+    bounded_mean,
     newcombe_paired,
     paired_counts,
     reliability,
@@ -70,11 +71,11 @@ def metrics_of(found: Findings) -> dict[str, Estimate]:
 def _losses(found: Findings) -> dict[str, Estimate]:
     record = found.sweep
     assert record is not None
-    was_right, right = record.clean_class == record.true, record.new_class == record.true
+    was_right, right = record.clean_class == record.true, record.right
     numbers = {}
     for name in dict.fromkeys(record.name.tolist()):
         steps = record.steps(name)
-        numbers[f"loss.{name}"] = _paired(was_right, right[steps[min(2, len(steps) - 1)]])
+        numbers[f"loss.{name}"] = bounded_mean(was_right - right[steps[min(2, len(steps) - 1)]], low=-1)
     by_name = [right[record.name == name].mean(0) for name in dict.fromkeys(record.name.tolist())]
     numbers["mpc"] = _mean(np.mean(by_name, axis=0))
     return numbers

@@ -32,10 +32,14 @@ class AttackPart:
 
 @dataclass(frozen=True)
 class SweepPart:
-    """The sweeps: names of perturbations, or a suite; `auto` takes what the units of the images allow."""
+    """The sweeps: names of perturbations, or a suite; `auto` takes what the units of the images allow.
+
+    Perturbations with random numbers are drawn `draws` times for each image, and the answers are averaged.
+    """
 
     suite: str = "auto"
     perturbations: tuple[str, ...] = ()
+    draws: int = 5
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ class AuditRequest:
             raise InputError(f"unknown effort {self.effort!r}; known are {', '.join(EFFORTS)}")
         if self.n < 1:
             raise InputError(f"expected at least 1 image, came n = {self.n}")
+        if self.sweep.draws < 1:
+            raise InputError(f"[sweep] draws must be at least 1, got {self.sweep.draws}")
         if self.sweep.suite not in SUITES:
             raise InputError(f"unknown suite {self.sweep.suite!r}; known are {', '.join(SUITES)}")
         for gate in self.fail_under:
@@ -174,8 +180,8 @@ def of_effort(request: AuditRequest) -> AuditRequest:
     """The request with what its effort changes, where the request itself says nothing else."""
     plain = AuditRequest(request.model)
     if request.effort == "quick":
-        if request.sweep == plain.sweep:
-            request = replace(request, sweep=SweepPart(suite="quick"))
+        if replace(request.sweep, draws=plain.sweep.draws) == plain.sweep:
+            request = replace(request, sweep=replace(request.sweep, suite="quick"))
         if request.certify == plain.certify:
             request = replace(request, certify=CertifyPart(seconds=60.0))
         if request.attack.budget == 0:

@@ -57,17 +57,18 @@ class OpenSweep(OpenRun):
         checkpoint, chosen = self.checkpoint, self.chosen
         lows, highs = zip(*checkpoint.card.input_range, strict=True)
         self.steps = request.steps((min(lows), max(highs)), len(checkpoint.card.bands))
-        self.jobs = {"model": _job(checkpoint, chosen, self.steps, request.seed)}
+        self.jobs = {"model": _job(checkpoint, chosen, self.steps, request)}
         base = None
         if request.base is not None:
             options = None if checkpoint.origin.own else request.options
             base = open_model(request.base, options, images=chosen.image_set, device=checkpoint.classifier.device)
             check_fit(base, chosen.image_set, chosen.path)
-            self.jobs["base"] = _job(base, chosen, self.steps, request.seed)
+            self.jobs["base"] = _job(base, chosen, self.steps, request)
         plugins = {named.kind.name: named.source_sha256() for named in request.named()}
         self.inputs |= {
             "base_sha256": None if base is None else base.origin.sha256,
             "seed": request.seed,
+            "draws": request.draws,
             "steps": [step.to_json() for step in self.steps],
             "plugins_sha256": {name: digest for name, digest in plugins.items() if digest is not None},
         }
@@ -191,7 +192,7 @@ def _join(one: Blocks, other: Blocks) -> Blocks:
     return {which: one[which] + other[which] for which in one}
 
 
-def _job(checkpoint: Checkpoint, chosen: Chosen, steps: Sequence[Perturbation], seed: int) -> SweepJob:
+def _job(checkpoint: Checkpoint, chosen: Chosen, steps: Sequence[Perturbation], asked: SweepRequest) -> SweepJob:
     """The sweep of a network: over calibrated images where a step needs them, otherwise as the images are."""
     images = chosen.image_set
     calibrated = images.stretch is None or any(step.stage != Stage.STRETCHED for step in steps)
@@ -205,5 +206,6 @@ def _job(checkpoint: Checkpoint, chosen: Chosen, steps: Sequence[Perturbation], 
         stretch=checkpoint.stretch if calibrated else None,
         conditions=conditions_of(images) if any(step.physical for step in steps) else None,
         bounds=images.bounds if calibrated else None,
-        seed=seed,
+        seed=asked.seed,
+        draws=asked.draws,
     )

@@ -15,7 +15,7 @@ from robustkit.perturb.attack_record import NOT_FINITE
 from robustkit.perturb.sweep import SweepRecord
 from robustkit.perturb.sweep_summary import SweepSummary, finite_median
 from robustkit.report.sweep_figures import SweepCurve, draw_latents, draw_sweep
-from robustkit.stats import wilson
+from robustkit.stats import wilson_shares
 
 RECORD, BASE_RECORD, TABLE, SUMMARY = "sweep.npz", "sweep-base.npz", "sweep.csv", "summary.json"
 FIGURE, LATENTS = "sweep.png", "sweep-latents.png"
@@ -66,7 +66,8 @@ def table(record: SweepRecord, summary: SweepSummary) -> str:
     for step in summary.steps:
         line = {"perturbation": step.name, "level": f"{step.level:.9g}", "unit": step.unit}
         line |= rates(step.accuracy, step.recall)
-        line |= {name: getattr(step, name) for name in ("right_to_wrong", "wrong_to_right", "not_finite", "outside")}
+        line |= {name: _digits(getattr(step, name)) for name in ("right_to_wrong", "wrong_to_right")}
+        line |= {name: getattr(step, name) for name in ("not_finite", "outside")}
         line |= {"latent_distance": _digits(step.distance), "margin": _digits(step.margin)}
         writer.writerow(line | {"risk": "" if step.risk is None else _digits(step.risk)})
     return text.getvalue()
@@ -74,7 +75,7 @@ def table(record: SweepRecord, summary: SweepSummary) -> str:
 
 def curves(record: SweepRecord, summary: SweepSummary) -> list[SweepCurve]:
     """What is drawn: a curve for each perturbation."""
-    right = np.vstack([record.clean_class == record.true, record.new_class == record.true])  # (1 + S, N)
+    right = np.vstack([record.clean_class == record.true, record.right])  # (1 + S, N)
     in_class = np.array([record.true == k for k in range(len(record.class_names))])  # (K, N)
     margins = np.vstack([record.clean_margin, record.margin])
     distances = np.vstack([np.zeros_like(record.clean_margin), record.distance])
@@ -87,8 +88,8 @@ def curves(record: SweepRecord, summary: SweepSummary) -> list[SweepCurve]:
                 name=threshold.name,
                 unit=summary.steps[int(steps[0])].unit,
                 levels=record.level[steps],
-                accuracy=wilson(right[rows].sum(1), right.shape[1]),
-                recall=wilson(in_class.astype(int) @ right[rows].T, in_class.sum(1)[:, None]),
+                accuracy=wilson_shares(right[rows]),
+                recall=wilson_shares(right[rows], in_class[:, None]),
                 threshold=str(threshold),
                 distance=_quartiles(distances[rows]),
                 margin=_quartiles(margins[rows]),

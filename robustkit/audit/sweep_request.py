@@ -12,6 +12,7 @@ from robustkit.perturb.faults.naming import Named, read_name
 from robustkit.perturb.faults.on_input import OnInput
 from robustkit.perturb.faults.registry import SUITES
 from robustkit.perturb.perturbation import Perturbation
+from robustkit.perturb.sweep import DRAWS
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class SweepRequest:
         take_all: Go on with all images of the part when there are fewer than n.
         options: What to say about a model that robustkit did not train; it holds for `base` too.
         group: How many images are swept together; see `AttackRequest`.
+        draws: How often a perturbation with random numbers is drawn for each image; the answers are averaged.
     """
 
     perturbations: Sequence[str] = ()
@@ -44,10 +46,13 @@ class SweepRequest:
     take_all: bool = False
     options: ModelOptions | None = None
     group: int = 16
+    draws: int = DRAWS
 
     def __post_init__(self) -> None:
         if self.group < 1:
             raise InputError(f"a group has at least 1 image, came --group {self.group}")
+        if self.draws < 1:
+            raise InputError(f"--draws must be at least 1, got {self.draws}")
         if self.suite is not None and self.suite not in SUITES:
             raise InputError(f"unknown suite {self.suite!r}; known are {', '.join(SUITES)}")
         if bool(self.perturbations) == (self.suite is not None):

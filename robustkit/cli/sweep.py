@@ -26,6 +26,7 @@ from robustkit.cli.options import Command, Numbers, model_options
 @click.option("--data", help="A labelled image set.  [default: the one that the model was trained on]")
 @click.option("--part", default="test", show_default=True, help="train, valid or test of the model's split, or all.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw and of the perturbations.")
+@click.option("--draws", default=5, show_default=True, help="Of the random numbers, per image, averaged.")
 @click.option("--all", "take_all", is_flag=True, help="Take what there is when there are fewer images than --n.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/sweep-MODEL-N-SEED]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")

@@ -26,6 +26,7 @@ from robustkit.records import Record
 from robustkit.seeds import Streams
 
 BLOCK = 64  # images at once
+DRAWS = 5  # of the random numbers of a perturbation, averaged for each image
 
 
 class Images(Protocol):
@@ -56,15 +57,18 @@ class SweepRecord(Record):
         name: The perturbation of each step with its options, shape (S,), str.
         level: Its level, shape (S,), float64.
         strength: Its strength, shape (S,): 0 where nothing happens, growing with severity.
-        new_class: Shape (S, N); negative as above.
-        margin: Shape (S, N).
-        distance: How far the latent moved, Euclidean, shape (S, N); nan for a black box.
-        outside: Stored values that left the declared bounds in each step, shape (S,); they are counted, not clipped.
+        new_class: Of the first draw of the random numbers, shape (S, N); negative as above where any draw is.
+        right: Share of the draws in which the answer is right, shape (S, N), in [0, 1]; 0 or 1 where nothing is random.
+        margin: Mean over the draws, shape (S, N).
+        distance: How far the latent moved, Euclidean, mean over the draws, shape (S, N); nan for a black box.
+        draws: How often the random numbers of each step were drawn, shape (S,); 1 where nothing is random.
+        outside: Stored values that left the declared bounds in the first draw of each step, shape (S,); they are
+            counted, not clipped.
         class_names: The K classes.
         settings: What made the record, JSON values.
     """
 
-    version = 2
+    version = 3
 
     ids: np.ndarray
     true: np.ndarray
@@ -75,8 +79,10 @@ class SweepRecord(Record):
     level: np.ndarray
     strength: np.ndarray
     new_class: np.ndarray
+    right: np.ndarray
     margin: np.ndarray
     distance: np.ndarray
+    draws: np.ndarray
     outside: np.ndarray
     class_names: list[str]
     settings: dict[str, Any]
@@ -96,8 +102,10 @@ class Block:
     clean_margin: np.ndarray
     boundary: np.ndarray
     new_class: np.ndarray
+    right: np.ndarray
     margin: np.ndarray
     distance: np.ndarray
+    draws: np.ndarray
     outside: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
@@ -116,7 +124,7 @@ class Block:
             for key in cls.__annotations__
             if key != "first"
         }
-        wide = {key: found[key].reshape(steps, -1) for key in ("new_class", "margin", "distance")}
+        wide = {key: found[key].reshape(steps, -1) for key in ("new_class", "right", "margin", "distance")}
         return cls(first=entry["first"], **(found | wide))
 
 
@@ -134,7 +142,9 @@ class SweepJob:
         conditions: How the images were taken, for perturbations in physical units.
         bounds: Lowest and highest stored value that a pixel can take.
         seed: Of the random streams.
-        block: Images at once; beside them only a few numbers an image are kept.
+        draws: How often a perturbation with random numbers is drawn for each image; the answers are averaged. The
+            numbers depend on the seed and the image alone, so every model meets the same ones.
+        block: Images at once; beside them only a few numbers per image are kept.
 
     Raises:
         InputError: If something given does not fit together.
@@ -149,10 +159,11 @@ class SweepJob:
     conditions: Conditions | None = None
     bounds: tuple[float, float] | None = None
     seed: int = 0
+    draws: int = DRAWS
     block: int = BLOCK
 
     def __post_init__(self) -> None:
-        _check(self.images, self.labels, self.ids, self.perturbations, self.stretch, self.conditions)
+        _check(self.images, self.labels, self.ids, self.perturbations, self.stretch, self.conditions, self.draws)
 
     def blocks(self) -> Iterator[Block]:
         """Sweeps all images, block by block."""
@@ -180,23 +191,37 @@ class SweepJob:
                 found.append(self._step(perturbation, stored, seen, latents, true, self.ids[part]))
                 if bar is not None:
                     bar.update(len(stored))
-        new_class, margin, distance, outside = map(np.stack, zip(*found, strict=True))
-        return Block(part.start, clean_class, clean_margin, boundary, new_class, margin, distance, outside)
+        return Block(part.start, clean_class, clean_margin, boundary, *map(np.stack, zip(*found, strict=True)))
 
     def unknown(self, part: slice) -> Block:
         """What stands for images that do not fit into memory."""
         n, wide = part.stop - part.start, (len(self.perturbations), part.stop - part.start)
         nothing, unseen = np.full(n, np.nan), np.full(wide, np.nan)
         classes = np.full(n, OUT_OF_MEMORY), np.full(wide, OUT_OF_MEMORY)
-        return Block(
-            part.start, classes[0], nothing, nothing, classes[1], unseen, unseen, np.zeros(len(self.perturbations), int)
-        )
+        never, none = np.zeros(wide), np.zeros(len(self.perturbations), int)
+        return Block(part.start, classes[0], nothing, nothing, classes[1], never, unseen, unseen, none, none)
 
     def _step(
         self, perturbation: Perturbation, stored: Tensor, seen: Tensor, latents: Tensor, true: Tensor, ids: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, int]:
+        """What a block keeps of a step, over as many draws of its random numbers as are asked for."""
+        purpose = f"perturb {perturbation.name}"
+        streams = Streams(self.seed, ids, purpose)
+        looks = [self._draw(perturbation, stored, seen, latents, true, streams)]
+        if self.draws > 1 and streams.used_since(Streams(self.seed, ids, purpose)):
+            for draw in range(1, self.draws):
+                streams = Streams(self.seed, ids, f"{purpose} {draw}")
+                looks.append(self._draw(perturbation, stored, seen, latents, true, streams))
+        drawn, margins, distances, outside = zip(*looks, strict=True)
+        classes = np.stack(drawn)  # (R, B)
+        right, worst = (classes == true.cpu().numpy()).mean(0), classes.min(0)
+        new_class = np.where(worst < 0, worst, classes[0])
+        return new_class, right, np.mean(margins, 0), np.mean(distances, 0), len(looks), outside[0]
+
+    def _draw(
+        self, perturbation: Perturbation, stored: Tensor, seen: Tensor, latents: Tensor, true: Tensor, streams: Streams
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """New classes, margins, distances of the latents, and how many values are out of bounds."""
-        streams = Streams(self.seed, ids, f"perturb {perturbation.name}")
         before, outside = (seen if perturbation.stage == Stage.STRETCHED else stored), 0
         after = perturbation(before, conditions=self.conditions, streams=streams)
         if perturbation.stage != Stage.STRETCHED:
@@ -222,7 +247,7 @@ class SweepJob:
         ordered = sorted(blocks, key=lambda block: block.first)
         whole = {
             name: np.concatenate([getattr(block, name) for block in ordered], -1)
-            for name in ("clean_class", "clean_margin", "boundary", "new_class", "margin", "distance")
+            for name in ("clean_class", "clean_margin", "boundary", "new_class", "right", "margin", "distance")
         }
         rows = np.concatenate([block.first + np.arange(len(block.clean_class)) for block in ordered])
         return SweepRecord(
@@ -231,10 +256,12 @@ class SweepJob:
             name=np.array([p.label for p in steps]),
             level=np.array([p.level for p in steps], dtype=np.float64),
             strength=np.array([p.strength() for p in steps], dtype=np.float64),
+            draws=np.max([block.draws for block in ordered], 0),
             outside=np.sum([block.outside for block in ordered], 0),
             class_names=list(self.classifier.class_names),
             settings={
                 "seed": self.seed,
+                "draws": self.draws,
                 "perturbations": [p.to_json() for p in steps],
                 "conditions": None if self.conditions is None else self.conditions.to_json(),
                 "bounds": None if self.bounds is None else list(self.bounds),
@@ -271,7 +298,7 @@ def sweep(
 
 def _stored(field: str) -> str:
     """How an array of a block is stored: classes and counts as integers, the rest as it is measured."""
-    return "<i8" if field in ("clean_class", "new_class", "outside") else "<f8"
+    return "<i8" if field in ("clean_class", "new_class", "draws", "outside") else "<f8"
 
 
 def _look(classifier: AuditedClassifier, seen: Tensor, true: Tensor) -> tuple[Tensor, np.ndarray, np.ndarray]:
@@ -295,7 +322,10 @@ def _check(
     perturbations: Sequence[Perturbation],
     stretch: Stretch | None,
     conditions: Conditions | None,
+    draws: int,
 ) -> None:
+    if draws < 1:
+        raise InputError(f"--draws must be at least 1, got {draws}")
     if not perturbations:
         raise InputError("expected at least one perturbation, came none")
     pairs = {(perturbation.label, perturbation.level) for perturbation in perturbations}

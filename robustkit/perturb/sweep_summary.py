@@ -16,7 +16,7 @@ from robustkit.perturb.faults.plain_noise import GaussianNoise
 from robustkit.perturb.faults.registry import PERTURBATIONS
 from robustkit.perturb.perturbation import Perturbation
 from robustkit.perturb.sweep import SweepRecord
-from robustkit.stats import Estimate, wilson
+from robustkit.stats import Estimate, wilson, wilson_shares
 
 DROP = 0.05
 _MOST_WEIGHTS = 1 << 20  # of images in resamples that are held at once
@@ -30,9 +30,10 @@ class StepSummary:
         name: The perturbation.
         level: Its level.
         unit: Of the level.
-        accuracy: Rate of right answers with Wilson's interval; an answer that is not finite is wrong.
+        accuracy: Rate of right answers, mean over draws of random numbers, with Wilson's interval; an answer that is
+            not finite is wrong.
         recall: The same within each true class, K values.
-        right_to_wrong: Images that were right and are wrong.
+        right_to_wrong: Images that were right and are wrong, mean over draws of random numbers.
         wrong_to_right: The other way round.
         distance: Median distance of the latents, of the images where it is finite.
         margin: Median margin, likewise.
@@ -47,8 +48,8 @@ class StepSummary:
     unit: str
     accuracy: Estimate
     recall: Estimate
-    right_to_wrong: int
-    wrong_to_right: int
+    right_to_wrong: float
+    wrong_to_right: float
     distance: float
     margin: float
     not_finite: int
@@ -160,7 +161,7 @@ class SweepSummary:
         for step in self.steps:
             lines.append(
                 f"{step.name} {step.level:.4g} {step.unit}: {step.accuracy}; "
-                f"{step.right_to_wrong} right to wrong, {step.wrong_to_right} wrong to right"
+                f"{step.right_to_wrong:.4g} right to wrong, {step.wrong_to_right:.4g} wrong to right"
                 + ("" if step.risk is None else f"; {step.risk:.2g} expected per image")
                 + (f"; {step.not_finite} not finite" if step.not_finite else "")
                 + (f"; {step.outside} values out of bounds" if step.outside else "")
@@ -199,7 +200,7 @@ def summarise_sweep(
     for name, kind in kind_of.items():
         if kind is None:
             raise InputError(f"nobody says what the perturbation {name!r} is; give its class in kinds")
-    right = record.new_class == record.true  # (S, N)
+    right = record.right  # (S, N)
     was_right = record.clean_class == record.true
     count = right.shape[1]
     answers = np.vstack([was_right[None], right])  # (1 + S, N)
@@ -230,16 +231,16 @@ def summarise_sweep(
 
 def _step(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray) -> StepSummary:
     name = str(record.name[s])
-    lost = int((was_right & ~right).sum())
+    lost = float((1 - right)[was_right].sum())
     rate = record.settings["expected_per_image"].get(name)
     return StepSummary(
         name=name,
         level=float(record.level[s]),
         unit=record.settings["perturbations"][s]["unit"],
-        accuracy=wilson(int(right.sum()), len(right)),
+        accuracy=wilson_shares(right),
         recall=_recall(record, right),
         right_to_wrong=lost,
-        wrong_to_right=int((~was_right & right).sum()),
+        wrong_to_right=float(right[~was_right].sum()),
         distance=finite_median(record.distance[s]),
         margin=finite_median(record.margin[s]),
         not_finite=int((record.new_class[s] == NOT_FINITE).sum()),
@@ -255,8 +256,7 @@ def finite_median(values: np.ndarray) -> float:
 
 
 def _recall(record: SweepRecord, right: np.ndarray) -> Estimate:
-    in_class = [record.true == k for k in range(len(record.class_names))]
-    return wilson([int(right[chosen].sum()) for chosen in in_class], [int(chosen.sum()) for chosen in in_class])
+    return wilson_shares(right, [record.true == k for k in range(len(record.class_names))])
 
 
 def _threshold(
@@ -275,15 +275,15 @@ def _threshold(
 
 
 def _resampled(answers: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """Rates of right answers (1 + S, N) in resamples of the images, the same for all steps, shape (draws, 1 + S)."""
+    """Shares of right answers (1 + S, N) in resamples of the images, the same for all steps, shape (draws, 1 + S)."""
     count = answers.shape[1]
     rng = np.random.default_rng([seed, 5])
     at_once = max(1, _MOST_WEIGHTS // count)
-    right, rates = answers.T.astype(np.float32), []
+    right, rates = answers.T.astype(np.float64), []
     for start in range(0, draws, at_once):
         weights = rng.multinomial(count, np.full(count, 1 / count), size=min(at_once, draws - start))
-        rates.append(weights.astype(np.float32) @ right)  # whole numbers, exact up to 16 million images
-    return np.concatenate(rates).astype(np.float64) / count
+        rates.append(weights.astype(np.float64) @ right)
+    return np.concatenate(rates) / count
 
 
 def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> np.ndarray:
@@ -315,7 +315,7 @@ def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> 
 def _check_noise(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray) -> NoiseCheck:
     made, count = record.settings["perturbations"][s], int(was_right.sum())
     sigma = made["level"] * (made["high"] - made["low"])
-    error = wilson(int((was_right & ~right).sum()), count)
+    error = wilson_shares((1 - right)[was_right])
     distance = record.boundary[was_right]
     near, far = (float(implied_distance(float(end), sigma)) for end in (error.high, error.low))
     return NoiseCheck(
@@ -331,8 +331,7 @@ def _corruption_errors(record: SweepRecord, base: SweepRecord, by_name: dict[str
     same = [np.array_equal(getattr(record, name), getattr(base, name)) for name in ("ids", "true", "name", "level")]
     if not all(same):
         raise InputError("the base model was swept over other images or levels; sweep both over the same")
-    right = base.new_class == base.true
-    errors = {name: 1 - float(right[base.name == name].mean()) for name in by_name}
+    errors = {name: 1 - float(base.right[base.name == name].mean()) for name in by_name}
     return {name: (1 - by_name[name]) / errors[name] if errors[name] else math.nan for name in by_name}
 
 

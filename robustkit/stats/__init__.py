@@ -6,6 +6,7 @@ differed. Functions that draw random numbers take a NumPy `rng`. What cannot be 
 `InputError`, or has no interval and says why in `method`.
 """
 
+from robustkit.stats.bounded import bounded_mean, p_above, p_below
 from robustkit.stats.calibration import Reliability, brier_scores, reliability
 from robustkit.stats.classification import Scores, score_classifier
 from robustkit.stats.divergence import BinChoice, Divergence, compare_samples, js_distance
@@ -31,6 +32,7 @@ from robustkit.stats.proportions import (
     newcombe_paired,
     paired_counts,
     wilson,
+    wilson_shares,
 )
 from robustkit.stats.resampling import bootstrap, bootstrap_many, bootstrap_weights, weighted_mean, weighted_median
 from robustkit.stats.runs import over_runs, ratio_over_runs
@@ -59,6 +61,7 @@ __all__ = [
     "bootstrap",
     "bootstrap_many",
     "bootstrap_weights",
+    "bounded_mean",
     "brier_scores",
     "chance",
     "classifier_two_sample",
@@ -80,6 +83,8 @@ __all__ = [
     "newcombe",
     "newcombe_paired",
     "over_runs",
+    "p_above",
+    "p_below",
     "paired_counts",
     "paired_ratio",
     "paired_shift",
@@ -94,4 +99,5 @@ __all__ = [
     "weighted_median",
     "what_is_compared",
     "wilson",
+    "wilson_shares",
 ]

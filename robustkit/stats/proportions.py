@@ -34,14 +34,49 @@ def wilson(successes: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> Estima
         0.907 [0.849, 0.944], n = 150
     """
     k, n, rate = _rates(successes, n)
-    z = norm.isf((1 - check_level(level)) / 2)
-    size = np.where(n > 0, n, np.nan)
-    centre = (rate + z**2 / (2 * size)) / (1 + z**2 / size)
-    half = z / (1 + z**2 / size) * np.sqrt(rate * (1 - rate) / size + z**2 / (4 * size**2))
+    low, high = _wilson_ends(rate, np.where(n > 0, n, np.nan), level)
     # Rounding must not leave 1e-17 where the end is exactly 0 or 1.
-    low = np.where((k == 0) & (n > 0), 0.0, centre - half)
-    high = np.where((k == n) & (n > 0), 1.0, centre + half)
+    low = np.where((k == 0) & (n > 0), 0.0, low)
+    high = np.where((k == n) & (n > 0), 1.0, high)
     return Estimate(plain(rate), plain(low), plain(high), plain(n), level, "Wilson")
+
+
+def wilson_shares(shares: ArrayLike, chosen: ArrayLike = True, *, level: float = 0.95) -> Estimate:
+    """Mean shares with Wilson's interval, where each image has a share of right answers and not a yes or no.
+
+    A share that is 0 or 1 for each image is a rate, and the interval is that of `wilson`. Means over draws of random
+    numbers vary less from image to image; the interval counts as many images as would vary as little, so that it holds
+    the variance of the images and that of the draws.
+
+    Args:
+        shares: In [0, 1], shape (..., N).
+        chosen: Which images count, bool, broadcast against `shares`; none gives a rate and an interval of nan.
+        level: Confidence level.
+
+    Returns:
+        The means, the leading shape of the two arguments together; `n` counts images.
+
+    Raises:
+        InputError: If a share is not in [0, 1].
+
+    Examples:
+        >>> print(wilson_shares([1.0] * 136 + [0.0] * 14))
+        0.907 [0.849, 0.944], n = 150
+        >>> print(wilson_shares([0.9] * 75 + [0.6] * 75))
+        0.750 [0.725, 0.774], n = 150
+    """
+    found, counted = np.broadcast_arrays(np.asarray(shares, dtype=np.float64), np.asarray(chosen, dtype=bool))
+    if not ((found >= 0) & (found <= 1)).all():  # written so that nan fails too
+        raise InputError("shares must lie in [0, 1]")
+    n = counted.sum(-1)
+    whole = np.where(n > 0, n, np.nan)
+    mean = np.where(counted, found, 0).sum(-1) / whole
+    spread = np.where(counted, (found - mean[..., None]) ** 2, 0).sum(-1) / whole
+    # Without any spread (all right, or all shares alike) every image counts once.
+    size = np.where(spread > 1e-12, n * mean * (1 - mean) / np.where(spread > 1e-12, spread, 1), whole)
+    low, high = _wilson_ends(mean, size, level)
+    low, high = np.where(mean == 0, 0.0, low), np.where(mean == 1, 1.0, high)
+    return Estimate(plain(mean), plain(low), plain(high), plain(n), level, "Wilson")
 
 
 def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> Estimate:
@@ -249,6 +284,13 @@ def mcnemar(first_only: ArrayLike, second_only: ArrayLike) -> McNemar:
     # At a tie the two extreme outcomes are one outcome; without any discordant image nothing speaks against equality.
     mid = np.where(b == c, np.where(discordant > 0, 1 - here / 2, 1.0), 2 * below - here)
     return McNemar(plain(exact), plain(mid), plain(b), plain(c))
+
+
+def _wilson_ends(rate: np.ndarray, size: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    z = norm.isf((1 - check_level(level)) / 2)
+    centre = (rate + z**2 / (2 * size)) / (1 + z**2 / size)
+    half = z / (1 + z**2 / size) * np.sqrt(rate * (1 - rate) / size + z**2 / (4 * size**2))
+    return centre - half, centre + half
 
 
 def _counts(values: ArrayLike) -> np.ndarray:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtr
 
 from robustkit.data import IdentityStretch
 from robustkit.errors import InputError
@@ -157,3 +158,26 @@ def test_refusals():
     ):
         with pytest.raises(InputError, match=words):
             swept(perturbations, **options)
+
+
+def test_noise_is_drawn_several_times_and_averaged():
+    noise = [make_perturbation("gaussian", 0.3), make_perturbation("sky-offset", 22)]
+    one, five, many = (swept(noise, conditions=example_conditions(), draws=draws) for draws in (1, 5, 400))
+    assert [record.draws.tolist() for record in (one, five, many)] == [[1, 1], [5, 1], [400, 1]]
+    np.testing.assert_array_equal(one.new_class, five.new_class)  # the first draw is the same
+    assert set(np.unique(five.right[0] * 5).round(9)) <= set(range(6))
+    np.testing.assert_array_equal(five.right[1], five.new_class[1] == five.true)
+    # The share of draws is the chance: a mean of 192 pixels with noise of 0.3, against the threshold of 0.5.
+    _, values, labels = flat_images()
+    chance = ndtr((values - 0.5) * np.where(labels == 1, 1, -1) / (0.3 / np.sqrt(3 * 64)))
+    error = np.sqrt(chance * (1 - chance) / 400)
+    assert (np.abs(many.right[0] - chance) <= 4 * error + 1e-3).all()
+    assert abs(five.right[0].mean() - chance.mean()) < abs(one.right[0].mean() - chance.mean()) + 0.02
+
+
+def test_every_model_meets_the_same_draws():
+    noise = [make_perturbation("gaussian", 0.3)]
+    first, again = swept(noise), swept(noise, threshold=0.45)
+    ones = first.true == 1  # there the margin is linear in the mean
+    moved = [(record.margin - record.clean_margin)[0, ones] for record in (first, again)]
+    np.testing.assert_allclose(*moved, atol=1e-5)
