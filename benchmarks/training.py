@@ -35,7 +35,7 @@ from torch.nn.functional import cross_entropy, softmax
 
 from robustkit.data import ImageSet
 from robustkit.training import Settings, train
-from robustkit.training.plan import Plan, make_plan
+from robustkit.training.setup import Setup, make_setup
 
 Seconds = tuple[float, float]  # processor, wall
 
@@ -66,17 +66,17 @@ def scores(network: nn.Module, batches: tuple[Tensor, ...]) -> Tensor:
         return torch.cat([network(batch) for batch in batches])
 
 
-def minimal(plan: Plan) -> Seconds:
+def minimal(setup: Setup) -> Seconds:
     """The loop that one would write for this purpose alone."""
-    settings, adapts = plan.settings, plan.settings.method == "mmd"
-    source, valid = (plan.part(plan.source, part, "cpu") for part in ("train", "valid"))
+    settings, adapts = setup.settings, setup.settings.method == "mmd"
+    source, valid = (setup.part(setup.source, part, "cpu") for part in ("train", "valid"))
     assert source.labels is not None
     assert valid.labels is not None
     assert settings.batch is not None
-    assert plan.target is not None
-    target, target_valid = (plan.part(plan.target, part, "cpu").images for part in ("train", "valid"))
+    assert setup.target is not None
+    target, target_valid = (setup.part(setup.target, part, "cpu").images for part in ("train", "valid"))
     torch.manual_seed(0)
-    network = plan.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = setup.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     latents: list[Tensor] = []
     dict(network.named_modules())[network.latent].register_forward_hook(lambda layer, x, y: latents.append(y))
     weights = len(source.labels) / (3 * torch.bincount(source.labels).float())
@@ -157,14 +157,14 @@ def main() -> None:
         settings = Settings(
             method=method, network=arguments.network, epochs=arguments.epochs, warm_up=0, dihedral=False, patience=100
         )
-        plan = make_plan(source, target, settings)
+        setup = make_setup(source, target, settings)
         rounds = []
         for k in range(arguments.rounds + 1):
             if k % 2:
-                theirs = minimal(plan)
+                theirs = minimal(setup)
             loop, whole = ours(source, target, settings)
             if not k % 2:
-                theirs = minimal(plan)
+                theirs = minimal(setup)
             rounds.append((loop, theirs, whole))
             print(f"{method}, round {k}: processor ours {loop[0]:.2f} s, minimal {theirs[0]:.2f} s", flush=True)
         rounds = rounds[1:]

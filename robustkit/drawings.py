@@ -25,7 +25,7 @@ def write_figure(figure: Figure, path: Path, *, dpi: float = 200) -> Path:
     """Writes a figure in the format that the suffix names.
 
     Args:
-        figure: The figure.
+        figure: A matplotlib figure.
         path: A file that ends in .png, .pdf or .svg; its folder must exist.
         dpi: Of pixels, in PNG and where a part of the others is drawn in pixels.
     """
@@ -43,9 +43,9 @@ def save_figure(figure: Figure, folder: Path, name: str, *, dpi: float = 200) ->
     """Writes a figure as PNG to look at and as PDF to print.
 
     Args:
-        figure: The figure.
+        figure: A matplotlib figure.
         folder: An existing folder.
-        name: Of the files, without the suffix.
+        name: Name of the files, without the suffix.
         dpi: As for `write_figure`.
     """
     return [write_figure(figure, folder / f"{name}{suffix}", dpi=dpi) for suffix in (".png", ".pdf")]

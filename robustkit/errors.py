@@ -1,10 +1,10 @@
-"""The errors that robustkit raises on purpose. Each message says what was expected, what came and what to do."""
+"""The errors that robustkit raises on purpose. Each message says what was expected, what was given and what to do."""
 
 from __future__ import annotations
 
 
 class RobustkitError(Exception):
-    """Anything that robustkit refuses or gives up on. The command line prints it on one line.
+    """Base of the errors that robustkit raises on purpose. The command line prints it on one line.
 
     Attributes:
         exit_code: The exit status of a command that ends with this error.
@@ -20,7 +20,7 @@ class InputError(RobustkitError, ValueError):
 
 
 class SecurityError(InputError):
-    """A file would have to run code to be opened, and nobody has named that code."""
+    """Opening the file would run code from it, and the user has not named that code."""
 
     exit_code = 3
 
@@ -30,14 +30,14 @@ class MissingExtra(InputError, ImportError):
 
 
 class OutOfMemory(RobustkitError):
-    """Memory ran out although as little as possible was done at once."""
+    """Memory ran out even with the smallest batch."""
 
 
 class RunInterrupted(BaseException):
     """The run was stopped by a signal after saving what it had; it can be resumed.
 
-    No `Exception`, as `KeyboardInterrupt` is none: code that tries a faster way and falls back must not take being
-    told to stop for a failure of that way, and go on.
+    Like `KeyboardInterrupt`, it is not an `Exception`: code that tries a faster way and falls back must not take an
+    interruption for a failure of that way.
     """
 
     exit_code = 75

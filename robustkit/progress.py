@@ -1,4 +1,4 @@
-"""Progress bars: on everything that may take longer than two seconds, and silent when nobody watches."""
+"""Progress bars for everything that may take longer than two seconds; silent unless stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def progress(
 
     Args:
         iterable: What to go through; `None` for a bar that is moved by `update`.
-        total: How many units there are, where the iterable cannot tell.
-        label: What is going on, in two or three words.
-        unit: What is counted.
+        total: Number of units, where the iterable has no length.
+        label: The task, in two or three words.
+        unit: Name of the unit.
 
     Returns:
         The bar; it appears after one second and only on a terminal.

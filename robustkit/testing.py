@@ -1,4 +1,4 @@
-"""What every perturbation must keep to, to be run over one's own: `check_perturbation(MyPerturbation)`."""
+"""The contract of every perturbation; check your own with `check_perturbation(MyPerturbation)`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIELDS = 96
 
 
 def example_conditions(years: float = 10) -> Conditions:
-    """Those of LSST in g, r and i after some years, in electrons of ten years."""
+    """Conditions of LSST in g, r and i after some years, in electrons of ten years."""
     depth, bands = Depth(LSST, years, 10), LSST.bands
     return Conditions(
         bands=tuple(band.name for band in bands),
@@ -50,8 +50,8 @@ def check_perturbation(
     """Checks the contract on small images, at all five named levels.
 
     Identity at the identity level, input untouched, shape, type and device kept, finite; one seed, one answer, whatever
-    the batch and the order, to the last bit on a CPU; grows with severity; keeps the charge where it says so; first two
-    moments on a constant field as its own formula says, within 4 standard errors.
+    the batch and the order, to the last bit on a CPU; grows with severity; keeps the charge where it claims to; first
+    two moments on a constant field as its own formula says, within 4 standard errors.
 
     Args:
         kind: The class; it must be made by its level alone.
@@ -64,7 +64,7 @@ def check_perturbation(
     conditions = conditions or example_conditions()
     images = example_images(kind.stage == Stage.STRETCHED).to(device)
     ids = [f"image-{i}" for i in range(len(images))]
-    assert len(kind.levels) == len(LEVEL_NAMES), f"{kind.name}: expected five levels, came {kind.levels}"
+    assert len(kind.levels) == len(LEVEL_NAMES), f"{kind.name}: expected five levels, got {kind.levels}"
     assert kind.__doc__, f"{kind.name}: the docstring must say formula and source"
     same = kind(kind.identity)(images, conditions=conditions, streams=Streams(0, ids))
     assert torch.equal(same, images), f"{kind.name}: the level {kind.identity} must be the identity, bit for bit"
@@ -79,10 +79,10 @@ def check_perturbation(
         back = kind.level_of(perturbation.strength())
         assert math.isclose(back, level, rel_tol=1e-6), f"{perturbation}: level_of(strength) is {back}"
     strengths = [kind(level).strength() for level in kind.levels]
-    assert strengths == sorted(strengths), f"{kind.name}: strength must rise with the levels, came {strengths}"
+    assert strengths == sorted(strengths), f"{kind.name}: strength must rise with the levels, got {strengths}"
     assert changes[0] > 0, f"{kind.name}: nothing changed at {kind.levels[0]}"
     assert all(b >= a * (1 - 1e-6) for a, b in pairwise(changes)), (
-        f"{kind.name}: the change must grow with the level, came {changes}"
+        f"{kind.name}: the change must grow with the level, got {changes}"
     )
 
 
@@ -91,7 +91,7 @@ def _check_one(perturbation: Perturbation, images: Tensor, ids: list[str], condi
     made = perturbation(images, conditions=conditions, streams=Streams(0, ids))
     assert torch.equal(images, before), f"{perturbation} changed its input"
     assert (made.shape, made.dtype, made.device) == (images.shape, images.dtype, images.device), (
-        f"{perturbation} must keep shape, type and device, came {made.shape}, {made.dtype}, {made.device}"
+        f"{perturbation} must keep shape, type and device, got {made.shape}, {made.dtype}, {made.device}"
     )
     assert bool(made.isfinite().all()), f"{perturbation} made values that are not finite"
     again = perturbation(images.flip(0), conditions=conditions, streams=Streams(0, ids[::-1])).flip(0)

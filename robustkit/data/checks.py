@@ -78,16 +78,16 @@ def refuse_nonfinite(scan: Scan, ids: Sequence[str] | np.ndarray, bands: Sequenc
     )
     pixels = "pixel is" if scan.nonfinite == 1 else "pixels are"
     raise InputError(
-        f"{scan.nonfinite} {pixels} NaN or infinite, first: {first}; mask them before, or say nan='fill' to replace "
+        f"{scan.nonfinite} {pixels} NaN or infinite, first: {first}; mask them first, or give nan='fill' to replace "
         "them by the median of their image and band"
     )
 
 
 def duplicate_note(scan: Scan, ids: Sequence[str] | np.ndarray, parts: Sequence[str] | None = None) -> str | None:
-    """A sentence on images that are equal, or `None`.
+    """One sentence on images that are identical, or `None`.
 
     Args:
-        scan: Of the image set.
+        scan: What one pass over the pixels showed.
         ids: Its ids.
         parts: The part of a given split that each image is in, to tell where a duplicate leaks.
     """
@@ -95,7 +95,7 @@ def duplicate_note(scan: Scan, ids: Sequence[str] | np.ndarray, parts: Sequence[
         return None
     extra = sum(len(group) - 1 for group in scan.duplicates)
     shown = "; ".join(" = ".join(str(ids[i]) for i in group[:SHOWN]) for group in scan.duplicates[:SHOWN])
-    note = f"duplicates: {extra} of {len(ids)} images equal another in every pixel ({shown})"
+    note = f"duplicates: {extra} of {len(ids)} images are identical to another in every pixel ({shown})"
     if parts is not None:
         leaking = sum(len({parts[i] for i in group}) > 1 for group in scan.duplicates)
         note += f"; {leaking} of these groups lie in more than one part of the split"

@@ -1,4 +1,4 @@
-"""Two galaxies that meet: tidal tails, bridges, shells and remnants from a restricted three-body calculation.
+"""Galaxy encounters: tidal tails, bridges, shells and remnants from a restricted three-body calculation.
 
 The two centres move in each other's extended potential and lose energy to dynamical friction; stars are massless
 and feel both. That is enough for the shapes of tails and bridges (Toomre & Toomre 1972, doi:10.1086/151823), and it
@@ -22,12 +22,12 @@ _LATEST = 400.0
 
 @dataclass(frozen=True)
 class Encounter:
-    """How two galaxies meet.
+    """The geometry of an encounter.
 
     Attributes:
         mass_ratio: Secondary over primary, in (0, 1].
-        pericentre: Of the parabola on which they start, in scale lengths of the primary.
-        time: Of the picture, after the first closest approach.
+        pericentre: Pericentre of the parabola on which they start, in scale lengths of the primary.
+        time: Time of the picture, counted from the first pericentre.
         reach: The picture is taken earlier where the centres would pass this separation.
         discs: Whether the stars of primary and secondary start in a rotating disc, not in a spheroid.
     """
@@ -44,10 +44,10 @@ class Remains:
     """What an encounter leaves, seen from a random direction; scale lengths of the primary's disc.
 
     Attributes:
-        stars: Projected positions, shape (2, S, 2): the first axis is the galaxy they came from.
+        stars: Projected positions, shape (2, S, 2): the first axis is the galaxy they belonged to.
         weights: Light of each star, shape (2, S); each galaxy's light adds to 1.
         centres: Projected positions of the two nuclei, shape (2, 2).
-        separation: Of the nuclei, in space.
+        separation: Separation of the nuclei, in space.
     """
 
     stars: np.ndarray
@@ -57,11 +57,11 @@ class Remains:
 
 
 def meet(rng: np.random.Generator, encounter: Encounter, stars: int = 4000) -> Remains:
-    """Follows an encounter and looks at it.
+    """Integrates an encounter and projects it on the sky.
 
     Args:
         rng: Draws the stars, the planes of the discs and the direction of view.
-        encounter: How they meet.
+        encounter: The geometry of the encounter.
         stars: S, the number of stars of each galaxy.
     """
     masses = (1.0, encounter.mass_ratio)
@@ -134,7 +134,7 @@ def _stars(
     rng: np.random.Generator, mass: float, length: float, disc: bool, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions and velocities, shape (3, S), and light, shape (S,), of a galaxy at rest."""
-    # The outskirts, which make the tails, get more stars of less light.
+    # The outskirts, which make the tails, get more stars, each with less light.
     wide = 1.7
     radius = np.minimum(rng.gamma(2.0, wide, count), 7.0)
     weights = np.exp(-radius * (1 - 1 / wide))

@@ -1,4 +1,4 @@
-"""The population: which galaxies there are, how bright, how large and how far, and what lies around them.
+"""The simulated population: classes, magnitudes, sizes, redshifts and neighbours.
 
 It stands for a sample that was chosen for its size on the sky, as samples for visual classification are: r from 17 to
 21.5 and half-light radii above 1.4 arcsec, so that a galaxy is several times as wide as the seeing. Most galaxies of
@@ -44,7 +44,7 @@ def draw_galaxy(seed: int, index: int, plane: Plane, shares: Mapping[str, float]
 
     Args:
         seed: The seed of the population, at least 0.
-        index: Its number, at least 0.
+        index: Number of the galaxy, at least 0.
         plane: Where its maps are drawn.
         shares: Share of each class; they need not add to 1.
     """
@@ -92,7 +92,7 @@ def _make_elliptical(rng: np.random.Generator, plane: Plane, target: Target) -> 
 
 
 def _neighbours(rng: np.random.Generator, plane: Plane, magnitude: float) -> list[Part]:
-    """Stars and galaxies that happen to lie there, of every class alike, so that a second source makes no merger.
+    """Foreground and background sources, alike for every class, so that a second source does not mean a merger.
 
     All are at least a magnitude fainter than the galaxy.
     """

@@ -1,4 +1,4 @@
-"""What a library raises on a damaged file becomes one `InputError` that says so in a sentence."""
+"""Turns whatever a library raises on a damaged file into one `InputError` of one sentence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from robustkit.errors import InputError, RobustkitError
 
 @contextmanager
 def reading(name: object, kind: str) -> Generator[None]:
-    """Guards the lines in which a library parses a file that nobody has vouched for.
+    """Guards the lines in which a library parses an untrusted file.
 
     Args:
         name: The file, for the message.

@@ -27,10 +27,10 @@ class ImageSet:
 
     Attributes:
         images: Shape (N, C, H, W), float32, finite; may be memory-mapped.
-        labels: Class of each image, shape (N,), int64 in [0, K), or `None` when nobody knows.
+        labels: Class of each image, shape (N,), int64 in [0, K), or `None` if unknown.
         class_names: The K classes.
         bands: A name for each of the C bands.
-        ids: A unique id for each image, shape (N,), str. `name#rot90` is a further image of the object `name`.
+        ids: A unique id for each image, shape (N,), str. `name#rot90` is another image of the object `name`.
         units: `electron` (sky-subtracted counts), `display` (a picture's own scale) or `unknown`.
         bounds: Lowest and highest value that a pixel can physically take, or `None`.
         stretch: The stretch that was already applied to these images; `None` for calibrated values.
@@ -53,22 +53,22 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4:
-            raise InputError(f"expected images of shape (N, C, H, W), came shape {self.images.shape}")
+            raise InputError(f"expected images of shape (N, C, H, W), got shape {self.images.shape}")
         if 0 in self.images.shape:
             raise InputError(f"the image set is empty, its shape is {self.images.shape}; expected at least one image")
         if self.images.dtype != np.float32:
-            raise InputError(f"expected float32 images, came {self.images.dtype}; convert them first")
+            raise InputError(f"expected float32 images, got {self.images.dtype}; convert them first")
         if len(self.bands) != self.images.shape[1]:
             raise InputError(
                 f"the images have {self.images.shape[1]} bands but {len(self.bands)} are named: {', '.join(self.bands)}"
             )
         for what, names in (("bands", self.bands), ("classes", self.class_names)):
             if len(set(names)) != len(names):
-                raise InputError(f"expected {what} of different names, came {', '.join(names)}")
+                raise InputError(f"expected {what} with different names, got {', '.join(names)}")
         if self.units not in get_args(Units):
             raise InputError(f"unknown units {self.units!r}; known are {', '.join(get_args(Units))}")
         if self.bounds is not None and not (len(self.bounds) == 2 and self.bounds[0] < self.bounds[1]):
-            raise InputError(f"expected bounds as the lowest and the highest value of a pixel, came {self.bounds}")
+            raise InputError(f"expected bounds as the lowest and the highest value of a pixel, got {self.bounds}")
         if self.ids.shape != (len(self.images),):
             raise InputError(f"{len(self.images)} images but ids of shape {self.ids.shape}; expected one each")
         if len(np.unique(self.ids)) != len(self.ids):
@@ -80,7 +80,7 @@ class ImageSet:
         if labels.shape != (len(self.images),):
             raise InputError(f"{len(self.images)} images but labels of shape {labels.shape}; expected one label each")
         if labels.dtype.kind not in "iu":
-            raise InputError(f"expected labels as integers, came {labels.dtype}")
+            raise InputError(f"expected labels as integers, got {labels.dtype}")
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(self.class_names):
             raise InputError(
@@ -106,12 +106,12 @@ class ImageSet:
         if indices.dtype == bool:
             indices = np.flatnonzero(indices)
         if len(indices) == 0:
-            raise InputError(f"none of the {len(self)} images is selected; expected at least one")
+            raise InputError(f"no image of {len(self)} was selected; expected at least one")
         labels = None if self.labels is None else self.labels[indices]
         return replace(self, images=np.asarray(self.images[indices]), labels=labels, ids=self.ids[indices])
 
     def positions(self, ids: Sequence[str] | np.ndarray) -> np.ndarray:
-        """Where the images with these ids stand.
+        """The positions of the images with these ids.
 
         Raises:
             InputError: If an id is not in the set.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-# Maps are drawn at this many points a pixel, and reach this multiple of the stamp.
+# Maps are drawn at this many points per pixel, and reach this multiple of the stamp.
 POINTS_PER_PIXEL = 2
 _REACH = 1.28
 
@@ -26,7 +26,7 @@ class Profile:
         x: Position to the right of the centre of the stamp, arcsec.
         y: Position above it, arcsec.
         axis_ratio: Minor over major axis, in (0, 1].
-        angle: Of the major axis, radians from the x axis.
+        angle: Angle of the major axis, radians from the x axis.
     """
 
     index: float
@@ -61,10 +61,10 @@ class Galaxy:
     """A galaxy above the atmosphere.
 
     Attributes:
-        id: Unique within its seed.
-        label: Its class.
-        parts: Its light.
-        neighbours: What else happens to lie in the stamp.
+        id: Identifier, unique within its seed.
+        label: Index of the class.
+        parts: Components of its light.
+        neighbours: Other sources in the stamp.
         seeing: The seeing at its place in the sky over the survey's mean.
         truth: What its catalogue row says of it.
     """
@@ -131,7 +131,7 @@ class Target:
     Attributes:
         magnitude: AB, in r, of all its light.
         radius: Half-light radius, arcsec; of a merger, what an undisturbed galaxy of its light would have.
-        redshift: It reddens the colours.
+        redshift: Redshift, which reddens the colours.
     """
 
     magnitude: float
@@ -143,8 +143,8 @@ class Target:
 
         Args:
             rng: Draws the scatter of its colours.
-            share: Of the galaxy's light in r.
-            age: Of its stars: 0 young and blue, 1 old and red.
+            share: Share of the galaxy's light in r.
+            age: Age of its stars: 0 young and blue, 1 old and red.
         """
         return stellar_flux(rng, self.magnitude - 2.5 * math.log10(share), age, self.redshift)
 
@@ -154,15 +154,15 @@ def stellar_flux(
 ) -> Flux:
     """Fluxes in g, r, i relative to AB magnitude 24, of stars from young and blue (age 0) to old and red (1).
 
-    At redshift 0 g - r goes from 0.22 to 0.72 and r - i from 0.08 to 0.36, and old stars redden by 1.6 and 0.35 a unit
-    of redshift: the blue cloud and the red sequence to about 0.05 (Fukugita et al. 1995, doi:10.1086/133643).
+    At redshift 0 g - r goes from 0.22 to 0.72 and r - i from 0.08 to 0.36, and old stars redden by 1.6 and 0.35 per
+    unit of redshift: the blue cloud and the red sequence to about 0.05 (Fukugita et al. 1995, doi:10.1086/133643).
 
     Args:
         rng: Draws the scatter.
         magnitude: In r, AB.
         age: From 0, young and blue, to 1, old and red.
-        redshift: Of the galaxy.
-        scatter: Of the colours, magnitudes.
+        redshift: Redshift of the galaxy.
+        scatter: Scatter of the colours, magnitudes.
     """
     g_r = 0.22 + 0.50 * age + (0.6 + 1.0 * age) * redshift + rng.normal(0, scatter)
     r_i = 0.08 + 0.28 * age + (0.15 + 0.2 * age) * redshift + rng.normal(0, scatter / 2)

@@ -1,4 +1,4 @@
-"""Galaxies that meet, as light: stars where an encounter put them, two nuclei, and young stars in its gas."""
+"""The light of mergers: stars where the encounter put them, two nuclei, and young stars in the gas."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def read_header(file: BinaryIO, name: object, size: int, *, kinds: str = NUMBERS
         file: Open at its first byte; left at the first value.
         name: What to call the file in an error.
         size: The size of the file in bytes.
-        kinds: The kinds of dtype that are welcome, of NumPy's letters.
+        kinds: The kinds of dtype that are accepted, as NumPy's letters.
 
     Raises:
         SecurityError: If the values are Python objects.

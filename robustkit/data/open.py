@@ -33,7 +33,7 @@ from robustkit.errors import InputError
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of source: how it is called, read, and which options beside the common ones it understands."""
+    """A file format: its name, its reader, and the options that apply to it."""
 
     name: str
     read: Callable[[Path, Options], Found]
@@ -89,12 +89,13 @@ def open_images(
         labels: Which array or column holds the labels; or a .npy file with them; or the labels themselves.
         ids: Which array or column holds the ids.
         class_names: The K classes, in the order of the labels.
-        bands: The C bands, in the order of the channels; for a folder of one FITS file a band, the ends of their names.
+        bands: The C bands, in the order of the channels; for a folder with one FITS file per band, the ends of their
+            names.
         channels: Where the bands of an image are: its `first` or `last` axis, or `none` for (N, H, W).
         units: `electron` (sky-subtracted counts), `display` or `unknown`.
         bounds: Lowest and highest value that a pixel can physically take.
         size: Height and width to bring all images to, or one number for both.
-        fit: How: `crop` (the default) cuts and pads about the centre, `resize` resamples.
+        fit: `crop` (the default) cuts and pads about the centre, `resize` resamples.
         nan: `refuse` pixels that are not finite, or `fill` them with the median of their image and band.
 
     Raises:
@@ -146,13 +147,13 @@ def open_pair(path: str | os.PathLike[str]) -> tuple[ImageSet, ImageSet]:
 def _open_own(path: Path, options: Options) -> ImageSet | None:
     """What robustkit wrote itself, or `None`."""
     if (path / galaxies.GALAXIES_FILE).is_file():
-        _refuse_options(options, frozenset(), "simulated galaxies, which know all that")
+        _refuse_options(options, frozenset(), "simulated galaxies, whose files already say all that")
         depth = galaxies.depths_of(path)
         note = f"depth: {depth[0]}, the deepest of {', '.join(depth)}"
         image_set = ImageSet.load(path / depth[0])
         return replace(image_set, notes=(*image_set.notes, note))
     if (path / IMAGE_SET_FILE).is_file():
-        _refuse_options(options, frozenset(), "a saved image set, which knows all that")
+        _refuse_options(options, frozenset(), "a saved image set, whose files already say all that")
         return ImageSet.load(path)
     return None
 
@@ -161,9 +162,9 @@ def _format(path: Path) -> Format:
     if path.is_dir():
         return _folder_format(path)
     if not path.exists():
-        raise InputError(f"there is nothing at {path}; expected images")
+        raise InputError(f"no such file or folder: {path} (expected images)")
     if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path} is of no kind that robustkit reads; expected a folder or {', '.join(FORMATS)}")
+        raise InputError(f"robustkit cannot read {path}; expected a folder or {', '.join(FORMATS)}")
     if not path.is_file():
         raise InputError(f"{path} is neither a file nor a folder; expected images")
     if path.stat().st_size == 0:
@@ -204,7 +205,7 @@ def _label_option(labels: object) -> str | np.ndarray | None:
         return os.fspath(labels)
     values = np.asarray(labels)
     if values.ndim not in (1, 2):
-        raise InputError(f"expected one label an image, came an array of shape {values.shape}")
+        raise InputError(f"expected one label per image, got an array of shape {values.shape}")
     return values
 
 
@@ -212,7 +213,7 @@ def _names(names: Sequence[str] | None, what: str) -> tuple[str, ...] | None:
     if names is None:
         return None
     if isinstance(names, str) or not names or not all(isinstance(name, str) for name in names):
-        raise InputError(f"expected {what} as a sequence of names, came {names!r}")
+        raise InputError(f"expected {what} as a sequence of names, got {names!r}")
     return tuple(names)
 
 
@@ -221,5 +222,5 @@ def _size_option(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
         return None
     pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2 or not all(isinstance(side, int) and 0 < side <= 1 << 16 for side in pair):
-        raise InputError(f"expected size as pixels, one number or height and width, came {size!r}")
+        raise InputError(f"expected size as pixels, one number or height and width, got {size!r}")
     return pair[0], pair[1]

@@ -1,4 +1,4 @@
-"""From the light of a galaxy to what a telescope would count without noise.
+"""Renders galaxies as a telescope would count them without noise.
 
 The sum is made in Fourier space: smooth profiles have analytic transforms (GalSim's), drawn maps are transformed once
 at twice the pixel resolution, and atmosphere, telescope and pixel multiply. Nothing is convolved in real space, and
@@ -73,8 +73,8 @@ class Renderer:
         """Atmosphere (Kolmogorov) and telescope (an obscured circular mirror), a GalSim profile without the pixel.
 
         Args:
-            band: Its name.
-            seeing: A factor on the survey's mean.
+            band: Name of the band.
+            seeing: Seeing over the survey's mean.
         """
         constants = next(value for value in self.survey.bands if value.name == band)
         atmosphere = self.galsim.Kolmogorov(fwhm=self.survey.seeing(constants) * seeing)

@@ -41,7 +41,7 @@ _CHUNK = 16
 
 @dataclass(frozen=True)
 class _Job:
-    """What a process must know to make any of the galaxies."""
+    """What a worker process needs to make any of the galaxies."""
 
     folder: str
     survey: Survey
@@ -69,12 +69,12 @@ def simulate(
     Every galaxy has its own random streams: n, workers and the other depths never change it.
 
     Args:
-        n: How many galaxies, at least 1.
-        survey: `lsst`, `des` or `hsc`, or a `Survey` of one's own.
+        n: Number of galaxies, at least 1.
+        survey: `lsst`, `des` or `hsc`, or a `Survey` of your own.
         years: The depths, each above 0; for LSST, 10 is the whole survey.
         seed: Seed of the population and of the noise, at least 0.
         out: A new folder. It gets one image set for each depth (`Y10`, `Y1`), `catalogue.csv` with one row for each
-            galaxy and `galaxies.json`. It appears when all is written; an interrupted run leaves nothing.
+            galaxy and `galaxies.json`. It appears once everything is written; an interrupted run leaves nothing.
         workers: Processes; by default as many as there are processors.
         size: Height and width of the images, pixels.
         classes: Share of each of `spiral`, `elliptical`, `merger`; they need not add to 1.
@@ -83,7 +83,7 @@ def simulate(
         The folder.
 
     Raises:
-        InputError: If an argument is out of its range, or the folder holds something.
+        InputError: If an argument is out of its range, or the folder is not empty.
         MissingExtra: If GalSim is not installed.
     """
     require("galsim", extra="sim", purpose="simulate galaxies")
@@ -116,7 +116,7 @@ def expose(rate: np.ndarray, depth: Depth, rng: np.random.Generator) -> np.ndarr
 
     Args:
         rate: Electrons per second without sky, shape (C, H, W).
-        depth: How long it is exposed.
+        depth: Depth of the exposure.
         rng: Draws the noise: Poisson of source and sky, and the read noise of every visit.
 
     Returns:
@@ -134,19 +134,19 @@ def expose(rate: np.ndarray, depth: Depth, rng: np.random.Generator) -> np.ndarr
 def _depths(survey: Survey, years: Sequence[float]) -> tuple[Depth, ...]:
     years = sorted({float(value) for value in years}, reverse=True)
     if not years or not (years[-1] > 0 and np.isfinite(years[0])):
-        raise InputError(f"expected one or more numbers of years above 0, came {list(years)}")
+        raise InputError(f"expected one or more positive numbers of years, got {list(years)}")
     return tuple(Depth(survey, value, years[0]) for value in years)
 
 
 def _check(n: int, seed: int, workers: int | None, size: int, classes: Mapping[str, float]) -> None:
     for name, value, least in (("n", n, 1), ("seed", seed, 0), ("workers", workers, 1), ("size", size, 16)):
         if value is not None and value < least:
-            raise InputError(f"expected {name} to be at least {least}, came {value}")
+            raise InputError(f"{name} must be at least {least}, got {value}")
     unknown = [name for name in classes if name not in CLASSES]
     if unknown:
         raise InputError(f"unknown class {unknown[0]!r}; known are {', '.join(CLASSES)}")
     if min(classes.values(), default=0) < 0 or not sum(classes.values()) > 0:
-        raise InputError(f"expected shares of the classes that are not below 0 and not all 0, came {dict(classes)}")
+        raise InputError(f"expected class shares of at least 0 and not all 0, got {dict(classes)}")
 
 
 def _make(job: _Job, n: int, workers: int) -> list[dict[str, Any]]:

@@ -22,11 +22,10 @@ class Disc:
         x: Position to the right of the centre of the stamp, arcsec.
         y: Position above it, arcsec.
         axis_ratio: Minor over major axis on the sky, in (0, 1].
-        angle: Of the major axis, radians from the x axis.
-        arms: How many.
+        angle: Angle of the major axis, radians from the x axis.
         pitch: Angle between an arm and a circle, radians; negative for the other sense of winding.
-        contrast: Of the arms in the old disc, in [0, 1).
-        sharpness: Of the arms in young light: the inverse variance of an arm's phase, radians**-2.
+        contrast: Contrast of the arms in the old disc, in [0, 1).
+        sharpness: Sharpness of the arms in young light: the inverse variance of an arm's phase, radians**-2.
         bar: Half-length of the bar, scale lengths; 0 for none.
         roughness: Standard deviation of the logarithm of the young light, beside the arms.
         dust: Share of light that is lost in the plane of the disc, in [0, 1).

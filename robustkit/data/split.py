@@ -76,7 +76,8 @@ class Split:
     def apply(self, image_set: ImageSet, part: Part) -> ImageSet:
         """The images of a part, in the order of the set.
 
-        The set may show fewer objects than the split knows, or the same at another depth, but none that it does not.
+        The set may show fewer objects than the split lists, or the same at another depth, but none that the split
+        lacks.
 
         Raises:
             InputError: If an object of the set is in no part, or none is in this one.
@@ -200,7 +201,7 @@ def given_split(image_set: ImageSet) -> Split | None:
 
 def _check_fractions(fractions: Sequence[float]) -> None:
     if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9 or fractions[0] == 0:
-        raise InputError(f"expected three fractions of train, valid and test that add to 1, came {tuple(fractions)}")
+        raise InputError(f"expected three fractions of train, valid and test that add to 1, got {tuple(fractions)}")
 
 
 def _objects_by_class(image_set: ImageSet) -> dict[str, list[str]]:
@@ -247,5 +248,5 @@ def _counts(count: int, fractions: Sequence[float]) -> list[int]:
 
 
 def _number(name: str, seed: int) -> bytes:
-    """What an object is sorted by: random to the eye, and the same wherever it is made."""
+    """The sort key of an object: a hash of its id and the seed, the same on every machine."""
     return hashlib.sha256(f"split\0{seed}\0{name}".encode()).digest()

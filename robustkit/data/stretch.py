@@ -58,7 +58,7 @@ class Stretch:
         for key, value in vars(self).items():
             for number in value if isinstance(value, tuple) else (value,):
                 if not isinstance(number, int | float) or not math.isfinite(number):
-                    raise InputError(f"expected finite numbers for {key} of the {self.name} stretch, came {value!r}")
+                    raise InputError(f"expected finite numbers for {key} of the {self.name} stretch, got {value!r}")
 
     @classmethod
     def fit(cls, images: np.ndarray) -> Self:
@@ -142,7 +142,7 @@ class LuptonStretch(Stretch):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.softening > 0 and self.stretch > 0):
-            raise InputError(f"expected softening and stretch above 0, came {self.softening} and {self.stretch}")
+            raise InputError(f"expected softening and stretch above 0, got {self.softening} and {self.stretch}")
 
     @classmethod
     def fit(cls, images: np.ndarray, *, softening: float = 8.0) -> Self:
@@ -191,7 +191,7 @@ class MeanStdStretch(Stretch):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.mean) != len(self.std) or not all(value > 0 for value in self.std):
-            raise InputError(f"expected one mean and one std above 0 for each band, came {self.mean} and {self.std}")
+            raise InputError(f"expected one mean and one std above 0 for each band, got {self.mean} and {self.std}")
 
     @classmethod
     def fit(cls, images: np.ndarray) -> Self:
@@ -263,7 +263,7 @@ def fit_stretch(name: str, images: np.ndarray, **settings: Any) -> Stretch:
     Args:
         name: A name in `STRETCHES`.
         images: Shape (N, C, H, W); may be memory-mapped and larger than memory.
-        settings: What that stretch lets one choose, such as `softening`.
+        settings: Settings of that stretch, such as `softening`.
 
     Raises:
         InputError: If the name or a setting is not known.
@@ -273,7 +273,7 @@ def fit_stretch(name: str, images: np.ndarray, **settings: Any) -> Stretch:
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise InputError(
-            f"the {name} stretch has no setting {', '.join(unknown)}; it has {', '.join(known) or 'none to choose'}"
+            f"the {name} stretch has no setting {', '.join(unknown)}; its settings are {', '.join(known) or 'none'}"
         )
     return kind.fit(images, **settings)
 
@@ -285,7 +285,7 @@ def stretch_from_json(value: dict[str, Any]) -> Stretch:
         InputError: If the name or the constants are not known.
     """
     if not isinstance(value, dict):
-        raise InputError(f"expected a stretch as a JSON object with a name, came {value!r}")
+        raise InputError(f"expected a stretch as a JSON object with a name, got {value!r}")
     constants = {key: tuple(item) if isinstance(item, list) else item for key, item in value.items() if key != "name"}
     kind = _kind(value.get("name"))
     try:

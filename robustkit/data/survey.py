@@ -1,4 +1,4 @@
-"""Survey constants, and what an exposure of some years makes of a sky: electrons, visits, noise.
+"""Survey constants, and what a survey gathers in some years: electrons, visits, noise.
 
 A *depth* is what a survey has gathered after some years. Counts of different depths differ by a factor, so a stretch
 that was frozen on ten-year images would see one-year images ten times fainter, which no pipeline does: coadds are
@@ -54,8 +54,8 @@ class Survey:
         pixel_scale: Arcsec per pixel.
         mirror_diameter: Metres.
         effective_area: Collecting area, square metres; what is missing from the disc is the central obscuration.
-        airmass: At which `BandSurvey.seeing` is observed.
-        years: After which `BandSurvey.exposure` is complete.
+        airmass: Airmass at which `BandSurvey.seeing` is observed.
+        years: Years after which `BandSurvey.exposure` is complete.
         read_noise: Electrons per pixel and visit.
         full_well: Electrons that a pixel holds in one visit.
         bands: Any of g, r and i.
@@ -74,7 +74,7 @@ class Survey:
     def __post_init__(self) -> None:
         names = [band.name for band in self.bands]
         if not names or len(set(names)) < len(names) or not set(names) <= set(BANDS):
-            raise InputError(f"expected bands among {', '.join(BANDS)}, each once, came {', '.join(names) or 'none'}")
+            raise InputError(f"expected bands among {', '.join(BANDS)}, each once, got {', '.join(names) or 'none'}")
 
     @property
     def obscuration(self) -> float:
@@ -127,7 +127,7 @@ HSC = Survey(
     name="hsc",
     pixel_scale=0.168,
     mirror_diameter=8.2,
-    effective_area=51.68,  # the mirror less a hole of 1.2 m
+    effective_area=51.68,  # the mirror minus a hole of 1.2 m
     airmass=1.0,
     years=6,
     read_noise=4.5,  # Subaru, HSC instrument parameters; so is the saturation level
@@ -159,7 +159,6 @@ class Depth:
     """What a survey has after some years, and on which scale it is stored.
 
     Attributes:
-        survey: The survey.
         years: Above 0; its exposure is years / survey.years of the whole one.
         reference_years: The depth in whose electrons images are stored.
     """
@@ -202,7 +201,7 @@ class Depth:
         return -self.scale * max(skies), self.scale * max(well - sky for well, sky in zip(wells, skies, strict=True))
 
     def meta(self) -> dict[str, Any]:
-        """What an image set of this depth says of itself; dicts are by band.
+        """Metadata of an image set of this depth; dicts are keyed by band.
 
         Keys: `survey`, `depth`, `years`, `reference_years`, `pixel_scale` (arcsec), `scale` (stored value of one
         electron), `read_noise` (electrons per visit), `full_well` (electrons per visit) and by band `exposure_s`,

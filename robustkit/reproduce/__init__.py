@@ -1,1 +1,1 @@
-"""Papers redone by one command: their data made or opened, their models trained, their tables laid beside ours."""
+"""Reproduces papers with one command: makes or opens their data, trains their models, and compares their tables."""

@@ -10,12 +10,12 @@ from typing import Any
 
 from robustkit.audit.attack import AttackRequest, run_attack
 from robustkit.audit.steps import Steps
-from robustkit.reproduce.plan import Attacked
+from robustkit.reproduce.plan import AttackPlan
 from robustkit.runs import make_units
 from robustkit.runs.local import local_workers
 
 PUBLISHED, COMPLETE = "published", "complete"
-# Images attacked together where a search takes minutes for each: what a run that is stopped loses at most.
+# Images attacked together if a search takes minutes for each: the most that a stopped run loses.
 _GROUP = 4
 
 
@@ -24,37 +24,37 @@ class Attack:
     """The attacks on a model.
 
     Attributes:
-        folder: Where they are kept.
+        folder: Folder of the attacks.
         model: The checkpoint.
-        attacked: What to do.
-        pair: Whether it is one of the two that the paper compares, which get the published search too.
-        inputs: What the attacks depend on.
+        attacked: The settings.
+        pair: Whether it is one of the two models that the paper compares, which also get the published search.
+        inputs: Inputs that the attacks depend on.
     """
 
     folder: Path
     model: Path
-    attacked: Attacked
+    attacked: AttackPlan
     pair: bool
     inputs: dict[str, Any]
 
 
 def step_name(kind: str, model: Path) -> str:
-    """The step that an attack on a model is kept in."""
+    """The step of an attack on a model."""
     return f"{kind}-{model.stem}"
 
 
 def attack_all(attacks: Sequence[Attack], *, device: str, workers: int, say: Callable[[str], None]) -> None:
-    """Attacks the models that have not been, on a CPU several at a time.
+    """Attacks the models that have not been attacked yet, several at a time on a CPU.
 
     Args:
-        attacks: Of each model.
+        attacks: The attacks, one entry per model.
         device: `cpu` or a GPU, where they are attacked one after the other.
         workers: Processes on a CPU.
-        say: Where the lines for the terminal go.
+        say: Receives progress messages.
     """
     if not attacks:
         return
-    # What takes longest begins first, so that no worker is left alone with it.
+    # The longest begin first, so that no worker is left alone with one.
     attacks = sorted(attacks, key=lambda one: one.attacked.complete)
     executor = partial(local_workers, [device] * min(workers, len(attacks))) if device == "cpu" else None
 
@@ -66,7 +66,7 @@ def attack_all(attacks: Sequence[Attack], *, device: str, workers: int, say: Cal
 
 
 def _attack_model(attacks: Sequence[Attack], device: str, unit: int) -> list[str]:
-    """Makes the attacks on a model, and returns what there is to say."""
+    """Makes the attacks on a model, and returns its messages."""
     one, said = attacks[unit], list[str]()
     steps = Steps(one.folder, said.append)
     if one.pair:
@@ -77,8 +77,8 @@ def _attack_model(attacks: Sequence[Attack], device: str, unit: int) -> list[str
     return said
 
 
-def published_search(attacked: Attacked) -> AttackRequest:
-    """The search as published, or the same search with fewer queries."""
+def published_search(attacked: AttackPlan) -> AttackRequest:
+    """The published search, or the same search with fewer queries."""
     if attacked.budget is None:
         return AttackRequest(n=attacked.n, preset="paper", take_all=True)
     return AttackRequest(

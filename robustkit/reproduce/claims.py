@@ -1,4 +1,4 @@
-"""What the papers claim, held against what was found: agrees, differs, not settled, or cannot be compared."""
+"""The claims of the papers, compared with the results: agrees, differs, not settled, or cannot be compared."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from robustkit.stats import Estimate, over_runs, ratio_over_runs
 AGREES, DIFFERS, OPEN, INCOMPARABLE = "agrees", "differs", "not settled", "cannot be compared"
 RULE = (
     "A claim agrees where the whole 95% interval over trainings lies on its side, differs where all of it lies on the "
-    "other side, and is not settled where the interval holds both. One training makes no interval and settles nothing."
+    "other side, and is not settled where it covers both. One training gives no interval and settles nothing."
 )
-# What adaptation may cost on the source and still cost nothing worth naming.
+# The loss of accuracy on the source that still counts as little or nothing.
 COST = 0.02
 
 
@@ -30,12 +30,11 @@ class Claim:
 
     Attributes:
         name: A short name.
-        network: The network.
         text: The claim.
-        published: What the paper has, as text.
-        found: What was found here, as text.
+        published: The published number, as text.
+        found: Our number, as text.
         verdict: `AGREES`, `DIFFERS`, `OPEN` or `INCOMPARABLE`.
-        how: What the number is and what it is held against.
+        how: The statistic and its threshold.
     """
 
     name: str
@@ -58,7 +57,7 @@ def claims_of(study: Study) -> list[Claim]:
 
 
 def spoken(claims: list[Claim]) -> str:
-    """How many claims came out how, in a sentence."""
+    """The number of claims with each verdict, in a sentence."""
     words = {AGREES: "hold", DIFFERS: "do not", OPEN: "are not settled", INCOMPARABLE: "cannot be compared"}
     counts = {said: sum(claim.verdict == verdict for claim in claims) for verdict, said in words.items()}
     return f"Of {len(claims)} claims {', '.join(f'{count} {said}' for said, count in counts.items())}."
@@ -74,7 +73,7 @@ def verdict(found: Estimate | None, threshold: float, *, above: bool = True) -> 
 
 
 def _scores(paper: Paper, network: NetworkStudy) -> list[Claim]:
-    """What is claimed of accuracy."""
+    """The claims about accuracy."""
     base, domains = paper.methods[0], paper.domains
     drop = _difference(network.scores(base, TARGET), network.scores(base, SOURCE))
     claims = [
@@ -104,7 +103,7 @@ def _scores(paper: Paper, network: NetworkStudy) -> list[Claim]:
 
 
 def _robustness(paper: Paper, network: NetworkStudy) -> list[Claim]:
-    """What is claimed of single pixels and of the latent space."""
+    """The claims about single pixels and the latent space."""
     base, adapted = paper.methods[:2]
     flipped, of = paper.flipped[network.network]
     both = _flipped_by_both(network, base, adapted)
@@ -112,7 +111,7 @@ def _robustness(paper: Paper, network: NetworkStudy) -> list[Claim]:
         _claim(
             "one-pixel-flips-most", network, "One pixel flips most images, with adaptation and without.",
             f"{flipped / of:.3f} ({flipped} of {of})", both, 0.5,
-            "share of the images which both models have right that the published search flips in both, above one half",
+            "share of the images correct for both models that the published search flips in both, above one half",
         )
     ]  # fmt: skip
     moves = {
@@ -131,12 +130,12 @@ def _robustness(paper: Paper, network: NetworkStudy) -> list[Claim]:
     claims += [
         _claim(
             "more-iterations", network, "The search needs more queries to flip an image after adaptation.",
-            "said, without a number", _queries(network, base, adapted), 1.0,
+            "stated, without a number", _queries(network, base, adapted), 1.0,
             "geometric mean of the ratio of queries over the images flipped in both, adapted over base, above 1",
         ),
         _claim(
             "farther-without-scale", network,
-            "So adaptation makes it more robust: the way to the flip is longer also where a latent space of another "
+            "So adaptation makes it more robust: the distance to a flip is longer even where a latent space of another "
             "scale makes no difference.",
             "implied", _ratio(network, PIXEL, "whitened"), 1.0,
             "ratio of the median whitened distance to the flip, adapted over base, above 1",
@@ -145,7 +144,7 @@ def _robustness(paper: Paper, network: NetworkStudy) -> list[Claim]:
             "fewer-flips", network,
             "So adaptation makes it more robust: fewer images can be flipped by one pixel at all.",
             "implied", _fewer(network, base, adapted), 0.0,
-            "flip rate of the complete search, base minus adapted, on images that both have right, above 0",
+            "flip rate of the complete search, base minus adapted, on images correct for both, above 0",
         ),
     ]  # fmt: skip
     return claims
@@ -210,7 +209,7 @@ def _of_attacks(
 
 
 def _both(network: NetworkStudy, kind: str, base: str, adapted: str) -> Iterator[tuple[AttackRecord, AttackRecord]]:
-    """The attacks on both models of each seed that has them."""
+    """The attacks on both models, for each seed that has them."""
     for seed in range(max(network.part.seeds.values())):
         one, other = (network.attacks.get((kind, method, seed)) for method in (base, adapted))
         if one is not None and other is not None:
@@ -218,7 +217,7 @@ def _both(network: NetworkStudy, kind: str, base: str, adapted: str) -> Iterator
 
 
 def _ratio(network: NetworkStudy, perturbation: int, field: str) -> Estimate | None:
-    """Median of the adapted model over that of the base, on the images that both have, over seeds."""
+    """Median of the adapted model over that of the base, on shared images, over seeds."""
     ratios = []
     for pair in network.pairs.values():
         one, other = (getattr(record, field)[perturbation] for record in (pair.base, pair.adapted))
@@ -240,7 +239,7 @@ def _queries(network: NetworkStudy, base: str, adapted: str) -> Estimate | None:
 
 
 def _js(paper: Paper, network: NetworkStudy) -> Claim:
-    """The JS distance needs a null: two samples of one distribution are never at 0."""
+    """The JS distance needs a null: two samples of one distribution never have distance 0."""
     found = []
     for pair in network.pairs.values():
         for one in pair.comparison["comparisons"]:
@@ -248,15 +247,15 @@ def _js(paper: Paper, network: NetworkStudy) -> Claim:
                 found.append(one["divergence"])
     found = [one for one in found if one is not None]
     published = paper.js.get(network.network)
-    said, came = "not measured", INCOMPARABLE
+    said, verdict = "not measured", INCOMPARABLE
     if found:
         js, null = (np.mean([one[name] for one in found]) for name in ("js", "null_mean"))
         below = sum(one["p"] < 0.05 for one in found)
         said = f"{js:.2f}, and {null:.2f} if nothing differed; p < 0.05 in {below} of {len(found)} trainings"
         # A test that does not reject has not shown that nothing differs, so this claim never differs.
-        came = AGREES if below == len(found) > 1 else OPEN
+        verdict = AGREES if below == len(found) > 1 else OPEN
     return Claim(
-        "js", network.network, "The distribution of d_E under one pixel is another one after adaptation.",
-        "not given in the text" if published is None else f"{published:.2f}, without a null", said, came,
+        "js", network.network, "The distribution of d_E under one pixel changes with adaptation.",
+        "not given in the text" if published is None else f"{published:.2f}, without a null", said, verdict,
         "JS distance of d_E, base and adapted, against relabelled images; agrees where p < 0.05 in every training",
     )  # fmt: skip

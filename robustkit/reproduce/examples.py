@@ -1,4 +1,4 @@
-"""Galaxies of each class on source and target, as the networks see them: Figure 2 of AD22."""
+"""Galaxies of each class in source and target, after the stretch: Figure 2 of AD22."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def take_examples(source: Path, target: Path, model: Path) -> Examples:
 
     Args:
         source: The image set of the source.
-        target: That of the target. Where it does not have the object, its first of that class is taken.
+        target: That of the target. If it lacks the object, its first object of that class is taken.
         model: A checkpoint, for its stretch.
     """
     checkpoint = open_checkpoint(model)
@@ -62,10 +62,7 @@ class ExampleImages(Painted):
     """The examples as a section.
 
     Attributes:
-        examples: The examples.
-        domains: What the paper calls the source and the target.
-        title: Its heading.
-        name: Of its files.
+        domains: The paper's names for source and target.
     """
 
     examples: Examples
@@ -80,19 +77,19 @@ class ExampleImages(Painted):
         return width, 2 * (width - 0.3) / len(self.examples.class_names) + 0.3
 
     def summary(self) -> str:
-        """How to read it."""
+        """How to read the drawing."""
         return (
             "The first object of each class, after the stretch that the networks use; both rows of a column are shown "
-            "between the same limits, so that the noise of the lower one is what it is."
+            "between the same limits, so that their noise can be compared."
         )
 
     def table(self) -> Table:
-        """Their ids."""
+        """The ids of the images."""
         columns = ("class", *self.domains)
         return Table(columns, [(name, *self.examples.ids[:, k]) for k, name in enumerate(self.examples.class_names)])
 
     def interactive(self) -> None:
-        """The printed one serves."""
+        """None; the printed one is shown."""
         return None
 
     def paint(self, figure: Figure) -> None:

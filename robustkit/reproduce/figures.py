@@ -1,4 +1,4 @@
-"""The figures of the papers, and one of our own: all methods side by side, a mark for each training."""
+"""The figures of the papers, and one more: all methods side by side, one mark per training."""
 
 from __future__ import annotations
 
@@ -27,14 +27,11 @@ from robustkit.training.figures import draw_bars, draw_roc
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class ScoreBars:
     """Figure 1 of DA20: scores as paired bars above ROC curves.
 
     Attributes:
-        networks: The networks.
-        methods: The methods that are drawn.
-        name: Of its files.
-        title: Its heading.
+        methods: Methods to draw.
     """
 
     networks: Sequence[NetworkStudy]
@@ -43,7 +40,7 @@ class Scores:
     title: str = "Scores and ROC curves"
 
     def summary(self) -> str:
-        """How to read it."""
+        """How to read the drawing."""
         return (
             "Test images of the source dashed and open, of the target solid; means over trainings, bars with their "
             "standard deviation. A Brier score is better when it is lower. With three classes the ROC curve is the "
@@ -63,7 +60,7 @@ class Scores:
         return Table(columns, rows)
 
     def interactive(self) -> None:
-        """The printed one serves."""
+        """None; the printed one is shown."""
         return None
 
     def draw(self) -> Figure:
@@ -82,8 +79,7 @@ class Methods:
     """Accuracy on both domains and the flip rate of every training, method by method.
 
     Attributes:
-        network: The network.
-        domains: What the paper calls the source and the target.
+        domains: The paper's names for source and target.
     """
 
     network: NetworkStudy
@@ -91,19 +87,19 @@ class Methods:
 
     @property
     def name(self) -> str:
-        """Of its files."""
+        """Name of the files."""
         return f"all-methods-{self.network.network}"
 
     @property
     def title(self) -> str:
-        """Its heading."""
+        """Heading of the section."""
         return f"Every training: {self.network.network}"
 
     def summary(self) -> str:
-        """How to read it."""
+        """How to read the drawing."""
         return (
-            f"A mark for each training, a line at their mean: accuracy on {self.domains[0]} open, on "
-            f"{self.domains[1]} filled; at the right the share of images which the model has right and one pixel flips."
+            f"One mark per training, a line at the mean: accuracy on {self.domains[0]} open, on "
+            f"{self.domains[1]} filled; on the right, the share of correctly classified images that one pixel flips."
         )
 
     def table(self) -> Table:
@@ -118,7 +114,7 @@ class Methods:
         return Table(("training", "seed", *(f"accuracy, {name}" for name in self.domains), "flipped"), rows)
 
     def interactive(self) -> None:
-        """The printed one serves."""
+        """None; the printed one is shown."""
         return None
 
     def draw(self) -> Figure:

@@ -20,24 +20,24 @@ from robustkit.latent.window_record import Windows, measure_windows
 from robustkit.reproduce.attacks import PUBLISHED, step_name
 
 RULE = (
-    "of each true class, the image that both models were right about and both attacks flipped, at the median of where "
-    "the class ends along x in the model without adaptation"
+    "for each true class, among the images that both models classified correctly and both attacks flipped, the one "
+    "with the median crossing along x in the model without adaptation"
 )
 SIDES = ("base", "adapted")
 
 
 def distances_step(model: Path) -> str:
-    """The step that the distances of an adapted model and its base are kept in."""
+    """The step of the distances of an adapted model and its base."""
     return f"distances-{model.stem}"
 
 
 def figures_step(model: Path) -> str:
-    """The step that windows and maps of an adapted model and its base are kept in."""
+    """The step of the windows and maps of an adapted model and its base."""
     return f"latents-{model.stem}"
 
 
 def measure_latents(steps: Steps, base: Path, adapted: Path, *, device: str, draws: int, drawn: bool) -> None:
-    """Measures how far perturbations move latents of both models, unless it has been.
+    """Measures how far perturbations move latents of both models, unless that has been done.
 
     Args:
         steps: Where it is kept; the published attacks on both models are done there.
@@ -76,7 +76,7 @@ def _draw(folder: Path, models: tuple[Path, Path], runs: tuple[Path, Path], devi
     ]
     images = chosen(*(_windows(one, ()) for one in both))
     if not images:
-        raise InputError("no image was flipped in both models")
+        raise InputError("no images were flipped in both models")
     folder.mkdir(exist_ok=True)
     maps = [map_latents(one.record, model=model.stem, images=images) for one, model in zip(both, models, strict=True)]
     maps = [maps[0], lay_onto(*maps)]
@@ -92,7 +92,7 @@ def _windows(one: Embedded, images: tuple[str, ...] | list[str]) -> Windows:
 
 
 def chosen(base: Windows, adapted: Windows) -> list[str]:
-    """Ids of the images that stand for their classes, by `RULE`.
+    """Ids of the images that represent their classes, by `RULE`.
 
     Args:
         base: Windows of the model without adaptation.

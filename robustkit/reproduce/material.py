@@ -1,4 +1,4 @@
-"""The images of a reproduction: simulated, or those that the paper published, as a source and a target."""
+"""The images of a reproduction, simulated or published, as a source and a target."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robustkit.data.readers.galaxies import GALAXIES_FILE
 from robustkit.data.simulate import simulate
 from robustkit.errors import InputError
 from robustkit.files import read_json
-from robustkit.reproduce.plan import Part, Plan
+from robustkit.reproduce.plan import PaperPlan, Part
 
 PARTS = ("train", "valid", "test")
 PAIR = ("non-merger", "merger")
@@ -24,19 +24,19 @@ _ROWS = 256  # images copied at a time
 
 
 def make_images(
-    plan: Plan, part: Part, folder: Path, data: Path | None, say: Callable[[str], None]
+    plan: PaperPlan, part: Part, folder: Path, data: Path | None, say: Callable[[str], None]
 ) -> tuple[Path, Path]:
     """Makes or opens the images of a network, once.
 
     Args:
-        plan: What is done.
+        plan: Plan of the reproduction.
         part: The network.
-        folder: Where what is made is kept.
+        folder: Folder for the images.
         data: A folder with the published files; `None` to simulate.
-        say: Where the lines for the terminal go.
+        say: Receives progress messages.
 
     Returns:
-        Where source and target are.
+        Paths of source and target.
 
     Raises:
         InputError: If other galaxies are in the folder, or the published files do not fit each other.
@@ -55,7 +55,7 @@ def make_images(
     return _two_classes(deep, pairs / "source"), _two_classes(shallow, pairs / "target")
 
 
-def _check_galaxies(plan: Plan, part: Part, galaxies: Path) -> None:
+def _check_galaxies(plan: PaperPlan, part: Part, galaxies: Path) -> None:
     wanted = {"n": part.galaxies, "size": plan.size, "seed": 0, "years": list(plan.years), "classes": dict(plan.shares)}
     found = read_json(galaxies / GALAXIES_FILE)
     other = [name for name, value in wanted.items() if found.get(name) != value]
@@ -77,15 +77,15 @@ def _two_classes(whole: Path, out: Path) -> Path:
     return out
 
 
-def check_published(plan: Plan, data: Path) -> None:
+def check_published(plan: PaperPlan, data: Path) -> None:
     """Refuses a folder that lacks published files.
 
     Args:
-        plan: What is done.
+        plan: Plan of the reproduction.
         data: The folder.
 
     Raises:
-        InputError: If one is missing; the message names it.
+        InputError: If one is missing.
     """
     names = _DA20 if plan.binary else [name for files in _AD22.values() for name in files]
     missing = [name for name in names if not (data / name).is_file()]
@@ -96,7 +96,7 @@ def check_published(plan: Plan, data: Path) -> None:
         )
 
 
-def _published(plan: Plan, folder: Path, data: Path, say: Callable[[str], None]) -> tuple[Path, Path]:
+def _published(plan: PaperPlan, folder: Path, data: Path, say: Callable[[str], None]) -> tuple[Path, Path]:
     if plan.binary:
         return data / _DA20[0], data / _DA20[1]
     found = []
@@ -110,10 +110,10 @@ def _published(plan: Plan, folder: Path, data: Path, say: Callable[[str], None])
 
 
 def joined(files: Sequence[str], data: Path) -> ImageSet:
-    """Training, validation and test images of a domain as one set that remembers which is which.
+    """Training, validation and test images of a domain as one set with its split.
 
     Args:
-        files: Of the three parts, in the order of `PARTS`.
+        files: Files of the three parts, in the order of `PARTS`.
         data: Their folder.
 
     Raises:

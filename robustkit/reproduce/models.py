@@ -1,4 +1,4 @@
-"""The models of a reproduction: trained once each, side by side where there are several processor cores."""
+"""The models of a reproduction, each trained once, several at a time on several processor cores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robustkit.runs import make_units
 from robustkit.runs.local import local_workers
 from robustkit.training import Settings, train
 from robustkit.training.memory import keep_freed_memory
-from robustkit.training.plan import make_plan
+from robustkit.training.setup import make_setup
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Job:
 
     Attributes:
         source: The labelled images.
-        target: The images to be adapted to.
+        target: The images to adapt to.
         out: The checkpoint.
-        settings: How.
+        settings: Settings of the training.
     """
 
     source: Path
@@ -40,8 +40,8 @@ def jobs_of(part: Part, images: tuple[Path, Path], folder: Path) -> list[Job]:
 
     Args:
         part: The network.
-        images: Its source and target.
-        folder: Where the checkpoints go.
+        images: Paths of source and target.
+        folder: Folder of the checkpoints.
     """
     return [
         Job(*images, model_path(folder, part.network, method, seed), part.settings(method, seed))
@@ -52,19 +52,19 @@ def jobs_of(part: Part, images: tuple[Path, Path], folder: Path) -> list[Job]:
 
 
 def model_path(folder: Path, network: str, method: str, seed: int) -> Path:
-    """Where a model is kept.
+    """The path of a model.
 
     Args:
-        folder: Of the reproduction.
+        folder: Folder of the reproduction.
         network: Name of the network.
         method: Name of the training method.
-        seed: Of the training.
+        seed: Seed of the training.
     """
     return folder / f"{network}-{method}-seed{seed}.pt"
 
 
 def train_all(jobs: Sequence[Job], *, device: str, workers: int, say: Callable[[str], None]) -> dict[Path, str]:
-    """Trains what is not trained yet.
+    """Trains the models that are not trained yet.
 
     On a CPU each model is trained by one thread, several at a time: a small network is trained by two processes with
     one thread each in far less time than by one process with two, and to the same bits on every machine of its kind.
@@ -76,7 +76,7 @@ def train_all(jobs: Sequence[Job], *, device: str, workers: int, say: Callable[[
         say: Where a line for each model goes.
 
     Returns:
-        By checkpoint, why it could not be trained; those that could are left out, and are complete.
+        By checkpoint, the reason why it could not be trained; models that are complete are omitted.
     """
     refused: dict[Path, str] = {}
     hashes: dict[tuple[Path, Path], dict[str, Any]] = {}
@@ -96,11 +96,11 @@ def train_all(jobs: Sequence[Job], *, device: str, workers: int, say: Callable[[
 
 
 def _is_there(job: Job, hashes: dict[tuple[Path, Path], dict[str, Any]]) -> bool:
-    """Whether a model is complete, and of these settings and images; `train` says what is not the same.
+    """Whether a model is complete, with these settings and images; `train` reports any difference.
 
     Args:
         job: The model.
-        hashes: Of images that were opened before; those of others are added.
+        hashes: Of images that were opened before; others are added.
     """
     if not job.out.is_file():
         return False
@@ -112,7 +112,7 @@ def _is_there(job: Job, hashes: dict[tuple[Path, Path], dict[str, Any]]) -> bool
         return False
     images = job.source, job.target
     if images not in hashes:
-        hashes[images] = make_plan(*images, job.settings).hashes
+        hashes[images] = make_setup(*images, job.settings).hashes
     return training["data"] == hashes[images]
 
 

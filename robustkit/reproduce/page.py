@@ -1,4 +1,4 @@
-"""The page of a reproduction, drawn from its records alone: HTML to open, and the same as Markdown for docs."""
+"""The page of a reproduction, drawn from its records alone, as HTML and as Markdown for the docs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robustkit.report.section import Chapter, Check, Section, Status
 from robustkit.reproduce import tables
 from robustkit.reproduce.claims import AGREES, COST, DIFFERS, INCOMPARABLE, OPEN, RULE, Claim, spoken
 from robustkit.reproduce.examples import ExampleImages
-from robustkit.reproduce.figures import Methods, Scores, latent_sections
+from robustkit.reproduce.figures import Methods, ScoreBars, latent_sections
 from robustkit.reproduce.papers import TARGET
 from robustkit.reproduce.plan import CONTROLS
 from robustkit.reproduce.results import NetworkStudy, Study, paired
@@ -29,10 +29,10 @@ def write_reproduction(study: Study, claims: list[Claim], folder: Path, command:
     """Writes the page, the same as Markdown, and the claims as JSON.
 
     Args:
-        study: What was found.
-        claims: What became of the claims.
-        folder: Where to.
-        command: The command that makes it again.
+        study: Results of the reproduction.
+        claims: The claims with their verdicts.
+        folder: Folder for the page.
+        command: The command that reproduces it.
 
     Returns:
         The HTML page.
@@ -76,7 +76,7 @@ def _page(study: Study, claims: list[Claim], command: str) -> Page:
 
 
 def _claims(claims: list[Claim]) -> Chapter:
-    said = "Every claim, and what is held against what."
+    said = "Every claim, and what is compared."
     return Chapter("claims-of-the-paper", "The claims", (), (tables.claims_table(claims, said),))
 
 
@@ -96,7 +96,8 @@ def _done(study: Study) -> Chapter:
         rows.append((part.network, images, f"{part.settings('source', 0).epochs}", trained, done))
     columns = ("network", "images", "epochs", "trainings", "attacks")
     said = (
-        f"Seventy per cent of the images train, ten choose the epoch, twenty test. Images are {plan.size} pixels wide."
+        f"Seventy per cent of the images are for training, ten for choosing the epoch, twenty for testing. "
+        f"Images are {plan.size} pixels wide."
     )
     facts = tables.Facts("done-table", "Images, trainings and attacks", said, columns, rows)
     made = f"Made on {date.today().isoformat()} by robustkit {__version__}; {_versions()}."
@@ -128,7 +129,7 @@ def _network(study: Study, one: NetworkStudy) -> Chapter:
 def _beyond(study: Study) -> Chapter:
     paper = study.plan.paper
     sections: list[Section] = [
-        Scores(study.networks, paper.methods, title=paper.heading("figure", "all", "Scores and ROC curves"))
+        ScoreBars(study.networks, paper.methods, title=paper.heading("figure", "all", "Scores and ROC curves"))
     ]
     for one in study.networks:
         if set(one.methods) - set(study.plan.paper.methods):
@@ -136,14 +137,14 @@ def _beyond(study: Study) -> Chapter:
         free = tables.scale_free_table(study, one)
         sections += [free] if free is not None else []
     text = (
-        "Several trainings of everything, controls that align nothing, a search that tries all there is, and distances "
-        "that stay when the latent space is stretched: what the paper could not have."
+        "What the paper does not have: several trainings of each network, controls without alignment, a complete "
+        "search, and distances that do not change when the latent space is rescaled."
     )
     return Chapter("beyond", "Beside and beyond the paper", (text,), tuple(sections))
 
 
 def _checks(claims: Sequence[Claim]) -> list[Check]:
-    """The claims as the verdict shows them."""
+    """The claims in the form of a verdict."""
     return [
         Check(
             f"{claim.network}.{claim.name}",
@@ -178,7 +179,7 @@ def _controls(study: Study) -> list[str]:
             if simple[best] >= gains[adapted] - COST
             else "none of these controls closes as much of the gap"
         )
-        bound = f", and labels of the target would bring {gains['oracle']:+.3f}" if "oracle" in gains else ""
+        bound = f", and with target labels the gain would be {gains['oracle']:+.3f}" if "oracle" in gains else ""
         said.append(
             f"{one.network}: {adapted.upper()} gains {gains[adapted]:+.3f} of accuracy on "
             f"{study.plan.paper.domains[1]}; without aligning anything {parts}: {closes}{bound}."

@@ -1,4 +1,4 @@
-"""What the papers published: tables, figures and claims, as they stand there."""
+"""The published tables, figures and claims of the papers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ SOURCE, TARGET = "source", "target"
 
 @dataclass(frozen=True)
 class Distance:
-    """d_E between images and their perturbed twins, in the latent units of one network.
+    """d_E between images and their perturbed versions, in the latent units of one network.
 
     Attributes:
-        median: The median.
-        mean: The mean.
         error: The standard error of the mean.
     """
 
@@ -28,19 +26,17 @@ class Paper:
     """A paper.
 
     Attributes:
-        name: Its name on the command line.
-        title: Its title.
-        reference: Where it was published.
+        name: Name on the command line.
+        reference: The bibliographic reference.
         bibtex: The same as BibTeX.
-        networks: Its networks.
-        methods: Its methods of training; `source` is training without domain adaptation.
-        domains: What it calls the source and the target.
+        methods: Training methods; `source` is training without domain adaptation.
+        domains: Its names for source and target.
         scores: By network, method and domain: scores on test images, as fractions.
         over_seeds: By network, method and domain: mean accuracy over seeds and its standard deviation.
         distances: By network, method and perturbation (`noisy` or `one pixel`): d_E.
         flipped: By network: images flipped with and without adaptation, and images attacked.
         js: By network: the JS distance of d_E under one pixel, with adaptation and without.
-        places: Where in the paper something stands, by what it is and the network.
+        places: Table or figure numbers in the paper, by content and network.
     """
 
     name: str
@@ -58,7 +54,7 @@ class Paper:
     places: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def heading(self, what: str, network: str, text: str) -> str:
-        """A heading that begins with the place in the paper, where there is one."""
+        """A heading that begins with the number in the paper, if there is one."""
         place = self.places.get((what, network))
         return f"{place}: {text}" if place else text
 

@@ -1,4 +1,4 @@
-"""How much of a paper is redone: images, epochs, seeds and queries, for three scales."""
+"""The extent of a reproduction: images, epochs, seeds and queries, at three scales."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from robustkit.training import Settings
 from robustkit.training.presets import preset
 
 SCALES = ("tiny", "small", "paper")
-CONTROLS = ("adabn", "augment")  # what they reach needs no alignment of latents
+CONTROLS = ("adabn", "augment")  # their gains need no alignment of latents
 ALL = ("source", "adabn", "augment", "mmd", "dann", "coral", "sinkhorn", "mcc", "cdan", "oracle")
 
 
 @dataclass(frozen=True)
-class Attacked:
+class AttackPlan:
     """The attacks on the models of a network.
 
     Attributes:
         n: Test images drawn.
-        seeds: Of how many seeds the models are attacked.
-        budget: Queries of the published search for an image; `None` for all that the paper allows, the search
-            exactly as published.
-        complete: Whether every pixel is tried with every corner value too, on all models.
+        seeds: Number of seeds whose models are attacked.
+        budget: Queries per image of the published search; `None` for the published search in full.
+        complete: Whether all models are also attacked with every pixel and corner value.
     """
 
     n: int = 150
@@ -36,14 +35,13 @@ class Attacked:
 
 @dataclass(frozen=True)
 class Part:
-    """What is done with one network.
+    """The extent for one network.
 
     Attributes:
-        network: The network.
-        galaxies: How many galaxies are simulated for it; those of a smaller number are the first of a larger one.
+        galaxies: Number of simulated galaxies; fewer galaxies are the first of more.
         recipe: The paper's settings of training; `None` for robustkit's own.
-        changes: What is otherwise than in the recipe.
-        seeds: By method, how many seeds.
+        changes: Settings that override the recipe.
+        seeds: Number of seeds by method.
         attacked: The attacks; `None` where the paper has none.
     """
 
@@ -52,25 +50,24 @@ class Part:
     recipe: str | None
     changes: Mapping[str, Any]
     seeds: Mapping[str, int]
-    attacked: Attacked | None = None
+    attacked: AttackPlan | None = None
 
     def settings(self, method: str, seed: int) -> Settings:
-        """How a model is trained."""
+        """The training settings of a model."""
         return preset(self.recipe, network=self.network, method=method, seed=seed, **self.changes)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is done.
+class PaperPlan:
+    """The extent of a reproduction.
 
     Attributes:
-        paper: The paper.
         scale: The name of the scale.
         size: Height and width of the images, pixels.
         shares: Shares of spirals, ellipticals and mergers among the galaxies.
         binary: Whether the classes are merger and non-merger.
         years: Exposure of the source and of the target, years of LSST; the source is the deeper one.
-        parts: What is done with each network.
+        parts: The extent for each network.
         draws: Resamples and relabellings of intervals and tests.
     """
 
@@ -85,19 +82,19 @@ class Plan:
     differences: tuple[str, ...] = ()
 
 
-# Of the galaxies in the paper, before its mergers were augmented to even numbers; here they are simulated even.
+# Of the galaxies in the paper, before its mergers were augmented to even numbers; the simulated numbers are even.
 _AD22_SHARES = {"spiral": 0.4, "elliptical": 0.3, "merger": 0.3}
 _PRISTINE = (1000.0, 1.0)
 # 8120 mergers and 7306 others.
 _DA20_SHARES = {"spiral": 0.28, "elliptical": 0.19, "merger": 0.53}
 
 _OWN_DATA = (
-    "The images are simulated galaxies of robustkit, and not those of IllustrisTNG: their numbers can be set beside "
-    "the published ones, and cannot confirm or refute them one by one. Claims of what goes up or down can."
+    "The images are simulated galaxies of robustkit, not those of IllustrisTNG: the numbers can be compared with the "
+    "published ones, but cannot confirm or refute them one by one. Claims about what goes up or down can be checked."
 )
 _OWN_PRISTINE = (
     "The paper's source is free of noise, and its target has that of real images. Here the source is what LSST would "
-    "see after a thousand years, with a tenth of the noise of its ten, and the target is its first year."
+    "see after a thousand years, with a tenth of the noise of its ten years, and the target is its first year."
 )
 _OWN_LABELS = (
     "The paper labels galaxies by cuts in the plane of Gini and M20, its Figure 1. Simulated galaxies are what they "
@@ -111,17 +108,17 @@ _OWN_RECIPE = (
 )
 
 
-def make_plan(name: str, scale: str, *, published: bool = False) -> Plan:
+def plan_paper(name: str, scale: str, *, published: bool = False) -> PaperPlan:
     """The plan of a paper.
 
     Args:
         name: A name in `PAPERS`.
-        scale: A name in `SCALES`: `tiny` shows in minutes that all of it runs, and its numbers mean nothing; `small`
+        scale: A name in `SCALES`: `tiny` shows in minutes that everything runs, and its numbers mean nothing; `small`
             is for two processor cores and 90 minutes; `paper` has the numbers of the paper, for a GPU.
-        published: Whether the images are those that the paper published.
+        published: Whether the published images are used.
 
     Raises:
-        InputError: If there is no such paper or scale.
+        InputError: If the paper or scale is unknown.
     """
     if name not in PAPERS:
         raise InputError(f"unknown paper {name!r}; known are {', '.join(PAPERS)}")
@@ -133,71 +130,73 @@ def make_plan(name: str, scale: str, *, published: bool = False) -> Plan:
     return replace(plan, differences=(*said, *plan.differences))
 
 
-def _ad22(paper: Paper, scale: str) -> Plan:
+def _ad22(paper: Paper, scale: str) -> PaperPlan:
     pair = paper.methods
     if scale == "paper":
         seeds: dict[str, int] = dict.fromkeys(ALL, 5)
         parts = tuple(
-            Part(network, 35_000, "ad22", {}, seeds, Attacked(complete=network == "convnet"))
+            Part(network, 35_000, "ad22", {}, seeds, AttackPlan(complete=network == "convnet"))
             for network in paper.networks
         )
-        return Plan(paper, scale, 100, _AD22_SHARES, parts, differences=_unlike_ad22(parts))
+        return PaperPlan(paper, scale, 100, _AD22_SHARES, parts, differences=_unlike_ad22(parts))
     if scale == "tiny":
         short = {"epochs": 3, "warm_up": 1, "batch": 32}
         parts = (
-            Part("convnet", 160, None, short, {"source": 2, "mmd": 2, "adabn": 1}, Attacked(16, 2, 400)),
-            Part("resnet18", 160, None, short, {"source": 1, "mmd": 1}, Attacked(6, 1, 40, complete=False)),
+            Part("convnet", 160, None, short, {"source": 2, "mmd": 2, "adabn": 1}, AttackPlan(16, 2, 400)),
+            Part("resnet18", 160, None, short, {"source": 1, "mmd": 1}, AttackPlan(6, 1, 40, complete=False)),
         )
-        return Plan(paper, scale, 32, _AD22_SHARES, parts, draws=199, differences=(_OWN_RECIPE, *_unlike_ad22(parts)))
+        return PaperPlan(
+            paper, scale, 32, _AD22_SHARES, parts, draws=199, differences=(_OWN_RECIPE, *_unlike_ad22(parts))
+        )
     seeds = {method: 5 if method in pair else 3 for method in ALL}
     parts = (
-        Part("convnet", 4300, None, {"epochs": 20}, seeds, Attacked()),
+        Part("convnet", 4300, None, {"epochs": 20}, seeds, AttackPlan()),
         Part(
             "resnet18",
             800,
             None,
             {"epochs": 6, "warm_up": 1, "batch": 64},
             dict.fromkeys(pair, 3),
-            Attacked(30, 3, 1000, complete=False),
+            AttackPlan(30, 3, 1000, complete=False),
         ),
     )
-    return Plan(paper, scale, 100, _AD22_SHARES, parts, differences=(_OWN_RECIPE, *_unlike_ad22(parts)))
+    return PaperPlan(paper, scale, 100, _AD22_SHARES, parts, differences=(_OWN_RECIPE, *_unlike_ad22(parts)))
 
 
-def _da20(paper: Paper, scale: str) -> Plan:
+def _da20(paper: Paper, scale: str) -> PaperPlan:
     methods = paper.methods
     if scale == "paper":
         parts = tuple(
             Part(network, 15_426, "da20", {}, dict.fromkeys(methods, 10 if network == "deepmerge" else 5))
             for network in paper.networks
         )
-        return Plan(paper, scale, 75, _DA20_SHARES, parts, binary=True, years=_PRISTINE)
+        return PaperPlan(paper, scale, 75, _DA20_SHARES, parts, binary=True, years=_PRISTINE)
     if scale == "tiny":
         short = {"epochs": 3, "warm_up": 1, "batch": 32}
         parts = tuple(Part(network, 120, None, short, dict.fromkeys(methods, 1)) for network in paper.networks)
-        return Plan(
+        return PaperPlan(
             paper, scale, 32, _DA20_SHARES, parts, binary=True, years=_PRISTINE, draws=199, differences=(_OWN_RECIPE,)
         )
     parts = (
         Part("deepmerge", 2000, None, {"epochs": 20}, dict.fromkeys(methods, 5) | dict.fromkeys(CONTROLS, 3)),
         Part("resnet18", 600, None, {"epochs": 6, "warm_up": 1, "batch": 64}, dict.fromkeys(methods, 3)),
     )
-    return Plan(paper, scale, 75, _DA20_SHARES, parts, binary=True, years=_PRISTINE, differences=(_OWN_RECIPE,))
+    return PaperPlan(paper, scale, 75, _DA20_SHARES, parts, binary=True, years=_PRISTINE, differences=(_OWN_RECIPE,))
 
 
 def _unlike_ad22(parts: tuple[Part, ...]) -> tuple[str, ...]:
-    """What the attacks leave out, in words."""
+    """What the attacks omit, one sentence each."""
     said = []
     for part in parts:
         attacked = part.attacked
         if attacked is not None and attacked.budget is not None:
             said.append(
-                f"{part.network}: {attacked.n} test images are attacked in place of 150, with {attacked.budget:,} "
-                "queries an image and towards any wrong class, in place of 32,000 towards each."
+                f"{part.network}: {attacked.n} test images are attacked instead of 150, with {attacked.budget:,} "
+                "queries per image and towards any wrong class, instead of 32,000 towards each."
             )
         if attacked is not None and not attacked.complete:
             said.append(
                 f"{part.network}: no complete search, because a pass of every pixel and value through this network "
-                "takes hours for a model; that an image was not flipped proves nothing here."
+                "takes hours per model; an image that was not flipped proves nothing here."
             )
     return tuple(said)

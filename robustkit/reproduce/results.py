@@ -1,4 +1,4 @@
-"""What a reproduction has found, read back from its records."""
+"""The results of a reproduction, read back from its records."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from robustkit.reproduce.attacks import COMPLETE, PUBLISHED, step_name
 from robustkit.reproduce.examples import Examples
 from robustkit.reproduce.latents import SIDES, distances_step, figures_step
 from robustkit.reproduce.models import model_path
-from robustkit.reproduce.plan import Part, Plan
+from robustkit.reproduce.plan import PaperPlan, Part
 from robustkit.training.evaluate import Predictions, Row, compare
 
 EXAMPLES = "examples.npz"
@@ -31,9 +31,9 @@ class Pair:
     """The distances of one seed.
 
     Attributes:
-        base: Of the model without adaptation.
-        adapted: Of the adapted model.
-        comparison: The one against the other, as JSON values; see `robustkit.latent.distance_comparison`.
+        base: Distances of the model without adaptation.
+        adapted: Distances of the adapted model.
+        comparison: The comparison of the two, as JSON values; see `robustkit.latent.distance_comparison`.
     """
 
     base: DistanceRecord
@@ -43,13 +43,13 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What is drawn of the latent space of the first seed: the model without adaptation, then the adapted one.
+    """Drawings of the latent space of the first seed: the model without adaptation, then the adapted one.
 
     Attributes:
         windows: Church windows.
-        maps: Isomaps, the second laid onto the first.
+        maps: Isomaps, the second aligned to the first.
         images: Ids of the images that are marked.
-        rule: How they were chosen.
+        rule: The rule that chose them.
     """
 
     windows: tuple[Windows, Windows]
@@ -60,15 +60,15 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class NetworkStudy:
-    """What was found of one network.
+    """Results for one network.
 
     Attributes:
-        part: What was done.
-        rows: Its evaluation.
-        attacks: By kind, method and seed.
-        pairs: By seed.
+        part: Extent of the reproduction.
+        rows: Evaluation of the network.
+        attacks: Attacks by kind, method and seed.
+        pairs: Distances of both models, by seed.
         drawn: Windows and maps, or `None`.
-        missing: What could not be made, and why.
+        missing: What could not be made, with the reasons.
         examples: A galaxy of each class.
     """
 
@@ -82,7 +82,7 @@ class NetworkStudy:
 
     @property
     def network(self) -> str:
-        """Its name."""
+        """Name of the network."""
         return self.part.network
 
     @property
@@ -103,7 +103,7 @@ class NetworkStudy:
         return {seed: float(getattr(one, metric).value) for seed, one in zip(row.seeds, row.scores, strict=True)}
 
     def flip_rates(self, kind: str, method: str, search: str | None = None) -> dict[int, float]:
-        """The share of images that were right and are flipped, by seed."""
+        """The share of correctly classified images that are flipped, by seed."""
         found = {}
         for (each, name, seed), record in self.attacks.items():
             if (each, name) == (kind, method) and record.correct.any():
@@ -113,31 +113,30 @@ class NetworkStudy:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What was found.
+    """Results of a reproduction.
 
     Attributes:
-        plan: What was done.
-        networks: Of each network.
-        published: Whether the images are those of the paper.
+        plan: Plan of the reproduction.
+        published: Whether the published images were used.
     """
 
-    plan: Plan
+    plan: PaperPlan
     networks: tuple[NetworkStudy, ...]
     published: bool
 
 
-def read_study(plan: Plan, folder: Path, *, published: bool = False) -> Study:
-    """Reads what a reproduction has left.
+def read_study(plan: PaperPlan, folder: Path, *, published: bool = False) -> Study:
+    """Reads the results of a reproduction.
 
     Args:
-        plan: What was done.
-        folder: Its folder.
-        published: Whether the images are those of the paper.
+        plan: Plan of the reproduction.
+        folder: Folder of the reproduction.
+        published: Whether the published images were used.
     """
     return Study(plan, tuple(_network(plan, part, folder / part.network) for part in plan.parts), published)
 
 
-def _network(plan: Plan, part: Part, folder: Path) -> NetworkStudy:
+def _network(plan: PaperPlan, part: Part, folder: Path) -> NetworkStudy:
     predictions = [Predictions.load(path) for path in sorted((folder / "evaluation" / "predictions").glob("*.npz"))]
     adapted = plan.paper.methods[1]
     attacks, pairs = {}, {}
@@ -174,7 +173,7 @@ def _drawn(folder: Path) -> Drawn:
 
 
 def _missing(folder: Path) -> tuple[str, ...]:
-    """What was refused, from the notes of the steps."""
+    """What was refused, according to the notes of the steps."""
     notes = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     return tuple(f"{name}: {note['refused']}" for name, note in notes.items() if note.get("refused"))
 

@@ -1,4 +1,4 @@
-"""A paper redone, from images to a page: what `robustkit reproduce` does, for use from Python too."""
+"""Reproduces a paper, from images to a page: the `robustkit reproduce` command, also for Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from robustkit.reproduce.latents import measure_latents
 from robustkit.reproduce.material import check_published, make_images
 from robustkit.reproduce.models import jobs_of, model_path, train_all
 from robustkit.reproduce.page import write_reproduction
-from robustkit.reproduce.plan import Part, Plan, make_plan
+from robustkit.reproduce.plan import PaperPlan, Part, plan_paper
 from robustkit.reproduce.results import EXAMPLES, Study, read_study
 from robustkit.runs import interruptible, only_writer, trouble_in_words
 from robustkit.training.evaluate import evaluate
@@ -37,8 +37,8 @@ class Reproduction:
 
     Attributes:
         page: The HTML page.
-        study: What was found.
-        claims: What became of the paper's claims.
+        study: Results of the reproduction.
+        claims: The paper's claims with their verdicts.
     """
 
     page: Path
@@ -54,37 +54,37 @@ def run_reproduction(
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     workers: int | None = None,
-    plan: Plan | None = None,
+    plan: PaperPlan | None = None,
     say: Callable[[str], None] = print,
 ) -> Reproduction:
-    """Redoes a paper: images, models, evaluation, attacks, latent space, and a page with ours beside the published.
+    """Reproduces a paper: images, models, evaluation, attacks, latent space, and a page that compares the numbers.
 
-    Whatever is finished is kept with the hashes of what it was made from, so a run that was stopped goes on with the
-    same command, and a second one only draws.
+    Finished work is kept with the hashes of its inputs, so the same command resumes a run that was stopped, and a
+    second run only draws.
 
     Args:
         paper: `ad22` or `da20`.
-        scale: `tiny`, `small` or `paper`; see `robustkit.reproduce.plan.make_plan`.
+        scale: `tiny`, `small` or `paper`; see `robustkit.reproduce.plan.plan_paper`.
         data: A folder with the files that the paper published; by default galaxies are simulated.
         out: The folder; by default `reproduce-<paper>-<scale>`.
-        device: Where to run; by default a GPU if there is one.
+        device: Device to run on; by default a GPU if there is one.
         workers: Processes that train on a CPU; by default one for each processor core.
-        plan: What to do; by default that of the paper at this scale.
-        say: Where the lines for the terminal go.
+        plan: PaperPlan; by default that of the paper at this scale.
+        say: Receives progress messages.
 
     Raises:
-        InputError: If anything given cannot be used, or the folder holds another reproduction.
+        InputError: If an argument cannot be used, or the folder holds another reproduction.
         RunInterrupted: If a signal stopped it; what was finished is kept.
     """
     if workers is not None and workers < 1:
-        raise InputError(f"expected at least 1 worker, came {workers}")
-    plan = plan or make_plan(paper, scale, published=data is not None)
+        raise InputError(f"--workers must be at least 1, got {workers}")
+    plan = plan or plan_paper(paper, scale, published=data is not None)
     folder = Path(out) if out is not None else Path(f"reproduce-{paper}-{scale}")
     if data is not None:
         check_published(plan, Path(data))
     _claim(folder, {"paper": paper, "scale": scale, "data": None if data is None else str(Path(data).resolve())})
     where, count = str(choose_device(device)), workers or cores()
-    again = "go on with the same command, finished work is kept"
+    again = "run the same command again to continue; finished work is kept"
     with trouble_in_words(folder, again), only_writer(folder / "lock"), interruptible():
         try:
             pictures = {
@@ -105,7 +105,7 @@ def run_reproduction(
                 _show(steps, pictures[part.network], next(iter(models[part.network].values())))
                 _examine(plan, part, steps, models[part.network], where)
         except RunInterrupted as error:
-            raise RunInterrupted("stopped; finished work is kept, go on with the same command") from error
+            raise RunInterrupted("stopped; finished work is kept, run the same command again to continue") from error
         study = read_study(plan, folder, published=data is not None)
         claims = claims_of(study)
         page = write_reproduction(study, claims, folder, _command(paper, scale, data))
@@ -117,7 +117,7 @@ def run_reproduction(
 
 
 def _trained(part: Part, folder: Path, refused: Container[Path]) -> Models:
-    """The models that could be trained; a file that training has refused is of other settings or images."""
+    """The models that could be trained; a file refused by training belongs to other settings or images."""
     found = {
         (method, seed): path
         for method, count in part.seeds.items()
@@ -129,7 +129,7 @@ def _trained(part: Part, folder: Path, refused: Container[Path]) -> Models:
     return found
 
 
-def _attacks(plan: Plan, part: Part, folder: Path, models: Models) -> list[Attack]:
+def _attacks(plan: PaperPlan, part: Part, folder: Path, models: Models) -> list[Attack]:
     attacked, pair = part.attacked, plan.paper.methods[:2]
     if attacked is None:
         return []
@@ -141,7 +141,7 @@ def _attacks(plan: Plan, part: Part, folder: Path, models: Models) -> list[Attac
 
 
 def _show(steps: Steps, pictures: tuple[Path, Path], model: Path) -> None:
-    """Keeps a few of the images, to be shown."""
+    """Saves a few of the images for display."""
 
     def keep(folder: Path, resume: bool) -> None:
         folder.mkdir(exist_ok=True)
@@ -150,8 +150,8 @@ def _show(steps: Steps, pictures: tuple[Path, Path], model: Path) -> None:
     steps.run(Path(EXAMPLES).stem, _inputs([model]), keep)
 
 
-def _examine(plan: Plan, part: Part, steps: Steps, models: Models, device: str) -> None:
-    """Evaluates the models of a network, and looks into the latent space of those that were attacked."""
+def _examine(plan: PaperPlan, part: Part, steps: Steps, models: Models, device: str) -> None:
+    """Evaluates the models of a network, and measures the latent space of those that were attacked."""
     paths = list(models.values())
 
     def score(out: Path, resume: bool) -> None:
@@ -166,12 +166,12 @@ def _examine(plan: Plan, part: Part, steps: Steps, models: Models, device: str) 
 
 
 def _inputs(models: Sequence[Path], **more: Any) -> dict[str, Any]:
-    """What a step depends on."""
+    """The inputs of a step."""
     return {"robustkit": __version__, "models": {path.stem: sha256_file(path) for path in models}, **more}
 
 
 def _claim(folder: Path, about: dict[str, Any]) -> None:
-    """A new folder, or that of the same reproduction."""
+    """A new folder, or the folder of the same reproduction."""
     if (folder / STUDY).is_file():
         found = read_json(folder / STUDY)
         other = [name for name, value in about.items() if found.get(name) != value]
@@ -187,5 +187,5 @@ def _claim(folder: Path, about: dict[str, Any]) -> None:
 
 
 def _command(paper: str, scale: str, data: str | os.PathLike[str] | None) -> str:
-    """What makes the same again."""
+    """The command that reproduces the same."""
     return f"robustkit reproduce {paper} --scale {scale}" + ("" if data is None else f" --data {data}")

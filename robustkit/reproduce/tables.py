@@ -1,4 +1,4 @@
-"""The tables of the papers in their own layout, ours beside the published numbers."""
+"""The tables of the papers in their layout, with our numbers next to the published ones."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def seeds_table(study: Study, network: NetworkStudy) -> Facts | None:
 
 
 def distances_table(study: Study, network: NetworkStudy) -> Facts | None:
-    """Tables 3 and 5 of AD22: d_E of the images that were flipped in both models, or have a noisy twin in both."""
+    """Tables 3 and 5 of AD22: d_E of the images that were flipped in both models, or are noisy in both."""
     paper, rows = study.plan.paper, []
     if not network.pairs:
         return None
@@ -113,9 +113,9 @@ def distances_table(study: Study, network: NetworkStudy) -> Facts | None:
         "median, all seeds", "mean, all seeds", "verdict on the median",
     ]  # fmt: skip
     said = (
-        f"{network.network}. d_E in the latent space, of the images that have the perturbed twin under both models of "
-        "a seed. Over all seeds: the mean of what each has, with Student's 95% interval. Latent units belong to one "
-        "model: what can be compared is in the claims."
+        f"{network.network}. d_E in the latent space, of the images that have the perturbed version under both models "
+        "of a seed. Over all seeds: the mean over seeds, with Student's 95% interval. Latent units differ between "
+        "models: comparable numbers are in the claims."
     )
     return Facts(
         f"distances-{network.network}",
@@ -127,7 +127,7 @@ def distances_table(study: Study, network: NetworkStudy) -> Facts | None:
 
 
 def scale_free_table(study: Study, network: NetworkStudy) -> Facts | None:
-    """Beyond the paper: distances that two models can be compared by, seed by seed."""
+    """Beyond the paper: distances that are comparable between models, seed by seed."""
     rows = []
     for seed, pair in network.pairs.items():
         for one in pair.comparison["comparisons"]:
@@ -150,7 +150,7 @@ def scale_free_table(study: Study, network: NetworkStudy) -> Facts | None:
     ]  # fmt: skip
     said = (
         f"{network.network}. Intervals here are over images, for one pair of checkpoints: they say nothing about "
-        "another training. The claims use one number a seed."
+        "another training. The claims use one number per seed."
     )
     return Facts(
         f"scale-free-{network.network}", f"Distances with and without a scale: {network.network}", said, columns, rows
@@ -181,14 +181,14 @@ def flips_table(study: Study, network: NetworkStudy) -> Facts | None:
     ]  # fmt: skip
     said = (
         f"{network.network}. Published search: differential evolution, values from 0 to 1, a wrong class above a "
-        "probability of 0.5. Complete: every pixel with every corner of the range of the training data, so what is not "
-        "flipped cannot be flipped by these values. In that range differential evolution stands beside it."
+        "probability of 0.5. Complete: every pixel with every corner of the range of the training data, so images "
+        "not flipped cannot be flipped by these values. Differential evolution in that range is shown for comparison."
     )
     return Facts(f"flips-{network.network}", f"Flips of {network.network}", said, columns, rows)
 
 
 def methods_table(study: Study, network: NetworkStudy) -> Facts:
-    """Beyond the paper: all methods, what they gain and what one pixel still does to them."""
+    """Beyond the paper: the gain of every method, and its flip rate by one pixel."""
     base, domains, rows = study.plan.paper.methods[0], study.plan.paper.domains, []
     rates = {method: network.flip_rates(COMPLETE, method, "complete") for method in network.methods}
     for method in network.methods:
@@ -206,20 +206,20 @@ def methods_table(study: Study, network: NetworkStudy) -> Facts:
     ]  # fmt: skip
     said = [
         f"{network.network}. Mean over trainings with Student's 95% interval. AdaBN (batch norm's statistics from the "
-        "target) and noise augmentation are the controls: what they reach needs no alignment of latents."
+        "target) and noise augmentation are the controls: their gains need no alignment of latents."
     ]
     if "oracle" in network.methods:
-        said.append("ORACLE has learned from target labels; it is a bound and not a result.")
+        said.append("ORACLE was trained on target labels; it is a bound, not a result.")
     if any(rates.values()):
         columns.append("flipped by one pixel, complete search")
-        said.append("Flip rates are of the images each model has right.")
+        said.append("Flip rates are shares of the images that each model classifies correctly.")
     return Facts(f"methods-{network.network}", f"All methods: {network.network}", " ".join(said), columns, rows)
 
 
 def claims_table(claims: list[Claim], said: str) -> Facts:
-    """The claims and what became of them."""
+    """The claims and their verdicts."""
     rows = [(claim.network, claim.text, claim.published, claim.found, claim.verdict, claim.how) for claim in claims]
-    columns = ("network", "claim", "published", "here", "verdict", "what is held against what")
+    columns = ("network", "claim", "published", "here", "verdict", "what is compared")
     return Facts("claims", "Which claims hold on these data", said, columns, rows)
 
 
@@ -242,7 +242,7 @@ def _judged(found: Estimate, published: float, same_data: bool) -> str:
 
 
 def _moved(records: tuple[DistanceRecord, DistanceRecord], side: int, p: int) -> np.ndarray:
-    """d_E of one model, of the images that have it under both."""
+    """d_E of one model, for the images that have it under both."""
     both = np.isfinite(records[0].euclidean[p]) & np.isfinite(records[1].euclidean[p])
     return records[side].euclidean[p][both]
 

@@ -1,7 +1,7 @@
-"""Training: one loop for a network on one domain, or on two that are to be brought together.
+"""Training: one loop for a network on one domain, or on two domains to be aligned.
 
-A *domain* is an image set: the *source* has labels, the *target* has none that training may see. `train` writes a
-checkpoint that holds the network, its stretch, and which images were used for what. An *alignment* is a penalty on
+A *domain* is an image set: the *source* has labels, the *target* has none that training may use. `train` writes a
+checkpoint that holds the network, its stretch, and the split of the images. An *alignment* is a penalty on
 source latents and target latents; the loss is task + weight * penalty.
 """
 

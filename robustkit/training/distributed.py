@@ -23,12 +23,12 @@ from robustkit.training.alignment import Outputs
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run.
+    """The process group of a run.
 
     Attributes:
-        rank: The number of this one; rank 0 writes the files.
-        size: How many there are.
-        device: Where this one trains.
+        rank: Rank of this process; rank 0 writes the files.
+        size: Number of processes.
+        device: Device of this process.
     """
 
     rank: int
@@ -79,7 +79,7 @@ class World:
             dist.barrier()
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so."""
+        """Whether any process passed True."""
         if self.size == 1:
             return flag
         count = torch.tensor(int(flag), device=self.device)
@@ -88,13 +88,13 @@ class World:
 
 
 def is_first() -> bool:
-    """Whether this is the process that speaks, of those that torchrun started."""
+    """Whether this is the first of the processes that torchrun started, which prints."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 @contextmanager
 def open_world(device: torch.device | str) -> Generator[World]:
-    """Joins the processes that torchrun started, or is alone.
+    """Joins the processes that torchrun started, if any.
 
     Args:
         device: Where to train; each of several processes on `cuda` takes its own device.

@@ -1,4 +1,4 @@
-"""The domains of a training run: opened, checked against each other, split by object, and made into tensors."""
+"""The domains of a training run: opens them, checks that they fit each other, splits them by object, makes tensors."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _CHUNK = 512
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """An image set and which of its objects are used for what.
+    """An image set and its split.
 
     Attributes:
-        images: The set; a target has lost its labels.
-        path: Where it is, or `None` for a set in memory.
+        images: The set; without labels if it is a target.
+        path: Its path, or `None` for a set in memory.
         split: Ids of the training, validation and test images.
     """
 
@@ -45,7 +45,7 @@ class Domain:
         return np.flatnonzero(np.isin(self.images.objects, self.split.objects(part)))
 
     def card(self, out: Path) -> dict[str, Any]:
-        """What a checkpoint written to `out` says about these data."""
+        """What a checkpoint written to `out` records about these data."""
         absolute = self.path.resolve() if self.path else None
         return {
             "path": str(absolute) if absolute else None,
@@ -124,7 +124,7 @@ def open_domains(source: Where, target: Where | None, *, split_seed: int) -> tup
 
 
 def split_target(target: ImageSet, source: Split, *, seed: int) -> Split:
-    """The split of a target: objects that the source has too go where they are there, others are divided by themselves.
+    """The split of a target: objects shared with the source keep their part, the others are divided separately.
 
     So no object is trained on in one domain and tested on in the other.
 
@@ -158,19 +158,19 @@ def open_labelled(where: Where, target: Domain, class_names: Sequence[str]) -> D
 
     Args:
         where: The target.
-        target: The same as it was opened for training, without labels.
-        class_names: The classes of the source, which a label counts.
+        target: The same set, opened for training without labels.
+        class_names: The classes of the source, which the labels index.
 
     Raises:
-        InputError: If it has no labels, or they count other classes.
+        InputError: If it has no labels, or labels of other classes.
     """
     images, path = _open(where)
     if images.labels is None:
-        raise InputError("the oracle needs a target with labels, and this one has none; leave the oracle away")
+        raise InputError("the oracle needs a target with labels, and this one has none; omit the oracle")
     if images.class_names != tuple(class_names):
         raise InputError(
             f"the oracle needs a target with the classes of the source in their order, {', '.join(class_names)}; this "
-            f"one has {', '.join(images.class_names)}; name all classes of the source in it, or leave the oracle away"
+            f"one has {', '.join(images.class_names)}; name all classes of the source in it, or omit the oracle"
         )
     return Domain(images, path, target.split)
 
@@ -185,35 +185,35 @@ def check_classes(domain: Domain) -> None:
     if images.labels is None:
         raise InputError("the images to learn from have no labels; give a labelled set with --source")
     if len(images.class_names) < 2:
-        raise InputError(f"expected at least 2 classes, came {len(images.class_names)}")
+        raise InputError(f"training needs at least 2 classes, got {len(images.class_names)}")
     objects = images.objects
     for part in PARTS:
         rows = domain.rows(part)
         for label, name in enumerate(images.class_names):
-            # Turned images of one object are no second object.
+            # Rotated images of one object do not count as a second object.
             count = len(np.unique(objects[rows[images.labels[rows] == label]]))
             if count < 2:
                 raise InputError(
                     f"class {name!r} has {count} objects in the {part} part of the split; every part needs at least "
-                    "2 of each class, so add images or take the class out"
+                    "2 of each class, so add images or remove the class"
                 )
 
 
 def fit_stretch(domain: Domain, name: str | None) -> Stretch:
-    """The stretch of a run, fitted on the training images of the source; or the one that they have had already.
+    """The stretch of a run, fitted on the training images of the source; or the one already applied to them.
 
     Args:
         domain: The source.
         name: A name in `STRETCHES`, or `None` to choose.
 
     Raises:
-        InputError: If the images are stretched already and another stretch is asked for.
+        InputError: If the images are already stretched and another stretch is requested.
     """
     images = domain.images
     if images.stretch is not None:
         if name not in (None, images.stretch.name):
             raise InputError(
-                f"the images are stretched already, by {images.stretch.name}; leave --stretch away or give the "
+                f"the images are already stretched by {images.stretch.name}; omit --stretch or give the "
                 "calibrated images"
             )
         return images.stretch
@@ -239,7 +239,7 @@ def make_part(domain: Domain, part: PartName, stretch: Stretch, device: torch.de
         rows = positions[start : start + _CHUNK]
         tensor[start : start + len(rows)] = torch.from_numpy(np.ascontiguousarray(stretch(images.images[rows])))
     if not bool(torch.isfinite(tensor).all()):
-        raise InputError("some images are not finite after the stretch; repair NaN and infinite pixels first")
+        raise InputError("some pixels are not finite after the stretch; repair NaN and infinite pixels first")
     labels = None if images.labels is None else torch.from_numpy(images.labels[positions]).to(device)
     return Part(hold(tensor, device), labels, images.ids[positions])
 

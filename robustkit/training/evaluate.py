@@ -1,4 +1,4 @@
-"""`evaluate`: how well trained networks do on test images of both domains, over seeds, beside those not adapted."""
+"""`evaluate`: scores trained networks on test images of both domains, over seeds, next to networks not adapted."""
 
 from __future__ import annotations
 
@@ -39,13 +39,10 @@ BASE = "source"
 
 @dataclass(frozen=True, eq=False)
 class Predictions(Record):
-    """What one network says of the test images of one domain.
+    """Predictions of one network for the test images of one domain.
 
     Attributes:
-        model: The checkpoint.
-        network: Its network.
-        method: Its method.
-        seed: Its seed.
+        model: Path of the checkpoint.
         domain: `source` or `target`.
         class_names: The K classes.
         ids: Image ids, shape (N,).
@@ -74,17 +71,15 @@ class Row:
     """One method with one network on one domain, over its seeds.
 
     Attributes:
-        network: The network.
-        method: The method; `source` is not adapted, `oracle` has learned from target labels.
+        method: Name of the method; `source` is not adapted, `oracle` was trained on target labels.
         domain: `source` or `target`.
-        seeds: The seeds.
-        predictions: Of each seed.
-        scores: Of each seed.
+        predictions: One per seed.
+        scores: One per seed.
         mean: Mean of each metric over the seeds.
         sd: Standard deviation of each metric over the seeds, ddof 1; nan for one seed.
         accuracy: Mean accuracy over the seeds, with a bootstrap interval over objects.
-        balanced_accuracy: Mean balanced accuracy over the seeds, likewise.
-        gain: What the balanced accuracy has over that of `source`, paired by object; `None` where there is no such row.
+        balanced_accuracy: Mean balanced accuracy over the seeds, with its interval.
+        gain: Balanced accuracy minus that of `source`, paired by object; `None` without a `source` row.
     """
 
     network: str
@@ -103,12 +98,12 @@ class Row:
 def predict_test(
     model: str | os.PathLike[str], *, part: Part = "test", device: torch.device | str = "cpu"
 ) -> list[Predictions]:
-    """What a checkpoint says of the images of source and target that training has put aside.
+    """Predictions of a checkpoint for the source and target images that training did not use.
 
     Args:
         model: The checkpoint; its images must be where they were, unchanged.
         part: `train`, `valid` or `test`.
-        device: Where to compute.
+        device: Device to compute on.
 
     Returns:
         One for each domain that has labels, the source first.
@@ -157,15 +152,15 @@ def evaluate(
     Args:
         models: Checkpoints, or folders of them; several seeds of one method and network make one row.
         part: `train`, `valid` or `test`.
-        device: Where to compute.
-        seed: Of the bootstrap.
+        device: Device to compute on.
+        seed: Seed of the bootstrap.
         draws: Bootstrap resamples.
 
     Returns:
-        The rows, those of `source` first, so that nothing adapted stands alone where there is one.
+        The rows, those of `source` first, so that adapted networks stand next to their baseline.
 
     Raises:
-        InputError: If there is no checkpoint, or one cannot be used.
+        InputError: If there are no checkpoints, or one cannot be used.
     """
     paths = find_models(models)
     found = [
@@ -177,20 +172,20 @@ def evaluate(
 
 
 def find_models(models: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Checkpoints, where a folder stands for those in it.
+    """Paths of checkpoints; a folder stands for those in it.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there are none.
     """
     given = [Path(model) for model in models]
     paths = [path for model in given for path in (sorted(model.glob("*.pt")) if model.is_dir() else [model])]
     if not paths:
-        raise InputError(f"there is no checkpoint (.pt) in {', '.join(map(str, given)) or 'nothing'}; name some")
+        raise InputError(f"no checkpoints (.pt) in {', '.join(map(str, given)) or 'nothing'}; name at least one")
     return paths
 
 
 def compare(predictions: Sequence[Predictions], *, seed: int = 0, draws: int = 1999) -> list[Row]:
-    """Rows of predictions that were made already; see `evaluate`."""
+    """Rows from existing predictions; see `evaluate`."""
     groups: dict[tuple[str, str, str], list[Predictions]] = {}
     for each in predictions:
         groups.setdefault((each.network, each.method, each.domain), []).append(each)

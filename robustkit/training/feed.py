@@ -1,4 +1,4 @@
-"""What goes into each step: a pure function of (seed, epoch, step), so that a run can go on from anywhere."""
+"""The batch of each step: a pure function of (seed, epoch, step), so that a run can resume anywhere."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from robustkit.training.domains import Part
 from robustkit.training.noise import AddedNoise
 from robustkit.training.symmetry import turn_each
 
-# Images of the source that the statistics of a batch norm are taken from: with their pixels, more than enough.
+# Images of the source that the statistics of a batch norm are taken from: counted in pixels, more than enough.
 _SAMPLE = 128
 
 
 def order(size: int, needed: int, seed: int, domain: int, epoch: int) -> np.ndarray:
-    """Which images follow each other in an epoch: as many permutations, one after the other, as are needed.
+    """The order of the images in an epoch: as many permutations, one after the other, as are needed.
 
     Args:
-        size: How many images the domain has.
-        needed: How many positions to return.
+        size: Number of images in the domain.
+        needed: Number of positions to return.
         seed: The run's seed.
         domain: 0 for the source, 1 for the target.
         epoch: Counted from 0.
@@ -55,15 +55,15 @@ class Batch:
 class Feed:
     """The batches of a run.
 
-    The domain that needs most steps decides the length of an epoch. Every batch is full: a domain that runs out is
-    shuffled anew and goes on, so every image of every domain is seen at least once in each epoch.
+    The domain that needs the most steps sets the length of an epoch. Every batch is full: a domain that runs out is
+    reshuffled and continues, so every image of every domain is seen at least once in each epoch.
 
     Args:
         source: Labelled training images.
         target: Training images of the target, where steps look at them.
         batch: Images of each domain in a step, at most the size of the smaller domain.
         seed: The run's seed.
-        dihedral: Whether images are turned and mirrored at random.
+        dihedral: Whether images are rotated and mirrored at random.
         noise: Noise to add to the source; its images are calibrated then, and `stretch` is applied afterwards.
         stretch: The stretch of the run.
     """

@@ -121,7 +121,7 @@ def draw_confusion(row: Row, ax: Any) -> Any:
 
 
 def save_figures(rows: Sequence[Row], folder: Path) -> None:
-    """Writes bars.png, roc.png and confusion.png, a panel or some lines of panels for each network."""
+    """Writes bars.png, roc.png and confusion.png, with a panel or rows of panels per network."""
     from matplotlib.figure import Figure
 
     networks = list(dict.fromkeys(row.network for row in rows))
@@ -142,7 +142,7 @@ def save_figures(rows: Sequence[Row], folder: Path) -> None:
 
 
 def _name(row: Row) -> str:
-    """A row in a legend, where the method `source` must not be taken for the domain."""
+    """The label of a row in a legend, where the method `source` must not be mistaken for the domain."""
     method = {"source": "source only", "oracle": "ORACLE"}.get(row.method, row.method)
     return f"{method}, on {row.domain}"
 

@@ -13,11 +13,11 @@ _SHARE = 0.5
 
 
 def hold(images: Tensor, device: torch.device | str) -> Tensor:
-    """Puts images on a device if they take at most half of what is free there; batches follow one by one otherwise.
+    """Puts images on a device if they take at most half of what is free there; otherwise batches are moved one by one.
 
     Args:
         images: On the CPU.
-        device: Where the network is.
+        device: Device of the network.
 
     Returns:
         The images on the device, or as they were.

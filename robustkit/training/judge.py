@@ -1,4 +1,4 @@
-"""What is measured after every epoch, and what the choice of the epoch rests on."""
+"""The measurements after every epoch, on which the choice of the epoch rests."""
 
 from __future__ import annotations
 

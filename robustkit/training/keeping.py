@@ -1,4 +1,4 @@
-"""The files of a run: the best network so far, the exact state to go on from, and the log."""
+"""The files of a run: the best network so far, the exact state to resume from, and the log."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Keeper:
 
     Args:
         out: The checkpoint.
-        settings: The settings of the run; a state of others is refused.
-        data: What else must be as it was: the hash of each split.
-        world: Only the first process writes.
+        settings: The settings of the run; a state made with others is refused.
+        data: What else must be unchanged: the hash of each split.
+        world: The processes of the run; only the first writes.
     """
 
     def __init__(self, out: Path, settings: Settings, data: dict[str, Any], world: World) -> None:
@@ -47,11 +47,11 @@ class Keeper:
         self._board = _tensorboard(out) if world.first else None
 
     def found(self) -> Path | None:
-        """A file that a run with this checkpoint has left."""
+        """A file left by a run with this checkpoint, if any."""
         return next((path for path in (self.state, self.out) if path.exists()), None)
 
     def resume(self, run: Run) -> None:
-        """Goes on from the saved state, if there is one.
+        """Resumes from the saved state, if there is one.
 
         Raises:
             InputError: If the state is of other settings or data, or damaged.
@@ -63,7 +63,7 @@ class Keeper:
         run.load_state_dict(content["run"])
 
     def check_same(self, settings: dict[str, Any], data: dict[str, Any], path: Path) -> None:
-        """Refuses to go on with a run of other settings or data.
+        """Refuses to resume a run of other settings or data.
 
         Raises:
             InputError: Lists every difference.
@@ -72,21 +72,21 @@ class Keeper:
         changed += [f"{name}: {data.get(name)} -> {new}" for name, new in self.data.items() if data.get(name) != new]
         if changed:
             raise InputError(
-                f"{path} was made with other settings ({'; '.join(changed)}); give the same again, or another --out to "
-                "start anew"
+                f"{path} was made with other settings ({'; '.join(changed)}); give the same settings, or another --out "
+                "to start afresh"
             )
 
     def after_step(self, run: Run) -> None:
-        """Saves when it is time, or when a signal has come.
+        """Saves when it is time, or after a signal.
 
         Raises:
-            RunInterrupted: After a signal, when the state is saved.
+            RunInterrupted: After a signal, once the state is saved.
         """
         if self.world.any(self.signalled):
             self._write_state(run)
             raise RunInterrupted(
                 f"training stopped in epoch {run.epoch + 1} after step {run.step}; give the same command with --resume "
-                "to go on"
+                "to continue"
             )
         if time.monotonic() - self._saved > SAVE_EVERY:
             self._write_state(run)
@@ -102,7 +102,7 @@ class Keeper:
                         self._board.add_scalar(name, value, run.epoch)
 
     def complete(self) -> None:
-        """Removes the state; the checkpoint says all from now on."""
+        """Removes the state; from now on the checkpoint is enough."""
         self.world.barrier()
         if self.world.first:
             self.state.unlink(missing_ok=True)
@@ -123,7 +123,7 @@ class Keeper:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Opens a state file; no code that it names is run.
+    """Opens a state file without running code from it.
 
     Raises:
         InputError: If it is damaged or of another kind.
@@ -132,15 +132,15 @@ def read_state(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a file that is not its own
         raise InputError(
-            f"{path} is not a readable training state ({first_line(error)}); delete it to start anew"
+            f"{path} is not a readable training state ({first_line(error)}); delete it to start afresh"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{path} is not a training state of this robustkit; delete it to start anew")
+        raise InputError(f"{path} is not a training state of this robustkit; delete it to start afresh")
     return content
 
 
 def write_log(out: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes the rows beside a checkpoint, as lines of JSON and as a table, so that nobody sees half a line."""
+    """Writes the rows beside a checkpoint, as lines of JSON and as a table, so that no reader sees half a line."""
     write_text(out.with_suffix(".jsonl"), "".join(json.dumps(row) + "\n" for row in rows))
     table = io.StringIO()
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -152,7 +152,7 @@ def write_log(out: Path, rows: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def signals_to(keeper: Keeper) -> Generator[None]:
-    """Lets Ctrl-C and a polite kill end a run after its current step instead of within it."""
+    """Lets Ctrl-C and SIGTERM end a run after its current step instead of within it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -22,10 +22,10 @@ Judge = Callable[[Run], dict[str, Any]]
 def run_epochs(
     run: Run, feed: Feed, settings: Settings, world: World, *, judge: Judge, keep: Callable[[], None], keeper: Keeper
 ) -> None:
-    """Trains until the last epoch, or until no better one has come for a while.
+    """Trains until the last epoch, or until the epochs stop improving.
 
     Args:
-        run: Where to begin; changed in place.
+        run: The run to continue; changed in place.
         feed: The batches.
         settings: The settings of the run.
         world: The processes that share it.
@@ -63,7 +63,7 @@ def run_epochs(
 
 
 def exhausted(run: Run, settings: Settings) -> bool:
-    """Whether no better epoch has come for a while; the first half of the epochs is always trained."""
+    """Whether the epochs have stopped improving; the first half of the epochs is always trained."""
     if not run.selector.candidates or run.epoch < settings.epochs / 2:
         return False
     return run.epoch - 1 - run.selector.best.epoch >= settings.patience

@@ -1,4 +1,4 @@
-"""What changes in the course of a training run, made from the settings, and its exact state."""
+"""The state of a training run: network, loss, optimiser, schedule and history."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from robustkit.training.objective import Objective
 from robustkit.training.selection import Selector
 from robustkit.training.settings import Settings
 
-# Centres of classes must keep up with latents that move.
+# Class centres must keep up with moving latents.
 _CENTRES_FASTER = 10.0
-# How far the source accuracy may lie under its best when the choice rests on the target.
+# How far the source accuracy may lie below its best when the choice rests on the target.
 _TOLERANCE = 0.02
 
 
 @dataclass(eq=False)
 class Run:
-    """A training run as it stands between two steps.
+    """The state of a training run between two steps.
 
     Attributes:
-        network: What is trained.
+        network: The network in training.
         objective: The loss, with its discriminator and centres.
         optimiser: Holds every trained tensor of both, each once.
-        schedule: Of the learning rate, or `None`.
+        schedule: Learning-rate schedule, or `None`.
         selector: The epochs that may still be chosen.
         epoch: The current epoch, counted from 0.
-        step: Steps that are done in it.
+        step: Number of steps done in the current epoch.
         sums: Terms of the loss, summed over these steps.
-        history: A row for each epoch that is done.
+        history: One row per finished epoch.
     """
 
     network: Trainee
@@ -57,7 +57,7 @@ class Run:
         self.step += 1
 
     def close_epoch(self, scores: dict[str, Any]) -> dict[str, Any]:
-        """Adds a row of mean terms and scores to the history, and goes to the next epoch."""
+        """Adds a row of mean terms and scores to the history, and starts the next epoch."""
         terms = {name: value / self.step for name, value in self.sums.items()}
         assert not terms.keys() & scores.keys()
         row = {"epoch": self.epoch + 1} | terms | scores
@@ -79,7 +79,7 @@ class Run:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a saved state."""
+        """Resumes from a saved state."""
         self.network.module.load_state_dict(state["network"])
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -101,7 +101,7 @@ def make_run(module: nn.Module, weights: torch.Tensor, settings: Settings, *, wi
         weights: Weight of each class, shape (K,), on the device.
         settings: The settings of the run.
         width: Number of latents D.
-        steps: Steps of an epoch.
+        steps: Number of steps per epoch.
     """
     network = Trainee(module, settings.batch_norm)
     objective = Objective(settings, weights, width).to(weights.device)

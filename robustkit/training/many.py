@@ -1,4 +1,4 @@
-"""One method, several seeds: the same data and split, other weights and orders."""
+"""One method over several seeds: the same data and split, other weights and orders."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from robustkit.training.train import Trained, train
 
 
 def checkpoints(out: str | os.PathLike[str], settings: Settings, seeds: int) -> dict[Path, Settings]:
-    """Which checkpoints the seeds of a run are written to.
+    """The checkpoint paths for the seeds of a run.
 
     Args:
         out: A file that ends in `.pt`, for one seed; or a folder.
         settings: The settings of the first seed.
-        seeds: How many seeds, counted up from that of the settings.
+        seeds: Number of seeds, counted up from that of the settings.
 
     Raises:
-        InputError: If several seeds were to go to one file.
+        InputError: If several seeds would go to one file.
     """
     out = Path(out)
     if seeds < 1:
-        raise InputError(f"expected at least 1 seed, came {seeds}")
+        raise InputError(f"--seeds must be at least 1, got {seeds}")
     if out.suffix == ".pt":
         if seeds > 1:
-            raise InputError(f"{seeds} seeds do not fit into the file {out}; name a folder with --out")
+            raise InputError(f"{seeds} seeds need a folder, and --out {out} is a file")
         return {out: settings}
     chosen = [replace(settings, seed=settings.seed + k) for k in range(seeds)]
     return {out / f"{each.network}-{each.method}-seed{each.seed}.pt": each for each in chosen}
@@ -52,8 +52,8 @@ def train_many(
         target: The images to be classified later.
         out: A checkpoint, or a folder for several.
         settings: The settings of the first seed.
-        seeds: How many seeds.
-        how: Further arguments of `train`. With `resume=True`, seeds that are complete are not trained again.
+        seeds: Number of seeds.
+        how: Other arguments of `train`. With `resume=True`, seeds that are complete are not trained again.
 
     Yields:
         Each seed's result when it is done.

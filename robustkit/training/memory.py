@@ -1,4 +1,4 @@
-"""A process that trains on the CPU should keep the memory it frees."""
+"""Memory of a process that trains on the CPU: freed blocks are kept for reuse."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def keep_freed_memory() -> bool:
     processor time of a small network.
 
     Returns:
-        Whether the C library has taken it; False where it is not glibc.
+        Whether the C library accepted the setting; False where it is not glibc.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,4 +1,4 @@
-"""A network that is being trained: latents and logits of one or two domains from one forward pass."""
+"""The network in training: latents and logits of one or two domains from one forward pass."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _BATCH = 256
 
 
 class Trainee(nn.Module):
-    """Wraps a network so that a forward pass takes both domains and returns latents and logits of each.
+    """Wraps a network so that a forward pass passes both domains and returns latents and logits of each.
 
     Args:
         module: The network; its attribute `latent` names the layer whose output is the latent.
         batch_norm: `joint` sends both domains through in one batch, so that batch norm takes its statistics over
-            both; `separate` sends one after the other, each normalised by itself. Running statistics are of both.
+            both; `separate` sends one after the other, each normalised by itself. Running statistics cover both.
     """
 
     def __init__(self, module: nn.Module, batch_norm: BatchNorm = "joint") -> None:
@@ -100,7 +100,7 @@ def predict(network: Trainee, images: Tensor) -> Outputs:
 
 
 def adapt_statistics(network: Trainee, images: Tensor) -> None:
-    """AdaBN: takes the running statistics of every batch norm anew, from images of the target and from nothing else.
+    """AdaBN: recomputes the running statistics of every batch norm from images of the target alone.
 
     Args:
         network: Changed in place; its weights are not.
@@ -112,17 +112,17 @@ def adapt_statistics(network: Trainee, images: Tensor) -> None:
     Source: Li et al. 2018, doi:10.1016/j.patcog.2018.03.005.
     """
     if not _batch_norms(network):
-        raise InputError("the method adabn needs a network with batch norm, and this one has none; choose another")
+        raise InputError("the method adabn needs a network with batch norm; choose another method")
     # Batches of one size, give or take one, so that each image counts the same.
     device, batches = next(network.parameters()).device, images.tensor_split(-(-len(images) // _BATCH))
     renew_statistics(network, ((batch.to(device), None) for batch in batches))
 
 
 def renew_statistics(network: Trainee, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
-    """Takes the running statistics of every batch norm anew, as the plain mean over some batches.
+    """Recomputes the running statistics of every batch norm as the plain mean over some batches.
 
-    The running mean that batch norm keeps by itself lags behind weights that still move fast, and by so much that a
-    network whose input is nearly constant, such as a faint galaxy after a stretch, looks blind when it is validated.
+    The running mean that batch norm keeps by itself lags behind weights that still move fast, so far that a network
+    whose input is nearly constant, such as a faint galaxy after a stretch, scores at chance on validation images.
 
     Args:
         network: Changed in place; its weights are not.

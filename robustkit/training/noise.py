@@ -1,4 +1,4 @@
-"""Source images made as noisy as the target, so that a network can learn from them what noise looks like."""
+"""Source images made as noisy as the target, so that a network learns from noisy images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class AddedNoise:
     Attributes:
         background: Variance to add to an empty pixel of each band, in units of the images squared.
         slope: Variance to add for each unit of light; 0 where the scales of the images are not known.
-        known: Whether the two sets declare their noise; otherwise it was measured.
+        known: Whether the two sets state their noise; otherwise it was measured.
     """
 
     background: tuple[float, ...]
@@ -47,7 +47,7 @@ class AddedNoise:
 
 
 def added_noise(source: ImageSet, target: ImageSet) -> AddedNoise:
-    """What separates two image sets in noise: from what they declare of themselves, or measured in their pixels.
+    """The difference in noise between two image sets, from their metadata or measured in their pixels.
 
     Args:
         source: Calibrated images.
@@ -57,7 +57,7 @@ def added_noise(source: ImageSet, target: ImageSet) -> AddedNoise:
         InputError: If the images are stretched already, or the target is not the noisier of the two.
     """
     if source.stretch is not None or target.stretch is not None:
-        raise InputError("the method augment adds noise to calibrated images, and these are stretched; give others")
+        raise InputError("the method augment needs calibrated images, and these are stretched already")
     declared = [{"noise_sigma", "scale"} <= images.meta.keys() for images in (source, target)]
     if all(declared):
         before, after = ([images.meta["noise_sigma"][band] for band in images.bands] for images in (source, target))
@@ -79,7 +79,7 @@ def background_sigma(images: np.ndarray, most: int = 200) -> list[float]:
 
     Args:
         images: Shape (N, C, H, W).
-        most: Images that are looked at.
+        most: Largest number of images to use.
     """
     sample = np.asarray(images[:: max(1, len(images) // most)][:most], dtype=np.float64)
     # A second difference removes any light that is locally straight; its variance is 6 times that of a pixel.

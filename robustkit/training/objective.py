@@ -19,7 +19,7 @@ def class_weights(labels: Tensor, classes: int) -> Tensor:
 
 
 class Objective(nn.Module):
-    """Every term of the loss, with what is trained in them: a discriminator, the centres of the classes.
+    """Every term of the loss, with their trainable parts: a discriminator, the class centres.
 
     Args:
         settings: The settings of the run.
@@ -45,7 +45,7 @@ class Objective(nn.Module):
         Args:
             source: Outputs of the source images.
             labels: Their classes, shape (N,).
-            target: Outputs of the target images, where there are any.
+            target: Outputs of the target images, if any.
             ramp: From 0 to 1, how far the terms that look at the target are switched on.
 
         Returns:

@@ -1,4 +1,4 @@
-"""The settings of the papers, as far as papers and published code fix them."""
+"""The settings of the papers, as far as the papers and their code specify them."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def preset(name: str | None, **changes: Any) -> Settings:
 
     Args:
         name: `ad22` or `da20`; `None` for the defaults of `Settings`.
-        changes: Settings that are to be otherwise; with `ad22`, an aligning method also has the smaller weight decay
-            of the paper, unless it is given here.
+        changes: Settings to override; with `ad22`, an aligning method also gets the paper's smaller weight decay,
+            unless it is given here.
 
     Raises:
-        InputError: If there is no such preset.
+        InputError: If the name is unknown.
     """
     if name is None:
         return Settings(**changes)

@@ -1,4 +1,4 @@
-"""The data of a checkpoint, opened again and proved to be the same."""
+"""Reopens the training data of a checkpoint and proves that they are unchanged."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from robustkit.training.domains import Domain
 
 
 def recall_domains(model: Path, card: Card) -> dict[str, Domain]:
-    """Source and target of a checkpoint, with the labels that they have and the split that training used.
+    """Source and target of a checkpoint, with their labels and the split that training used.
 
     Args:
         model: The checkpoint; relative paths start beside it.
-        card: What it says.
+        card: Card of the checkpoint.
 
     Returns:
         `source`, and `target` where there is one.
 
     Raises:
-        InputError: If the images are not where they were, were changed since, or do not fit the network.
+        InputError: If the images were moved or changed, or do not fit the network.
     """
     domains = {"source": _recall(model, card.data, "source")}
     if card.data.get("target"):
@@ -34,7 +34,7 @@ def recall_domains(model: Path, card: Card) -> dict[str, Domain]:
             raise InputError(f"the {name} of {model} has other bands or sizes than the network takes; train it again")
         if images.labels is not None and images.class_names != card.class_names:
             raise InputError(
-                f"the {name} of {model} has the classes {', '.join(images.class_names)}, the network knows "
+                f"the {name} of {model} has the classes {', '.join(images.class_names)}, the network was trained on "
                 f"{', '.join(card.class_names)}; give the target the names and the order of the source"
             )
     return domains
@@ -42,7 +42,7 @@ def recall_domains(model: Path, card: Card) -> dict[str, Domain]:
 
 def _recall(model: Path, data: dict[str, Any], name: str) -> Domain:
     if not data.get("path"):
-        raise InputError(f"{model} was trained on images in memory and does not know where its {name} is")
+        raise InputError(f"{model} was trained on images in memory and does not record where its {name} is")
     places = [model.parent / data["relative"], Path(data["path"])]
     path = next((place for place in places if place.exists()), None)
     if path is None:
@@ -62,5 +62,5 @@ def _recall(model: Path, data: dict[str, Any], name: str) -> Domain:
 
 
 def _objects(ids: list[str]) -> tuple[str, ...]:
-    """Objects of image ids, each once, sorted."""
+    """The distinct objects of image ids, sorted."""
     return tuple(sorted({image_id.partition("#")[0] for image_id in ids}))

@@ -1,4 +1,4 @@
-"""One seed, one answer: what torch must be told so that a device computes the same thing twice."""
+"""One seed, one answer: settings that make torch deterministic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good a network is on validation images: with the labels of the source, and without those of the target."""
+"""Scores of a network on validation images: with source labels, without target labels."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from scipy.special import entr, log_softmax, logsumexp, softmax
 
 from robustkit.training.alignment import Outputs
 
-# Density ratios and neighbourhoods are of this many images of each domain at most.
+# Density ratios and neighbourhoods use at most this many images per domain.
 _MOST = 1000
 _SND_TEMPERATURE = 0.05
 
 
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean over the classes that occur of the fraction that is found."""
+    """Mean recall over the classes that occur."""
     return float(np.mean([np.mean(predicted[labels == k] == k) for k in np.unique(labels)]))
 
 
@@ -23,7 +23,7 @@ def labelled_scores(logits: np.ndarray, labels: np.ndarray, prefix: str) -> dict
     Args:
         logits: Shape (N, K).
         labels: Shape (N,).
-        prefix: What the names begin with.
+        prefix: Prefix of the names.
     """
     log_p, predicted = log_softmax(logits.astype(np.float64), 1), logits.argmax(1)
     return {
@@ -60,16 +60,16 @@ def neighbourhood_density(logits: np.ndarray) -> float:
 
 
 def density_ratio(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """How much more often than in the source each source latent would be found in the target.
+    """The density ratio target / source at each source latent.
 
-    A logistic regression tells the domains apart; each latent is judged by one that has not seen it.
+    A logistic regression tells the domains apart; each latent is scored by one that was not fitted on it.
 
     Args:
         source: Latents, shape (N, D).
         target: Latents, shape (M, D).
 
     Returns:
-        Estimates of p_target / p_source, shape (N,); their mean is 1 but for errors.
+        Estimates of p_target / p_source, shape (N,); their mean is 1 up to estimation error.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -78,7 +78,7 @@ def density_ratio(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     rows = np.concatenate([source, target]).astype(np.float64)
     domain = np.repeat([0, 1], [len(source), len(target)])
-    # Held back the more, the more columns there are: with more columns than rows any two samples can be told apart.
+    # Regularised more strongly the more columns there are: with more columns than rows any two samples separate.
     judge = make_pipeline(StandardScaler(), LogisticRegression(C=1 / rows.shape[1], max_iter=1000))
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
     p = cross_val_predict(judge, rows, domain, cv=folds, method="predict_proba")
@@ -87,11 +87,11 @@ def density_ratio(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def importance_weighted(right: np.ndarray, ratio: np.ndarray) -> float:
-    """Importance-weighted accuracy (IW): the source accuracy, counted as the target would.
+    """Importance-weighted accuracy (IW): the source accuracy, reweighted to the target density.
 
     Args:
-        right: Whether each source image is classified rightly, shape (N,).
-        ratio: Its density ratio, shape (N,).
+        right: Whether each source image is classified correctly, shape (N,).
+        ratio: Density ratio of each image, shape (N,).
 
     Source: Sugiyama et al. 2007, JMLR 8, 985.
     """
@@ -103,7 +103,7 @@ def deep_embedded(loss: np.ndarray, ratio: np.ndarray) -> float:
 
     Args:
         loss: Loss of each source image, shape (N,).
-        ratio: Its density ratio, shape (N,).
+        ratio: Density ratio of each image, shape (N,).
 
     Source: You et al. 2019, PMLR 97, 7124.
     """
@@ -114,7 +114,7 @@ def deep_embedded(loss: np.ndarray, ratio: np.ndarray) -> float:
 
 
 def target_scores(source: Outputs, source_labels: np.ndarray, target: Outputs) -> dict[str, float]:
-    """Every score that needs no target label; higher is better in each.
+    """Every score that needs no target labels; higher is better in each.
 
     Args:
         source: Outputs of the validation images of the source.

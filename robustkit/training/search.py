@@ -1,4 +1,4 @@
-"""`search`: better settings, found without target labels."""
+"""`search`: finds better settings without target labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robustkit.training.domains import Where
 from robustkit.training.settings import Settings
 from robustkit.training.train import Trained, train
 
-# How far the source accuracy of a trial may lie under that of a network that was not adapted.
+# How far the source accuracy of a trial may lie below that of a network that was not adapted.
 _TOLERANCE = 0.02
 
 
@@ -37,10 +37,10 @@ def search(
     Args:
         source: The labelled images.
         target: The images to be classified later.
-        out: A folder for `trial-000.pt` and so on, `base.pt` and `search.db`; a search that stopped there goes on.
-        settings: What is not searched; learning rate, weight decay, weight and warm-up are.
-        trials: How many settings to try in all.
-        device: Where to train.
+        out: A folder for `trial-000.pt` and so on, `base.pt` and `search.db`; a search that was stopped there resumes.
+        settings: Fixed settings; learning rate, weight decay, weight and warm-up are searched.
+        trials: Total number of settings to try.
+        device: Device to train on.
 
     Returns:
         The best trial.
@@ -62,11 +62,11 @@ def search(
     def objective(trial: Any) -> float:
         chosen = replace(settings, **suggest(trial, settings))
         path = folder / f"trial-{trial.number:03d}.pt"
-        path.with_suffix(".state").unlink(missing_ok=True)  # of a trial that was killed; its number was given away
+        path.with_suffix(".state").unlink(missing_ok=True)  # of a trial that was killed; its number was already used
         figures = train(source, target, out=path, settings=chosen, device=device).card.training["figures"]
         trial.set_user_attr("gate", figures["gate"])
         if figures["gate"] < floor:
-            raise optuna.TrialPruned(f"balanced accuracy {figures['gate']:.3f} on the source is under {floor:.3f}")
+            raise optuna.TrialPruned(f"balanced accuracy {figures['gate']:.3f} on the source is below {floor:.3f}")
         return figures["score"]
 
     study = optuna.create_study(
@@ -75,7 +75,7 @@ def search(
         storage=f"sqlite:///{folder.resolve() / 'search.db'}",
         load_if_exists=True,
     )
-    # Another seed after every stop, or the search would begin with the same guesses again.
+    # Another seed after every stop, or the search would repeat its first guesses.
     study.sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.trials))
     done = sum(trial.state.is_finished() for trial in study.trials)
     study.optimize(objective, n_trials=max(0, trials - done))
@@ -94,7 +94,7 @@ def suggest(trial: Any, settings: Settings) -> dict[str, Any]:
 
     Args:
         trial: An Optuna trial.
-        settings: What is not searched.
+        settings: Fixed settings.
     """
     found = {
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),

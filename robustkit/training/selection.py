@@ -1,4 +1,4 @@
-"""Which epoch's weights are kept."""
+"""Choice of the epoch whose weights are kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """An epoch that may still be chosen.
+    """A candidate epoch.
 
     Attributes:
         epoch: Counted from 0.
@@ -34,7 +34,7 @@ class Selector:
     rises, earlier epochs drop out, so every epoch that no other beats in both numbers is kept until it does.
 
     Args:
-        tolerance: How far the gate may lie under the best one, at least 0.
+        tolerance: How far the gate may lie below the best one, at least 0.
     """
 
     def __init__(self, tolerance: float) -> None:
@@ -61,9 +61,9 @@ class Selector:
         return max(self.candidates, key=lambda candidate: candidate.score)
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """What `load_state_dict` takes: plain values and tensors."""
+        """The state for `load_state_dict`: plain values and tensors."""
         return [{"epoch": c.epoch, "gate": c.gate, "score": c.score, "weights": c.weights} for c in self.candidates]
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
-        """Goes on from a saved state."""
+        """Resumes from a saved state."""
         self.candidates = [Candidate(**candidate) for candidate in state]

@@ -18,32 +18,32 @@ Precision = Literal["float32", "bf16"]
 Schedule = Literal["one-cycle", "constant"]
 Select = Literal["information", "source"]
 
-# Methods without a penalty; the others are the keys of `ALIGNMENTS`, and look at target images in every step.
+# Methods without a penalty; the others are the keys of `ALIGNMENTS` and use target images in every step.
 PLAIN = ("source", "adabn", "augment", "oracle")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a training run does; the data come to `train`.
+    """The settings of a training run; its data are arguments of `train`.
 
     Attributes:
         network: A name in `robustkit.models.NETWORKS`.
-        method: `source` trains on the source alone; `adabn` then takes batch norm's statistics from the target;
+        method: `source` trains on the source alone; `adabn` then recomputes batch norm's statistics on the target;
             `augment` makes half of the source images as noisy as the target; `mmd`, `dann`, `coral`, `sinkhorn`,
             `mcc` and `cdan` add a penalty (see `robustkit.training.alignment`, where `ALIGNMENTS` takes one of your
-            own too); `oracle` trains on target labels, to show what could be reached with them.
+            own too); `oracle` trains on target labels, as an upper bound.
         epochs: Passes over the longer domain, at least 1.
         batch: Images of each domain in a step; `None` takes 128, or the smaller domain where that has fewer.
-        seed: Of the weights, the order of the images and their mirrorings.
-        split_seed: Of the split, which stays the same while `seed` changes.
-        learning_rate: The highest of the schedule, above 0.
-        schedule: `one-cycle` rises over the first 30 per cent of the steps and falls to almost 0; or `constant`.
+        seed: Seed of the weights, the order of the images and their orientations.
+        split_seed: Seed of the split, which stays fixed while `seed` changes.
+        learning_rate: Peak learning rate of the schedule, above 0.
+        schedule: `one-cycle` rises over the first 30% of the steps and falls to almost 0; or `constant`.
         optimiser: `adamw` (decoupled weight decay) or `adam` (an L2 penalty, as in the papers).
-        betas: Of the optimiser.
-        weight_decay: Of the optimiser, at least 0.
+        betas: Betas of the optimiser.
+        weight_decay: Weight decay of the optimiser, at least 0.
         patience: Epochs without a better checkpoint after which training stops, not before half of the epochs.
-        weight: Of the penalty, at least 0; for `dann` and `cdan`, of the reversed gradient.
-        warm_up: Epochs in which no term looks at the target, fewer than `epochs`.
+        weight: Weight of the penalty, at least 0; for `dann` and `cdan`, of the reversed gradient.
+        warm_up: Epochs in which no term uses the target, fewer than `epochs`.
         ramp: Whether those terms are then switched on smoothly, by 2 / (1 + exp(-10 p)) - 1 for p from 0 to 1.
         kernels: For `mmd`: `median` (unbiased, mean over five) or `published` (biased, sum over 19).
         fisher: Fisher loss around learned centres, `ratio` or `difference`; `None` for none.
@@ -51,10 +51,10 @@ class Settings:
         batch_norm: `joint` (statistics over both domains) or `separate` (each domain by itself).
         select: Which epoch is kept: `information` (most informative on the target among those within 0.02 of the best
             balanced accuracy on the source), or `source` (most accurate on the source).
-        stretch: A name in `robustkit.data.STRETCHES`, fitted on source training images; `None` takes the stretch that
-            the images have had already, and otherwise `arcsinh`.
-        dihedral: Whether every image is turned and mirrored at random, by a multiple of 90 degrees; `None` means yes
-            for images in electrons, whose sky has no up and down.
+        stretch: A name in `robustkit.data.STRETCHES`, fitted on source training images; `None` takes the stretch
+            already applied to the images, and otherwise `arcsinh`.
+        dihedral: Whether every image is rotated by a random multiple of 90 degrees and mirrored; `None` means yes
+            for images in electrons, since the sky has no preferred direction.
         precision: `float32`, or `bf16` for automatic mixed precision.
         compiled: Whether the network goes through `torch.compile`.
     """
@@ -92,17 +92,17 @@ class Settings:
                 raise InputError(f"unknown {name.replace('_', ' ')} {value!r}; known are {known}")
         for name, least in (("epochs", 1), ("patience", 1), ("seed", 0), ("split_seed", 0), ("warm_up", 0)):
             if getattr(self, name) < least:
-                raise InputError(f"expected {name} of at least {least}, came {getattr(self, name)}")
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
         for name in ("weight", "entropy", "weight_decay"):
             if not getattr(self, name) >= 0:
-                raise InputError(f"expected {name} not below 0, came {getattr(self, name)}")
+                raise InputError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not self.learning_rate > 0:
-            raise InputError(f"expected a learning rate above 0, came {self.learning_rate}")
+            raise InputError(f"learning_rate must be above 0, got {self.learning_rate}")
         if self.batch is not None and self.batch < 2:
-            raise InputError(f"expected a batch of at least 2 images, came {self.batch}")
+            raise InputError(f"batch must be at least 2, got {self.batch}")
         if self.uses_target and self.warm_up >= self.epochs:
             raise InputError(
-                f"the target is looked at after {self.warm_up} epochs of warm-up, and there are {self.epochs} in all; "
+                f"the target is used only after {self.warm_up} epochs of warm-up, and there are {self.epochs} in all; "
                 "raise --epochs or lower --warm-up"
             )
 
@@ -113,7 +113,7 @@ class Settings:
 
     @property
     def uses_target(self) -> bool:
-        """Whether every step looks at target images."""
+        """Whether every step uses target images."""
         return self.aligned or self.entropy > 0
 
     @property
@@ -122,10 +122,10 @@ class Settings:
         return self.select == "information" and (self.uses_target or self.method == "augment")
 
     def ramp_at(self, progress: float) -> float:
-        """How far the terms that look at the target are switched on.
+        """The weight of the terms that use the target.
 
         Args:
-            progress: Epochs so far, counted with fractions.
+            progress: Epochs so far, with fractions.
 
         Returns:
             0 in the warm-up, then from 0 to 1.
@@ -140,7 +140,7 @@ class Settings:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """What is not as in another run's `to_json`, as `name: theirs -> ours`."""
+        """Differences from another run's `to_json`, as `name: theirs -> ours`."""
         ours = self.to_json()
         names = [field.name for field in fields(self)]
         return [f"{name}: {other.get(name)} -> {ours[name]}" for name in names if other.get(name) != ours[name]]

@@ -1,4 +1,4 @@
-"""The eight turns and mirrorings of a square image, drawn at random for each image of a batch."""
+"""The eight symmetries of a square image, drawn at random for each image of a batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def dihedral(images: Tensor, element: int) -> Tensor:
-    """Turns and mirrors images.
+    """Rotates and mirrors images.
 
     Args:
         images: Shape (N, C, H, W).
@@ -24,11 +24,11 @@ def dihedral(images: Tensor, element: int) -> Tensor:
 
 
 def turn_each(images: Tensor, generator: np.random.Generator) -> Tensor:
-    """Gives every image its own turn or mirroring; images that are not square are mirrored only.
+    """Applies a random symmetry to every image; images that are not square are mirrored only.
 
     Args:
         images: Shape (N, C, H, W).
-        generator: Where the random choice comes from.
+        generator: Source of the random choices.
 
     Returns:
         New images of the same shape.

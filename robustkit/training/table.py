@@ -18,7 +18,7 @@ _SHOWN = {"f1_macro": "macro F1", "auc": "AUC", "brier": "Brier", "ece": "ECE"}
 
 
 def describe(rows: Sequence[Row]) -> str:
-    """The rows as a table for the terminal, with what must be known to read it."""
+    """The rows as a table for the terminal, with notes on how to read it."""
     head = ["method", "network", "domain", "n", "seeds", "accuracy", "balanced accuracy", *_SHOWN.values(), "gain"]
     body = [
         [
@@ -112,12 +112,12 @@ def _notes(rows: Sequence[Row]) -> list[str]:
         "",
         "Mean over the seeds; in brackets a 95 % bootstrap interval over objects; after +- the standard deviation over "
         "the seeds.",
-        "gain: balanced accuracy above that of the method `source`, on the same objects.",
+        "gain: balanced accuracy minus that of the method `source`, on the same objects.",
     ]
     if not any(row.method == BASE for row in rows):
-        notes.append("No network of the method `source` is among these, so what adaptation brings cannot be seen.")
+        notes.append("None of these networks has the method `source`, so the gain from adaptation cannot be seen.")
     if any(row.method == "oracle" for row in rows):
-        notes.append("ORACLE has learned from target labels: it is a bound and not a result.")
+        notes.append("ORACLE was trained on target labels: it is a bound, not a result.")
     return notes
 
 

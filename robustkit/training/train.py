@@ -21,13 +21,13 @@ from robustkit.training.loop import run_epochs
 from robustkit.training.machinery import make_run
 from robustkit.training.network import Trainee, adapt_statistics, predict
 from robustkit.training.objective import class_weights
-from robustkit.training.plan import Plan, make_plan
 from robustkit.training.repeatable import repeatable
 from robustkit.training.settings import Settings
+from robustkit.training.setup import Setup, make_setup
 
-# What a reader of a score must know beside it.
+# Caveats printed next to a score.
 _REMARKS = {
-    "oracle": " (ORACLE: it has learned from target labels)",
+    "oracle": " (ORACLE: trained on target labels)",
     "adabn": ", with the statistics of the target in its batch norm",
 }
 
@@ -38,7 +38,7 @@ class Trained:
 
     Attributes:
         checkpoint: The file that was written.
-        card: What the file says about the network.
+        card: Card of the network, as in the file.
         network: The trained network, in evaluation mode.
         history: One dict for each epoch, as in the log beside the checkpoint.
     """
@@ -69,56 +69,56 @@ def train(
     resume: bool = False,
     report_oracle: bool = False,
 ) -> Trained:
-    """Trains a classifier and writes its checkpoint, with a log and the state to go on from beside it.
+    """Trains a classifier and writes its checkpoint, with a log and a resumable state beside it.
 
     Target labels are dropped when the target is opened: neither the loss nor the choice of the epoch can see them.
 
     Args:
-        source: The labelled image set, or where it is; a set in memory leaves no path in the checkpoint.
+        source: The labelled image set, or its path; a set in memory leaves no path in the checkpoint.
         target: The images to be classified later. With `settings.method = "source"` nothing is learned from them; the
-            checkpoint remembers where they are, for `evaluate`.
+            checkpoint records where they are, for `evaluate`.
         out: The checkpoint to write.
-        settings: What to do; the defaults of `Settings` when left away.
-        device: Where to train; CUDA where there is one, unless named.
-        resume: Whether to go on with a run that was stopped, or return one that is complete.
+        settings: The settings; by default those of `Settings()`.
+        device: Device to train on; by default CUDA if available.
+        resume: Whether to resume a run that was stopped, or return one that is complete.
         report_oracle: Whether the log shows target accuracy too, from labels that nothing else reads.
 
     Returns:
-        The checkpoint with what is in it.
+        The checkpoint and its contents.
 
     Raises:
-        InputError: If the images or the settings cannot be used; the message says why.
+        InputError: If the images or the settings cannot be used.
         RunInterrupted: After Ctrl-C or SIGTERM, when the state is saved.
         RobustkitError: If the loss stops being a number.
     """
     out = Path(out)
-    plan = make_plan(source, target, settings or Settings(), report_oracle=report_oracle)
+    setup = make_setup(source, target, settings or Settings(), report_oracle=report_oracle)
     with open_world(device or ("cuda" if torch.cuda.is_available() else "cpu")) as world:
-        assert plan.settings.batch is not None
-        world.check_batch(plan.settings.batch)
-        keeper = Keeper(out, plan.settings, plan.hashes, world)
+        assert setup.settings.batch is not None
+        world.check_batch(setup.settings.batch)
+        keeper = Keeper(out, setup.settings, setup.hashes, world)
         found = keeper.found()
         if found and not resume:
-            raise InputError(f"{found} is there already; add --resume to go on with that run, or name another --out")
+            raise InputError(f"{found} already exists; add --resume to continue that run, or name another --out")
         world.barrier()
         if found == out and _opened(out).card.training.get("complete"):
             trained = _opened(out)
             keeper.check_same(trained.card.training["settings"], trained.card.training["data"], out)
             return trained
-        return _train(plan, keeper, world)
+        return _train(setup, keeper, world)
 
 
-def _train(plan: Plan, keeper: Keeper, world: World) -> Trained:
-    settings, device, out = plan.settings, world.device, keeper.out
+def _train(setup: Setup, keeper: Keeper, world: World) -> Trained:
+    settings, device, out = setup.settings, world.device, keeper.out
     if world.first:
         out.parent.mkdir(parents=True, exist_ok=True)
-    feed, judge = plan.feed(device), plan.judge(device)
+    feed, judge = setup.feed(device), setup.judge(device)
     with repeatable(settings.seed), signals_to(keeper):
-        module = share_batch_norm(plan.network(), world)
+        module = share_batch_norm(setup.network(), world)
         module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        weights = class_weights(feed.labels, len(plan.source.images.class_names))
+        weights = class_weights(feed.labels, len(setup.source.images.class_names))
         run = make_run(module, weights, settings, width=_width(module, feed), steps=feed.steps)
-        card = _with_training(plan.card(out, feed, str(module.latent)), {"class_weights": weights.tolist()})
+        card = _with_training(setup.card(out, feed, str(module.latent)), {"class_weights": weights.tolist()})
         keeper.resume(run)
 
         def keep(complete: bool = False, measured: dict[str, Any] | None = None) -> None:
@@ -130,8 +130,8 @@ def _train(plan: Plan, keeper: Keeper, world: World) -> Trained:
         run_epochs(run, feed, settings, world, judge=judge, keep=keep, keeper=keeper)
         module.load_state_dict(run.selector.best.weights)
         measured = None
-        if settings.method == "adabn" and plan.target is not None:
-            adapt_statistics(run.network, plan.part(plan.target, "train", device).images)
+        if settings.method == "adabn" and setup.target is not None:
+            adapt_statistics(run.network, setup.part(setup.target, "train", device).images)
             # It is another network now. Gate and score stay those that the epoch was chosen by.
             measured = {name: value for name, value in judge(run).items() if name not in ("gate", "score")}
         keep(complete=True, measured=measured)
@@ -154,7 +154,7 @@ def _width(module: nn.Module, feed: Feed) -> int:
 
 
 def _opened(out: Path) -> Trained:
-    """What a complete run has left."""
+    """The result of a complete run, read from its files."""
     checkpoint = open_checkpoint(out)
     log = out.with_suffix(".jsonl")
     history = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []

@@ -17,12 +17,12 @@ _log = logging.getLogger("robustkit.training")
 
 
 def check_finite(loss: Tensor, terms: dict[str, float], run: Run, batch: Batch) -> None:
-    """Stops a run whose loss is not a number, before the weights take it up.
+    """Stops a run whose loss is not a number, before the weights are updated.
 
     Args:
-        loss: Of the step.
-        terms: What it is made of.
-        run: The run, for the number of the step.
+        loss: Total loss of the step.
+        terms: Terms of the loss.
+        run: The run, for the step number.
         batch: The images of the step.
 
     Raises:
@@ -42,7 +42,7 @@ def check_finite(loss: Tensor, terms: dict[str, float], run: Run, batch: Batch) 
 
 
 def alarms(row: dict[str, Any], settings: Settings, classes: int) -> list[str]:
-    """What looks wrong in an epoch, in words.
+    """Warnings about an epoch, one sentence each.
 
     Args:
         row: The epoch's row of the log.
@@ -59,13 +59,13 @@ def alarms(row: dict[str, Any], settings: Settings, classes: int) -> list[str]:
             )
         if max(source, target) > 0.98 and min(source, target) < 0.02:
             found.append(
-                f"the discriminator calls every image the same ({source:.3f}, {target:.3f}), so it teaches nothing; "
-                "lower --weight or --learning-rate"
+                f"the discriminator calls every image the same ({source:.3f}, {target:.3f}), so the network learns "
+                "nothing from it; lower --weight or --learning-rate"
             )
     if row.get("target_most_common", 0.0) > 0.98 and row["gate"] > 1.5 / classes:
         found.append(
-            f"{100 * row['target_most_common']:.0f} per cent of the target are given one class, which it may not hold; "
-            "lower --weight, or choose another method"
+            f"{100 * row['target_most_common']:.0f} per cent of the target images are assigned to one class, which may "
+            "be wrong; lower --weight, or choose another method"
         )
     return found
 

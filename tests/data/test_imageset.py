@@ -23,19 +23,19 @@ def make(**changes) -> ImageSet:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": images()[0]}, r"expected images of shape \(N, C, H, W\), came shape \(3, 12, 14\)"),
+        ({"images": images()[0]}, r"expected images of shape \(N, C, H, W\), got shape \(3, 12, 14\)"),
         ({"images": images()[:0]}, "the image set is empty"),
-        ({"images": images().astype(np.float64)}, "expected float32 images, came float64"),
+        ({"images": images().astype(np.float64)}, "expected float32 images, got float64"),
         ({"bands": ("g", "r")}, "3 bands but 2 are named: g, r"),
-        ({"bands": ("g", "g", "i")}, "expected bands of different names"),
-        ({"class_names": ("a", "a", "b")}, "expected classes of different names"),
+        ({"bands": ("g", "g", "i")}, "expected bands with different names"),
+        ({"class_names": ("a", "a", "b")}, "expected classes with different names"),
         ({"units": "jansky"}, "unknown units 'jansky'; known are electron, display, unknown"),
         ({"bounds": (1.0, 0.0)}, "expected bounds as the lowest and the highest"),
         ({"ids": np.array(["a"])}, "20 images but ids of shape"),
         ({"ids": np.array(["a"] * 20)}, "ids must be unique"),
         ({"labels": labels() - 1}, "labels run from -1 to 1"),
         ({"labels": labels() + 1}, "labels run from 1 to 3 but there are 3 classes"),
-        ({"labels": labels().astype(float)}, "expected labels as integers, came float64"),
+        ({"labels": labels().astype(float)}, "expected labels as integers, got float64"),
         ({"labels": labels()[:5]}, "labels of shape"),
     ],
 )
@@ -53,7 +53,7 @@ def test_select_takes_positions_and_masks():
     assert some.labels.tolist() == [0, 1]
     mask = np.arange(20) % 2 == 0
     np.testing.assert_array_equal(image_set.select(mask).images, image_set.images[::2])
-    with pytest.raises(InputError, match="none of the 20 images"):
+    with pytest.raises(InputError, match="no image of 20 was selected"):
         image_set.select(np.zeros(20, dtype=bool))
 
 

@@ -119,8 +119,8 @@ def test_a_saved_set_with_a_pixel_that_is_not_finite_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("none.npy", None, "there is nothing at"),
-        ("a.txt", b"x", r"is of no kind that robustkit reads; expected a folder or \.npy, \.npz"),
+        ("none.npy", None, "no such file or folder"),
+        ("a.txt", b"x", r"robustkit cannot read .*; expected a folder or \.npy, \.npz"),
         ("a.npy", b"", "is empty"),
         ("a.npz", b"x", "is not readable as an .npz archive"),
         ("a.NPY", b"x", "is not readable as a .npy file"),
@@ -152,12 +152,12 @@ def test_paths_that_are_no_paths(path, tmp_path, monkeypatch):
         ({"size": (3, 4, 5)}, "expected size as pixels"),
         ({"size": 10**6}, "expected size as pixels"),
         ({"size": 3.5}, "expected size as pixels"),
-        ({"bands": "gri"}, "expected bands as a sequence of names, came 'gri'"),
+        ({"bands": "gri"}, "expected bands as a sequence of names, got 'gri'"),
         ({"bands": []}, "expected bands as a sequence of names"),
         ({"class_names": [1, 2]}, "expected class_names as a sequence of names"),
         ({"units": "jansky"}, "unknown units 'jansky'"),
         ({"bounds": (1, 0)}, "expected bounds as the lowest and the highest value"),
-        ({"labels": 3}, "expected one label an image"),
+        ({"labels": 3}, "expected one label per image"),
         ({"labels": "nowhere.npy"}, "cannot read nowhere.npy as a .npy file: No such file"),
     ],
 )

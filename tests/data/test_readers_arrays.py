@@ -113,14 +113,14 @@ def test_axes_that_can_be_told(save, shape, options, expected):
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
-        ((4, 3, 100, 3), {}, "cannot tell which axis .* say channels='first' or channels='last'"),
+        ((4, 3, 100, 3), {}, "cannot tell which axis .* give channels='first' or channels='last'"),
         ((4, 3, 100, 3), {"bands": ["g", "r", "i"]}, "cannot tell which axis"),
         ((4, 40, 50, 60), {}, "cannot tell which axis"),
         ((4, 5, 5, 5), {}, "cannot tell which axis"),
         ((4, 3, 12, 14), {"bands": ["g", "r"]}, "cannot tell which axis"),
         ((4, 3, 12, 14), {"bands": ["g", "r"], "channels": "first"}, "2 bands are named .* the images have 3"),
         ((4, 3, 12, 14), {"channels": "none"}, "expected"),
-        ((3, 12, 14), {}, "one image with bands or several of one band; say channels="),
+        ((3, 12, 14), {}, "one image with bands or several of one band; give channels="),
         ((12, 14, 3), {}, "one image with bands or several of one band"),
         ((20, 144), {}, r"a.npy has shape \(20, 144\); expected \(N, C, H, W\)"),
         ((7,), {}, "expected"),
@@ -186,7 +186,7 @@ def test_labels_from_a_twin_file(save, image_file, label_file):
 def test_two_twins_are_refused(save):
     save("y_test.npy", labels())
     save("Y_test.npy", labels())
-    with pytest.raises(InputError, match="say which with labels="):
+    with pytest.raises(InputError, match="name one with labels="):
         open_images(save("X_test.npy", images()))
     assert open_images(save("X_test.npy", images()), labels=save("Y_test.npy", labels())).labels is not None
 
@@ -247,7 +247,7 @@ def test_labels_that_do_not_fit_are_refused(save, values, class_names, message):
 
 def test_a_class_without_images_is_reported(save):
     image_set = open_images(save("a.npy", images()), labels=labels() * 2)
-    assert has_note(image_set, "no image is of class 1, 3") or has_note(image_set, "no image is of class 1")
+    assert has_note(image_set, "no images of class 1, 3") or has_note(image_set, "no images of class 1")
     assert image_set.class_counts() == {"0": 7, "1": 0, "2": 7, "3": 0, "4": 6}
 
 
@@ -372,7 +372,7 @@ def test_arrays_can_be_named(tmp_path):
         train_labels=labels(),
         val_labels=labels(6),
     )
-    with pytest.raises(InputError, match=r"several arrays could be the images \(train_images, val_images\); say which"):
+    with pytest.raises(InputError, match=r"several arrays could be the images \(train_images, val_images\); name one"):
         open_images(tmp_path / "a.npz")
     image_set = open_images(tmp_path / "a.npz", images="val_images")
     np.testing.assert_array_equal(image_set.labels, labels(6))

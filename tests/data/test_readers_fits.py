@@ -1,4 +1,4 @@
-"""FITS through astropy: cubes, stamps, one file a band, and what is wrong with a file."""
+"""FITS through astropy: cubes, stamps, one file per band, and what is wrong with a file."""
 
 import gzip
 
@@ -68,7 +68,7 @@ def test_one_hdu_an_object_of_different_sizes(tmp_path):
     np.testing.assert_array_equal(image_set.images[2, 0], arrays[2].astype(np.float32))
     np.testing.assert_array_equal(image_set.images[1, 0], arrays[1][7:32, 7:32].astype(np.float32))
     np.testing.assert_array_equal(image_set.images[0, 0, 4:20, 4:20], arrays[0].astype(np.float32))
-    assert has_note(image_set, "one HDU an object, 3 of 16x16 to 40x40")
+    assert has_note(image_set, "one HDU per object, 3 of 16x16 to 40x40")
     assert has_note(image_set, "1 cut, 1 padded")
 
 
@@ -79,7 +79,7 @@ def test_named_hdus_give_ids_and_an_empty_primary_is_none(tmp_path):
 
 def test_errors_and_masks_are_never_taken_for_images(tmp_path):
     path = write(tmp_path / "a.fits", None, *stamps(8, 8, 8), names=["SCI", "ERR", "DQ"])
-    with pytest.raises(InputError, match=r"holds errors or masks beside images \(DQ, ERR\); say which with images="):
+    with pytest.raises(InputError, match=r"holds errors or masks beside images \(DQ, ERR\); name one with images="):
         open_images(path)
     image_set = open_images(path, images="SCI")
     assert image_set.ids.tolist() == ["SCI"]
@@ -99,9 +99,9 @@ def test_compressed_hdus(tmp_path):
     [
         ("electron", "electron", "from BUNIT 'electron'"),
         ("ELECTRONS", "electron", "from BUNIT"),
-        ("counts", "electron", "one electron a count; say units='unknown' if not so"),
-        ("electron/s", "unknown", "none that robustkit knows"),
-        ("nJy", "unknown", "none that robustkit knows"),
+        ("counts", "electron", "one electron per count; units='unknown' if not so"),
+        ("electron/s", "unknown", "not one that robustkit recognises"),
+        ("nJy", "unknown", "not one that robustkit recognises"),
         (None, "unknown", "not stated"),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_folder_of_files_with_one_image_each(tmp_path):
 def test_one_cube_a_band(tmp_path):
     for band, name in enumerate("gri"):
         write(tmp_path / f"{name}.fits", images()[:, band])
-    with pytest.raises(InputError, match=r"say bands=\('g', 'i', 'r'\) in the order"):
+    with pytest.raises(InputError, match=r"give bands=\('g', 'i', 'r'\) in the order"):
         open_images(tmp_path)
     image_set = open_images(tmp_path, bands=["g", "r", "i"], labels=labels())
     np.testing.assert_array_equal(image_set.images, images())
@@ -165,7 +165,7 @@ def test_one_file_an_object_and_band(tmp_path):
 def test_bands_that_disagree_are_refused(tmp_path):
     write(tmp_path / "g.fits", images()[:, 0])
     write(tmp_path / "r.fits", images()[:19, 1])
-    with pytest.raises(InputError, match="expected as many images in every band, came 20 in g, 19 in r"):
+    with pytest.raises(InputError, match="expected the same number of images in every band, got 20 in g, 19 in r"):
         open_images(tmp_path, bands=["g", "r"])
     (tmp_path / "r.fits").unlink()
     write(tmp_path / "r.fits", images()[:, 1, :8])
@@ -180,7 +180,7 @@ def test_bands_that_disagree_are_refused(tmp_path):
 def test_a_file_of_several_images_among_files_of_one_is_refused(tmp_path):
     write(tmp_path / "0.fits", *stamps(8))
     write(tmp_path / "1.fits", *stamps(8, 8))
-    with pytest.raises(InputError, match=r"1\.fits holds 2 images; expected one a file"):
+    with pytest.raises(InputError, match=r"1\.fits holds 2 images; expected one per file"):
         open_images(tmp_path)
 
 

@@ -161,8 +161,8 @@ def _cmyk() -> bytes:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (_png_of_16_bit_colour(), "has 16 bits a colour, which Pillow cuts to 8"),
-        (_two_frames(), "holds 2 pictures; expected one a file"),
+        (_png_of_16_bit_colour(), "has 16 bits per colour, which Pillow cuts to 8"),
+        (_two_frames(), "holds 2 pictures; expected one per file"),
         (_cmyk(), "is a picture of mode CMYK"),
         (b"GIF89a" + bytes(50), "is not a PNG or JPEG picture"),
         (b"not a picture", "is not a PNG or JPEG picture"),
@@ -271,9 +271,9 @@ def test_a_catalogue(catalogue):
 def test_columns_can_be_named(catalogue):
     text = catalogue.read_text().replace("objid,file,ra,class", "name,where,type,label")
     catalogue.write_text(text)
-    with pytest.raises(InputError, match="has no column of paths among name, where, type, label, split; say which"):
+    with pytest.raises(InputError, match="has no column of paths among name, where, type, label, split; name it"):
         open_images(catalogue)
-    with pytest.raises(InputError, match="the columns type and label could be the labels; say which with labels="):
+    with pytest.raises(InputError, match="the columns type and label could be the labels; name it with labels="):
         open_images(catalogue, images="where")
     image_set = open_images(catalogue, images="where", labels="label", ids="name")
     assert image_set.class_counts() == {"merger": 2, "spiral": 1}

@@ -147,8 +147,8 @@ def test_a_stretch_is_frozen_on_what_it_was_fitted_on():
     ("act", "message"),
     [
         (lambda: fit_stretch("log", galaxies()), "unknown stretch 'log'; known are arcsinh, lupton"),
-        (lambda: fit_stretch("arcsinh", galaxies(), q0=1), "has no setting q0; it has softening, q"),
-        (lambda: fit_stretch("minmax", galaxies(), q=1), "none to choose"),
+        (lambda: fit_stretch("arcsinh", galaxies(), q0=1), "has no setting q0; its settings are softening, q"),
+        (lambda: fit_stretch("minmax", galaxies(), q=1), "its settings are none"),
         (lambda: fit_stretch("arcsinh", -galaxies().clip(1)), "needs pixels above zero"),
         (lambda: fit_stretch("lupton", np.ones((2, 1, 4, 4), np.float32)), "not constant"),
         (lambda: fit_stretch("meanstd", np.ones((2, 1, 4, 4), np.float32)), "std above 0"),

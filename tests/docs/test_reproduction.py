@@ -7,7 +7,7 @@ import pytest
 
 from robustkit.files import read_json
 from robustkit.reproduce.claims import AGREES, DIFFERS, INCOMPARABLE, OPEN
-from robustkit.reproduce.plan import make_plan
+from robustkit.reproduce.plan import plan_paper
 from tests.docs.blocks import ROOT
 
 FOLDERS = sorted(path.parent for path in (ROOT / "docs" / "reproduction").glob("*/reproduction.json"))
@@ -32,7 +32,7 @@ def test_page_and_claims_are_of_one_run(folder):
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_it_is_the_plan_that_the_command_has_now(folder):
     found = read_json(folder / "reproduction.json")
-    plan = make_plan(found["paper"], found["scale"])
+    plan = plan_paper(found["paper"], found["scale"])
     with open(folder / "tables" / "done-table.csv") as file:
         rows = {row["network"]: row for row in csv.DictReader(file)}
     assert list(rows) == [part.network for part in plan.parts]

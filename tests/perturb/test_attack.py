@@ -473,7 +473,7 @@ def test_nothing_to_attack_is_an_answer_too():
         ({"ids": ["a", "a"]}, "must be unique"),
         ({"values": Corners(torch.zeros(2), torch.ones(2))}, "values are for 2 bands"),
         ({"images": torch.full((2, 3, 12, 14), float("nan"))}, "not finite, the first is a"),
-        ({"budget": 0}, "at least 1 query"),
+        ({"budget": 0}, "must be at least 1"),
         ({"pixels": 0}, "at least 1 pixel"),
         ({"seed": -1}, "at least 0"),
         ({"search": [DE, DE]}, "different names"),

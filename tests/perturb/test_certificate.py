@@ -121,7 +121,7 @@ def test_refusals(images):
     classifier = AuditedClassifier(PlantedPixel(SHAPE), input_shape=SHAPE)
     with pytest.raises(InputError, match="need a label and an id each"):
         _certify(classifier, images, ids=IDS[:3])
-    with pytest.raises(InputError, match="at least 1 query"):
+    with pytest.raises(InputError, match="must be at least 1"):
         _certify(classifier, images, budget=0)
 
 

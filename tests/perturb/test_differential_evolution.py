@@ -212,8 +212,8 @@ def test_distinct_indices_are_equally_likely():
         ({"form": "rand2"}, "known are published, best1bin"),
         ({"fitness": "loss"}, "known are probability, margin"),
         ({"population": 3}, "at least 4"),
-        ({"generations": -1}, "0 generations"),
-        ({"crossover": 1.5}, "crossover in"),
+        ({"generations": -1}, "generations must be at least 0"),
+        ({"crossover": 1.5}, "crossover must be in"),
     ],
 )
 def test_refusals(options, words):

@@ -59,5 +59,5 @@ def test_several_pixels_and_huge_sets_are_drawn_without_an_order():
 
 
 def test_refuses_nothing_to_do():
-    with pytest.raises(InputError, match="at least 1 query"):
+    with pytest.raises(InputError, match="must be at least 1"):
         RandomSearch(queries=0)

@@ -5,7 +5,7 @@ import pytest
 
 from robustkit.reproduce.claims import AGREES, DIFFERS, INCOMPARABLE, OPEN, Claim, claims_of, spoken, verdict
 from robustkit.reproduce.papers import AD22, DA20, SOURCE, TARGET
-from robustkit.reproduce.plan import Attacked, Part, Plan
+from robustkit.reproduce.plan import AttackPlan, PaperPlan, Part
 from robustkit.reproduce.results import NetworkStudy, Pair, Study
 from robustkit.reproduce.tables import flips_table, methods_table, scores_table, seeds_table
 from robustkit.stats import over_runs
@@ -64,12 +64,12 @@ def found():
         for seed in range(3)
     }
     pairs = {seed: pair(1.5 + seed / 10, 1 + (seed - 1) / 10) for seed in range(3)}
-    part = Part("convnet", 100, None, {}, {"source": 3, "mmd": 3}, Attacked())
+    part = Part("convnet", 100, None, {}, {"source": 3, "mmd": 3}, AttackPlan())
     return NetworkStudy(part, rows, attacks, pairs)
 
 
 def study(found, paper=AD22, published=False):
-    return Study(Plan(paper, "small", 32, {}, (found.part,)), (found,), published)
+    return Study(PaperPlan(paper, "small", 32, {}, (found.part,)), (found,), published)
 
 
 def test_each_claim_is_held_against_its_own_number(found):

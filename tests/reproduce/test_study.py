@@ -13,7 +13,7 @@ from robustkit.data import ImageSet
 from robustkit.errors import InputError
 from robustkit.files import read_json
 from robustkit.reproduce.papers import AD22, DA20, PAPERS
-from robustkit.reproduce.plan import SCALES, Attacked, Part, Plan, make_plan
+from robustkit.reproduce.plan import SCALES, AttackPlan, PaperPlan, Part, plan_paper
 from robustkit.reproduce.study import run_reproduction
 
 pytest.importorskip("galsim")
@@ -24,10 +24,10 @@ _SHARES = {"spiral": 0.4, "elliptical": 0.3, "merger": 0.3}
 
 def small_plan(paper):
     if paper is AD22:
-        part = Part("convnet", 120, None, _SHORT, {"source": 1, "mmd": 1, "adabn": 1}, Attacked(12, 1, 120))
-        return Plan(paper, "tiny", 32, _SHARES, (part,), draws=99)
+        part = Part("convnet", 120, None, _SHORT, {"source": 1, "mmd": 1, "adabn": 1}, AttackPlan(12, 1, 120))
+        return PaperPlan(paper, "tiny", 32, _SHARES, (part,), draws=99)
     part = Part("deepmerge", 90, None, _SHORT, dict.fromkeys((*paper.methods, "adabn"), 1))
-    return Plan(paper, "tiny", 32, _SHARES, (part,), binary=True, draws=99)
+    return PaperPlan(paper, "tiny", 32, _SHARES, (part,), binary=True, draws=99)
 
 
 def redo(paper, folder):
@@ -116,7 +116,7 @@ def test_another_reproduction_does_not_overwrite_it(ad22):
     folder, *_ = ad22
     with pytest.raises(InputError, match="holds another reproduction: its paper is ad22"):
         run_reproduction("da20", scale="tiny", out=folder)
-    plan = Plan(AD22, "tiny", 40, _SHARES, small_plan(AD22).parts)
+    plan = PaperPlan(AD22, "tiny", 40, _SHARES, small_plan(AD22).parts)
     with pytest.raises(InputError, match="holds other galaxies: size is 32 and 40 is expected"):
         run_reproduction("ad22", scale="tiny", out=folder, plan=plan)
 
@@ -150,7 +150,7 @@ def published(folder, sizes=(60, 20, 30)):
 def test_published_images_keep_their_own_split(tmp_path):
     data = published(tmp_path / "zenodo")
     part = Part("convnet", 0, None, {**_SHORT, "dihedral": False}, {"source": 1, "mmd": 1}, None)
-    plan = Plan(AD22, "tiny", 32, {}, (part,), draws=99)
+    plan = PaperPlan(AD22, "tiny", 32, {}, (part,), draws=99)
     found = run_reproduction(
         "ad22", scale="tiny", data=data, out=tmp_path / "out", plan=plan, workers=1, device="cpu", say=lambda line: None
     )
@@ -176,7 +176,7 @@ def test_published_mergers_are_opened_under_their_own_names(tmp_path):
         np.save(data / f"SimSim_{domain}_X_Illustris2_{kind}.npy", images.astype(np.float32))
         np.save(data / f"SimSim_{domain}_y_Illustris2_{kind}.npy", labels)
     part = Part("deepmerge", 0, None, {**_SHORT, "dihedral": False}, {"source": 1, "mmd": 1}, None)
-    plan = Plan(DA20, "tiny", 32, {}, (part,), binary=True, draws=99)
+    plan = PaperPlan(DA20, "tiny", 32, {}, (part,), binary=True, draws=99)
     how = {"scale": "tiny", "data": data, "plan": plan, "workers": 1, "device": "cpu", "say": lambda line: None}
     found = run_reproduction("da20", **how, out=tmp_path / "out")
     row = found.study.networks[0].row("mmd", "target")
@@ -206,7 +206,7 @@ def test_the_command_redoes_a_paper_and_the_second_time_only_draws(paper, tmp_pa
 @pytest.mark.parametrize("paper", list(PAPERS))
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_plan_fits_its_paper(paper, scale):
-    plan = make_plan(paper, scale)
+    plan = plan_paper(paper, scale)
     assert [part.network for part in plan.parts] == list(plan.paper.networks)
     for part in plan.parts:
         assert set(plan.paper.methods) <= set(part.seeds)
@@ -217,7 +217,7 @@ def test_every_plan_fits_its_paper(paper, scale):
 
 
 def test_the_recipe_of_the_paper_is_taken_at_its_scale():
-    settings = make_plan("ad22", "paper").parts[0].settings("mmd", 0)
+    settings = plan_paper("ad22", "paper").parts[0].settings("mmd", 0)
     assert (settings.epochs, settings.learning_rate, settings.kernels, settings.weight) == (
         100,
         1e-5,
@@ -225,7 +225,7 @@ def test_the_recipe_of_the_paper_is_taken_at_its_scale():
         0.05,
     )
     assert settings.weight_decay == 1e-4
-    assert make_plan("ad22", "paper").parts[0].settings("source", 0).weight_decay == 1e-3
+    assert plan_paper("ad22", "paper").parts[0].settings("source", 0).weight_decay == 1e-3
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_the_recipe_of_the_paper_is_taken_at_its_scale():
     [
         (["ad23"], "unknown paper 'ad23'; known are ad22, da20"),
         (["ad22", "--scale", "big"], "unknown scale 'big'; known are tiny, small, paper"),
-        (["ad22", "--workers", "0"], "expected at least 1 worker, came 0"),
+        (["ad22", "--workers", "0"], "--workers must be at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(words, said, tmp_path, capsys, monkeypatch):

@@ -11,7 +11,7 @@ from robustkit.files import write_json
 from robustkit.training import Settings, pair_of, train
 from robustkit.training.domains import Domain, fit_stretch, input_range, make_part, open_domains, split_target
 from robustkit.training.noise import added_noise, background_sigma
-from robustkit.training.plan import make_plan
+from robustkit.training.setup import make_setup
 from tests.training.worlds import QUICK, noisier, squares
 
 
@@ -69,10 +69,10 @@ def test_a_class_that_is_missing_or_rare_is_refused_by_name():
     source = squares()
     absent = replace(source, class_names=(*source.class_names, "irregular"))
     with pytest.raises(InputError, match=r"class 'irregular' has 0 objects in the train part"):
-        make_plan(absent, None, Settings())
+        make_setup(absent, None, Settings())
     rare = source.select(np.flatnonzero((source.labels != 2) | (np.arange(90) < 12)))
     with pytest.raises(InputError, match="class 2"):
-        make_plan(rare, None, Settings())
+        make_setup(rare, None, Settings())
 
 
 def test_turned_images_of_one_object_are_not_two_objects():
@@ -89,9 +89,9 @@ def test_turned_images_of_one_object_are_not_two_objects():
         return replace(images, **arrays, ids=np.array([*images.ids, *turned]), meta={"split": split})
 
     with pytest.raises(InputError, match="class 'class 2' has 1 objects in the valid part"):
-        make_plan(given(), None, Settings())
+        make_setup(given(), None, Settings())
     split[other] = "valid"
-    assert make_plan(given(), None, Settings()).settings.batch
+    assert make_setup(given(), None, Settings()).settings.batch
 
 
 @pytest.mark.parametrize("method", ["oracle", "mmd"])
@@ -102,28 +102,28 @@ def test_a_labelled_target_without_one_class_is_refused_where_its_labels_are_rea
     target = replace(target, labels=target.labels - 1, class_names=source.class_names[1:])
     words = "classes of the source in their order, class 0, class 1, class 2; this one has class 1, class 2; name all"
     with pytest.raises(InputError, match=words):
-        make_plan(source, target, Settings(method=method), report_oracle=True)
-    assert make_plan(source, target, Settings(method="mmd")).oracle is None
+        make_setup(source, target, Settings(method=method), report_oracle=True)
+    assert make_setup(source, target, Settings(method="mmd")).oracle is None
     named = replace(target, labels=target.labels + 1, class_names=source.class_names)
-    assert set(make_plan(source, named, Settings(method="mmd"), report_oracle=True).oracle) == {1, 2}
+    assert set(make_setup(source, named, Settings(method="mmd"), report_oracle=True).oracle) == {1, 2}
 
 
 def test_a_source_without_labels_and_a_method_without_target_are_refused():
     with pytest.raises(InputError, match="no labels"):
-        make_plan(replace(squares(), labels=None), None, Settings())
+        make_setup(replace(squares(), labels=None), None, Settings())
     for settings in (Settings(method="mmd"), Settings(method="adabn"), Settings(entropy=0.1)):
         with pytest.raises(InputError, match="needs target images"):
-            make_plan(squares(), None, settings)
+            make_setup(squares(), None, settings)
 
 
 def test_a_batch_larger_than_a_domain_is_refused_and_the_default_fits():
     source, few = squares(), noisier(squares(50))
     with pytest.raises(InputError, match=r"batch of 40 is larger than the \d+ training images of the target"):
-        make_plan(source, few, Settings(method="mmd", batch=40))
+        make_setup(source, few, Settings(method="mmd", batch=40))
     with pytest.raises(InputError, match="batch of 80 is larger than the 63 training images of the labelled"):
-        make_plan(source, None, Settings(batch=80))
-    assert make_plan(source, None, Settings()).settings.batch == 63
-    assert make_plan(squares(300), None, Settings()).settings.batch == 128
+        make_setup(source, None, Settings(batch=80))
+    assert make_setup(source, None, Settings()).settings.batch == 63
+    assert make_setup(squares(300), None, Settings()).settings.batch == 128
 
 
 def test_images_that_are_stretched_already_keep_their_stretch(tmp_path):
@@ -136,18 +136,18 @@ def test_images_that_are_stretched_already_keep_their_stretch(tmp_path):
     domain = Domain(stretched, None, split_images(stretched))
     part = make_part(domain, "train", stretch, "cpu")
     np.testing.assert_array_equal(part.images.numpy(), stretched.images[domain.rows("train")])
-    with pytest.raises(InputError, match="stretched already"):
+    with pytest.raises(InputError, match="already stretched by"):
         fit_stretch(domain, "meanstd")
 
 
 def test_the_input_range_is_that_of_the_stretched_training_images():
-    plan = make_plan(squares(), noisier(squares()), Settings(method="augment"))
-    card = plan.card(Path("a.pt"), plan.feed("cpu"), "bottleneck")
-    expected = plan.stretch(plan.source.images.images[plan.source.rows("train")])
+    setup = make_setup(squares(), noisier(squares()), Settings(method="augment"))
+    card = setup.card(Path("a.pt"), setup.feed("cpu"), "bottleneck")
+    expected = setup.stretch(setup.source.images.images[setup.source.rows("train")])
     np.testing.assert_allclose(
         card.input_range, np.stack([expected.min((0, 2, 3)), expected.max((0, 2, 3))], 1), rtol=1e-6
     )
-    part = make_part(plan.source, "train", plan.stretch, "cpu")
+    part = make_part(setup.source, "train", setup.stretch, "cpu")
     np.testing.assert_allclose(input_range(part, IdentityStretch()), card.input_range, rtol=1e-6)
 
 
@@ -160,9 +160,9 @@ def test_pixels_that_are_not_finite_are_refused():
 
 def test_turning_is_on_for_electrons_only_unless_asked_for():
     display = replace(squares(), units="display")
-    assert make_plan(squares(), None, Settings()).settings.dihedral
-    assert not make_plan(display, None, Settings()).settings.dihedral
-    assert make_plan(display, None, Settings(dihedral=True)).settings.dihedral
+    assert make_setup(squares(), None, Settings()).settings.dihedral
+    assert not make_setup(display, None, Settings()).settings.dihedral
+    assert make_setup(display, None, Settings(dihedral=True)).settings.dihedral
 
 
 def test_the_deepest_and_the_shallowest_galaxies_are_source_and_target(tmp_path):

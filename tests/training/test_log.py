@@ -7,7 +7,7 @@ from torch import nn
 
 from robustkit.training import Settings, loop, train
 from robustkit.training.alignment.adversarial import Adversarial
-from robustkit.training.alignment.mmd import MMD
+from robustkit.training.alignment.mmd import MedianMMD
 from robustkit.training.judge import Judge
 from robustkit.training.network import predict
 from robustkit.training.scores import information, target_scores
@@ -25,8 +25,8 @@ def test_every_label_free_score_is_in_the_log_and_is_that_of_its_domains(tmp_pat
     for row in trained.history:
         assert np.isfinite([row[name] for name in LABEL_FREE]).all()
         assert (row["gate"], row["score"]) == (row["valid_balanced_accuracy"], row["information"])
-    plan, run, _ = start(settings())
-    judge = plan.judge("cpu")
+    setup, run, _ = start(settings())
+    judge = setup.judge("cpu")
     row = judge(run)
     source, target = (predict(run.network, part.images) for part in (judge.valid, judge.target))
     expected = target_scores(source, judge.valid.labels.numpy(), target)
@@ -37,8 +37,8 @@ def test_every_label_free_score_is_in_the_log_and_is_that_of_its_domains(tmp_pat
 
 @pytest.mark.parametrize("changes", [{"method": "source"}, {"method": "mmd", "select": "source"}])
 def test_without_information_on_the_target_the_loss_on_the_source_is_the_score(changes):
-    plan, run, _ = start(settings(**changes))
-    row = plan.judge("cpu")(run)
+    setup, run, _ = start(settings(**changes))
+    row = setup.judge("cpu")(run)
     assert (row["gate"], row["score"]) == (row["valid_balanced_accuracy"], -row["valid_loss"])
     assert "information" not in row
 
@@ -63,7 +63,7 @@ def test_how_well_the_discriminator_tells_each_domain_is_in_the_log_and_raises_t
 
 
 def test_under_bf16_the_loss_is_computed_in_float32_with_autocast_off(tmp_path, monkeypatch):
-    seen, inside, real = [], [], MMD.forward
+    seen, inside, real = [], [], MedianMMD.forward
 
     def penalty(self, source, target):
         seen.append((source.dtype, target.dtype, torch.is_autocast_enabled("cpu")))
@@ -73,7 +73,7 @@ def test_under_bf16_the_loss_is_computed_in_float32_with_autocast_off(tmp_path, 
         inside.append((rows.dtype, torch.is_autocast_enabled("cpu")))
         return torch.relu(rows)
 
-    monkeypatch.setattr(MMD, "forward", penalty)
+    monkeypatch.setattr(MedianMMD, "forward", penalty)
     monkeypatch.setattr(nn.ReLU, "forward", relu)
     train(squares(), noisier(squares()), out=tmp_path / "a.pt", settings=settings(precision="bf16", epochs=2))
     assert set(seen) == {(torch.float32, torch.float32, False)}

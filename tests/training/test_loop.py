@@ -12,7 +12,7 @@ from robustkit.errors import InputError, RobustkitError
 from robustkit.models import open_checkpoint
 from robustkit.training import Settings, train
 from robustkit.training.alignment import ALIGNMENTS, information_loss
-from robustkit.training.alignment.mmd import MMD as MMD_PENALTY
+from robustkit.training.alignment.mmd import MedianMMD
 from robustkit.training.judge import Judge
 from robustkit.training.network import Trainee, adapt_statistics, predict
 from robustkit.training.objective import class_weights
@@ -90,33 +90,33 @@ def test_the_information_loss_looks_at_the_target_alone():
 
 
 def test_judging_leaves_no_trace_in_the_network():
-    plan, run, _ = start(MMD)
+    setup, run, _ = start(MMD)
     run.network.train()
     before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
     state = torch.get_rng_state()
-    plan.judge("cpu")(run)
+    setup.judge("cpu")(run)
     assert all(torch.equal(before[name], tensor) for name, tensor in run.network.state_dict().items())
     assert all(module.training for module in run.network.modules())
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_validation_images_are_not_turned_and_training_images_are():
-    plan, _, feed = start(MMD)
-    judge = plan.judge("cpu")
-    expected = plan.stretch(plan.source.images.images[plan.source.rows("valid")])
+    setup, _, feed = start(MMD)
+    judge = setup.judge("cpu")
+    expected = setup.stretch(setup.source.images.images[setup.source.rows("valid")])
     np.testing.assert_array_equal(judge.valid.images.numpy(), expected)
-    rows = plan.source.images.positions(next(feed.epoch(0))[1].ids)
+    rows = setup.source.images.positions(next(feed.epoch(0))[1].ids)
     drawn = next(feed.epoch(0))[1].source.numpy()
-    assert not np.array_equal(drawn, plan.stretch(plan.source.images.images[rows]))
+    assert not np.array_equal(drawn, setup.stretch(setup.source.images.images[rows]))
 
 
 def test_every_image_is_stretched_the_last_too_and_both_domains_by_the_source():
-    plan, _, feed = start(MMD)
-    train_rows = plan.source.images.images[plan.source.rows("train")]
-    assert plan.stretch == type(plan.stretch).fit(train_rows)
-    assert plan.target is not None
-    for domain, part in ((plan.source, feed.parts[0]), (plan.target, feed.parts[1])):
-        np.testing.assert_array_equal(part.images.numpy(), plan.stretch(domain.images.images[domain.rows("train")]))
+    setup, _, feed = start(MMD)
+    train_rows = setup.source.images.images[setup.source.rows("train")]
+    assert setup.stretch == type(setup.stretch).fit(train_rows)
+    assert setup.target is not None
+    for domain, part in ((setup.source, feed.parts[0]), (setup.target, feed.parts[1])):
+        np.testing.assert_array_equal(part.images.numpy(), setup.stretch(domain.images.images[domain.rows("train")]))
 
 
 def test_a_source_only_run_never_touches_a_target_image(tmp_path):
@@ -185,9 +185,9 @@ def test_the_checkpoint_is_the_network_that_earned_its_score(method, tmp_path, m
     settings = replace(MMD, method=method, epochs=6)
     source, target = squares(), noisier(squares())
     trained = train(source, target, out=tmp_path / "a.pt", settings=settings, report_oracle=True)
-    plan, run, _ = start(settings, source, target, report_oracle=True)
+    setup, run, _ = start(settings, source, target, report_oracle=True)
     run.network.module.load_state_dict(open_checkpoint(tmp_path / "a.pt").classifier.module.state_dict())
-    again, logged = plan.judge("cpu")(run), trained.card.training["figures"]
+    again, logged = setup.judge("cpu")(run), trained.card.training["figures"]
     chosen = trained.history[logged["epoch"] - 1]
     assert chosen["epoch"] == logged["epoch"] <= 4
     assert len(trained.history) == 6
@@ -260,7 +260,7 @@ def test_a_loss_that_is_not_a_number_stops_and_names_step_and_images(tmp_path):
 
 
 def test_the_images_of_both_domains_are_named_when_the_loss_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(MMD_PENALTY, "forward", lambda self, source, target: (source.sum() + target.sum()) * np.nan)
+    monkeypatch.setattr(MedianMMD, "forward", lambda self, source, target: (source.sum() + target.sum()) * np.nan)
     source = squares()
     target = replace(noisier(source), ids=np.array([f"stranger {i}" for i in range(len(source))]))
     with pytest.raises(RobustkitError) as failed:

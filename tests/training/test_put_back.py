@@ -133,7 +133,7 @@ BUGS = [
     ),
     bug(
         "each domain is stretched by its own statistics",
-        "training/plan.py",
+        "training/setup.py",
         STRETCHED,
         ("else self.stretch, device)", "else self.stretch.fit(domain.images.images[domain.rows(which)]), device)"),
     ),
@@ -259,7 +259,7 @@ BUGS = [
     ),
     bug(
         "a source-only run sees target images",
-        "training/plan.py",
+        "training/setup.py",
         (LOOP, "test_a_source_only_run_never_touches_a_target_image"),
         ("if self.target and settings.uses_target else None", "if self.target else None"),
     ),
@@ -271,7 +271,7 @@ BUGS = [
     ),
     bug(
         "a target without labels is refused",
-        "training/plan.py",
+        "training/setup.py",
         (LOOP, "test_a_target_without_labels_works_and_the_oracle_column_does_not_change_the_weights"),
         ("""second is not None and (settings.method == "oracle" or report_oracle):""", "second is not None:"),
     ),

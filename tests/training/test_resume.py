@@ -108,7 +108,7 @@ def test_a_complete_run_is_returned_and_never_overwritten(whole):
     source = squares()
     again = train(source, noisier(source), out=whole.checkpoint, settings=DANN, resume=True)
     assert_same(again, whole)
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         train(source, noisier(source), out=whole.checkpoint, settings=DANN)
     with pytest.raises(InputError, match="method: dann -> mmd"):
         train(source, noisier(source), out=whole.checkpoint, settings=replace(DANN, method="mmd"), resume=True)

@@ -13,10 +13,10 @@ from tests.training.worlds import start
         ({"network": "vgg"}, "unknown network 'vgg'; known are convnet, deepmerge, resnet18"),
         ({"method": "can"}, "unknown method"),
         ({"fisher": "trace"}, "known are ratio, difference"),
-        ({"epochs": 0}, "epochs of at least 1"),
-        ({"weight": -1.0}, "weight not below 0"),
-        ({"learning_rate": 0.0}, "learning rate above 0"),
-        ({"batch": 1}, "batch of at least 2"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"weight": -1.0}, "weight must be at least 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"batch": 1}, "batch must be at least 2"),
         ({"method": "mmd", "epochs": 5}, "5 epochs of warm-up"),
     ],
 )
@@ -58,7 +58,7 @@ def test_seeds_get_their_own_checkpoint(tmp_path):
     assert [path.name for path in made] == ["convnet-mmd-seed3.pt", "convnet-mmd-seed4.pt"]
     assert [settings.seed for settings in made.values()] == [3, 4]
     assert list(checkpoints(tmp_path / "a.pt", Settings(), 1)) == [tmp_path / "a.pt"]
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="2 seeds need a folder"):
         checkpoints(tmp_path / "a.pt", Settings(), 2)
-    with pytest.raises(InputError, match="at least 1 seed"):
+    with pytest.raises(InputError, match="--seeds must be at least 1, got 0"):
         checkpoints(tmp_path, Settings(), 0)

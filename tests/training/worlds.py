@@ -11,7 +11,7 @@ from robustkit.data import ImageSet
 from robustkit.training import Settings
 from robustkit.training.machinery import Run, make_run
 from robustkit.training.objective import class_weights
-from robustkit.training.plan import Plan, make_plan
+from robustkit.training.setup import Setup, make_setup
 
 QUICK: dict[str, Any] = {"epochs": 3, "batch": 16, "warm_up": 1}
 
@@ -37,18 +37,18 @@ def noisier(images: ImageSet, noise: float = 1.0, *, seed: int = 5) -> ImageSet:
 
 def start(
     settings: Settings, source: ImageSet | None = None, target: ImageSet | None = None, *, report_oracle: bool = False
-) -> tuple[Plan, Run, Any]:
-    """A run before its first step: (plan, run, feed)."""
+) -> tuple[Setup, Run, Any]:
+    """A run before its first step: (setup, run, feed)."""
     import torch
 
     source = source or squares()
-    plan = make_plan(source, target if target is not None else noisier(source), settings, report_oracle=report_oracle)
+    setup = make_setup(source, target if target is not None else noisier(source), settings, report_oracle=report_oracle)
     torch.manual_seed(settings.seed)
-    feed = plan.feed("cpu")
-    module = plan.network()
+    feed = setup.feed("cpu")
+    module = setup.network()
     width = 256 if settings.network != "deepmerge" else 128
-    run = make_run(module, class_weights(feed.labels, 3), plan.settings, width=width, steps=feed.steps)
-    return plan, run, feed
+    run = make_run(module, class_weights(feed.labels, 3), setup.settings, width=width, steps=feed.steps)
+    return setup, run, feed
 
 
 def one_step(run: Run, feed: Any, *, ramp: float = 1.0, step: int = 0) -> dict[str, float]:

@@ -23,11 +23,11 @@ def assemble(found: Found, options: Options, path: Path) -> ImageSet:
 
     Args:
         found: What the reader found.
-        options: What the user said, which goes first.
+        options: What the user asked for, which takes precedence.
         path: What was opened.
 
     Raises:
-        InputError: If pixels are not finite, labels do not fit, or there is no image.
+        InputError: If pixels are not finite, labels do not fit, or there are no images.
     """
     count, notes = len(found.frames), list(found.notes)
     if count == 0:
@@ -74,7 +74,7 @@ def _bands(count: int, found: Found, options: Options, notes: list[str]) -> tupl
     bands = options.bands or found.bands
     if bands is None:
         bands = tuple(f"band{number}" for number in range(count))
-        notes.append(f"bands: none named, so they are called {', '.join(bands)}; say bands=")
+        notes.append(f"bands: not named, so they are called {', '.join(bands)}; name them with bands=")
     if len(bands) != count:
         raise InputError(f"{len(bands)} bands are named ({', '.join(bands)}) but the images have {count}")
     return bands
@@ -89,7 +89,7 @@ def _units(
         notes.append(f"units: display, because the values are {dtype.name}; bounds {bounds[0]:g} to {bounds[1]:g}")
     elif units is None:
         units = "unknown"
-        notes.append("units: not stated, so unknown; say units='electron' for sky-subtracted counts")
+        notes.append("units: not stated, so unknown; give units='electron' for sky-subtracted counts")
     if units != "display" and options.bounds is None:
         bounds = None
     return units, bounds
@@ -101,5 +101,5 @@ def _parts(split: np.ndarray | None, count: int, notes: list[str]) -> list[str] 
     parts = [str(part).strip() for part in split.tolist()]
     if len(parts) != count:
         raise InputError(f"{count} images but a split of {len(parts)}; expected the part of each image")
-    notes.append("split: " + ", ".join(f"{n} {part}" for part, n in Counter(parts).items()) + "; kept and honoured")
+    notes.append("split: " + ", ".join(f"{n} {part}" for part, n in Counter(parts).items()) + "; kept as given")
     return parts

@@ -23,7 +23,7 @@ def is_one_file_a_band(files: Sequence[Path], options: Options) -> bool:
     """Whether the names of these files end in the bands that the user named.
 
     Raises:
-        InputError: If no bands were named and the names end in usual filters, so that it can be meant either way.
+        InputError: If no bands were named and the names end in usual filters, so that both readings are possible.
     """
     if any(path.suffix.lower() not in fits.SUFFIXES for path in files):
         return False
@@ -34,8 +34,8 @@ def is_one_file_a_band(files: Sequence[Path], options: Options) -> bool:
     if all(ends) and len(bands) > 1:
         listed = ", ".join(f"'{band}'" for band in bands)
         raise InputError(
-            f"the names of the FITS files end in filters; say bands=({listed}) in the order you want to join them, or "
-            "bands=('NAME',) with one name to take each file for an image of its own"
+            f"the names of the FITS files end in filters; give bands=({listed}) in the order to join them, or "
+            "bands=('NAME',) with one name if each file is an image by itself"
         )
     return False
 
@@ -78,7 +78,7 @@ def _join(parts: list[Found], bands: tuple[str, ...], ids: np.ndarray | None, op
         raise InputError(f"the bands {', '.join(bands)} are in different units; bring them to one")
     found = Found(stack_bands([part.frames for part in parts], bands), ids=ids, bands=bands, units=units)
     found.labels = stated_labels(options, found.notes, found.provenance)
-    found.notes.append(f"bands: one file a band, {', '.join(bands)}")
+    found.notes.append(f"bands: one file per band, {', '.join(bands)}")
     for part, band in zip(parts, bands, strict=True):
         found.notes += [f"{band}: {note}" for note in part.notes]
         found.provenance |= part.provenance

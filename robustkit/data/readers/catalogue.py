@@ -1,4 +1,4 @@
-"""A CSV catalogue: a row an image, with the path of its file, its class and its id. Paths stay inside its folder."""
+"""A CSV catalogue: one row per image, with the path of its file, its class and its id. Paths stay inside its folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_catalogue(path: Path, options: Options) -> Found:
     notes: list[str] = []
     paths = _column(columns, options.images, _PATHS, "images", path, notes)
     if paths is None:
-        raise InputError(f"{path} has no column of paths among {', '.join(columns)}; say which with images=")
+        raise InputError(f"{path} has no column of paths among {', '.join(columns)}; name it with images=")
     files = _files(path.parent, columns[paths], path)
     single = replace(options, images=None)  # which named the column
     found = find_files(path.parent, files, lambda data, file: read_one(data, file, single))
@@ -64,7 +64,7 @@ def _columns(path: Path) -> dict[str, list[str]]:
             for name, cell in zip(names, row, strict=True):
                 columns[name].append(cell.strip())
     if not columns[names[0]]:
-        raise InputError(f"{path} lists no images; expected a row for each below the header")
+        raise InputError(f"{path} lists no images; expected one row per image below the header")
     return columns
 
 
@@ -78,7 +78,7 @@ def _column(
         return stated
     present = [name for name in columns if name.lower() in usual]
     if len(present) > 1:
-        raise InputError(f"{path}: the columns {' and '.join(present)} could be the {what}; say which with {what}=")
+        raise InputError(f"{path}: the columns {' and '.join(present)} could be the {what}; name it with {what}=")
     if present:
         notes.append(f"{what}: the column {present[0]!r}")
     return present[0] if present else None

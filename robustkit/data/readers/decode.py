@@ -26,4 +26,4 @@ def read_one(data: bytes, path: Path, options: Options) -> SingleImage:
         return fits.read_fits_image(data, path.name, options)
     if suffix == ".npy":
         return read_npy_image(data, path.name, options)
-    raise InputError(f"{path} is not of a kind that holds one image; expected {', '.join(SUFFIXES)}")
+    raise InputError(f"{path} is not an image file; expected {', '.join(SUFFIXES)}")

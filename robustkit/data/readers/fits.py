@@ -1,4 +1,4 @@
-"""FITS through astropy: a cube, one HDU an object, or one image. Headers are checked before any pixel is touched."""
+"""FITS through astropy: a cube, one HDU per object, or one image. Headers are checked before any pixel is touched."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class ImageHdu:
     """One HDU that holds pixels, as its header describes it.
 
     Attributes:
-        index: Its number in the file.
-        name: Its EXTNAME, or an empty string.
-        shape: Of its pixels, slowest axis first.
-        unit: Its BUNIT, or an empty string.
-        filter: Its FILTER, or an empty string.
+        index: Number of the HDU in the file.
+        name: EXTNAME, or an empty string.
+        shape: Shape of its pixels, slowest axis first.
+        unit: BUNIT, or an empty string.
+        filter: FILTER, or an empty string.
     """
 
     index: int
@@ -53,7 +53,7 @@ class ImageHdu:
 
 
 def read_fits(path: Path, options: Options) -> Found:
-    """Finds the images of one FITS file: one cube, or one HDU an object.
+    """Finds the images of one FITS file: one cube, or one HDU per object.
 
     Raises:
         InputError: If the file is damaged, holds no images, or leaves a choice open.
@@ -69,7 +69,7 @@ def read_fits(path: Path, options: Options) -> Found:
         frames = _cube_frames(path, hdus[0], layouts[0])
     else:
         layouts = [image_layout(hdu.shape, options, f"HDU {hdu.index} of {path.name}") for hdu in hdus]
-        notes.append(f"images: one HDU an object, {len(hdus)} of {_span(hdus)}")
+        notes.append(f"images: one HDU per object, {len(hdus)} of {_span(hdus)}")
         if options.size is None and len({hdu.shape for hdu in hdus}) > 1:
             raise InputError(
                 f"the {len(hdus)} images in {path.name} are from {_span(hdus)}; give size= to cut and pad all images "
@@ -93,7 +93,7 @@ def read_fits_image(data: bytes, name: str, options: Options) -> SingleImage:
     notes: list[str] = []
     hdus = _chosen(_survey(data, name, len(data), notes), options, name)
     if len(hdus) > 1:
-        raise InputError(f"{name} holds {len(hdus)} images; expected one a file, or say images= to name an extension")
+        raise InputError(f"{name} holds {len(hdus)} images; expected one per file, or name an extension with images=")
     layout = image_layout(hdus[0].shape, options, name)
     with _opened(data, name) as file:
         pixels = _section(file[hdus[0].index], slice(None), name)
@@ -151,7 +151,7 @@ def _chosen(hdus: list[ImageHdu], options: Options, name: str) -> list[ImageHdu]
     planes = sorted({hdu.name for hdu in hdus if hdu.name.upper() in _NOT_IMAGES})
     if planes:
         raise InputError(
-            f"{name} holds errors or masks beside images ({', '.join(planes)}); say which with images='SCI'"
+            f"{name} holds errors or masks beside images ({', '.join(planes)}); name one with images='SCI'"
         )
     return hdus
 
@@ -241,16 +241,16 @@ def _filter(hdus: list[ImageHdu], notes: list[str]) -> tuple[str] | None:
 def _units(hdus: list[ImageHdu], notes: list[str]) -> Units | None:
     stated = {hdu.unit for hdu in hdus}
     if len(stated) > 1:
-        notes.append(f"units: BUNIT differs ({', '.join(sorted(stated)[:4])}), so unknown; say units=")
+        notes.append(f"units: BUNIT differs ({', '.join(sorted(stated)[:4])}), so unknown; give units=")
         return "unknown"
     unit = stated.pop()
     if unit.lower() in _ELECTRONS:
         notes.append(f"units: electron, from BUNIT {unit!r}")
         return "electron"
     if unit.lower() in _COUNTS:
-        notes.append(f"units: electron, taking BUNIT {unit!r} as one electron a count; say units='unknown' if not so")
+        notes.append(f"units: electron, taking BUNIT {unit!r} as one electron per count; units='unknown' if not so")
         return "electron"
     if unit:
-        notes.append(f"units: BUNIT {unit!r} is none that robustkit knows, so unknown; say units= if it is")
+        notes.append(f"units: BUNIT {unit!r} is not one that robustkit recognises, so unknown; give units= if you can")
         return "unknown"
     return None

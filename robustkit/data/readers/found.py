@@ -1,4 +1,4 @@
-"""What every reader is told, and what every reader gives back."""
+"""What every reader receives, and what every reader returns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Fit = Literal["crop", "resize"]
 
 @dataclass(frozen=True)
 class Options:
-    """What the user said about a source; `None` where nothing was said. See `open_images` for each."""
+    """What the user said about a source; `None` where nothing was. See `open_images` for each."""
 
     images: str | None = None
     labels: str | np.ndarray | None = None
@@ -74,10 +74,9 @@ class Names:
 
 @dataclass
 class Found:
-    """What a source holds, as it holds it.
+    """The contents of a source, unconverted.
 
     Attributes:
-        frames: The images.
         labels: Integers, one-hot rows or names, in the order of the images.
         class_names: The classes, if the source names them.
         ids: Ids, if the source has any.
@@ -127,12 +126,12 @@ def stack_bands(parts: list[Frames], bands: tuple[str, ...]) -> Frames:
     """Frames whose bands come from several sources, one after the other.
 
     Raises:
-        InputError: If they do not hold equally many images, or, once they are read, images of unequal size.
+        InputError: If their numbers of images differ, or, once they are read, images of unequal size.
     """
     counts = [len(part) for part in parts]
     if len(set(counts)) > 1:
         stated = ", ".join(f"{count} in {band}" for band, count in zip(bands, counts, strict=True))
-        raise InputError(f"expected as many images in every band, came {stated}")
+        raise InputError(f"expected the same number of images in every band, got {stated}")
 
     def blocks(_: int | None) -> Iterator[np.ndarray]:
         for index, images in enumerate(zip(*(part.blocks(1) for part in parts), strict=True)):

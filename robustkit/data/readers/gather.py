@@ -1,4 +1,4 @@
-"""From found images to float32 images: as they lie on disk where that can be, else block by block in bounded memory."""
+"""From found images to float32 images: as they lie on disk if possible, else block by block in bounded memory."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Gathering:
                 start += len(block)
                 bar.update(len(block))
         if out is None or start != len(self.frames):
-            raise InputError(f"expected {len(self.frames)} images, came {start}; the file may be truncated")
+            raise InputError(f"expected {len(self.frames)} images, got {start}; the file may be truncated")
         self._report(dtypes)
         return out, np.result_type(*dtypes)
 
@@ -81,7 +81,7 @@ class _Gathering:
         return values
 
     def _fill(self, block: np.ndarray, start: int) -> np.ndarray:
-        """Replaces NaN and infinity by the median of their image and band, where that was asked for."""
+        """Replaces NaN and infinity by the median of their image and band, where requested."""
         if self.options.nan == "refuse":
             return block
         bad = ~np.isfinite(block)
@@ -109,13 +109,13 @@ class _Gathering:
             self.padded += len(block) * (height < size[0] or width < size[1])
         return fit_size(block, size, self.options.fit or "crop")
 
-    def _refuse_shape(self, expected: tuple[int, ...], came: tuple[int, ...], start: int) -> None:
+    def _refuse_shape(self, expected: tuple[int, ...], found: tuple[int, ...], start: int) -> None:
         first, other = self.frames.names[0], self.frames.names[start]
-        if expected[0] != came[0]:
-            raise InputError(f"{first} has {expected[0]} bands and {other} has {came[0]}; expected the same in all")
+        if expected[0] != found[0]:
+            raise InputError(f"{first} has {expected[0]} bands and {other} has {found[0]}; expected the same in all")
         raise InputError(
-            f"{first} is {expected[1]}x{expected[2]} and {other} is {came[1]}x{came[2]}; give size= to cut and pad all "
-            "images about their centre, or size= with fit='resize' to resample them"
+            f"{first} is {expected[1]}x{expected[2]} and {other} is {found[1]}x{found[2]}; give size= to cut and pad "
+            "all images about their centre, or size= with fit='resize' to resample them"
         )
 
     def _report(self, dtypes: set[np.dtype]) -> None:

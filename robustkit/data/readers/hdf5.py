@@ -1,4 +1,4 @@
-"""HDF5 in a process of its own: a damaged file can hang or crash the library, and must not take the audit along."""
+"""HDF5 in a separate process: a damaged file can hang or crash the library, and must not stop the audit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from robustkit.errors import InputError
 from robustkit.extras import require
 
 WORKER = Path(__file__).with_name("hdf5_worker.py")
-PATIENCE = 60.0  # seconds without a byte after which the library is taken to hang
+PATIENCE = 60.0  # seconds without a byte after which the library counts as hung
 _MOST_COMPRESSED = 1040  # deflate, and nearly every other filter, cannot shrink further than about 1032 to 1
 
 
@@ -120,10 +120,10 @@ class _Worker:
         self.errors.close()
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes; all that are left by default.
+        """The next bytes; by default all that are left.
 
         Raises:
-            InputError: If fewer come, because the library failed, crashed or does nothing any more.
+            InputError: If fewer arrive, because the library failed, crashed or hangs.
         """
         watchdog = threading.Timer(PATIENCE, self.process.kill)
         watchdog.start()
@@ -140,7 +140,7 @@ class _Worker:
     def _explain(self, status: int) -> None:
         if status < 0:
             raise InputError(
-                f"the HDF5 library crashed or hung on {self.path}; the file is damaged, or reading stood still for "
+                f"the HDF5 library crashed or hung on {self.path}; the file is damaged, or nothing was read for "
                 f"{PATIENCE:.0f} seconds"
             )
         self.errors.seek(0)

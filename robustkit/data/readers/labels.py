@@ -25,7 +25,7 @@ def resolve_labels(
         values: Integers, whole floats, one-hot rows or names; `None` if there are none.
         stated: The class names that the user gave.
         found: The class names that the source gives; the user's go first.
-        count: How many images there are.
+        count: Number of images.
         notes: Receives what was chosen.
 
     Raises:
@@ -35,7 +35,7 @@ def resolve_labels(
     if values is None:
         return None, names
     if values.ndim not in (1, 2) or len(values) != count:
-        raise InputError(f"{count} images but labels of shape {values.shape}; expected one label an image")
+        raise InputError(f"{count} images but labels of shape {values.shape}; expected one label per image")
     if values.ndim == 2:
         values = _from_one_hot(values, names, notes)
     if values.dtype.kind in "US":
@@ -52,13 +52,13 @@ def _from_integers(labels: np.ndarray, names: tuple[str, ...], notes: list[str])
     if names and high >= len(names):
         raise InputError(f"labels run from {low} to {high} but {len(names)} classes are named: {', '.join(names)}")
     if not names and high >= MOST_UNNAMED:
-        raise InputError(f"labels run up to {high} and no class is named; say class_names=, or name the right labels")
+        raise InputError(f"labels run up to {high} and no class is named; give class_names=, or name the right labels")
     if not names:
         names = tuple(str(number) for number in range(high + 1))
-        notes.append(f"class names: none found, so the classes are called {_few(names)}; say class_names=")
+        notes.append(f"class names: not found, so the classes are called {_few(names)}; give class_names=")
     absent = [name for name, n in zip(names, np.bincount(labels, minlength=len(names)), strict=True) if n == 0]
     if absent:
-        notes.append(f"labels: no image is of class {_few(absent)}")
+        notes.append(f"labels: no images of class {_few(absent)}")
     return labels, names
 
 
@@ -68,7 +68,7 @@ def _from_one_hot(values: np.ndarray, names: Sequence[str], notes: list[str]) ->
         return values[:, 0]
     if values.dtype.kind not in "fiub" or not (np.isin(values, (0, 1)).all() and (values.sum(1) == 1).all()):
         raise InputError(
-            f"labels of shape {values.shape} are not one-hot, where each row has a single 1; give one class an image"
+            f"labels of shape {values.shape} are not one-hot, where each row has a single 1; give one class per image"
         )
     if names and len(names) != classes:
         raise InputError(f"the one-hot labels have {classes} classes but {len(names)} are named: {', '.join(names)}")
@@ -91,7 +91,7 @@ def _from_names(values: np.ndarray, names: tuple[str, ...], notes: list[str]) ->
         raise InputError(f"labels have the class {_few(unknown)}, which is not among {', '.join(names)}")
     absent = [name for name in names if name not in present]
     if absent:
-        notes.append(f"labels: no image is of class {_few(absent)}")
+        notes.append(f"labels: no images of class {_few(absent)}")
     place = {name: number for number, name in enumerate(names)}
     return np.array([place[value] for value in values.tolist()], dtype=np.int64), tuple(names)
 
@@ -99,7 +99,7 @@ def _from_names(values: np.ndarray, names: tuple[str, ...], notes: list[str]) ->
 def _whole(values: np.ndarray, notes: list[str]) -> np.ndarray:
     if values.dtype.kind == "f":
         if not (np.isfinite(values).all() and (values == np.floor(values)).all()):
-            raise InputError(f"labels are {values.dtype} and not whole numbers; expected one class an image from 0")
+            raise InputError(f"labels are {values.dtype} and not whole numbers; expected one class per image, from 0")
         notes.append(f"labels: whole numbers stored as {values.dtype}, turned into integers")
     elif values.dtype.kind not in "iub":
         raise InputError(f"labels are {values.dtype}; expected integers from 0, one-hot rows, or names")
@@ -124,7 +124,7 @@ def read_label_file(path: Path, notes: list[str], provenance: dict[str, str]) ->
         InputError: If the file is missing, damaged, or has more than two axes.
     """
     if path.suffix != ".npy":
-        raise InputError(f"expected labels in a .npy file or as an array of the same file as the images, came {path}")
+        raise InputError(f"expected labels in a .npy file or as an array of the same file as the images, got {path}")
     labels = np.array(map_npy(path, kinds=NUMBERS + TEXT))
     if labels.ndim not in (1, 2):
         raise InputError(f"{path} holds an array of shape {labels.shape}; expected labels of shape (N,) or (N, K)")
@@ -137,23 +137,23 @@ def resolve_ids(values: np.ndarray | None, count: int, notes: list[str]) -> np.n
     """Unique ids, shape (N,), str; row numbers where the source has none.
 
     Raises:
-        InputError: If there is not one id an image.
+        InputError: If there is not exactly one id per image.
     """
     if values is None:
-        notes.append("ids: none found, so images are called by their row, 000000 the first")
+        notes.append("ids: not found, so images are named by their row, starting at 000000")
         return np.array([f"{row:06d}" for row in range(count)], dtype=str)
     if values.shape != (count,) or values.dtype.kind not in "USiu":
-        raise InputError(f"{count} images but ids of shape {values.shape}, {values.dtype}; expected one name an image")
+        raise InputError(f"{count} images but ids of shape {values.shape}, {values.dtype}; expected one name per image")
     ids = text(values)
     repeated = sorted(name for name, n in Counter(ids.tolist()).items() if n > 1)
     if repeated:
         shared = set(repeated)
         ids = np.array([f"{name}@{row}" if name in shared else name for row, name in enumerate(ids.tolist())])
-        notes.append(f"ids: {len(repeated)} names occur more than once and got their row added ({_few(repeated)})")
+        notes.append(f"ids: {len(repeated)} names occur more than once, so their row was added ({_few(repeated)})")
     if len(np.unique(ids)) != count:
         raise InputError("ids are not unique even with the row added to them; give other ids")
     if any("#" in name for name in ids.tolist()):
-        notes.append("ids: what follows '#' marks a further image of one object, and a split keeps both together")
+        notes.append("ids: what follows '#' marks another image of the same object, and a split keeps both together")
     return ids
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from robustkit.data.readers.found import Channels, Options
 from robustkit.errors import InputError
 
-MOST_BANDS = 16  # an axis longer than this is never taken for the bands without being told
+MOST_BANDS = 16  # an axis longer than this is taken for the bands only when stated
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def set_layout(shape: tuple[int, ...], options: Options, name: str, *, labelled:
             return image_layout(shape, options, name)
         if options.channels is None and bands is None and labelled != shape[0] and _small(shape):
             raise InputError(
-                f"{name} has shape {shape}, which may be one image with bands or several of one band; say "
+                f"{name} has shape {shape}, which may be one image with bands or several of one band; give "
                 "channels='first' or 'last' for one image, channels='none' for several"
             )
         return Layout("none", False, f"channel axis: none in {shape}; one band")
@@ -83,7 +83,7 @@ def _layout(sides: tuple[int, ...], options: Options, name: str, shape: tuple[in
         able = _fitting(sides, len(options.bands)) if options.bands else _small(sides)
         if len(able) != 1:
             raise InputError(
-                f"cannot tell which axis of {name} holds the bands; say channels='first' or channels='last'"
+                f"cannot tell which axis of {name} holds the bands; give channels='first' or channels='last'"
             )
         channels = able[0]
     else:

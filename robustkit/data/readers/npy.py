@@ -51,7 +51,7 @@ def read_npy(path: Path, options: Options) -> Found:
         found.bands, found.class_names = known.bands, known.class_names
         notes.append(
             f"bands {', '.join(known.bands)} and classes {', '.join(known.class_names)} are those of the publication; "
-            "say bands= or class_names= for others"
+            "give bands= or class_names= for others"
         )
     return found
 
@@ -60,7 +60,7 @@ def read_npy_image(data: bytes, name: str, options: Options) -> SingleImage:
     """One image from the bytes of a .npy file that holds one, shape (C, H, W).
 
     Raises:
-        InputError: If it holds anything else.
+        InputError: If it holds anything but one image.
     """
     file = io.BytesIO(data)
     header = read_header(file, name, len(data))
@@ -77,10 +77,10 @@ def _twin_labels(
     if len(present) > 1:
         raise InputError(
             f"{' and '.join(file.name for file in present)} could both hold the labels of {path.name}; "
-            "say which with labels="
+            "name one with labels="
         )
     if present:
         return read_label_file(present[0], notes, provenance)
     looked = f" (looked for {' and '.join(names)})" if names else ""
-    notes.append(f"labels: none found beside the images{looked}; say labels= to name a file")
+    notes.append(f"labels: none found beside the images{looked}; name a file with labels=")
     return None

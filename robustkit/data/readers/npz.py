@@ -117,6 +117,6 @@ def _frames(path: Path, key: str, header: NpyHeader, layout: Layout) -> Frames:
                 data = _exactly(file, (stop - start) * row_bytes, path, key)
                 yield layout.apply(np.frombuffer(data, header.dtype).reshape(stop - start, *header.shape[1:]))
             if file.read(1):  # reading to the end makes zipfile check the sum of the whole member
-                raise InputError(f"{key!r} in {path} goes on after its last value; the archive is damaged")
+                raise InputError(f"{key!r} in {path} continues after its last value; the archive is damaged")
 
     return Frames(rows_of(key, count), blocks)

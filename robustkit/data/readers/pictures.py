@@ -1,4 +1,4 @@
-"""One PNG or JPEG picture as an array, through Pillow: nothing is scaled, and nothing is dropped without a word."""
+"""One PNG or JPEG picture as an array, through Pillow: nothing is scaled, and nothing is dropped silently."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_picture(data: bytes, name: str) -> SingleImage:
         InputError: If it is damaged, larger than Pillow's MAX_IMAGE_PIXELS, or of a mode with no plain bands.
     """
     if data[:4] == b"\x89PNG" and data[24:25] == b"\x10" and data[25:26] in map(_byte, _COLOUR_TYPES_OF_SEVERAL_BANDS):
-        raise InputError(f"{name} has 16 bits a colour, which Pillow cuts to 8; store it as FITS or .npy")
+        raise InputError(f"{name} has 16 bits per colour, which Pillow cuts to 8; store it as FITS or .npy")
     with reading(name, _KIND), warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
@@ -41,7 +41,7 @@ def read_picture(data: bytes, name: str) -> SingleImage:
             raise InputError(f"{name} is not {_KIND}; it is damaged or of another kind") from error
         with opened as image:
             if getattr(image, "n_frames", 1) > 1:
-                raise InputError(f"{name} holds {getattr(image, 'n_frames', 1)} pictures; expected one a file")
+                raise InputError(f"{name} holds {getattr(image, 'n_frames', 1)} pictures; expected one per file")
             image.load()
             return _bands(image, name)
 

@@ -34,7 +34,7 @@ def split_of(files: Sequence[Path], counts: Sequence[int]) -> np.ndarray | None:
 
     Args:
         files: The shards.
-        counts: How many images each holds.
+        counts: Number of images in each.
 
     Returns:
         Shape (N,), str, or `None` where the names say nothing.
@@ -51,11 +51,11 @@ def picture_blocks(
     Args:
         images: The pictures, in order.
         names: Their names.
-        first: The first of them, which says of what kind all are.
+        first: The first of them, which sets the kind of all.
         found: Takes the remarks.
 
     Raises:
-        InputError: If one is of another kind, or fewer come than there are names.
+        InputError: If one is of another kind, or there are fewer pictures than names.
     """
     index = -1
     for index, image in enumerate(images):
@@ -64,4 +64,4 @@ def picture_blocks(
             found.remarks[image.remark] += 1
         yield image.pixels[None]
     if index + 1 != len(names):
-        raise InputError(f"expected {len(names)} images, came {index + 1}; a file is truncated")
+        raise InputError(f"expected {len(names)} images, got {index + 1}; a file is truncated")

@@ -1,4 +1,4 @@
-"""Sets made of many files with one image each: what a file must agree on with the first, and the hash of each."""
+"""Sets made of many files with one image each: what every file must share with the first, and the hash of each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def find_files(root: Path, files: Sequence[Path], read_one: ReadOne) -> Found:
 
     Args:
         root: The folder that names of files start from.
-        files: One path an image, inside `root`.
+        files: One path per image, inside `root`.
         read_one: Decodes the bytes of a file.
 
     Raises:
@@ -74,8 +74,8 @@ def check_same(first: SingleImage, other: SingleImage, its_name: str, others_nam
     Args:
         first: The first image of the set.
         other: Another one.
-        its_name: What the first is called.
-        others_name: What the other is called.
+        its_name: Name of the first.
+        others_name: Name of the other.
     """
     if (other.kind, other.bands, other.units) != (first.kind, first.bands, first.units):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Zarr: a folder of chunks, read so many images at a time. Only codecs that are known to run no code are opened."""
+"""Zarr: a folder of chunks, read a few images at a time. Only codecs known to run no code are opened."""
 
 from __future__ import annotations
 

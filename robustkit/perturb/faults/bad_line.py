@@ -24,7 +24,7 @@ class BadColumn(LocalFault):
     quality notes on bad columns.
 
     Attributes:
-        width: Columns side by side.
+        width: Number of adjacent columns.
     """
 
     name = "bad-column"
@@ -39,7 +39,7 @@ class BadColumn(LocalFault):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.width < 1:
-            raise InputError(f"expected {self.name} of a width of at least 1, came {self.width}")
+            raise InputError(f"the width of {self.name} must be at least 1, got {self.width}")
 
     def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Adds the charge along a line that each image draws."""
@@ -54,7 +54,7 @@ class BadColumn(LocalFault):
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """The lines of a band that is drawn."""
+        """The moments in a random band."""
         gain = self.gain(value, self.level * np.sqrt(conditions.background / conditions.visits), conditions)
         return self.struck(value, gain, min(1.0, self.width / size[self.axis - 2]))
 
@@ -66,7 +66,7 @@ class BadRow(BadColumn):
     Levels and source as for `BadColumn`.
 
     Attributes:
-        width: Rows side by side.
+        width: Number of adjacent rows.
     """
 
     name = "bad-row"

@@ -18,7 +18,7 @@ from robustkit.seeds import Streams
 class BandDrop(Perturbation):
     """One band, which each image draws, keeps 1 - a of its values: n' = (1 - a) n.
 
-    Levels: 10 % (thin cloud), 30 %, 50 %, 80 %, and a band that is missing and was filled with zeros. A fault of
+    Levels: 10 % (thin cloud), 30 %, 50 %, 80 %, and a missing band filled with zeros. A fault of
     pipelines and users; the levels are our own.
 
     Attributes:
@@ -37,7 +37,7 @@ class BandDrop(Perturbation):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.missing and self.level not in (0, 1):
-            raise InputError(f"a band that is missing is lost as a whole; give --levels 1, came {self.level:g}")
+            raise InputError(f"missing=true loses the whole band and needs --levels 1, got {self.level:g}")
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Dims one band."""
@@ -48,14 +48,14 @@ class BandDrop(Perturbation):
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Those of a band that is drawn, or is not."""
+        """The moments of a band that is drawn at random."""
         chance = 1 / len(value)
         return mixture([(1 - self.level) * value, value], [chance, 1 - chance])
 
 
 @dataclass(frozen=True)
 class BandSwap(Perturbation):
-    """A part x of two neighbouring bands, which each image draws, is exchanged; at 1 they have changed places.
+    """A part x of two neighbouring bands, which each image draws, is exchanged; at 1 they have swapped places.
 
     n_a' = (1 - x) n_a + x n_b, and the other way round. Levels: 10 % to all; a fault of pipelines and users, the levels
     are our own.
@@ -85,7 +85,7 @@ class BandSwap(Perturbation):
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Those of the pairs that can be drawn."""
+        """The moments over the pairs that can be drawn."""
         found = []
         for first in range(len(value) - 1):
             mixed = value.copy()

@@ -42,8 +42,8 @@ class FlatError(Perturbation):
 class ZeroPoint(Perturbation):
     """A zero point that is too faint by dm in one band that each image draws: n' = n 10^(-0.4 dm).
 
-    Colours change, the noise goes along. Levels: 5 (repeatability PA1), 10 (uniformity PA3), 15 mmag (outliers PA4),
-    and 50 and 100 as stress. Source: LSST requirement OSS-REQ-0387.
+    Colours change, and the noise scales with the signal. Levels: 5 (repeatability PA1), 10 (uniformity PA3), 15 mmag
+    (outliers PA4), and 50 and 100 as stress. Source: LSST requirement OSS-REQ-0387.
     """
 
     name = "zero-point"
@@ -62,6 +62,6 @@ class ZeroPoint(Perturbation):
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Those of a band that is drawn, or is not."""
+        """The moments of a band that is drawn at random."""
         chance = 1 / len(value)
         return mixture([10 ** (-0.4 * self.level / 1000) * value, value], [chance, 1 - chance])

@@ -1,6 +1,6 @@
-"""Images through file formats that lose something; `robustkit.perturb.workers` runs it as a script, too.
+"""Lossy file formats; `robustkit.perturb.workers` also runs this file as a script.
 
-The script needs NumPy and the library of the format. It reads, as often as its standard input goes on, a line of JSON
+The script needs NumPy and the library of the format. Until its standard input ends, it reads a line of JSON
 with `shape` and `settings` and float32 values of that shape, and answers with as many values.
 """
 
@@ -21,8 +21,8 @@ def fits_quantised(image: np.ndarray, *, algorithm: str, step: float, seed: int)
     Args:
         image: Calibrated values.
         algorithm: `RICE_1` (tiles are rows) or `HCOMPRESS_1` (tiles are bands).
-        step: Between the values that are kept, in units of the noise that the compressor measures in a tile.
-        seed: Of the subtractive dither, 1 to 10000.
+        step: Quantisation step, in units of the noise that the compressor measures in a tile.
+        seed: Seed of the subtractive dither, 1 to 10000.
     """
     from astropy.io import fits
 
@@ -49,7 +49,7 @@ def jpeg(image: np.ndarray, *, quality: int, low: float, high: float) -> np.ndar
 
     Args:
         image: Network input.
-        quality: Of libjpeg.
+        quality: Quality of libjpeg, 1 to 100.
         low: The value of black.
         high: The value of white; what lies outside is clipped.
     """

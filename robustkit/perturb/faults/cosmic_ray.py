@@ -23,8 +23,8 @@ RATE = 0.2 / (4072 * 4000)
 class CosmicRay(LocalFault):
     """A straight track of length L at a uniform angle, with a constant charge per pixel of length.
 
-    Points along the track share their charge among the four nearest pixels, so all charge inside the image is kept, as
-    far as the full well allows. Levels: the lengths 4, 8 (median), 20 (84 %), 40 (95 %) and 75 pixels (99 %); 1243
+    Points along the track share their charge among the four nearest pixels, so all charge inside the image is kept, up
+    to the full well. Levels: the lengths 4, 8 (median), 20 (84 %), 40 (95 %) and 75 pixels (99 %); 1243
     electrons per pixel are the median. Source: footprints of imSim's catalogue of LSST dark frames.
 
     Attributes:
@@ -42,7 +42,7 @@ class CosmicRay(LocalFault):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.charge > 0:
-            raise InputError(f"expected a charge above 0 electrons, came {self.charge}")
+            raise InputError(f"charge must be above 0 electrons, got {self.charge}")
 
     def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Deposits the track."""

@@ -1,4 +1,4 @@
-"""Charge that lags behind when a column is read."""
+"""Charge that trails behind during readout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.perturbation import Perturbation, Stage
 from robustkit.seeds import Streams
 
-# Pixels of the trail that are followed; what lags further is put into the last.
+# Length of the trail in pixels; what trails further is put into the last.
 _TRAIL = 20
 
 
@@ -44,7 +44,7 @@ class ChargeTransfer(Perturbation):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.transfers < 1:
-            raise InputError(f"expected at least one transfer, came {self.transfers}")
+            raise InputError(f"transfers must be at least 1, got {self.transfers}")
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Convolves the columns; rows before the first are like the first."""
@@ -58,5 +58,5 @@ class ChargeTransfer(Perturbation):
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A constant field stays."""
+        """A constant field is unchanged."""
         return value, np.zeros_like(value)

@@ -1,4 +1,4 @@
-"""A pixel that misses part of the light."""
+"""A pixel that loses part of the light."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class DeadPixel(LocalFault):
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """One pixel of a band that is drawn."""
+        """One pixel of a random band."""
         hit = conditions.visits if self.visits is None else np.minimum(conditions.visits, self.visits)
         lost = self.level * hit / conditions.visits * (value + conditions.scale * conditions.sky)
         return self.struck(value, -lost, 1 / (size[0] * size[1]))

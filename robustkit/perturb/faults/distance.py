@@ -17,21 +17,21 @@ from robustkit.perturb.faults.psf import FWHM_PER_SIGMA
 from robustkit.perturb.perturbation import Perturbation, Stage, mixture, tensor
 from robustkit.seeds import Streams
 
-_EDGE = 1 + 1e-6  # of the image, so that rounding does not decide on a pixel that lies on it
+_EDGE = 1 + 1e-6  # of the image, so that rounding does not decide about a pixel on the edge
 
 
 @dataclass(frozen=True)
 class Distance(Perturbation):
     """An object at d times its distance: 1 / d of the size, 1 / d^2 of the flux, under the same seeing and sky.
 
-    The image is blurred by the seeing times sqrt(d^2 - 1), so that after the shrinking its PSF is the old one, and
+    The image is blurred by the seeing times sqrt(d^2 - 1), so that after shrinking its PSF is unchanged, and
     sampled in steps of d pixels (bicubic) about the centre; surface brightness stays. What was outside the image is
     empty sky. White noise brings the background back to its variance. A redshift dims surface brightness by
-    (1 + z)^-4 on top; wavelengths are not shifted. Levels: sizes 0.9, 0.8, 0.65, 0.5 and 0.35 of the old one. Source:
+    (1 + z)^-4 on top; wavelengths are not shifted. Levels: sizes 0.9, 0.8, 0.65, 0.5 and 0.35 of the original. Source:
     the steps of FERENGI, Barden, Jahnke & Haeussler 2008, arXiv:0710.5170, in Euclidean space.
 
     Attributes:
-        redshift: z, by which the light is dimmed.
+        redshift: z, which dims the light.
     """
 
     name = "distance"
@@ -46,10 +46,10 @@ class Distance(Perturbation):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.redshift < math.inf:
-            raise InputError(f"expected a redshift of at least 0, came {self.redshift}")
+            raise InputError(f"redshift must be at least 0, got {self.redshift}")
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
-        """Blurs, shrinks, and fills up the noise."""
+        """Blurs, shrinks, and restores the noise."""
         count, _, height, width = images.shape
         seeing = conditions.like(conditions.seeing, images) / FWHM_PER_SIGMA / conditions.pixel_scale
         sigma = seeing * math.sqrt(self.level**2 - 1)  # (C, 1, 1), pixels before the shrinking
@@ -68,7 +68,7 @@ class Distance(Perturbation):
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Those of the part that is still the field, and of the empty sky about it, with the noise of each."""
+        """The moments of the part that is still the field and of the empty sky around it, each with its noise."""
         places = [np.abs(2 * np.arange(pixels) + 1 - pixels) * self.level <= pixels * _EDGE for pixels in size]
         part, dimmed = places[0].mean() * places[1].mean(), (1 + self.redshift) ** -4
         sigma = conditions.seeing / FWHM_PER_SIGMA / conditions.pixel_scale * math.sqrt(self.level**2 - 1)
@@ -79,7 +79,7 @@ class Distance(Perturbation):
 
 
 def _kept(height: int, width: int, sigma: Tensor, images: Tensor) -> Tensor:
-    """The part of the variance of white noise that a blur leaves, shape (C, 1, 1)."""
+    """The fraction of the variance of white noise left by a blur, shape (C, 1, 1)."""
     ky = 2 * math.pi * torch.fft.fftfreq(height, device=images.device, dtype=images.dtype)
     kx = 2 * math.pi * torch.fft.fftfreq(width, device=images.device, dtype=images.dtype)
     rows, columns = (torch.exp(-(sigma**2) * k**2).mean(-1, keepdim=True) for k in (ky, kx))

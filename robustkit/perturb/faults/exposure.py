@@ -14,10 +14,11 @@ from robustkit.seeds import Streams
 
 @dataclass(frozen=True)
 class Exposure(Perturbation):
-    """A fraction f of the exposure, on the flux scale of the whole one: as bright, and noisier.
+    """A fraction f of the exposure, on the flux scale of the full one: equally bright, but noisier.
 
-    A pixel that recorded K electrons of source and sky would have recorded a binomial part of them; brought back to
-    the flux scale its variance grows by K (1 - f) / f. Visits become fewer, so their read noise grows alike:
+    A pixel that recorded K electrons of source and sky would have recorded a binomial part of them; scaled back to the
+    full exposure, its variance grows by K (1 - f) / f. There are fewer visits, so their read noise grows in the same
+    way:
 
         n' = n + s N(0, (1 - f) / f ((n / s + sky)_+ + visits read_noise^2)),  s the stored value of an electron.
 
@@ -33,7 +34,7 @@ class Exposure(Perturbation):
     valid = (1e-4, 1.0)
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
-        """Adds the noise that a shorter exposure has more."""
+        """Adds the extra noise of a shorter exposure."""
         scale = conditions.like(conditions.scale, images)
         arrived = images / scale + conditions.like(conditions.sky, images)
         readout = conditions.like(conditions.visits * conditions.read_noise**2, images)
@@ -45,12 +46,12 @@ class Exposure(Perturbation):
         return conditions.exposed(self.level)
 
     def strength(self) -> float:
-        """How many times the noise variance has grown, less 1."""
+        """The growth factor of the noise variance, minus 1."""
         return 1 / self.level - 1
 
     @classmethod
     def level_of(cls, strength: float) -> float:
-        """The fraction of a strength."""
+        """The fraction that has this strength."""
         return 1 / (1 + strength)
 
     def moments(

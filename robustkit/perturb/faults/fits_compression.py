@@ -1,4 +1,4 @@
-"""FITS files that were compressed with loss."""
+"""FITS files with lossy compression."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Rice(Perturbation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.level != self.identity:  # said here, before a run has begun
+        if self.level != self.identity:  # checked here, before a run begins
             require("astropy.io.fits", extra="fits", purpose="compress images")
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
@@ -53,7 +53,7 @@ class Rice(Perturbation):
 
 @dataclass(frozen=True)
 class HCompress(Rice):
-    """Values in steps of a times the noise, as for `Rice`, then HCOMPRESS_1, a wavelet transform without loss here.
+    """Values in steps of a times the noise, as for `Rice`, then HCOMPRESS_1, a wavelet transform, lossless here.
 
     The noise is measured in a whole band, not row by row. Levels and source as for `Rice`. Needs astropy.
     """

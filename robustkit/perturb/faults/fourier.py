@@ -1,4 +1,4 @@
-"""Filters in Fourier space with mirrored edges, so that nothing comes back on the other side."""
+"""Filters in Fourier space with mirrored edges, so that nothing wraps around."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def gaussian(height: int, width: int, sigma: float | Tensor, images: Tensor) -> 
     """The Fourier transform of a Gaussian of unit sum.
 
     Args:
-        height: Pixels.
-        width: Pixels.
-        sigma: Pixels; a number, or one for each band as (C, 1, 1).
-        images: Whose device and type it takes.
+        height: Height, pixels.
+        width: Width, pixels.
+        sigma: Sigma, pixels: a number, or one per band as (C, 1, 1).
+        images: Images whose device and type are used.
     """
     ky, kx = frequencies(height, width, images)
     return torch.exp(-0.5 * sigma**2 * (kx**2 + ky**2))

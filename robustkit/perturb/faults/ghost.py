@@ -17,7 +17,7 @@ from robustkit.seeds import Streams
 
 @dataclass(frozen=True)
 class Ghost(Perturbation):
-    """A wide ring, the image of the mirror, whose edge runs across the image; in every band, at a place of its own.
+    """A wide ring, the image of the mirror, whose edge runs across the image; in every band, at a random place.
 
     Its surface brightness is a times the background noise, n' = n + s a sqrt(B) inside the ring, with edges 2 pixels
     soft. Levels: 0.1 to 10 sigma; a ghost counts above a third (GhostAF). Source: LSST requirement OSS-REQ-0387; ghosts
@@ -38,7 +38,7 @@ class Ghost(Perturbation):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.radius > 0:
-            raise InputError(f"expected a radius above 0, came {self.radius}")
+            raise InputError(f"radius must be above 0, got {self.radius}")
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Adds the ring: one of its two edges passes through a point that each image draws."""
@@ -49,6 +49,6 @@ class Ghost(Perturbation):
         angle = 2 * torch.pi * drawn[:, 0]
         edge = torch.where(drawn[:, 1] < 0.5, 0.4 * outer, outer)
         distance = ((rows + edge * angle.sin()) ** 2 + (columns + edge * angle.cos()) ** 2).sqrt()
-        # Written out, because torch.sigmoid rounds otherwise at other places of a batch.
+        # Written out, because torch.sigmoid rounds differently at different places in a batch.
         ring = 1 / (1 + torch.exp((distance - outer) / 2)) / (1 + torch.exp((0.4 * outer - distance) / 2))
         return images + conditions.like(conditions.scale * self.level * np.sqrt(conditions.background), images) * ring

@@ -1,4 +1,4 @@
-"""A pixel that makes electrons of its own."""
+"""A pixel with a dark current."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class HotPixel(LocalFault):
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """One pixel of a band that is drawn."""
+        """One pixel of a random band."""
         gain = self.gain(value, self.level * conditions.exposure / conditions.visits, conditions)
         return self.struck(value, gain, 1 / (size[0] * size[1]))
 

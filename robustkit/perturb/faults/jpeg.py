@@ -1,4 +1,4 @@
-"""Pictures that were stored as JPEG."""
+"""Storage as JPEG."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robustkit.seeds import Streams
 
 @dataclass(frozen=True)
 class Jpeg(OnInput):
-    """Eight bits from black to white, what lies outside clipped, and JPEG (libjpeg) of quality 100 - level.
+    """Eight bits from black to white, clipped outside, then JPEG (libjpeg) of quality 100 - level.
 
     Three bands are stored as one colour picture with colours at half resolution, others as grey pictures. Levels:
     qualities 95, 90, 75, 50, 25, where ImageNet-C begins. Source: Hendrycks & Dietterich 2019, arXiv:1903.12261.
@@ -29,7 +29,7 @@ class Jpeg(OnInput):
     in_processes = True
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
-        """Stores and reads every image."""
+        """Encodes and decodes every image."""
         values = images.detach().cpu().numpy().astype(np.float32)
         settings = {"codec": "jpeg", "quality": round(100 - self.level), "low": self.low, "high": self.high}
         return tensor(encode(values, [settings] * len(values)), images)

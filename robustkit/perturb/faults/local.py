@@ -1,4 +1,4 @@
-"""What defects and passing light share: they hit one band of some visits, at a place of the image's own."""
+"""The base of defects and passing light: they hit one band of some visits, at a random place in each image."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from robustkit.seeds import Streams
 
 @dataclass(frozen=True)
 class LocalFault(Perturbation):
-    """Base of faults of single visits.
+    """Base of faults in single visits.
 
     Dithers move the sky over the detector, so that a defect meets an object in few visits and in one band.
 
     Attributes:
-        visits: How many visits it hits; `None` (`all` on the command line) for all. Most are found and left out of a
-            coadd; one that survives is 1.
+        visits: Number of visits hit; `None` (`all` on the command line) for all. Most faults are found and left out of
+            a coadd; the default 1 is a fault that survives in one visit.
         band: The band, `all`, or `any` for one that each image draws.
         missing: Whether a pipeline has found it and marked every pixel that it touched as missing (NaN).
     """
@@ -34,19 +34,19 @@ class LocalFault(Perturbation):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.visits is not None and not self.visits > 0:
-            raise InputError(f"expected {self.name} in some visits, came {self.visits}")
+            raise InputError(f"visits of {self.name} must be above 0, got {self.visits}")
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
-        """What the fault leaves, or gaps where it was."""
+        """The image with the fault, or with gaps where it was."""
         made = self.fault(images, conditions, streams)
         return torch.where(made != images, torch.nan, made) if self.missing else made
 
     def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
-        """The fault itself."""
+        """Applies the fault."""
         raise NotImplementedError
 
     def hit(self, conditions: Conditions, images: Tensor) -> Tensor:
-        """How many visits of each band are hit, shape (C, 1, 1)."""
+        """The number of visits hit in each band, shape (C, 1, 1)."""
         most = conditions.like(conditions.visits, images)
         return most if self.visits is None else most.clamp_max(self.visits)
 
@@ -67,20 +67,20 @@ class LocalFault(Perturbation):
     def deposit(self, images: Tensor, charge: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Adds charge (electrons in one visit, broadcast to (N, C, H, W)), at most what a pixel still holds."""
         room = conditions.like(conditions.full_well - conditions.sky / conditions.visits, images).clamp_min(0)
-        # The source's own light takes room as well.
+        # The light of the source takes up room as well.
         held = (images / conditions.like(conditions.scale * conditions.visits, images)).clamp_min(0)
         gained = torch.minimum(charge, (room - held).clamp_min(0)) * self.mask(conditions, images, streams)
         return images + gained * self.hit(conditions, images) * conditions.like(conditions.scale, images)
 
     def gain(self, value: np.ndarray, charge: np.ndarray | float, conditions: Conditions) -> np.ndarray:
-        """What `deposit` adds to a pixel of this value where it hits, shape (C,)."""
+        """The amount that `deposit` adds to a pixel of this value where it hits, shape (C,)."""
         held = np.maximum(value / (conditions.scale * conditions.visits), 0)
         room = np.maximum(conditions.full_well - conditions.sky / conditions.visits, 0)
         visits = conditions.visits if self.visits is None else np.minimum(conditions.visits, self.visits)
         return np.minimum(charge, np.maximum(room - held, 0)) * visits * conditions.scale
 
     def struck(self, value: np.ndarray, gain: np.ndarray, part: float) -> tuple[np.ndarray, np.ndarray] | None:
-        """Moments where a part of the pixels of a band that is drawn, or of all bands, changes by `gain`."""
+        """Moments when a fraction of the pixels of a random band, or of all bands, changes by `gain`."""
         if self.band not in ("any", "all"):
             return None
         chance = part / len(value) if self.band == "any" else part

@@ -1,4 +1,4 @@
-"""Perturbations as one names them: `exposure`, `psf,restore_noise=false`, `mypkg.module:Class`."""
+"""Perturbations by name: `exposure`, `psf,restore_noise=false`, `mypkg.module:Class`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Named:
         return self.kind(float(level), **self.options)
 
     def source_sha256(self) -> str | None:
-        """The hash of the file that holds a class of one's own; `None` for those of robustkit."""
+        """The hash of the file that holds a user's own class; `None` for those of robustkit."""
         if self.kind in PERTURBATIONS.values():
             return None
         try:
@@ -56,7 +56,7 @@ def read_name(text: str) -> Named:
             `,option=value`. Modules in the current folder are found, as `python -m` finds them.
 
     Raises:
-        InputError: If a name or a value is not known, or the class is no perturbation.
+        InputError: If a name or a value is not known, or the class is not a perturbation.
 
     Examples:
         >>> read_name("hot-pixel,visits=3,band=r").at(20)
@@ -81,7 +81,7 @@ def perturbation_kind(name: str) -> type[Perturbation]:
     """The perturbation of this name, or the class `package.module:Class` that the user names, which is then imported.
 
     Raises:
-        InputError: If there is none, or the class is no perturbation.
+        InputError: If there is no such perturbation, or the class is not one.
     """
     if name in PERTURBATIONS:
         return PERTURBATIONS[name]
@@ -96,10 +96,10 @@ def perturbation_kind(name: str) -> type[Perturbation]:
     except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise InputError(f"cannot import the perturbation {name!r}: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, Perturbation)):
-        raise InputError(f"{name} is no subclass of robustkit.perturb.perturbation.Perturbation; derive it from that")
+        raise InputError(f"{name} is not a subclass of robustkit.perturb.perturbation.Perturbation")
     missing = [what for what in ("name", "unit", "stage", "levels", "valid") if not hasattr(kind, what)]
     if missing:
-        raise InputError(f"{name} does not say its {', '.join(missing)}; see robustkit.perturb.perturbation")
+        raise InputError(f"{name} does not define {', '.join(missing)}; see robustkit.perturb.perturbation")
     return kind
 
 
@@ -144,5 +144,5 @@ def _value(name: str, field: Field[Any], text: str) -> Any:
             return int(number) if "float" not in str(field.type) and number.is_integer() else number
     except (KeyError, ValueError):
         kind = "true or false" if isinstance(field.default, bool) else "a number"
-        raise InputError(f"expected {kind} for {field.name} of {name}, came {text!r}") from None
+        raise InputError(f"expected {kind} for {field.name} of {name}, got {text!r}") from None
     return text

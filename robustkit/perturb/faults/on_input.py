@@ -1,4 +1,4 @@
-"""What faults of network input share: the range in which the network knows its input."""
+"""The base of faults on network input: the range of that input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robustkit.perturb.perturbation import Perturbation, Stage
 
 @dataclass(frozen=True)
 class OnInput(Perturbation):
-    """Base of faults of network input, whose levels are parts of a range from black to white.
+    """Base of faults on network input, whose levels are fractions of the range from black to white.
 
     Attributes:
         low: Network input that is black; an audit takes the lowest of the training images.
@@ -30,7 +30,7 @@ class OnInput(Perturbation):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not -np.inf < self.low < self.high < np.inf:
-            raise InputError(f"expected black below white, came {self.low} and {self.high}")
+            raise InputError(f"low must be below high, got {self.low} and {self.high}")
 
     @property
     def span(self) -> float:

@@ -1,4 +1,4 @@
-"""Noise for images of which nobody knows the units."""
+"""Noise for images whose units are unknown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robustkit.seeds import Streams
 
 @dataclass(frozen=True)
 class GaussianNoise(OnInput):
-    """White noise on network input v, as part of the range from black to white: v' = v + a (high - low) N(0, 1).
+    """White noise on network input v, as a fraction of the range from black to white: v' = v + a (high - low) N(0, 1).
 
     Levels: 0.01 to 0.2 of the range, below and into those of ImageNet-C (0.08 to 0.38); source: Hendrycks & Dietterich
     2019, arXiv:1903.12261.
@@ -44,10 +44,10 @@ class GaussianNoise(OnInput):
 
 @dataclass(frozen=True)
 class PoissonNoise(OnInput):
-    """Photon noise on network input v, where black is no photon and white stands for 1 / a^2 of them.
+    """Photon noise on network input v, where black is no photons and white is 1 / a^2 photons.
 
-    With x = (v - low) / (high - low), x' = a^2 Poisson(x / a^2). Values below black hold no photons and stay. Levels:
-    1 / 60 to 1 / 3 as in ImageNet-C's shot noise (60 to 3 photons); source: Hendrycks & Dietterich 2019,
+    With x = (v - low) / (high - low), x' = a^2 Poisson(x / a^2). Values below black hold no photons and are unchanged.
+    Levels: 1 / 60 to 1 / 3 as in ImageNet-C's shot noise (60 to 3 photons); source: Hendrycks & Dietterich 2019,
     arXiv:1903.12261.
     """
 

@@ -23,14 +23,14 @@ class PSFBlur(Perturbation):
 
     In Fourier space the image is multiplied by T = exp(-k^2 sigma^2 / 2), sigma = b / 2.355, with mirrored edges: the
     sum stays. A blur also smooths the noise, which worse seeing does not, so noise of power (1 - T^2) times that of the
-    background is added: the background is white again and has its old variance. (The noise of bright sources stays
+    background is added: the background is white again, with its original variance. (The noise of bright sources stays
     smoothed.)
 
     Levels: a seeing of 0.70" becomes 0.8, 1.0, 1.2, 1.5 and 2.0". Source: median seeing in r, Ivezic et al. 2008,
     arXiv:0805.2366, Table 2.
 
     Attributes:
-        restore_noise: Whether the noise is added; without it a naive blur is left, noise and all.
+        restore_noise: Whether the noise is added; if not, a plain blur is applied to signal and noise.
     """
 
     name = "psf"
@@ -43,7 +43,7 @@ class PSFBlur(Perturbation):
     restore_noise: bool = True
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
-        """Blurs, and makes the background as noisy as it was."""
+        """Blurs, and restores the noise of the background."""
         height, width = images.shape[2:]
         sigma = self.level / FWHM_PER_SIGMA / conditions.pixel_scale  # pixels
         blurred = filtered(images, gaussian(2 * height, 2 * width, sigma, images))
@@ -57,7 +57,7 @@ class PSFBlur(Perturbation):
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The value; and the part of the variance of white noise that the blur takes away, where it is given back."""
+        """The value; and the part of the variance of white noise that the blur takes away, where it is restored."""
         sigma = self.level / FWHM_PER_SIGMA / conditions.pixel_scale
         kept = [np.exp(-((sigma * 2 * np.pi * np.fft.fftfreq(pixels)) ** 2)).mean() for pixels in size]
         lost = 1 - kept[0] * kept[1] if self.restore_noise else 0.0

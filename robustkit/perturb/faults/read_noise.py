@@ -1,4 +1,4 @@
-"""Electronics that read every visit with more noise."""
+"""Extra read noise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robustkit.seeds import Streams
 
 @dataclass(frozen=True)
 class ReadNoise(Perturbation):
-    """Read noise that comes on top of the camera's own, in quadrature, once for every visit.
+    """Read noise added in quadrature to that of the camera, once per visit.
 
     n' = n + s sqrt(visits) R N(0, 1). Levels: the medians of LSSTCam's two kinds of sensor, the requirement (9 e), an
     amplifier counted as noisy (18 e), twice that. Source: SITCOMTN-148.

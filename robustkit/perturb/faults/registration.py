@@ -1,4 +1,4 @@
-"""Bands that do not lie on one another, and images that are turned."""
+"""Misregistered bands, and rotated images."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from robustkit.seeds import Streams
 
 @dataclass(frozen=True)
 class Shift(Perturbation):
-    """Every band but the first is shifted by d pixels in a direction of its own.
+    """Every band but the first is shifted by d pixels, each in a random direction.
 
-    The shift is a phase in Fourier space with mirrored edges, so that the noise stays as it is. Levels: 0.1 to 2 pixels
+    The shift is a phase in Fourier space with mirrored edges, so that the noise is unchanged. Levels: 0.1 to 2 pixels
     (20 to 400 mas in LSST; relative astrometry is good to some 10 mas), of our own choice.
     """
 
@@ -42,16 +42,16 @@ class Shift(Perturbation):
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A constant field stays."""
+        """A constant field is unchanged."""
         return value, np.zeros_like(value)
 
 
 @dataclass(frozen=True)
 class Rotation(Perturbation):
-    """The whole image is turned about its centre by an angle, bicubic, with mirrored edges.
+    """The whole image is rotated about its centre by an angle, bicubic, with mirrored edges.
 
-    Interpolation smooths the noise of oblique angles a little. Levels: 1 to 90 degrees; the sky has no up, so a
-    classifier of galaxies should not care.
+    Interpolation smooths the noise of oblique angles a little. Levels: 1 to 90 degrees; the sky has no preferred
+    direction, so a classifier of galaxies should not respond.
     """
 
     name = "rotation"
@@ -62,7 +62,7 @@ class Rotation(Perturbation):
     physical = False
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
-        """Turns the images."""
+        """Rotates the images."""
         count, _, height, width = images.shape
         sine, cosine = math.sin(math.radians(self.level)), math.cos(math.radians(self.level))
         turn = images.new_tensor([[cosine, sine * height / width, 0], [-sine * width / height, cosine, 0]])
@@ -72,12 +72,12 @@ class Rotation(Perturbation):
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A constant field stays."""
+        """A constant field is unchanged."""
         return value, np.zeros_like(value)
 
 
 def fourier_shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Shifts bands by parts of a pixel.
+    """Shifts bands by fractions of a pixel.
 
     Args:
         images: Shape (N, C, H, W).
@@ -86,7 +86,7 @@ def fourier_shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
     """
     height, width = images.shape[2:]
     ky, kx = frequencies(2 * height, 2 * width, images.new_empty(0, dtype=torch.float64))
-    # Image by image, because vectorised sines round otherwise at other places of a batch.
+    # Image by image, because vectorised sines round differently at different places in a batch.
     rows = torch.stack([_phase(one[:, None, None] * ky) for one in down.double()])  # (N, C, 2 H, 1)
     columns = torch.stack([_phase(one[:, None, None] * kx) for one in right.double()])  # (N, C, 1, W + 1)
     kind = torch.complex128 if images.dtype == torch.float64 else torch.complex64

@@ -29,8 +29,8 @@ class Satellite(LocalFault):
     the width belong to an orbit at 550 km.
 
     Attributes:
-        speed: Degrees per second.
-        width: Arcsec.
+        speed: Angular speed, degrees per second.
+        width: Width of the trail, arcsec.
     """
 
     name = "satellite"
@@ -46,7 +46,7 @@ class Satellite(LocalFault):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.speed > 0 and self.width > 0):
-            raise InputError(f"expected speed and width above 0, came {self.speed} and {self.width}")
+            raise InputError(f"speed and width must be above 0, got {self.speed} and {self.width}")
 
     def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Deposits the trail."""

@@ -1,4 +1,4 @@
-"""A bright star whose charge runs along the columns."""
+"""A bright star that bleeds along the columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BETA = 4.765  # of the Moffat profile that turbulence makes
 class Saturation(Perturbation):
     """A star of magnitude m, of the same magnitude in all bands, in every visit, at a place that each image draws.
 
-    A pixel holds the full well; half of what is more goes up the column and half down, into the next pixels with room.
+    A pixel holds the full well; half of the excess goes up the column and half down, into the next pixels with room.
     Charge is kept as far as it stays on the image. The star at r arcsec from its centre is a Moffat profile of the
     seeing, (1 + (r / a)^2)^-4.765 with the wings of a turbulent atmosphere. Levels: 17 to 12 AB mag; in r a star
     saturates near 16 in 30 s. Source: LSSTCam's full well, SITCOMTN-148; the algorithm of imSim's bleed trails, without

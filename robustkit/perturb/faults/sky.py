@@ -1,4 +1,4 @@
-"""A sky that was subtracted wrongly."""
+"""Errors of sky subtraction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SkyOffset(Perturbation):
     (scattered light in LSST); Kelvin et al. 2023 (pipelines subtract too much).
 
     Attributes:
-        sign: 1 for light that was left, -1 for light that was taken.
+        sign: 1 for sky left in the image, -1 for sky oversubtracted.
     """
 
     name = "sky-offset"
@@ -38,7 +38,7 @@ class SkyOffset(Perturbation):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sign not in (1, -1):
-            raise InputError(f"expected 1 (light left) or -1 (light taken) as the sign, came {self.sign}")
+            raise InputError(f"sign must be 1 (sky left in) or -1 (oversubtracted), got {self.sign}")
 
     def stored(self, conditions: Conditions) -> np.ndarray:
         """The residual of each band in stored units, shape (C,)."""
@@ -52,7 +52,7 @@ class SkyOffset(Perturbation):
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Shifted, as sharp as before."""
+        """A shift; the variance is unchanged."""
         return value + self.stored(conditions), np.zeros_like(value)
 
 
@@ -64,7 +64,7 @@ class SkyGradient(SkyOffset):
     band. Levels and sources as for `SkyOffset`.
 
     Attributes:
-        sign: Of the direction; both are drawn alike.
+        sign: Has no effect: both directions are equally likely.
     """
 
     name = "sky-gradient"

@@ -1,4 +1,4 @@
-"""Searches in a row, each going on with what those before it tried; and the row that is used by default."""
+"""Sequences of searches, each continuing from what those before it tried; and the default sequence."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from robustkit.perturb.search.universal import Universal
 
 @dataclass(frozen=True)
 class Stage:
-    """One search of a row.
+    """One search of a sequence.
 
     Attributes:
-        search: Its settings.
-        queries: How many queries per image it may take; `None` for as many as it wants.
+        search: Settings of the search.
+        queries: Most queries per image; `None` for no limit.
     """
 
     search: SearchSettings
@@ -33,7 +33,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Stages:
-    """Searches in a row. Those over cells share them, so that nothing is tried twice.
+    """A sequence of searches. Those over cells share them, so that nothing is tried twice.
 
     Attributes:
         stages: The searches, in order.
@@ -43,7 +43,7 @@ class Stages:
 
     @property
     def name(self) -> str:
-        """Its name on the command line."""
+        """Name on the command line."""
         return "stages"
 
     def start(self, problem: Problem) -> Search:
@@ -58,19 +58,18 @@ class Stages:
 
 @dataclass(frozen=True)
 class Auto:
-    """The default: the promising first, then everything where the budget allows.
+    """The default: promising cells first, then every cell if the budget allows.
 
-    What a stand-in image says of the network, gradients where it has them, then best-first; then the complete pass
-    where the budget covers it, else the searches that wander. Several pixels at once go to the latter from the
-    beginning.
+    Cells ranked on a stand-in image, then by gradients where the network has them, then best-first; then the complete
+    pass if the budget covers it, otherwise the searches in `wander`, which several pixels at once use from the start.
 
     Attributes:
         known: Queries per image for the universal search.
         ranked: Queries per image for the gradient search.
         near: Queries per image for the best-first search.
-        wander: Searches for the rest of the budget, which share it evenly; they must take any number of pixels.
-        effort: Of the gradient search; by default its ranking may cost as much as the queries that it ranks.
-        shared: Images whose budgets the universal search may spend on its stand-in, once for all images.
+        wander: Searches that share the rest of the budget evenly; they must support any number of pixels.
+        effort: Effort of the gradient search; by default its ranking may cost as much as the queries that it ranks.
+        shared: Number of per-image budgets that the universal search may spend on its stand-in, once for all images.
         gradients: Whether the network's gradients are used where it has them; `False` treats it as a black box.
     """
 
@@ -84,7 +83,7 @@ class Auto:
 
     @property
     def name(self) -> str:
-        """Its name on the command line."""
+        """Name on the command line."""
         return "auto"
 
     def start(self, problem: Problem) -> Search:
@@ -92,7 +91,7 @@ class Auto:
         return self.stages(problem).start(problem)
 
     def stages(self, problem: Problem) -> Stages:
-        """The row of searches that suits a problem."""
+        """The sequence of searches for a problem."""
         budget = problem.budget
         if problem.pixels != 1:
             return Stages(self._wandering(budget))
@@ -101,7 +100,7 @@ class Auto:
         first = [] if problem.classifier is None else [Stage(Universal(self.known, effort=effort))]
         if self.gradients and has_gradients(problem.classifier):
             first.append(Stage(Gradient(self.ranked, effort=self.effort)))
-        # What is known before makes a wide spread unnecessary.
+        # The earlier rankings make a wide spread unnecessary.
         first.append(Stage(BestFirst(spread=32) if first else BestFirst(), self.near))
         if budget is None or budget >= Cells(problem).left.max():
             return Stages((*first, Stage(Complete(gradients=self.gradients))))
@@ -149,7 +148,7 @@ class _StagesSearch:
             self.search, self.left = self._begin(stage), stage.queries
 
     def tell(self, candidates: Candidates, logits: Tensor) -> None:
-        """Tells the search that asked, unless its last proposal was cut short and only cells could make use of it."""
+        """Tells the search that asked, unless its last proposal was cut short in which case only cells can use it."""
         if self.search is not None and not (self.cut and not isinstance(self.search, CellSearch)):
             self.search.tell(candidates, logits)
         if self.left is not None:

@@ -1,4 +1,4 @@
-"""What a search is: settings that `start` on a problem, then `propose` candidates and are `tell`-ed their logits."""
+"""The search protocol: `start` begins a search, `propose` returns its next candidates, `tell` takes their logits."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Problem:
     Attributes:
         images: Clean network input, shape (N, C, H, W).
         clean_logits: Logits of the clean images, shape (N, K).
-        labels: The class to leave, shape (N,), int64.
+        labels: The class to move away from, shape (N,), int64.
         targets: The class to reach, shape (N,), int64; `UNTARGETED` for any other class.
         values: What a pixel may become.
         streams: One random stream per image.
         pixels: How many pixels a candidate overwrites.
-        classifier: For searches that use gradients; `None` when only logits can be had.
+        classifier: For searches that use gradients; `None` when only logits are available.
         budget: The most queries that an image will get; `None` lets the search end by its own settings.
     """
 
@@ -46,7 +46,7 @@ class Problem:
         return len(self.images)
 
     def margin(self, rows: Tensor, logits: Tensor) -> Tensor:
-        """How far candidates are past the decision boundary: positive means flipped.
+        """Margins of candidates past the decision boundary: positive means flipped.
 
         Untargeted, the best other logit minus the label's; targeted, the target's minus the best other. Not finite
         becomes minus infinity, so that a broken output is never a success.
@@ -69,13 +69,13 @@ class Problem:
 
 
 class Search(Protocol):
-    """One search under way on one problem."""
+    """A search in progress on one problem."""
 
     def propose(self, active: Tensor) -> Candidates | None:
         """The next candidates.
 
         Args:
-            active: Rows that are still wanted, shape (M,), int64, ascending. Rows that are left out never return.
+            active: Rows still searched, shape (M,), int64, ascending. Rows that are left out never return.
 
         Returns:
             Candidates whose `image` are rows of the problem, a subset of `active` (rows with nothing left to try
@@ -89,15 +89,15 @@ class Search(Protocol):
 
 
 class SearchSettings(Protocol):
-    """The settings of a search: a frozen dataclass that learns nothing.
+    """The settings of a search: a frozen dataclass without state.
 
     Attributes:
-        name: Its name on the command line.
+        name: Name on the command line.
     """
 
     @property
     def name(self) -> str:
-        """Its name on the command line."""
+        """Name on the command line."""
         ...
 
     def start(self, problem: Problem) -> Search:

@@ -1,8 +1,8 @@
-"""Best-first search: an even spread of cells, then the surroundings of the best ones, in order.
+"""Best-first search: an even spread of cells, then the neighbourhood of the best ones, in order.
 
-The margin is smooth in position, and a pixel that comes near with one value often flips with another. So the pixel with
-the best margin is opened: its other options are tried, and its best option on the eight pixels around it, first far
-from it and, when it is opened again, nearer.
+The margin is smooth in position, and a pixel that nearly flips with one value often flips with another. So the pixel
+with the best margin is opened: its other options are tried, and its best option on the eight pixels around it, first
+far from it and, when it is opened again, nearer.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from robustkit.perturb.search.orders import spread_walk
 
 @dataclass(frozen=True)
 class BestFirst(CellSettings):
-    """Settings of the best-first search; it goes on until every cell was tried.
+    """Settings of the best-first search, which continues until every cell has been tried.
 
     Attributes:
-        spread: How many evenly spread cells are tried first, at least.
-        open: How many pixels are opened at once.
-        others: How many other options of a pixel are tried each time it is opened.
+        spread: Least number of evenly spread cells to try first.
+        open: Number of pixels opened at once.
+        others: Number of other options of a pixel tried each time it is opened.
     """
 
     spread: int = 120
@@ -35,15 +35,15 @@ class BestFirst(CellSettings):
 
     def __post_init__(self) -> None:
         if self.spread < 1 or self.open < 1 or self.others < 0:
-            raise InputError(f"best-first needs a spread of at least 1 and opens at least 1 pixel at once, came {self}")
+            raise InputError(f"spread and open of best-first must be at least 1, got {self}")
 
     @property
     def name(self) -> str:
-        """Its name on the command line."""
+        """Name on the command line."""
         return "best-first"
 
     def resume(self, cells: Cells) -> Search:
-        """Begins the search where others, who share these cells, stopped."""
+        """Begins where other searches over these cells stopped."""
         return _BestFirstSearch(self, cells)
 
 
@@ -73,7 +73,7 @@ class _BestFirstSearch(CellSearch):
         return self.walk.fill(rows, left)
 
     def _open(self, rows: Tensor) -> Tensor:
-        """Opens the best pixels of each row: cells around them, shape (M, Q), -1 where there is none."""
+        """Opens the best pixels of each row: cells around them, shape (M, Q), -1 for none."""
         cells, opened = self.cells, self.opened[rows]
         margin = cells.margin[rows].masked_fill(opened >= len(self.radii), -torch.inf)
         best, pixel = margin.topk(min(self.settings.open, margin.shape[1]))  # (M, open)
@@ -84,7 +84,7 @@ class _BestFirstSearch(CellSearch):
         row, column = (place + self.compass * self.radii[times][..., None, None]).unbind(-1)  # (M, open, 8)
         inside = (row >= 0) & (row < cells.height) & (column >= 0) & (column < cells.width)
         around = torch.where(inside, (row * cells.width + column) * cells.options + option, -1)
-        # Each time a pixel is opened, the options that follow those of the last time.
+        # Each time a pixel is opened, the options after those of the last time.
         further = times[..., None] * self.others + torch.arange(1, self.others + 1, device=rows.device)
         other = pixel[..., None] * cells.options + (option + further) % cells.options
         found = torch.cat([around, other], 2)

@@ -1,7 +1,7 @@
-"""Cells: everything one pixel may become, numbered, and which of it was tried on which image.
+"""Cells: all (pixel, option) pairs of the value set, numbered, and which of them were tried on which image.
 
 A cell is a pixel and an option of the value set; its number is (row * W + column) * V + option. Searches that share one
-`Cells` share what was tried and how near each pixel came, and so never ask the same thing twice.
+`Cells` share what was tried and the best margin of each pixel, so they never repeat a query.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from robustkit.perturb.search.base import Problem, Search
 
 
 class Cells:
-    """The cells of N images, with what is known about them.
+    """The cells of N images and the results so far.
 
     Args:
         problem: The images; its `pixels` must be 1.
 
     Attributes:
-        count: H x W x V, the number of cells of an image.
-        tried: Whether a cell needs no query, shape (N, H W V): it was asked, or it leaves the pixel as it is.
+        count: H x W x V, the number of cells per image.
+        tried: Whether a cell needs no query, shape (N, H W V): it was queried, or it leaves the pixel unchanged.
         margin: Best margin seen at each pixel, shape (N, H W); minus infinity where nothing was tried.
         option: The option that had it, shape (N, H W).
-        left: How many cells were not tried yet, shape (N,).
+        left: Number of cells not tried yet, shape (N,).
 
     Raises:
         InputError: If candidates of more than one pixel are asked for.
@@ -49,7 +49,7 @@ class Cells:
         self.tried = torch.zeros((n, self.count), dtype=torch.bool, device=images.device)
         self.margin = torch.full((n, self.height * self.width), -torch.inf, device=images.device)
         self.option = torch.zeros((n, self.height * self.width), dtype=torch.int64, device=images.device)
-        for option in range(self.options):  # an option that is the clean value already asks nothing
+        for option in range(self.options):  # an option equal to the clean value needs no query
             index = torch.full((n, self.height, self.width), option, device=images.device)
             clean = images.permute(0, 2, 3, 1)
             same = (problem.values.option(clean, index) == clean).all(-1)
@@ -69,7 +69,7 @@ class Cells:
         return Candidates(rows, row[..., None], column[..., None], value[..., None, :])
 
     def record(self, rows: Tensor, cells: Tensor, margins: Tensor) -> None:
-        """Notes what came of cells that were asked.
+        """Records the margins of queried cells.
 
         Args:
             rows: Images, shape (M,).
@@ -93,7 +93,7 @@ class Cells:
 
         Args:
             rows: Images, shape (M,).
-            cells: Cells in the order they are wanted, shape (M, Q), -1 for none; repeated ones count once.
+            cells: Cells in order of preference, shape (M, Q), -1 for none; repeated ones count once.
             width: P.
 
         Returns:
@@ -117,12 +117,12 @@ def repeated(keys: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class CellSettings(ABC):
-    """Base of the settings of searches over cells: they can go on where another search stopped."""
+    """Base of the settings of searches over cells: they can continue where another search stopped."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """Its name on the command line."""
+        """Name on the command line."""
 
     def start(self, problem: Problem) -> Search:
         """Begins the search on a problem."""
@@ -130,7 +130,7 @@ class CellSettings(ABC):
 
     @abstractmethod
     def resume(self, cells: Cells) -> Search:
-        """Begins the search where others, who share these cells, stopped."""
+        """Begins where other searches over these cells stopped."""
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values."""
@@ -138,16 +138,16 @@ class CellSettings(ABC):
 
 
 class CellSearch(ABC):
-    """Base of the searches over cells: which cells are asked next, and what is noted of the answers.
+    """Base of the searches over cells: chooses the cells to query next and records the results.
 
-    Images run out of cells at different times. One that has fewer left than the search wants to ask at once waits
-    until the others are done, so that no image's cells depend on the images beside it.
+    Images run out of cells at different times. An image with fewer left than one batch waits until the others are
+    done, so that no image's cells depend on the images beside it.
 
     Args:
         cells: The cells, possibly shared with other searches.
 
     Attributes:
-        width: How many cells of each image are asked at once.
+        width: Number of cells of each image queried at once.
     """
 
     width: int
@@ -158,14 +158,14 @@ class CellSearch(ABC):
 
     @abstractmethod
     def next_cells(self, rows: Tensor) -> Tensor:
-        """Untried cells, shape (M, `width`), of rows that all have so many left."""
+        """Untried cells, shape (M, `width`), of rows that have at least `width` left."""
 
     @abstractmethod
     def last_cells(self, rows: Tensor, left: int) -> Tensor:
-        """The last untried cells, shape (M, `left`), of rows that have so many, fewer than `width`."""
+        """The last untried cells, shape (M, `left`), of rows with exactly `left` cells, fewer than `width`."""
 
     def remaining(self, rows: Tensor) -> Tensor:
-        """How many cells each row may still be asked, shape (M,)."""
+        """The number of cells left to query in each row, shape (M,)."""
         return self.cells.left[rows]
 
     def propose(self, active: Tensor) -> Candidates | None:
@@ -185,18 +185,18 @@ class CellSearch(ABC):
         return self.cells.candidates(rows, self._asked)
 
     def tell(self, candidates: Candidates, logits: Tensor) -> None:
-        """Notes the answers, or the first P of them where the budget cut the proposal short."""
+        """Records the results, or the first P of them if the budget cut the proposal short."""
         margins = self.cells.problem.margin(candidates.image, logits)
         self.cells.record(candidates.image, self._asked[:, : logits.shape[1]], margins)
 
 
 class RankedSearch(CellSearch):
-    """Asks cells in an order that was fixed before the first query.
+    """Queries cells in an order that was fixed before the first query.
 
     Args:
         cells: The cells, possibly shared with other searches.
-        ranked: The cells of each image, best first, shape (N, Q); those that were tried stand last.
-        width: How many cells of each image are asked at once.
+        ranked: The cells of each image, best first, shape (N, Q); those already tried come last.
+        width: Number of cells of each image queried at once.
     """
 
     def __init__(self, cells: Cells, ranked: Tensor, width: int) -> None:
@@ -207,7 +207,7 @@ class RankedSearch(CellSearch):
         self.begin = torch.zeros_like(self.end)
 
     def remaining(self, rows: Tensor) -> Tensor:
-        """How many of the ranked cells each row has left, shape (M,)."""
+        """The number of ranked cells left in each row, shape (M,)."""
         return (self.end - self.begin)[rows]
 
     def next_cells(self, rows: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""Local random search: several chains per image, each moving from its best candidate by ever smaller steps.
+"""Local random search: several chains per image, each stepping from its best candidate by ever smaller steps.
 
-A step moves one pixel of a chain, changes its option, or both. A chain that finds nothing better draws its steps
-closer, and at last begins again elsewhere. Nothing is tried twice.
+A step moves one pixel of a chain, changes its option, or both. A chain that finds nothing better shrinks its
+steps, and finally restarts elsewhere. Nothing is tried twice.
 
-Source: after Sparse-RS, Croce et al. 2022, doi:10.1609/aaai.v36i6.20595, which draws every step anew.
+Source: after Sparse-RS, Croce et al. 2022, doi:10.1609/aaai.v36i6.20595, which draws every step independently.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from robustkit.perturb.search.orders import spread_walk
 _DRAWS = 8
 # Steps whose random numbers are drawn at once.
 _AHEAD = 32
-# Several pixels have too many cells to number. What was tried is remembered by a hash of so many slots; two that
-# share a slot count as one, so a few are never tried and none is tried twice.
+# Several pixels have too many cells to number. What was tried is kept in a hash table of this many slots; two
+# that share a slot count as one, so a few are never tried and none is tried twice.
 _SLOTS = 1 << 20
-# How often steps are drawn again before several pixels are taken to have nothing new left.
+# Number of redraws after which several pixels count as exhausted.
 _ROUNDS = 20
 
 
@@ -36,12 +36,12 @@ class Chains(CellSettings):
     """Settings of the local random search.
 
     Attributes:
-        chains: How many chains each image has.
+        chains: Number of chains per image.
         reach: How far a pixel may move at first, as a share of the image's longer side, in (0, 1].
-        patience: After so many steps without a better candidate a chain halves its reach; with a reach below one pixel
-            it begins again elsewhere.
-        queries: The most queries of an image when several pixels change at once and the attack has no budget of its
-            own; one pixel is searched until every cell was tried.
+        patience: Steps without improvement after which a chain halves its reach; once the reach is below one pixel
+            it restarts elsewhere.
+        queries: Most queries per image when several pixels change at once and the attack has no budget; a single pixel
+            is searched until every cell has been tried.
     """
 
     chains: int = 8
@@ -51,11 +51,11 @@ class Chains(CellSettings):
 
     def __post_init__(self) -> None:
         if min(self.chains, self.patience, self.queries) < 1 or not 0 < self.reach <= 1:
-            raise InputError(f"chains, patience and queries are at least 1 and the reach is in (0, 1], came {self}")
+            raise InputError(f"chains, patience and queries must be at least 1 and reach in (0, 1], got {self}")
 
     @property
     def name(self) -> str:
-        """Its name on the command line."""
+        """Name on the command line."""
         return "chains"
 
     def start(self, problem: Problem) -> Search:
@@ -63,12 +63,12 @@ class Chains(CellSettings):
         return self.resume(Cells(problem)) if problem.pixels == 1 else _ManyPixels(self, problem)
 
     def resume(self, cells: Cells) -> Search:
-        """Begins the search where others, who share these cells, stopped; the first chain at the best cell known."""
+        """Begins where other searches over these cells stopped; the first chain starts at the best cell so far."""
         return _OnePixel(self, cells)
 
 
 class _Links:
-    """The chains of N images: where each is, how near it came, and where it may go next.
+    """The chains of N images: the position, best margin and reach of each.
 
     A place is the row, column and option of L pixels, shape (..., L, 3).
     """
@@ -107,14 +107,14 @@ class _Links:
         return torch.where(lost, anywhere, near).flatten(1, 2)
 
     def choose(self, keys: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
-        """One new alternative for every chain, or a second one of another chain where a chain has none.
+        """One new alternative for every chain, or a second one of another chain if a chain has none.
 
         Args:
             keys: What tells alternatives apart, shape (M, draws x chains).
-            new: Whether an alternative may be asked, the same shape.
+            new: Whether an alternative may be queried, the same shape.
 
         Returns:
-            Which alternatives, shape (M, chains), and whether each is new; those that are come first.
+            Which alternatives, shape (M, chains), and whether each is new; new ones come first.
         """
         chains = self.settings.chains
         turn = new.unflatten(1, (-1, chains)).cumsum(1).flatten(1) - 1
@@ -123,13 +123,13 @@ class _Links:
         return chosen, rank < order.numel()
 
     def accept(self, rows: Tensor, chain: Tensor, place: Tensor, margins: Tensor) -> None:
-        """Moves chains to what is better, and draws in those that are out of patience.
+        """Moves chains to better candidates, and restarts chains that have stalled.
 
         Args:
             rows: Images, shape (M,).
             chain: Whose step each candidate was, shape (M, P).
             place: The candidates, shape (M, P, L, 3).
-            margins: What came of them, shape (M, P).
+            margins: Margins of the candidates, shape (M, P).
         """
         for slot in range(margins.shape[1]):  # one after the other, because a chain may have been given several
             at, margin = (rows, chain[:, slot]), margins[:, slot]
@@ -145,7 +145,7 @@ class _Links:
         self.best[rows] = torch.where(over, -torch.inf, self.best[rows])
 
     def _numbers(self, rows: Tensor) -> Tensor:
-        """The random numbers of this step, drawn for all images, so that none depends on which are still wanted."""
+        """The random numbers of this step, drawn for all images, so that none depends on the images still searched."""
         if self.step % _AHEAD == 0:
             shape = (_AHEAD, _DRAWS, self.settings.chains, 2 + 3 * self.problem.pixels)
             self.ahead = torch.from_numpy(self.problem.streams.uniform(*shape)).to(self.size.device)
@@ -217,7 +217,7 @@ class _ManyPixels:
         return None
 
     def tell(self, candidates: Candidates, logits: Tensor) -> None:
-        """Notes the answers, or the first P of them where the budget cut the proposal short."""
+        """Records the results, or the first P of them if the budget cut the proposal short."""
         rows, asked = candidates.image, logits.shape[1]
         self.tried[rows[:, None], self.keys[:, :asked]] = True
         self.links.accept(rows, self.chain, self.place, self.problem.margin(rows, logits))

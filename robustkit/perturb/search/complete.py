@@ -15,18 +15,18 @@ from robustkit.perturb.search.cells import Cells, CellSearch, CellSettings
 from robustkit.perturb.search.orders import coarse_walk, ranked_walk
 from robustkit.perturb.search.ranking import has_gradients, rank_cells
 
-# Cells whose evaluation is timed to say how long all of them take.
+# Number of cells timed to estimate the time for all of them.
 _TIMED = 256
 
 
 @dataclass(frozen=True)
 class Complete(CellSettings):
-    """Settings of the complete search: it ends when every cell was tried, so nothing in the value set is missed.
+    """Settings of the complete search: it ends when every cell has been tried, so nothing in the value set is missed.
 
-    Cells go in the order of the gradients where the network has any, and from coarse to fine where not.
+    Cells are ordered by gradients if the network has them, and from coarse to fine otherwise.
 
     Attributes:
-        batch: How many of an image's cells are evaluated at once.
+        batch: Number of cells of an image evaluated at once.
         gradients: Whether the gradients are used; `False` treats the network as a black box.
     """
 
@@ -35,27 +35,27 @@ class Complete(CellSettings):
 
     @property
     def name(self) -> str:
-        """Its name on the command line."""
+        """Name on the command line."""
         return "complete"
 
     def start(self, problem: Problem) -> Search:
         """Begins the search on a problem.
 
         Raises:
-            InputError: If the budget covers no complete pass.
+            InputError: If the budget does not cover a complete pass.
         """
         cells = Cells(problem)
         needed = int(cells.left.max())
         if problem.budget is not None and problem.budget < needed:
             raise InputError(
                 f"a complete search of {cells.height} x {cells.width} pixels with {cells.options} options needs "
-                f"{needed:,} queries an image{_duration(problem, cells, needed)}, and the budget is "
+                f"{needed:,} queries per image{_duration(problem, cells, needed)}, and the budget is "
                 f"{problem.budget:,}; raise it, or use the search auto"
             )
         return self.resume(cells)
 
     def resume(self, cells: Cells) -> Search:
-        """Begins the search where others, who share these cells, stopped."""
+        """Begins where other searches over these cells stopped."""
         return _CompleteSearch(self, cells)
 
 
@@ -74,13 +74,13 @@ class _CompleteSearch(CellSearch):
 
 
 def _duration(problem: Problem, cells: Cells, needed: int) -> str:
-    """How long a complete pass takes here, in words: measured on a few cells of one image."""
+    """The time for a complete pass, in words, measured on a few cells of one image."""
     if problem.classifier is None:
         return ""
     evaluator = make_evaluator(problem.classifier, problem.images[:1])
     places = torch.linspace(0, cells.count - 1, _TIMED, device=cells.left.device).long()[None]
     trial = cells.candidates(torch.zeros(1, dtype=torch.int64, device=places.device), places)
-    evaluator(trial)  # the first call also makes what later ones find
+    evaluator(trial)  # the first call also fills the caches
     began = time.perf_counter()
     evaluator(trial)
     seconds = (time.perf_counter() - began) / _TIMED * needed

@@ -16,7 +16,7 @@ from robustkit.perturb.search.base import UNTARGETED, Problem, Search
 Form = Literal["published", "best1bin"]
 Fitness = Literal["probability", "margin"]
 
-# The published code gives an image up after this many generations while no candidate has this probability.
+# The published code abandons an image after this many generations if no candidate has this probability.
 _GIVE_UP_AFTER = 80
 _GIVE_UP_BELOW = 0.4
 
@@ -27,14 +27,14 @@ class DifferentialEvolution:
 
     A candidate is a vector of genes in [0, 1]: row, column and one value per band, for each pixel. `published` is the
     search of DeepAdversaries to the letter: rand/1 with a fixed weight and no crossover, donors that may be the parent
-    itself, genes out of range drawn anew, a child that replaces its own parent only if it is fitter, positions rounded
+    itself, genes out of range redrawn, a child that replaces its own parent only if it is fitter, positions rounded
     to the nearest pixel, first values from a clipped normal distribution. `best1bin` is SciPy's default strategy: the
     best of the population plus a difference whose weight is drawn for every generation, with binomial crossover.
 
     Attributes:
         form: `published` or `best1bin`.
-        population: P, how many candidates a generation has, at least 4.
-        generations: How many generations follow the first population when the attack has no budget of its own.
+        population: P, the number of candidates per generation, at least 4.
+        generations: Number of generations after the first population when the attack has no budget.
         fitness: `probability` of the target (untargeted, of any class but the label), or the `margin` of the logits.
         weight: F of `published`; `best1bin` draws it from [0.5, 1).
         crossover: The chance that `best1bin` takes a gene from the mutant, in [0, 1].
@@ -55,11 +55,11 @@ class DifferentialEvolution:
             if getattr(self, field) not in get_args(kind):
                 raise InputError(f"unknown {field} {getattr(self, field)!r}; known are {', '.join(get_args(kind))}")
         if self.population < 4:
-            raise InputError(f"differential evolution needs a population of at least 4, came {self.population}")
+            raise InputError(f"population must be at least 4, got {self.population}")
         if self.generations < 0:
-            raise InputError(f"expected 0 generations or more, came {self.generations}")
+            raise InputError(f"generations must be at least 0, got {self.generations}")
         if not 0 <= self.crossover <= 1:
-            raise InputError(f"expected a crossover in [0, 1], came {self.crossover}")
+            raise InputError(f"crossover must be in [0, 1], got {self.crossover}")
 
     @property
     def name(self) -> str:
@@ -76,7 +76,7 @@ class DifferentialEvolution:
 
 
 class _Evolution:
-    """What the two forms share: the state of the images still wanted, decoding, fitness and selection."""
+    """The part common to both forms: the state of the images still searched, decoding, fitness and selection."""
 
     replaces_on_tie: ClassVar[bool]
 
@@ -85,7 +85,7 @@ class _Evolution:
         self.problem = problem
         self.bands = problem.images.shape[1]
         self.genes = problem.pixels * (2 + self.bands)
-        self.clean = problem.images.permute(0, 2, 3, 1).flatten(0, 2)  # one clean pixel a row
+        self.clean = problem.images.permute(0, 2, 3, 1).flatten(0, 2)  # one clean pixel per row
         self.rows = torch.arange(len(problem), device=problem.images.device)
         self.streams = problem.streams
         self.told = 0  # populations whose fitness is known
@@ -107,7 +107,7 @@ class _Evolution:
         return (gene * size).long().clamp_(max=size - 1)
 
     def given_up(self) -> Tensor | None:
-        """Which images the form itself gives up, shape (N,); `None` for none."""
+        """The images that this form abandons, shape (N,); `None` for none."""
         return None
 
     def propose(self, active: Tensor) -> Candidates | None:
@@ -142,7 +142,7 @@ class _Evolution:
         return self.population.view(n * p, d).index_select(0, (index + offset).view(-1)).view(n, -1, d)
 
     def redrawn(self, mutant: Tensor, fresh: Tensor) -> Tensor:
-        """Genes out of [0, 1] become fresh ones."""
+        """Redraws genes outside [0, 1]."""
         return torch.where(mutant == mutant.clamp(0, 1), mutant, fresh)
 
     def _keep(self, active: Tensor) -> None:
@@ -237,7 +237,7 @@ def distinct(uniform: Tensor, size: int) -> list[Tensor]:
 
     Args:
         uniform: Shape (..., J), in [0, 1), J at most 3.
-        size: How many there are to choose from.
+        size: Number of indices to choose from.
 
     Returns:
         J tensors of shape (...), int64; each ordered choice is equally likely.

@@ -14,10 +14,10 @@ class Gradient(CellSettings):
     """Settings of the gradient search.
 
     Attributes:
-        top: How many cells are evaluated, best first.
-        effort: How much work per image the ranking may cost beside the backward passes, in forward passes; see
+        top: Number of cells evaluated, best first.
+        effort: Work per image that the ranking may cost besides the backward passes, in forward passes; see
             `rank_cells`.
-        batch: How many of an image's cells are evaluated at once.
+        batch: Number of cells of an image evaluated at once.
     """
 
     top: int = 400
@@ -26,11 +26,11 @@ class Gradient(CellSettings):
 
     @property
     def name(self) -> str:
-        """Its name on the command line."""
+        """Name on the command line."""
         return "gradient"
 
     def resume(self, cells: Cells) -> Search:
-        """Begins the search where others, who share these cells, stopped.
+        """Begins where other searches over these cells stopped.
 
         Raises:
             InputError: If the classifier cannot be differentiated.

@@ -1,8 +1,8 @@
 """The exact change that each cell makes in an early layer, for all cells in few forward passes.
 
-A pixel changes only a window of an early layer's output. Pixels whose windows do not meet can be painted into one
+A pixel changes only a window of an early layer's output. Pixels whose windows do not meet can be combined in one
 image: with lattices of spacing s, s x s images per option show the windows of all pixels. It works for any network,
-because nothing but the layer's output is looked at.
+because only the layer's output is used.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from robustkit.perturb.values import ValueSet
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """A layer that sees pixels locally, and how far apart pixels must be to be told apart in it.
+    """A layer with local receptive fields, and how far apart pixels must be to be separated in it.
 
     Attributes:
-        layer: The layer.
         spacing: Pixels this far apart have windows that do not meet.
         rows: First and one past the last row of the window of each pixel row, shape (2, H), int64.
         columns: The same for columns, shape (2, W).
@@ -47,7 +46,7 @@ def find_lattice(classifier: AuditedClassifier, image: Tensor, options: int, eff
         effort: Work that may be spent on one image, in forward passes of the whole network.
 
     Returns:
-        The lattice, or `None` when no layer is local enough, or all of the network runs through none of them.
+        The lattice, or `None` if no layer is local enough or the network bypasses those that are.
     """
     height, width = image.shape[2:]
     # What a NaN reaches is what the pixel can change. On the diagonal, one image shows one row and one column.
@@ -132,7 +131,7 @@ class _Stop(Exception):
 
 
 def _output(classifier: AuditedClassifier, images: Tensor, layer: nn.Module) -> Tensor:
-    """A layer's output; the layers behind it are not run."""
+    """A layer's output; later layers are not run."""
     seen: list[Tensor] = []
 
     def stop(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -151,7 +150,7 @@ def _output(classifier: AuditedClassifier, images: Tensor, layer: nn.Module) -> 
 
 @torch.no_grad()
 def _watch(classifier: AuditedClassifier, images: Tensor, look: Callable[[nn.Module, Tensor, int], bool]) -> None:
-    """Shows every layer that returns maps, with its output and the work done up to it, until `look` says no."""
+    """Shows every layer that returns maps, with its output and the work done up to it, until `look` returns False."""
     handles = []
     with FlopCounterMode(display=False) as counter:
 
@@ -200,7 +199,7 @@ def _spacing(windows: Tensor) -> int:
 
 
 def _is_cut(classifier: AuditedClassifier, image: Tensor, layer: nn.Module) -> bool:
-    """Whether the layer runs once and all that the network knows of the image passes through it."""
+    """Whether the layer runs once and the logits depend on the image through it alone."""
     with torch.inference_mode(False), torch.enable_grad():
         leaf = image.clone().requires_grad_()
         with replaced(layer) as seen:

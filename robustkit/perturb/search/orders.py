@@ -1,4 +1,4 @@
-"""Orders over all cells of an image, and the walk along one that passes by what was tried."""
+"""Orders over all cells of an image, and a walk along one that skips what was tried."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROOT = 1.2207440846057596
 
 
 class Walk:
-    """Walks along an order of cells, image by image, and fills up what a search proposes.
+    """Walks along an order of cells, image by image, to complete what a search proposes.
 
     Args:
         cells: The cells.
@@ -26,7 +26,7 @@ class Walk:
     def __init__(self, cells: Cells, order: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.cells = cells
         self.order = order
-        self.begin = torch.zeros_like(cells.left)  # where each image goes on
+        self.begin = torch.zeros_like(cells.left)  # where each image continues
 
     def fill(self, rows: Tensor, width: int, wanted: Tensor | None = None) -> Tensor:
         """Packs the untried of the wanted cells, then the next of the order.
@@ -34,7 +34,7 @@ class Walk:
         Args:
             rows: Images, shape (M,), with at least `width` untried cells each.
             width: P.
-            wanted: Cells in the order they are wanted, shape (M, Q), -1 for none.
+            wanted: Cells in order of preference, shape (M, Q), -1 for none.
 
         Returns:
             Untried cells, shape (M, P).
@@ -47,7 +47,7 @@ class Walk:
             some = rows[short]
             following = self.order(some, (self.begin[some, None] + ahead) % cells.count)
             packed[short] = cells.untried(some, torch.cat([packed[short], following], 1), width)
-            # Who is still short has taken all that was untried here. What a budget cut off is met on a second round.
+            # A row still short has taken all untried cells here. Cells cut off by a budget are met in a second round.
             short = short[packed[short, -1] < 0]
             self.begin[rows[short]] = (self.begin[rows[short]] + len(ahead)) % cells.count
         return packed

@@ -1,4 +1,4 @@
-"""Random search: the baseline that every other search must beat."""
+"""Random search, the baseline of every other search."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from robustkit.engine import Candidates
 from robustkit.errors import InputError
 from robustkit.perturb.search.base import Problem, Search
 
-# Up to this many cells an image's whole order is laid out and nothing is tried twice; above it, a budget that anyone
-# can pay repeats next to nothing.
+# Up to this many cells an image's whole order is laid out and nothing is tried twice; above it, a realistic budget
+# repeats almost nothing.
 _ORDERED_CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
 class RandomSearch:
-    """Settings of the random search: a uniformly drawn position and option of the value set.
+    """Settings of the random search: position and option are drawn uniformly.
 
     One pixel is drawn without replacement, so that with enough queries everything is tried once.
 
     Attributes:
-        queries: The most queries of an image when the attack has no budget of its own.
-        batch: How many candidates of an image are proposed at once; it changes no answer.
+        queries: Most queries per image when the attack has no budget.
+        batch: Number of candidates per image proposed at once; it does not change the result.
     """
 
     queries: int = 32_400
@@ -33,11 +33,11 @@ class RandomSearch:
 
     def __post_init__(self) -> None:
         if self.queries < 1 or self.batch < 1:
-            raise InputError(f"random search needs at least 1 query and a batch of 1, came {self}")
+            raise InputError(f"queries and batch of the random search must be at least 1, got {self}")
 
     @property
     def name(self) -> str:
-        """Its name on the command line."""
+        """Name on the command line."""
         return "random"
 
     def start(self, problem: Problem) -> Search:
@@ -54,7 +54,7 @@ class _Random:
         self.problem = problem
         height, width = problem.images.shape[2:]
         self.cells = height * width * problem.values.size
-        self.clean = problem.images.permute(0, 2, 3, 1).flatten(0, 2)  # one clean pixel a row
+        self.clean = problem.images.permute(0, 2, 3, 1).flatten(0, 2)  # one clean pixel per row
         queries = settings.queries if problem.budget is None else problem.budget
         self.queries = min(queries, self.cells) if problem.pixels == 1 else queries
         self.batch = settings.batch
@@ -75,10 +75,10 @@ class _Random:
         return self._candidates(active, torch.from_numpy(cells).to(active.device))
 
     def tell(self, candidates: Candidates, logits: torch.Tensor) -> None:
-        """Nothing is learned."""
+        """Ignores the results."""
 
     def _order(self) -> np.ndarray:
-        """Each image's own order of the cells, as far as it will be followed, shape (N, Q), int32."""
+        """Each image's own order of the cells, up to the budget, shape (N, Q), int32."""
         order = np.empty((len(self.problem), self.queries), dtype=np.int32)
         everything = np.arange(self.cells, dtype=np.int32)
         for row, generator in zip(order, self.problem.streams.generators, strict=True):

@@ -11,7 +11,7 @@ from robustkit.perturb.search.base import UNTARGETED, Problem
 from robustkit.perturb.search.cells import Cells
 from robustkit.perturb.search.lattice import Lattice, find_lattice, lattice_change, replaced
 
-# Only the best few rivals are differentiated: with many classes the others are too far to be the next.
+# Only the best few rivals are differentiated: with many classes the others are too far away.
 _RIVALS = 9
 # How far from each other the peaks of the ranking are at least, in pixels.
 _APART = 4
@@ -31,16 +31,16 @@ def has_gradients(classifier: AuditedClassifier | None) -> bool:
 def rank_cells(cells: Cells, most: int, *, effort: float = 0.0, peaks: bool = False) -> Tensor:
     """The most promising cells of each image.
 
-    To first order the margin changes by gradient x (value - clean). That misses what ReLU and pooling make of a change
-    as large as a bad pixel; with some `effort` the change of an early layer's output is taken exactly, and the
-    gradient there.
+    To first order the margin changes by gradient x (value - clean). That misses the effect of ReLU and pooling on a
+    change as large as a bad pixel; with `effort` above 0 the change of an early layer's output is computed exactly,
+    and the gradient is taken there.
 
     Args:
         cells: The cells; those that need no query are ranked last.
-        most: How many cells to return.
-        effort: How much work per image the exact part may cost, in forward passes; 0 for first order.
-        peaks: Whether cells come first that are ahead of all cells of the same option up to `_APART` pixels away: what
-            the ranking says of neighbours is nearly the same, and so is its error.
+        most: Number of cells to return.
+        effort: Work per image that the exact part may cost, in forward passes; 0 for first order.
+        peaks: Whether cells that beat all cells of the same option up to `_APART` pixels away come first: neighbours
+            have nearly the same rank, with the same error.
 
     Returns:
         Cells, best first, shape (N, `most` or fewer), int64.
@@ -65,7 +65,7 @@ def rank_cells(cells: Cells, most: int, *, effort: float = 0.0, peaks: bool = Fa
 
 
 def _peaks_first(scores: Tensor) -> Tensor:
-    """Scores, shape (B, H, W, V), with all that are not the best of their surroundings moved below those that are."""
+    """Scores, shape (B, H, W, V), with local maxima moved above all others."""
     maps = scores.permute(0, 3, 1, 2)
     best = torch.nn.functional.max_pool2d(maps, 2 * _APART + 1, 1, _APART)
     span = maps.amax((1, 2, 3), keepdim=True) - maps.amin((1, 2, 3), keepdim=True)

@@ -28,15 +28,15 @@ SEARCHES: dict[str, Callable[[], SearchSettings]] = {
     "complete": Complete,
 }
 
-# What runs side by side when nothing is asked for: what papers report, what is there, and the baseline of both.
+# The default searches: what papers report, what finds almost every flip, and the baseline of both.
 DEFAULT_SEARCHES = ("de", "auto", "random")
 
 
 def make_search(name: str) -> SearchSettings:
-    """The settings of a search, as they are by default.
+    """The default settings of a search.
 
     Raises:
-        InputError: If the name is not known.
+        InputError: If the name is unknown.
     """
     if name not in SEARCHES:
         raise InputError(f"unknown search {name!r}; known are {', '.join(SEARCHES)}")

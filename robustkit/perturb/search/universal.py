@@ -1,8 +1,8 @@
 """Universal search (black box): cells ranked by what they do to a stand-in image, the same one for every image.
 
-Where a pixel hurts, and with which values, is mostly a property of the network: a bright pixel outshines what it lands
-on, and dense layers weigh each place by itself. So each cell changes one stand-in image, a round source on a dark sky,
-and what that does to its logits is added to the logits of every clean image to predict its margins.
+Where a pixel flips images, and with which values, is mostly a property of the network: a bright pixel outshines what it
+lands on, and dense layers weight each position separately. So each cell changes one stand-in image, a round source on a
+dark sky, and what that does to its logits is added to the logits of every clean image to predict its margins.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Universal(CellSettings):
     """Settings of the universal search.
 
     Attributes:
-        top: How many cells of each image are evaluated, best first.
-        effort: The most queries of the stand-in, in all and not for each image. Where they cover no complete pass,
-            rows and columns are skipped evenly and what lies between is interpolated.
-        batch: How many of an image's cells are evaluated at once.
+        top: Number of cells of each image evaluated, best first.
+        effort: The most queries of the stand-in, in all and not for each image. Where they do not cover a complete
+            pass, rows and columns are skipped evenly and what lies between is interpolated.
+        batch: Number of cells of an image evaluated at once.
     """
 
     top: int = 400
@@ -45,18 +45,18 @@ class Universal(CellSettings):
 
     def __post_init__(self) -> None:
         if min(self.top, self.effort, self.batch) < 1:
-            raise InputError(f"the universal search needs a top, an effort and a batch of at least 1, came {self}")
+            raise InputError(f"top, effort and batch of the universal search must be at least 1, got {self}")
 
     @property
     def name(self) -> str:
-        """Its name on the command line."""
+        """Name on the command line."""
         return "universal"
 
     def resume(self, cells: Cells) -> Search:
-        """Begins the search where others, who share these cells, stopped.
+        """Begins where other searches over these cells stopped.
 
         Raises:
-            InputError: If there is no classifier to ask about a stand-in image.
+            InputError: If there is no classifier to evaluate a stand-in image.
         """
         return RankedSearch(cells, rank_by_stand_in(cells, self.top, effort=self.effort), self.batch)
 
@@ -66,7 +66,7 @@ def rank_by_stand_in(cells: Cells, most: int, *, effort: int) -> Tensor:
 
     Args:
         cells: The cells; those that were tried are ranked last.
-        most: How many cells to return.
+        most: Number of cells to return.
         effort: The most queries of the stand-in.
 
     Returns:
@@ -80,21 +80,21 @@ def rank_by_stand_in(cells: Cells, most: int, *, effort: int) -> Tensor:
     parts = []
     for rows in torch.arange(len(problem), device=cells.left.device).split(_BATCH):
         scores = problem.margin(rows, problem.clean_logits[rows, None] + change)
-        # What is not finite is no success, but comes before what was tried.
+        # What is not finite does not count as a flip, but ranks above what was tried.
         scores = scores.nan_to_num(neginf=torch.finfo(scores.dtype).min).masked_fill(cells.tried[rows], -torch.inf)
         parts.append(scores.topk(min(most, cells.count), dim=1).indices)
     return torch.cat(parts)
 
 
-# What the last search of a classifier asked its stand-in, because an attack starts a search for each group of images.
+# Results of the last stand-in of each classifier, because an attack starts a search for every group of images.
 _known: WeakKeyDictionary[AuditedClassifier, tuple[Any, Tensor]] = WeakKeyDictionary()
 
 
 def _known_changes(cells: Cells, effort: int) -> Tensor:
-    """What `_changes` gives, asked once for a network and a value set."""
+    """The result of `_changes`, computed once for a network and a value set."""
     problem = cells.problem
     if problem.classifier is None:
-        raise InputError("the universal search asks the classifier about an image of its own; use best-first")
+        raise InputError("the universal search needs the classifier, to evaluate a stand-in image; use best-first")
     module = problem.classifier.module
     weights = [(id(tensor), tensor._version) for tensor in (*module.parameters(), *module.buffers())]
     question = (problem.values, cells.height, cells.width, effort, cells.left.device, weights)

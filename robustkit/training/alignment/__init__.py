@@ -5,13 +5,12 @@ from robustkit.training.alignment.base import Alignment, Outputs
 from robustkit.training.alignment.confusion import Confusion
 from robustkit.training.alignment.coral import Coral
 from robustkit.training.alignment.methods import ALIGNMENTS
-from robustkit.training.alignment.mmd import MMD, PublishedMMD
+from robustkit.training.alignment.mmd import MedianMMD, PublishedMMD
 from robustkit.training.alignment.regularisers import Fisher, FisherForm, information_loss
 from robustkit.training.alignment.sinkhorn import Sinkhorn
 
 __all__ = [
     "ALIGNMENTS",
-    "MMD",
     "Adversarial",
     "Alignment",
     "Conditional",
@@ -19,6 +18,7 @@ __all__ = [
     "Coral",
     "Fisher",
     "FisherForm",
+    "MedianMMD",
     "Outputs",
     "PublishedMMD",
     "Sinkhorn",

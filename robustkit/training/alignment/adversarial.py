@@ -25,17 +25,17 @@ class _Reverse(torch.autograd.Function):
 
 
 def reverse_gradient(rows: Tensor, strength: float) -> Tensor:
-    """The rows themselves, through which gradients come back times -strength.
+    """The identity, whose gradient is multiplied by -strength.
 
     Args:
         rows: Shape (N, D).
-        strength: What gradients are multiplied by, with the sign turned; 0 or more.
+        strength: Factor on the gradients, whose sign is reversed; at least 0.
     """
     return _Reverse.apply(rows, strength)  # type: ignore[return-value]
 
 
 class Adversarial(Alignment):
-    """DANN: binary cross-entropy of a discriminator with two hidden layers, to be given rows behind a reversal.
+    """DANN: binary cross-entropy of a discriminator with two hidden layers, fed through a gradient reversal.
 
     Args:
         width: Number of columns of the rows that it tells apart.
@@ -74,7 +74,7 @@ class Adversarial(Alignment):
         return (losses[0] + losses[1]) / 2
 
     def figures(self) -> dict[str, float]:
-        """How well the discriminator knows each domain."""
+        """The accuracy of the discriminator on each domain."""
         return {"source_told": self.right[0], "target_told": self.right[1]}
 
 

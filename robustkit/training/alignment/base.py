@@ -1,4 +1,4 @@
-"""What an alignment is: a penalty on two sets of rows that are to follow one distribution."""
+"""The base of alignments: penalties on the difference between two sets of rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Outputs(NamedTuple):
-    """What a network makes of the images of one domain.
+    """Outputs of a network for the images of one domain.
 
     Attributes:
         latents: Shape (N, D).

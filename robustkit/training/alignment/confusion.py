@@ -1,4 +1,4 @@
-"""Minimum class confusion: target images should not be torn between two classes."""
+"""Minimum class confusion: target predictions should not hesitate between two classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deep CORAL: the covariances of the two domains are brought together."""
+"""Deep CORAL: aligns the covariances of the two domains."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def off_diagonal_mean(square: Tensor) -> Tensor:
     return (square.sum() - square.diagonal().sum()) / (n * (n - 1))
 
 
-class MMD(Alignment):
+class MedianMMD(Alignment):
     """Unbiased estimate of the squared MMD, the mean over five kernels around the median distance.
 
     The kernels are k(a, b) = exp(-|a - b|**2 / (2 s)), where s runs over 1/4, 1/2, 1, 2 and 4 times the median squared
@@ -56,7 +56,7 @@ class PublishedMMD(Alignment):
     """The MMD of the published code: biased, the sum over 19 fixed kernels, and never below 1e-4.
 
     Two samples of one distribution do not give 0 but up to 19 * 2 / N, nearly all of it constant. On a sum of 19
-    kernels a weight of 0.05 is worth 0.95 on their mean, which is why the default weight of `MMD` is 1.
+    kernels a weight of 0.05 is worth 0.95 on their mean, which is why the default weight of `MedianMMD` is 1.
 
     Source: the code with Ciprijanovic et al. 2021 and 2022, after Zhang et al. 2020.
     """

@@ -1,4 +1,4 @@
-"""Two optional terms: classes that are compact in the source, and predictions that are certain in the target."""
+"""Two optional terms: compact classes in the source, and confident predictions in the target."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Fisher(nn.Module):
 
 
 def information_loss(logits: Tensor) -> Tensor:
-    """Mean entropy of the predictions minus the entropy of their mean: certain, and not all of one class.
+    """Mean entropy of the predictions minus the entropy of their mean: low if confident and diverse.
 
     Args:
         logits: Shape (N, K).
 
     Returns:
-        A scalar in [-log K, 0]. Without the second term the cheapest answer is one class for every image.
+        A scalar in [-log K, 0]. Without the second term, one class for every image would minimise it.
 
     Source: Shi & Sha 2012, arXiv:1206.6438.
     """

@@ -18,7 +18,7 @@ def sinkhorn_divergence(x: Tensor, y: Tensor, *, blur: float, scaling: float = 0
         x: Shape (N, D).
         y: Shape (M, D).
         blur: Square root of the entropic regularisation, in units of the points, above 0.
-        scaling: Ratio of successive blurs while it is lowered, in (0, 1); nearer to 1 is slower and more exact.
+        scaling: Ratio of successive blurs while it is lowered, in (0, 1); closer to 1 is slower and more accurate.
 
     Returns:
         A scalar; 0 for equal sets. For y = x + t it is |t|**2 / 2.
@@ -57,8 +57,8 @@ def _soft_min(epsilon: float, cost: Tensor, potential: Tensor) -> Tensor:
 class Sinkhorn(Alignment):
     """Sinkhorn divergence of latents in units of their own spread, with a blur of a twentieth of the largest distance.
 
-    The divergence is divided by the mean squared distance of the pooled latents, through which gradients flow: to
-    shrink all latents, which would be the cheapest way to bring two sets together, gains nothing.
+    The divergence is divided by the mean squared distance of the pooled latents, through which gradients flow: so
+    shrinking all latents, the cheapest way to bring two sets together, gains nothing.
 
     Source: Feydy et al. 2019, arXiv:1810.08278; the blur is that of Pandya et al. 2025, arXiv:2501.14048.
     """

@@ -97,7 +97,7 @@ def test_names():
     for name, words in (
         ("exposre", "known are exposure, read-noise"),
         ("nowhere.at.all:Thing", "cannot import"),
-        ("robustkit.perturb.perturbation:Stage", "is no subclass"),
+        ("robustkit.perturb.perturbation:Stage", "is not a subclass"),
     ):
         with pytest.raises(InputError, match=words):
             perturbation_kind(name)
@@ -118,10 +118,10 @@ def test_options_follow_the_name():
         ("psf,noise=false", "its options are restore_noise="),
         ("psf,restore_noise", "has no option 'restore_noise'"),
         ("exposure,visits=2", "none, only a level"),
-        ("psf,restore_noise=maybe", "expected true or false for restore_noise of psf, came 'maybe'"),
+        ("psf,restore_noise=maybe", "expected true or false for restore_noise of psf, got 'maybe'"),
         ("cti,transfers=many", "expected a number for transfers"),
-        ("ghost,radius=0", "radius above 0"),
-        ("band-drop,missing=true", "give --levels 1"),
+        ("ghost,radius=0", "radius must be above 0"),
+        ("band-drop,missing=true", "needs --levels 1, got"),
     ):
         with pytest.raises(InputError, match=words):
             make_perturbation(name, 0.5)

@@ -212,7 +212,7 @@ def test_a_farther_gaussian_is_the_gaussian_that_it_must_be():
         torch.testing.assert_close(made[0, band], expected, atol=4e-3, rtol=0)  # bicubic
     dimmed = Distance(d, redshift=0.5)(image, conditions=conditions, streams=Streams(0, "a"))
     torch.testing.assert_close(dimmed, made / 1.5**4)
-    with pytest.raises(InputError, match="redshift of at least 0"):
+    with pytest.raises(InputError, match="redshift must be at least 0"):
         Distance(d, redshift=-1.0)
 
 

@@ -1,4 +1,4 @@
-"""From image sets and settings to all that a training run is made of."""
+"""Everything that a training run needs before its first step, from image sets and settings."""
 
 from __future__ import annotations
 
@@ -34,14 +34,13 @@ _DEFAULT_BATCH = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """A run before its first step.
+class Setup:
+    """The data and settings of a training run.
 
     Attributes:
-        settings: The settings, with every `None` that stands for a choice filled in.
-        source: The source.
-        target: The target without labels, or `None`.
-        taught: The domain whose labels are learned: the source, or for the oracle the target.
+        settings: The settings, with every `None` resolved.
+        target: The target domain without labels, or `None`.
+        taught: The domain whose labels are used: the source, or for the oracle the target.
         stretch: Fitted on the training images of the source.
         noise: What `augment` adds to the source, or `None`.
         oracle: Labels of the validation images of the target, for the log alone; or `None`.
@@ -57,7 +56,7 @@ class Plan:
 
     @property
     def hashes(self) -> dict[str, Any]:
-        """What must be the same when a run goes on."""
+        """Hashes that must be unchanged when a run resumes."""
         hashes = {}
         for name, domain in (("source", self.source), ("target", self.target)):
             if domain is not None:
@@ -91,13 +90,13 @@ class Plan:
         )
 
     def judge(self, device: torch.device | str) -> Judge:
-        """What is measured after every epoch."""
+        """The measurements after every epoch."""
         looks = self.target is not None and (self.settings.judged_on_target or self.oracle is not None)
         target = self.part(self.target, "valid", device) if looks and self.target else None
         return Judge(self.part(self.taught, "valid", device), target, self.settings.judged_on_target, self.oracle)
 
     def card(self, out: Path, feed: Feed, latent: str) -> Card:
-        """What the checkpoint `out` says, but for the figures of the training."""
+        """The card of the checkpoint `out`, without the training figures."""
         images = self.source.images
         data = self.source.card(out) | ({"target": self.target.card(out)} if self.target else {})
         stretch = self.stretch if self.noise is not None else IdentityStretch()
@@ -115,8 +114,8 @@ class Plan:
         )
 
 
-def make_plan(source: Where, target: Where | None, settings: Settings, *, report_oracle: bool = False) -> Plan:
-    """Opens the data and settles what the settings leave open.
+def make_setup(source: Where, target: Where | None, settings: Settings, *, report_oracle: bool = False) -> Setup:
+    """Opens the data and resolves the settings that are `None`.
 
     Args:
         source: The labelled images.
@@ -142,7 +141,7 @@ def make_plan(source: Where, target: Where | None, settings: Settings, *, report
     noise = added_noise(first.images, second.images) if settings.method == "augment" and second else None
     dihedral = first.images.units == "electron" if settings.dihedral is None else settings.dihedral
     settings = replace(settings, dihedral=dihedral, stretch=stretch.name, batch=_batch(settings, taught, second))
-    return Plan(settings, first, second, taught, stretch, noise, oracle)
+    return Setup(settings, first, second, taught, stretch, noise, oracle)
 
 
 def _batch(settings: Settings, taught: Domain, target: Domain | None) -> int:
