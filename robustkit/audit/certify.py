@@ -249,18 +249,19 @@ def summary(record: CertificateRecord) -> dict[str, Any]:
         "correct": attacked,
         "complete": complete,
         "certified": int(record.certified.sum()),
+        "too_near_to_certify": int(record.too_near.sum()),
         "flippable": int(record.flippable.sum()),
         "not_finite": int((record.not_finite > 0).sum()),
         "out_of_memory": int(record.out_of_memory.sum()),
         "flippable_rate": asdict(wilson(int(record.flippable.sum()), attacked)),
         "cells": record.cells,
         "queries": int(record.queries.sum()),
-        "rechecked_by_the_plain_network": int(record.rechecked.sum()),
+        "decided_by_the_network_alone": int(record.rechecked.sum()),
         "chance_of_a_random_hit": {
             "mean_over_correct": float(record.chance_low[record.complete].mean()) if complete else None,
             "median_over_flippable": float(np.median(chances)) if len(chances) else None,
         },
-        "error_bound": record.error_bound,
+        "error_bound": float(np.nanmax(record.error_bound)) if attacked else None,
         "seconds": record.seconds,
     }
 
@@ -286,6 +287,11 @@ def describe(record: CertificateRecord) -> str:
         f"  flippable  {numbers['flippable']} of {attacked}: {wilson(numbers['flippable'], attacked)}",
         f"  certified  {numbers['certified']} of {attacked}: no value of this set at any single pixel flips them",
     ]
+    if numbers["too_near_to_certify"]:
+        lines.append(
+            f"  too near   {numbers['too_near_to_certify']} of {attacked}: nothing flips them, but some value comes "
+            "nearer to the boundary than rounding lets one say"
+        )
     chance = numbers["chance_of_a_random_hit"]["mean_over_correct"]
     if chance is not None:
         lines.append(f"  a random hit (pixel and value drawn at random) flips a correct image with chance {chance:.2g}")
@@ -304,13 +310,14 @@ def table(record: CertificateRecord) -> str:
     """A line of CSV for each image."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    names = ("queries", "flipping", "chance_low", "chance_high", "best_margin", "best_row", "best_column")
-    writer.writerow(["id", "true", "correct", "complete", "certified", *names, "not_finite", "out_of_memory"])
-    flags = zip(record.correct, record.complete, record.certified, strict=True)
-    for i, (correct, complete, certified) in enumerate(flags):
-        values = [*(getattr(record, name)[i] for name in names), record.not_finite[i], int(record.out_of_memory[i])]
-        true = record.class_names[record.labels[i]]
-        writer.writerow([record.ids[i], true, int(correct), int(complete), int(certified), *values])
+    flags = ("correct", "complete", "certified", "too_near")
+    names = ("queries", "flipping", "chance_low", "chance_high", "best_margin", "error_bound", "best_row")
+    names = (*names, "best_column", "not_finite")
+    writer.writerow(["id", "true", *flags, *names, "out_of_memory"])
+    columns = [getattr(record, name).astype(int) for name in flags], [getattr(record, name) for name in names]
+    for i, (image_id, label) in enumerate(zip(record.ids, record.labels, strict=True)):
+        found = [column[i] for column in (*columns[0], *columns[1])]
+        writer.writerow([image_id, record.class_names[label], *found, int(record.out_of_memory[i])])
     return buffer.getvalue()
 
 

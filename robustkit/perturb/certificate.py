@@ -9,27 +9,21 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
-from robustkit.engine import Candidates, Evaluator, PlainEvaluator, make_evaluator
+from robustkit.engine import Evaluator, make_evaluator
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
-from robustkit.perturb.search.base import UNTARGETED, Problem
-from robustkit.perturb.search.cells import Cells
-from robustkit.perturb.search.orders import Walk, ranked_walk
+from robustkit.perturb.decision import UNTARGETED, answers
+from robustkit.perturb.search.base import Problem
+from robustkit.perturb.survey import Survey
 from robustkit.perturb.values import ValueSet
 from robustkit.progress import progress
 from robustkit.records import Record
 from robustkit.seeds import Streams
 
-# Images at once, and candidates at once over all of them: bounds of memory that change no answer.
+# Images at once: a bound of memory that changes no answer.
 _BLOCK = 128
-_CANDIDATES = 1 << 17
-# Cells of an image on which the evaluator is compared with the plain forward, and how much further apart than there the
-# two are taken to be at most.
-_COMPARED = 64
-_SAFETY = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,23 +40,24 @@ class CertificateRecord(Record):
         flipping: How many of them flip the image, shape (N,).
         not_finite: How many gave logits that are not finite: no flips, but nothing is certified with them, shape (N,).
         out_of_memory: Whether memory ran out for the image alone, so that nothing is known of it, shape (N,), bool.
-        rechecked: How many were so near the boundary that the plain float32 forward decided, shape (N,).
+        rechecked: How many were so near the boundary that the network itself decided, shape (N,).
         chance_low: Lower end of the interval for the chance that a cell drawn at random flips the image, shape (N,).
         chance_high: Its upper end; after a complete pass both are the chance itself, but for cells that are not finite.
         best_margin: Largest margin seen, in logits, shape (N,); minus its distance to the boundary if negative.
         best_row: Row of that pixel, shape (N,).
         best_column: Its column, shape (N,).
         best_value: Its new value, network input, shape (N, C).
+        error_bound: How far the evaluator's margins of an image may lie from those of the network itself, in logits,
+            shape (N,); nan where nothing was tried.
         margin_map: Largest margin of each pixel, shape (N, H, W); nan where nothing was tried.
         flips_map: How many options of each pixel flip the image, shape (N, H, W).
         level: Confidence level of the intervals.
-        error_bound: How far the evaluator's margins may lie from those of the plain forward, in logits.
         class_names: The K classes.
         settings: Values, budget and seed.
         seconds: How long it took; 0 in the file of a run, whose bytes depend on the answer alone.
     """
 
-    version = 2
+    version = 3
 
     ids: np.ndarray
     labels: np.ndarray
@@ -80,10 +75,10 @@ class CertificateRecord(Record):
     best_row: np.ndarray
     best_column: np.ndarray
     best_value: np.ndarray
+    error_bound: np.ndarray
     margin_map: np.ndarray
     flips_map: np.ndarray
     level: float
-    error_bound: float
     class_names: list[str]
     settings: dict[str, Any]
     seconds: float
@@ -95,8 +90,18 @@ class CertificateRecord(Record):
 
     @property
     def certified(self) -> np.ndarray:
-        """Which images no cell flips, shape (N,), bool."""
-        return self.complete & (self.flipping == 0) & (self.not_finite == 0)
+        """Which images no cell flips or comes near to flipping, shape (N,), bool."""
+        return self.complete & (self.flipping == 0) & (self.not_finite == 0) & ~self.too_near
+
+    @property
+    def too_near(self) -> np.ndarray:
+        """Which images no cell flips, but some cell comes so near to the boundary that rounding may decide.
+
+        Shape (N,), bool. They are neither certified nor flippable.
+        """
+        # Where nothing changes the image there is no best margin, and nothing to come near.
+        near = (self.best_margin >= -self.error_bound) & (self.queries > 0)
+        return self.complete & (self.flipping == 0) & near
 
     @property
     def flippable(self) -> np.ndarray:
@@ -148,9 +153,9 @@ class CertificateRecord(Record):
             ids=ids, labels=labels, correct=none.astype(bool), cells=height * width * options, **counts,
             out_of_memory=np.ones(n, dtype=bool), chance_low=nan, chance_high=nan,
             best_margin=nan.astype(np.float32), best_row=none - 1, best_column=none - 1,
-            best_value=np.full((n, bands), np.nan, dtype=np.float32),
+            best_value=np.full((n, bands), np.nan, dtype=np.float32), error_bound=nan.astype(np.float32),
             margin_map=np.full((n, height, width), np.nan, dtype=np.float32),
-            flips_map=np.zeros((n, height, width), dtype=np.int32), level=level, error_bound=0.0,
+            flips_map=np.zeros((n, height, width), dtype=np.int32), level=level,
             class_names=list(class_names), settings=settings, seconds=0.0,
         )  # fmt: skip
 
@@ -167,8 +172,7 @@ class CertificateRecord(Record):
             raise InputError("these certificates have different values, budgets or seeds; join those of one run")
         arrays = [field.name for field in fields(cls) if isinstance(getattr(first, field.name), np.ndarray)]
         joined = {name: np.concatenate([getattr(record, name) for record in records]) for name in arrays}
-        bound, seconds = max(record.error_bound for record in records), sum(record.seconds for record in records)
-        return replace(first, **joined, error_bound=bound, seconds=seconds)
+        return replace(first, **joined, seconds=sum(record.seconds for record in records))
 
 
 def certify(
@@ -214,14 +218,14 @@ def certify(
             clean = images[part].to(classifier.device)
             problem = Problem(
                 images=clean,
-                clean_logits=PlainEvaluator(classifier, clean).clean(),
+                clean_logits=answers(classifier, clean),
                 labels=labels[part].to(clean.device),
                 targets=torch.full((len(clean),), UNTARGETED, device=clean.device),
                 values=values,
                 streams=Streams(seed, [str(image_id) for image_id in ids[part]], purpose="certificate"),
                 budget=budget,
             )
-            survey = _Survey(problem, evaluator(classifier, clean), PlainEvaluator(classifier, clean))
+            survey = Survey(problem, evaluator(classifier, clean), classifier)
             survey.run(bar.update)
             arrays = survey.arrays(level)
             parts.append(
@@ -230,7 +234,6 @@ def certify(
                     labels=labels[part].cpu().numpy(),
                     cells=survey.cells.count,
                     level=level,
-                    error_bound=survey.bound,
                     class_names=list(classifier.class_names),
                     settings=settings,
                     seconds=time.perf_counter() - began,
@@ -238,118 +241,3 @@ def certify(
                 )
             )
     return CertificateRecord.join(parts)
-
-
-class _Survey:
-    """One block of images on its way through all cells."""
-
-    def __init__(self, problem: Problem, evaluator: Evaluator, plain: Evaluator) -> None:
-        self.problem, self.evaluator, self.plain = problem, evaluator, plain
-        self.cells = cells = Cells(problem)
-        n = len(problem)
-        rows = torch.arange(n, device=cells.left.device)
-        self.correct = (problem.clean_logits.argmax(1) == problem.labels) & problem.clean_logits.isfinite().all(1)
-        self.clean_margin = problem.margin(rows, problem.clean_logits[:, None])
-        self.idle = cells.count - cells.left
-        self.idle_somewhere = cells.tried.unflatten(1, (-1, cells.options)).any(2)  # (N, H W)
-        self.asked, self.flipping, self.broken, self.rechecked = (torch.zeros_like(cells.left) for _ in range(4))
-        self.flips = torch.zeros_like(cells.option)  # (N, H W)
-        self.bound = self._error_bound(rows)
-
-    def run(self, advance: Callable[[int], Any]) -> None:
-        """Tries all cells of the correct images, or as many random ones as the budget allows."""
-        cells, budget = self.cells, self.problem.budget
-        rows = self.correct.nonzero().squeeze(1)
-        if budget is None or budget >= cells.count:
-            walk, wanted = Walk(cells, lambda some, place: place), cells.left.clone()
-        else:
-            walk, wanted = ranked_walk(cells, self._shuffled()), cells.left.clamp(max=budget)
-        while True:
-            left = (wanted - self.asked)[rows]
-            rows, left = rows[left > 0], left[left > 0]
-            if len(rows) == 0:
-                return
-            asked = walk.fill(rows, min(max(1, _CANDIDATES // len(rows)), int(left.min())))
-            self._ask(rows, asked)
-            advance(asked.numel())
-
-    def arrays(self, level: float) -> dict[str, np.ndarray]:
-        """The array fields of the record that the survey filled."""
-        cells, (n, _, height, width) = self.cells, self.problem.images.shape
-        # A pixel that some option leaves as it is has the clean margin at least.
-        margin = torch.where(self.idle_somewhere, cells.margin.maximum(self.clean_margin), cells.margin)
-        margin = margin.masked_fill(margin.isneginf() | ~self.correct[:, None], torch.nan)
-        best, pixel = cells.margin.max(1)
-        tried = best.isfinite()
-        clean = self.problem.images.flatten(2)[torch.arange(n, device=pixel.device), :, pixel]  # (N, C)
-        value = self.problem.values.option(clean, cells.option.gather(1, pixel[:, None])[:, 0])
-        low, high = self._chance(level)
-        tensors = {
-            "correct": self.correct,
-            "idle": self.idle,
-            "queries": self.asked,
-            "flipping": self.flipping,
-            "not_finite": self.broken,
-            "out_of_memory": torch.zeros_like(self.correct),
-            "rechecked": self.rechecked,
-            "best_margin": torch.where(tried, best, torch.nan),
-            "best_row": torch.where(tried, pixel // width, -1),
-            "best_column": torch.where(tried, pixel % width, -1),
-            "best_value": torch.where(tried[:, None], value, torch.nan),
-            "margin_map": margin.view(n, height, width),
-            "flips_map": self.flips.view(n, height, width).int(),
-        }
-        return {name: tensor.cpu().numpy() for name, tensor in tensors.items()} | {
-            "chance_low": low,
-            "chance_high": high,
-        }
-
-    def _ask(self, rows: Tensor, asked: Tensor) -> None:
-        candidates = self.cells.candidates(rows, asked)
-        margins = self.problem.margin(rows, self.evaluator(candidates))
-        m, p = (margins.abs() <= self.bound).nonzero(as_tuple=True)
-        if len(m):  # so near the boundary that the evaluator's rounding could decide: the plain forward does
-            near = Candidates(
-                rows[m], candidates.row[m, p, None], candidates.column[m, p, None], candidates.value[m, p, None]
-            )
-            margins[m, p] = self.problem.margin(near.image, self.plain(near))[:, 0]
-            self.rechecked.index_add_(0, near.image, torch.ones_like(near.image))
-        self.cells.record(rows, asked, margins)
-        flips = margins > 0
-        self.asked[rows] += asked.shape[1]
-        self.flipping[rows] += flips.sum(1)
-        self.broken[rows] += margins.isneginf().sum(1)
-        m, p = flips.nonzero(as_tuple=True)
-        place = rows[m] * self.flips.shape[1] + self.cells.split(asked[m, p])[0]
-        self.flips.view(-1).index_add_(0, place, torch.ones_like(place))
-
-    def _chance(self, level: float) -> tuple[np.ndarray, np.ndarray]:
-        """The interval for the chance of a flip over all cells; without width where all were tried."""
-        low, high = np.full(len(self.problem), np.nan), np.full(len(self.problem), np.nan)
-        for i in self.correct.nonzero().squeeze(1).tolist():
-            k, n, changing = int(self.flipping[i]), int(self.asked[i]), self.cells.count - int(self.idle[i])
-            if n == changing:
-                low[i], high[i] = k / self.cells.count, (k + int(self.broken[i])) / self.cells.count
-                continue
-            interval = binomtest(k, n).proportion_ci(level, "exact")
-            low[i], high[i] = (end * changing / self.cells.count for end in (interval.low, interval.high))
-        return low, high
-
-    def _shuffled(self) -> Tensor:
-        """All cells of each image in an order of its own, shape (N, H W V)."""
-        orders = [generator.permutation(self.cells.count) for generator in self.problem.streams.generators]
-        return torch.from_numpy(np.stack(orders).astype(np.int32)).to(self.asked.device)
-
-    def _error_bound(self, rows: Tensor) -> float:
-        """How far the evaluator's margins are taken to lie from the plain forward's, from a comparison."""
-        cells = torch.from_numpy(self.problem.streams.integers(self.cells.count, _COMPARED)).to(rows.device)
-        some = rows[:: max(1, len(rows) // 16)]
-        candidates = self.cells.candidates(some, cells[some])
-        logits = self.plain(candidates)
-        apart = self.problem.margin(some, self.evaluator(candidates)) - self.problem.margin(some, logits)
-        # What is not finite lies nowhere near the boundary, and says nothing about rounding.
-        apart, logits = (torch.where(values.isfinite(), values, 0) for values in (apart, logits))
-        rounding = float(logits.abs().max()) * torch.finfo(torch.float32).eps
-        # An evaluator may say itself how far one of its logits may lie; a margin is a difference of two.
-        own = 2 * float(getattr(self.evaluator, "tolerance", 0.0))
-        return max(_SAFETY * float(apart.abs().max()), _SAFETY * rounding, own)

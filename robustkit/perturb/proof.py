@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustkit.engine import Candidates, paint
+from robustkit.engine import Batches, Candidates, paint
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.search.base import Problem
@@ -53,7 +53,7 @@ class FlipRule:
         Returns:
             Shape (M, P), bool.
         """
-        reached = problem.margin(rows, logits) > 0
+        reached = problem.flips(rows, logits)
         if self.probability is not None:
             reached &= logits.permute(2, 0, 1).contiguous().softmax(0).amax(0) > self.probability
         return reached
@@ -71,6 +71,33 @@ class Proof:
 
     logits: Tensor
     latent_distance: float | None
+
+
+@torch.inference_mode()
+def ask_network(
+    classifier: AuditedClassifier, images: Tensor, single: Candidates, *, at_once: int = 1, change: float = 0.0
+) -> Tensor:
+    """Paints candidates into their images and runs these through the network as it was opened.
+
+    Args:
+        classifier: The network.
+        images: Clean network input, shape (N, C, H, W).
+        single: M candidates of P = 1.
+        at_once: How many go through together; by default each alone.
+        change: By how much all pixels are raised besides, relative to their values and more to the right than to the
+            left, so that no network that takes the level away is blind to it.
+
+    Returns:
+        Logits, shape (M, 1, K).
+    """
+    ramp = 1 + change * torch.linspace(0.5, 1.5, images.shape[3], device=images.device)
+
+    def forward(start: int, stop: int) -> Tensor:
+        part = slice(start, stop)
+        painted = paint(images[single.image[part]], single.row[part, 0], single.column[part, 0], single.value[part, 0])
+        return classifier(painted * ramp if change else painted)
+
+    return Batches(at_once).run(forward, len(single.image))[:, None]
 
 
 @torch.inference_mode()

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from robustkit.engine import Candidates
 from robustkit.models import AuditedClassifier
+from robustkit.perturb.decision import UNTARGETED, flips, margin
 from robustkit.perturb.values import ValueSet
 from robustkit.seeds import Streams
 
-UNTARGETED = -1
+__all__ = ["UNTARGETED", "Problem", "Search", "SearchSettings"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,26 +46,20 @@ class Problem:
         return len(self.images)
 
     def margin(self, rows: Tensor, logits: Tensor) -> Tensor:
-        """Margins of candidates past the decision boundary: positive means flipped.
-
-        Untargeted, the best other logit minus the label's; targeted, the target's minus the best other. Not finite
-        becomes minus infinity, so that a broken output is never a success.
+        """Margins of candidates past the decision boundary; see `robustkit.perturb.decision.margin`.
 
         Args:
             rows: Row of each image, shape (M,).
             logits: Shape (M, P, K).
 
         Returns:
-            Margins, shape (M, P).
+            Margins, shape (M, P), minus infinity where an answer is not finite.
         """
-        label, target = self.labels[rows], self.targets[rows]
-        # One class is compared with the best of the others: the label untargeted, the target targeted.
-        chosen = torch.where(target == UNTARGETED, label, target)
-        index = chosen[:, None, None].expand(-1, logits.shape[1], 1)
-        mine = logits.gather(2, index).squeeze(2)
-        others = logits.scatter(2, index, -torch.inf).amax(2)
-        margin = torch.where((target == UNTARGETED)[:, None], others - mine, mine - others)
-        return torch.where(logits.isfinite().all(2), margin, torch.full_like(margin, -torch.inf))
+        return margin(logits, self.labels[rows], self.targets[rows])
+
+    def flips(self, rows: Tensor, logits: Tensor) -> Tensor:
+        """Which candidates flip their image, shape (M, P), bool; see `robustkit.perturb.decision.flips`."""
+        return flips(logits, self.labels[rows], self.targets[rows])
 
 
 class Search(Protocol):
