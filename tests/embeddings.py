@@ -75,6 +75,7 @@ def make_attack_record(found: Embeddings) -> AttackRecord:
         generations=1 + queries // 100,
         queries=queries,
         unproved=np.zeros(n, dtype=np.int64),
+        not_finite=np.zeros(n, dtype=np.int64),
         new_class=found.attacked_class[images],
         row=np.where(flipped, 0, -1)[:, None],
         column=np.where(flipped, 0, -1)[:, None],

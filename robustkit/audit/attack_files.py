@@ -92,7 +92,7 @@ def table(record: AttackRecord, *, bands: tuple[str, ...], stretch: Stretch | No
     inverse = stretch if stretch is not None and stretch.invertible else None
     scales = ["", f"_{unit}"] if inverse is not None else [""]
     columns = ["id", "true", "clean", "search", "target", "flipped", "new", "generations", "queries", "unproved"]
-    columns += ["pixel", "row", "column"]
+    columns += ["not_finite", "pixel", "row", "column"]
     columns += [f"{band}_{when}{scale}" for scale in scales for when in ("before", "after") for band in bands]
     columns += ["p_true_before", "p_true_after", "p_new_before", "p_new_after", "latent_distance"]
     text = io.StringIO()
@@ -120,6 +120,7 @@ def _attempt_lines(
         "generations": record.generations[a],
         "queries": record.queries[a],
         "unproved": record.unproved[a],
+        "not_finite": record.not_finite[a],
     }
     if not record.flipped[a]:
         yield line

@@ -260,6 +260,9 @@ def summary(record: CertificateRecord) -> dict[str, Any]:
         "chance_of_a_random_hit": {
             "mean_over_correct": float(record.chance_low[record.complete].mean()) if complete else None,
             "median_over_flippable": float(np.median(chances)) if len(chances) else None,
+            "not_finite_mean_over_correct": float(record.not_finite[record.complete].mean() / record.cells)
+            if complete
+            else None,
         },
         "error_bound": float(np.nanmax(record.error_bound)) if attacked else None,
         "seconds": record.seconds,
@@ -295,6 +298,9 @@ def describe(record: CertificateRecord) -> str:
     chance = numbers["chance_of_a_random_hit"]["mean_over_correct"]
     if chance is not None:
         lines.append(f"  a random hit (pixel and value drawn at random) flips a correct image with chance {chance:.2g}")
+        broken = numbers["chance_of_a_random_hit"]["not_finite_mean_over_correct"]
+        if broken:
+            lines.append(f"  and makes its answer not finite with chance {broken:.2g}")
     open_images = attacked - numbers["complete"]
     if open_images:
         high = float(np.nanmax(record.chance_high[record.correct & ~record.complete]))

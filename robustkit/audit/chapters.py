@@ -141,7 +141,17 @@ def sweeps(models: Sequence[Findings]) -> Chapter:
         for label, (_, summary) in drawn.items()
     )
     n = len(have[0].about["ids"])
-    return Chapter("sweeps", title, (f"{n} images, the same for all. {means}.",), tuple(sections), missing)
+    text = [f"{n} images, the same for all. {means}."]
+    for label, (_, summary) in drawn.items():
+        broken = [step for step in summary.steps if step.not_finite]
+        if broken:
+            worst = max(broken, key=lambda step: step.not_finite)
+            text.append(
+                f"{label}: at {len(broken)} of {len(summary.steps)} levels some answers are not finite, most at "
+                f"{worst.name} {worst.level:.4g} {worst.unit} ({worst.not_finite} of {n} images). They count as wrong, "
+                "and as no other class."
+            )
+    return Chapter("sweeps", title, tuple(text), tuple(sections), missing)
 
 
 def one_pixel(models: Sequence[Findings]) -> Chapter:
@@ -178,7 +188,25 @@ def one_pixel(models: Sequence[Findings]) -> Chapter:
             f"{_of_values(values)}. Searches: {_of_searches(record.searches)}. Every flip was written into the "
             "original image and run again alone through the plain network."
         )
+        broken = np.unique(record.image[record.not_finite > 0])
+        if len(broken):
+            text.append(
+                f"{one.label}: the answers to {int(record.not_finite.sum()):,} candidates on {len(broken)} images are "
+                "not finite. They count neither as flips nor as the old class, and images without a flip among these "
+                f"({int((~record.flipped_images()[broken]).sum())}) are not shown to be safe."
+            )
     for one, record in tried:
+        broken = int((record.not_finite > 0).sum())
+        if broken:
+            text.append(
+                f"{one.label}: in the complete search {int(record.not_finite.sum()):,} cells of {broken} images give "
+                "an answer that is not finite: no flips, and these images are not certified."
+            )
+        if record.too_near.any():
+            text.append(
+                f"{one.label}: {int(record.too_near.sum())} images are flipped by no cell, but some cell comes nearer "
+                "to the boundary than rounding lets one say; they are not certified."
+            )
         sampled = int((record.correct & ~record.complete).sum())
         if sampled:
             high = float(np.nanmax(record.chance_high[record.correct & ~record.complete]))

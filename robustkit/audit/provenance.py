@@ -68,9 +68,9 @@ def _flow(models: Sequence[Findings]) -> list[list[object]]:
     def of_attack(count: Callable[[AttackRecord], Any]) -> list[int | None]:
         return [None if record is None else int(count(record)) for record in attacks]
 
-    complete, certified = (
-        [None if record is None else int(getattr(record, name).sum()) for record in certificates]
-        for name in ("complete", "certified")
+    complete, certified, too_near, broken = (
+        [None if record is None else int((getattr(record, name) > 0).sum()) for record in certificates]
+        for name in ("complete", "certified", "too_near", "not_finite")
     )
     return [
         row("objects in the part", [one.about["available"] for one in models], "each gives one image"),
@@ -80,9 +80,15 @@ def _flow(models: Sequence[Findings]) -> list[list[object]]:
         row("classified correctly", of_attack(lambda r: r.correct.sum()), "these are attacked"),
         row("flipped by one pixel", of_attack(lambda r: r.flipped_images().sum()), "each proved alone, plain network"),
         row("candidates that failed the proof", of_attack(lambda r: r.unproved.sum()), "counted and not kept"),
+        row(
+            "candidates whose answer is not finite", of_attack(lambda r: r.not_finite.sum()),
+            "neither flips nor the old class",
+        ),
         row("every cell tried", complete, "complete search"),
+        row("with cells whose answer is not finite", broken, "not certified"),
+        row("too near the boundary", too_near, "no cell flips them, but rounding could; not certified"),
         row("certified", certified, "no cell flips them"),
-    ]
+    ]  # fmt: skip
 
 
 def _facts(one: Findings) -> dict[str, str]:

@@ -18,6 +18,7 @@ from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.attack_record import AttackRecord, Attempt, attempt_arrays
 from robustkit.perturb.attack_settings import AttackSettings, Report, Targeted
+from robustkit.perturb.decision import answers, decide
 from robustkit.perturb.proof import FlipRule
 from robustkit.perturb.pursuit import Block, Cost, Scorer, pursue
 from robustkit.perturb.search.base import UNTARGETED, SearchSettings
@@ -90,7 +91,7 @@ class AttackJob:
         rehearse: Start each search on one image first, so that what it refuses it refuses now.
 
     Attributes:
-        clean: Logits of the clean images by the plain network, shape (N, K), on the CPU.
+        clean: What the network says of each clean image alone, logits, shape (N, K), on the CPU.
         costs: What each search has cost so far.
         engine: Which evaluator scored, and why not a faster one where it says so.
 
@@ -123,8 +124,7 @@ class AttackJob:
     @property
     def predicted(self) -> Tensor:
         """The predicted classes before the attack, shape (N,); -1 where an output is not finite."""
-        classes = self.clean.argmax(1)
-        return torch.where(self.clean.isfinite().all(1), classes, torch.full_like(classes, -1))
+        return decide(self.clean)
 
     def describe(self) -> str:
         """One line for the terminal: what is about to be done."""
@@ -194,12 +194,13 @@ class AttackJob:
         scorer = self.evaluator(self.classifier, images)
         said = {name: getattr(scorer, name, None) for name in ("runner", "reason")}
         self.engine = {"name": type(scorer).__name__, **said}
-        return self._group(part, images, _watched(scorer, beat))
+        return self._group(part, images, scorer, beat)
 
-    def _group(self, part: Tensor, images: Tensor, scorer: Scorer) -> Block:
+    def _group(self, part: Tensor, images: Tensor, evaluator: Evaluator, beat: Callable[[int], Any]) -> Block:
         return Block(
             classifier=self.classifier,
-            scorer=scorer,
+            scorer=_watched(evaluator, beat),
+            tolerance=lambda: evaluator.tolerance,
             images=images,
             labels=self.labels[part].to(images.device),
             clean_logits=self.clean[part].to(images.device),
@@ -210,16 +211,14 @@ class AttackJob:
         """Starts each search on one image, so that what it refuses it refuses now."""
         first = torch.tensor([0])
         images = self.images[:1].to(self.classifier.device)
-        block = self._group(first, images, PlainEvaluator(self.classifier, images))
+        block = self._group(first, images, PlainEvaluator(self.classifier, images), lambda count: None)
         where, targets = first.to(images.device), torch.full((1,), UNTARGETED, device=images.device)
         for search in self.settings.searches:
             search.start(block.problem(where, targets, self.settings, "rehearsal"))
 
     def _clean_logits(self) -> Tensor:
-        device = self.classifier.device
-        parts = (PlainEvaluator(self.classifier, part.to(device)).clean() for part in self.images.split(self.block))
         # Cloned, because tensors of inference mode cannot meet a search that takes gradients.
-        return torch.cat([part.cpu().clone() for part in parts]).clone()
+        return answers(self.classifier, self.images).cpu().clone()
 
     def _check(self) -> None:
         shape, images = self.classifier.input_shape, self.images

@@ -8,10 +8,13 @@ from typing import Any, Self
 
 import numpy as np
 
+from robustkit.perturb.decision import NOT_FINITE
 from robustkit.records import Record
 
-# Instead of a predicted class.
-NOT_FINITE, OUT_OF_MEMORY = -1, -2
+__all__ = ["NOT_FINITE", "OUT_OF_MEMORY", "AttackRecord", "Attempt", "Flip", "add_costs", "attempt_arrays"]
+
+# Instead of a predicted class, as `NOT_FINITE` is.
+OUT_OF_MEMORY = -2
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Attempt:
         queries: How many candidates were scored, over all targets tried, the one that flipped included.
         unproved: How many candidates flipped in a batch and not alone.
         flip: The proved flip, or `None`.
+        not_finite: How many candidates had an answer that is not finite: neither flips nor the old class.
     """
 
     image_id: str
@@ -59,6 +63,7 @@ class Attempt:
     queries: int
     unproved: int
     flip: Flip | None
+    not_finite: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The attempt as JSON values."""
@@ -93,6 +98,7 @@ class AttackRecord(Record):
         generations: How many times the search proposed, shape (A,).
         queries: How many candidates were scored, shape (A,).
         unproved: How many candidates flipped in a batch and not alone, shape (A,).
+        not_finite: How many candidates had an answer that is not finite, shape (A,): neither flips nor the old class.
         new_class: The class after the flip, shape (A,).
         row: Pixel rows, shape (A, L).
         column: Pixel columns, shape (A, L).
@@ -108,6 +114,8 @@ class AttackRecord(Record):
             summary holds them.
     """
 
+    version = 2
+
     ids: np.ndarray
     true: np.ndarray
     clean_class: np.ndarray
@@ -119,6 +127,7 @@ class AttackRecord(Record):
     generations: np.ndarray
     queries: np.ndarray
     unproved: np.ndarray
+    not_finite: np.ndarray
     new_class: np.ndarray
     row: np.ndarray
     column: np.ndarray
@@ -226,7 +235,7 @@ def attempt_arrays(
         "flipped": column((attempt.flip is not None for attempt in found), np.bool_),
         **{
             name: column((getattr(attempt, name) for attempt in found), np.int64)
-            for name in ("target", "generations", "queries", "unproved")
+            for name in ("target", "generations", "queries", "unproved", "not_finite")
         },
         "new_class": column((flip.new_class for flip in flips), np.int64),
         "row": column((flip.row for flip in flips), np.int64, pixels),

@@ -28,6 +28,9 @@ class SearchSummary:
         doubled: The most queries that an image got, and how many flips took more than half of them: what doubling the
             budget to that number added.
         unproved: How many candidates flipped in a batch and not alone.
+        not_finite: How many candidates had an answer that is not finite; they count neither as flips nor as kept.
+        images_not_finite: How many images had such a candidate.
+        unsettled: How many of these images were not flipped, and so are not shown to be safe from such candidates.
         candidates_per_second: Nan for any of them.
     """
 
@@ -39,6 +42,9 @@ class SearchSummary:
     only_here: int
     doubled: tuple[int, int]
     unproved: int
+    not_finite: int
+    images_not_finite: int
+    unsettled: int
     candidates_per_second: float
 
 
@@ -108,6 +114,12 @@ class AttackSummary:
             if name != ANY and one.doubled[0] > 1:
                 most, late = one.doubled
                 lines.append(f"  {'':<{width}}  doubling its budget to {most:,} queries added {late} of these flips")
+            if one.not_finite:
+                lines.append(
+                    f"  {'':<{width}}  WARNING: the answers to {one.not_finite:,} candidates on "
+                    f"{one.images_not_finite} images are not finite, neither flips nor the old class; "
+                    f"{one.unsettled} of these images were not flipped and are not shown to be safe"
+                )
             if one.unproved:
                 lines.append(
                     f"  {'':<{width}}  candidates that flipped in a batch and not alone: {one.unproved}, not counted"
@@ -139,6 +151,8 @@ def _summarise_search(record: AttackRecord, name: str) -> SearchSummary:
     for other in record.searches:
         if other != one:
             others |= record.flipped_images(other)
+    broken = np.zeros_like(flipped)
+    broken[record.image[chosen & (record.not_finite > 0)]] = True
     cost = None if one is None else record.costs.get(one)
     flips = record.queries[chosen & record.flipped]
     most = int(record.queries[chosen].max(initial=0))
@@ -154,6 +168,9 @@ def _summarise_search(record: AttackRecord, name: str) -> SearchSummary:
         only_here=0 if one is None else int((flipped & ~others).sum()),
         doubled=(most, int((2 * flips > most).sum())),
         unproved=int(record.unproved[chosen].sum()),
+        not_finite=int(record.not_finite[chosen].sum()),
+        images_not_finite=int(broken.sum()),
+        unsettled=int((broken & ~flipped).sum()),
         candidates_per_second=float("nan")
         if cost is None or not cost["seconds"]
         else cost["candidates"] / cost["seconds"],
@@ -186,6 +203,9 @@ def _search(one: SearchSummary) -> dict[str, Any]:
         "most_queries": one.doubled[0],
         "flips_in_the_second_half_of_them": one.doubled[1],
         "unproved": one.unproved,
+        "not_finite_candidates": one.not_finite,
+        "not_finite_images": one.images_not_finite,
+        "not_finite_images_without_a_flip": one.unsettled,
         "candidates_per_second": _number(one.candidates_per_second),
     }
 

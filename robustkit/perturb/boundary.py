@@ -8,6 +8,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from robustkit.models import AuditedClassifier
+from robustkit.perturb.decision import decide
 
 _CLASSES = 10  # the likeliest others that are looked at
 _HALVINGS = 12
@@ -36,7 +37,7 @@ def boundary_distance(
     with torch.inference_mode(False), torch.enable_grad():
         start, labels = images.detach().clone(), labels.clone()
         way = torch.zeros_like(start)
-        crossed = classifier(start).argmax(1) != labels
+        crossed = decide(classifier(start)) != labels
         wrong = crossed.clone()
         for _ in range(steps):
             open_ = (~crossed).nonzero()[:, 0]
@@ -73,8 +74,7 @@ def implied_distance(error: np.ndarray | float, sigma: float) -> np.ndarray:
 
 def _classes(classifier: AuditedClassifier, images: Tensor) -> Tensor:
     with torch.no_grad():
-        logits = classifier(images)
-    return torch.where(logits.isfinite().all(1), logits.argmax(1), -1)
+        return decide(classifier(images))
 
 
 def _step(classifier: AuditedClassifier, images: Tensor, labels: Tensor) -> Tensor:

@@ -12,6 +12,9 @@ from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.search.base import Problem
 
+# How far the logits of one image may lie from each other in two batches, relative to the largest.
+_ROUNDING = 1e-6
+
 
 @dataclass(frozen=True)
 class FlipRule:
@@ -57,6 +60,18 @@ class FlipRule:
         if self.probability is not None:
             reached &= logits.permute(2, 0, 1).contiguous().softmax(0).amax(0) > self.probability
         return reached
+
+    def near(self, problem: Problem, rows: Tensor, logits: Tensor, tolerance: float) -> Tensor:
+        """Which candidates are so near to the boundary that rounding could decide, shape (M, P), bool.
+
+        Args:
+            problem: The images.
+            rows: Row of each image, shape (M,).
+            logits: Shape (M, P, K).
+            tolerance: How far a logit may lie from the network's own, beyond rounding.
+        """
+        room = 2 * (tolerance + _ROUNDING * logits.abs().amax(2))
+        return problem.margin(rows, logits).abs() <= room
 
 
 @dataclass(frozen=True, eq=False)

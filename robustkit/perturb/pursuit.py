@@ -15,6 +15,7 @@ from robustkit.engine import Candidates
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.attack_record import Attempt, Flip
 from robustkit.perturb.attack_settings import AttackSettings
+from robustkit.perturb.decision import NOT_FINITE, decide
 from robustkit.perturb.proof import Proof, prove
 from robustkit.perturb.search.base import UNTARGETED, Problem, SearchSettings
 from robustkit.seeds import Streams
@@ -51,6 +52,7 @@ class Block:
     Attributes:
         classifier: The classifier.
         scorer: Scores candidates against these images.
+        tolerance: How far its logits may lie from the network's own, so far.
         images: Clean network input, shape (N, C, H, W).
         labels: Predicted and true class, shape (N,).
         clean_logits: Shape (N, K).
@@ -59,6 +61,7 @@ class Block:
 
     classifier: AuditedClassifier
     scorer: Scorer
+    tolerance: Callable[[], float]
     images: Tensor
     labels: Tensor
     clean_logits: Tensor
@@ -103,9 +106,9 @@ def pursue(
         for row, attempt in _one_target(block, where, targets, turn, search, settings, cost):
             before = spent.get(attempt.image_id)
             if before is not None:
-                attempt = replace(
-                    attempt, queries=before.queries + attempt.queries, unproved=before.unproved + attempt.unproved
-                )
+                counts = ("queries", "unproved", "not_finite")
+                both = {name: getattr(before, name) + getattr(attempt, name) for name in counts}
+                attempt = replace(attempt, **both)
             if settings.targeted is True and attempt.flip is None and turn + 1 < turns:
                 spent[attempt.image_id] = attempt
                 unfinished.append(int(where[row]))
@@ -136,7 +139,7 @@ def _one_target(
     began = time.perf_counter()
     under_way = search.start(problem)
     cost.seconds += time.perf_counter() - began
-    tally = _Tally(block.classifier, problem, ids, search.name, settings, cost)
+    tally = _Tally(block, problem, ids, search.name, settings, cost)
     while len(tally.active):
         began = time.perf_counter()
         candidates = under_way.propose(tally.active)
@@ -156,22 +159,22 @@ def _one_target(
 
 
 class _Tally:
-    """What each image of a problem has had so far: queries, generations, flips that failed their proof."""
+    """What each image of a problem has had so far: queries, generations, failed proofs, broken answers."""
 
     def __init__(
         self,
-        classifier: AuditedClassifier,
+        block: Block,
         problem: Problem,
         ids: list[str],
         search: str,
         settings: AttackSettings,
         cost: Cost,
     ) -> None:
-        self.classifier, self.problem, self.ids = classifier, problem, ids
+        self.block, self.problem, self.ids = block, problem, ids
         self.search, self.settings, self.cost = search, settings, cost
         self.active = torch.arange(len(problem), device=problem.images.device)
         n = len(problem)
-        self.queries, self.generations, self.unproved = (np.zeros(n, dtype=np.int64) for _ in range(3))
+        self.queries, self.generations, self.unproved, self.not_finite = (np.zeros(n, dtype=np.int64) for _ in range(4))
 
     def left(self, rows: np.ndarray) -> np.ndarray:
         """How many queries the budget still allows each of some images."""
@@ -191,22 +194,27 @@ class _Tally:
         """Counts a generation, proves its flips, and returns the attempts that it finished."""
         rows, size = candidates.image.cpu().numpy(), logits.shape[1]
         reached = self.settings.rule.reached(self.problem, candidates.image, logits)
+        # What lies so near to the boundary that rounding could decide is run alone as well.
+        tried = reached | self.settings.rule.near(self.problem, candidates.image, logits, self.block.tolerance())
         counted = np.minimum(self.left(rows), size)
-        reached &= torch.arange(size, device=reached.device) < torch.from_numpy(counted).to(reached.device)[:, None]
+        tried &= torch.arange(size, device=tried.device) < torch.from_numpy(counted).to(tried.device)[:, None]
         self.generations[rows] += 1
+        broken = np.pad((decide(logits) == NOT_FINITE).cumsum(1).cpu().numpy(), ((0, 0), (1, 0)))  # among the first p
         finished: list[tuple[int, Attempt]] = []
-        for m in reached.any(1).nonzero().squeeze(1).tolist():
+        for m in tried.any(1).nonzero().squeeze(1).tolist():
             began = time.perf_counter()
-            flip = self._proved(candidates, logits, m, reached[m].nonzero().squeeze(1))
+            flip = self._proved(candidates, logits, m, tried[m].nonzero().squeeze(1), reached[m])
             self.cost.proving_seconds += time.perf_counter() - began
             if flip is None:
                 continue
             if self.settings.report == "first":
                 counted[m] = flip[0] + 1
             self.queries[rows[m]] += counted[m]
+            self.not_finite[rows[m]] += broken[m, counted[m]]
             counted[m] = 0
             finished.append((int(rows[m]), self._attempt(rows[m], flip[1])))
         self.queries[rows] += counted
+        self.not_finite[rows] += broken[np.arange(len(rows)), counted]
         flipped = {row for row, _ in finished}
         if self.settings.budget is not None:
             spent = (self.queries[rows] >= self.settings.budget).nonzero()[0]
@@ -220,7 +228,9 @@ class _Tally:
         """The attempts on images that the search has nothing left for."""
         return [(row, self._attempt(row, None)) for row in self.active.tolist()]
 
-    def _proved(self, candidates: Candidates, logits: Tensor, m: int, places: Tensor) -> tuple[int, Flip] | None:
+    def _proved(
+        self, candidates: Candidates, logits: Tensor, m: int, places: Tensor, reached: Tensor
+    ) -> tuple[int, Flip] | None:
         """The first flip of row m that stands alone, or the best, with its place in the generation."""
         if self.settings.report == "best":
             certainty = logits[m, places].softmax(1).amax(1)
@@ -234,17 +244,17 @@ class _Tally:
                 candidates.column[m : m + 1, one],
                 candidates.value[m : m + 1, one],
             )
-            proof = prove(self.classifier, self.problem, row, pixels, self.settings.rule)
+            proof = prove(self.block.classifier, self.problem, row, pixels, self.settings.rule)
             if proof is not None:
                 return place, self._flip(row, pixels, proof)
-            self.unproved[row] += 1
+            self.unproved[row] += int(reached[place])
         return None
 
     def _flip(self, row: int, pixels: Candidates, proof: Proof) -> Flip:
         at_row, at_column = pixels.row[0, 0], pixels.column[0, 0]  # (L,)
         before = self.problem.images[row, :, at_row, at_column].T  # (L, C)
         return Flip(
-            new_class=int(proof.logits.argmax()),
+            new_class=int(decide(proof.logits)),
             row=tuple(at_row.tolist()),
             column=tuple(at_column.tolist()),
             before=_rows(before),
@@ -262,6 +272,7 @@ class _Tally:
             queries=int(self.queries[row]),
             unproved=int(self.unproved[row]),
             flip=flip,
+            not_finite=int(self.not_finite[row]),
         )
 
 

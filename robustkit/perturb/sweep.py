@@ -15,9 +15,10 @@ from tqdm import tqdm
 from robustkit.data import Stretch
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
-from robustkit.perturb.attack_record import NOT_FINITE, OUT_OF_MEMORY
+from robustkit.perturb.attack_record import OUT_OF_MEMORY
 from robustkit.perturb.boundary import boundary_distance
 from robustkit.perturb.conditions import Conditions
+from robustkit.perturb.decision import decide, settled
 from robustkit.perturb.faults.plain_noise import GaussianNoise
 from robustkit.perturb.perturbation import Perturbation, Stage
 from robustkit.perturb.search.ranking import has_gradients
@@ -309,10 +310,10 @@ def _look(classifier: AuditedClassifier, seen: Tensor, true: Tensor) -> tuple[Te
     else:
         latents = classifier.embed(seen)
         logits = classifier.head(latents)
+    logits = settled(classifier, seen, logits)
     right = logits.gather(1, true[:, None])[:, 0]
     others = logits.scatter(1, true[:, None], -torch.inf).amax(1)
-    predicted = torch.where(logits.isfinite().all(1), logits.argmax(1), NOT_FINITE)
-    return latents, predicted.cpu().numpy(), (right - others).double().cpu().numpy()
+    return latents, decide(logits).cpu().numpy(), (right - others).double().cpu().numpy()
 
 
 def _check(

@@ -33,14 +33,16 @@ class StepSummary:
         accuracy: Rate of right answers, mean over draws of random numbers, with Wilson's interval; an answer that is
             not finite is wrong.
         recall: The same within each true class, K values.
-        right_to_wrong: Images that were right and are wrong, mean over draws of random numbers.
+        right_to_wrong: Images that were right and are another class, mean over draws of random numbers; those without
+            a finite answer in some draw are counted as `not_finite` alone.
         wrong_to_right: The other way round.
         distance: Median distance of the latents, of the images where it is finite.
         margin: Median margin, likewise.
-        not_finite: Images whose logits are not finite.
+        not_finite: Images whose answer is not finite: wrong, but no other class.
         outside: Stored values outside the declared bounds.
         risk: Expected events per image, before any is rejected, that make a right answer wrong: rate of the event
-            times rate of such flips; `None` where nobody knows how often it happens.
+            times rate of right answers that it makes another class or not finite; `None` where nobody knows how often
+            it happens.
     """
 
     name: str
@@ -231,7 +233,7 @@ def summarise_sweep(
 
 def _step(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray) -> StepSummary:
     name = str(record.name[s])
-    lost = float((1 - right)[was_right].sum())
+    failed = 1 - right
     rate = record.settings["expected_per_image"].get(name)
     return StepSummary(
         name=name,
@@ -239,13 +241,13 @@ def _step(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray)
         unit=record.settings["perturbations"][s]["unit"],
         accuracy=wilson_shares(right),
         recall=_recall(record, right),
-        right_to_wrong=lost,
+        right_to_wrong=float(failed[was_right & (record.new_class[s] != NOT_FINITE)].sum()),
         wrong_to_right=float(right[~was_right].sum()),
         distance=finite_median(record.distance[s]),
         margin=finite_median(record.margin[s]),
         not_finite=int((record.new_class[s] == NOT_FINITE).sum()),
         outside=int(record.outside[s]),
-        risk=None if rate is None else rate * lost / len(right),
+        risk=None if rate is None else rate * float(failed[was_right].sum()) / len(right),
     )
 
 

@@ -12,6 +12,7 @@ from robustkit.models import AuditedClassifier, ConvNet
 from robustkit.perturb.attack import AttackJob, attack
 from robustkit.perturb.attack_record import AttackRecord, Attempt
 from robustkit.perturb.attack_settings import AttackSettings
+from robustkit.perturb.attack_summary import summarise
 from robustkit.perturb.proof import FlipRule
 from robustkit.perturb.search.differential_evolution import DifferentialEvolution
 from robustkit.perturb.search.random import RandomSearch
@@ -194,6 +195,27 @@ class Breaking(nn.Module):
         return torch.stack([torch.zeros_like(other), other], 1)
 
 
+def test_answers_that_are_not_finite_are_counted_up_to_the_flip_and_over_all_targets():
+    broken = (0, 0, [0.96, 0.96, 0.96])
+    network = AuditedClassifier(PlantedPixel(SHAPE), input_shape=SHAPE)
+
+    class Broken(PlainEvaluator):
+        """NaN where red is very bright."""
+
+        def __call__(self, candidates):
+            logits = super().__call__(candidates).clone()
+            logits[(candidates.value[..., 0, 0] - broken[2][0]).abs() < 1e-3] = torch.nan
+            return logits
+
+    search = Scripted([generation(broken, MISS, broken), generation(broken, HIT, broken)])
+    record = run(network, grey(2), search=search, evaluator=Broken)
+    assert record.flipped.all()
+    assert record.not_finite.tolist() == [3, 3]  # none of those after the flip
+    summary = summarise(record)
+    assert summary.to_json()["searches"]["scripted"]["not_finite_images_without_a_flip"] == 0
+    assert summary.to_json()["searches"]["scripted"]["not_finite_candidates"] == 6
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_an_output_that_is_not_finite_is_no_flip(value):
     network = AuditedClassifier(Breaking(-0.5), input_shape=SHAPE)
@@ -201,6 +223,11 @@ def test_an_output_that_is_not_finite_is_no_flip(value):
     record = run(network, grey(3), search=[DE, RANDOM])
     assert not record.flipped.any()
     assert record.unproved.sum() == 0
+    assert (record.not_finite > 0).all()
+    summary = summarise(record)
+    assert summary.searches["random"].images_not_finite == summary.searches["random"].unsettled == 3
+    assert "answers to" in summary.text()
+    assert "3 of these images were not flipped and are not shown to be safe" in summary.text()
     bright = grey(3)
     bright[1, 0, 0, 0] = 1.0
     assert run(network, bright).clean_class.tolist() == [0, -1, 0]
