@@ -102,7 +102,7 @@ def open_attacked(
     )
     digest = checkpoint.origin.sha256
     if checkpoint.classifier.latent_name is None:
-        raise InputError(f"{model} is a black box without a latent; give the network itself, or an ONNX graph")
+        raise InputError(f"{model} has no latent: {checkpoint.classifier.why_no_latent}")
     attacked = summary.get("inputs", {}).get("model_sha256")
     if attacked != digest:
         raise InputError(

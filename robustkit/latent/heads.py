@@ -105,17 +105,17 @@ def _guesses(classifier: AuditedClassifier, latents: np.ndarray) -> list[Head]:
 
 def _layers_after(classifier: AuditedClassifier, latents: np.ndarray) -> list[nn.Module]:
     """The layers without children that run after the latent, in order."""
-    names = dict(classifier.module.named_modules())
     seen: list[nn.Module] = []
-    begun, latent = False, names[str(classifier.latent_name)]
+    begun, latent, takes = False, classifier.latent_layer, classifier.latent_is_input
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal begun
+        begun = begun or (takes and module is latent)
         if begun and not list(module.children()):
             seen.append(module)
         begun = begun or module is latent
 
-    handles = [module.register_forward_hook(note) for module in names.values()]
+    handles = [module.register_forward_hook(note) for module in classifier.module.modules()]
     try:
         as_function(classifier)(latents[:1])
     finally:

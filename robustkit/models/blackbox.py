@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from robustkit.errors import InputError
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.outputs import Output
 
@@ -43,16 +42,10 @@ class BlackBox(AuditedClassifier):
     ) -> None:
         super().__init__(_Calls(predict).eval(), input_shape=input_shape, class_names=class_names, output=output)
 
-    def embed(self, images: Tensor) -> Tensor:
-        """Refused: there is no latent."""
-        raise InputError("a black box shows no latent; give the network itself, or an ONNX graph, for what needs one")
-
-    def head(self, latents: Tensor) -> Tensor:
-        """Refused: there is no latent."""
-        raise InputError("a black box has no head; give the network itself, or an ONNX graph, for what needs one")
-
     def _choose_latent(self, latent: str | None, logits: Tensor) -> None:
-        self.latent_name = None
+        self._without_latent(
+            "nothing inside a black box can be seen; give the network itself, or an ONNX graph, for what needs a latent"
+        )
         self.notes.append("latent: none, because nothing inside a black box can be seen")
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robustkit.errors import InputError, OutOfMemory, first_line
-from robustkit.models.latents import latent_candidates
+from robustkit.models.latents import INPUT_OF, latent_candidates
 from robustkit.models.memory import is_out_of_memory
 from robustkit.models.outputs import Output, choose_part, looks_like_probabilities, sums_over_images
 from robustkit.models.probing import Paired, bands_of, probe_shapes, sizes_taken
@@ -37,14 +37,16 @@ class WrongClassCount(InputError):
 
 
 class AuditedClassifier:
-    """A trained network, evaluated in float32 and split at the output of one named layer.
+    """A trained network, evaluated in float32 and split at the output of one named layer, or at its input.
 
-    The weights stay where they are: `head` runs the same network with N latents put in the layer's place.
+    The weights stay where they are: `head` runs the same network with N latents put in the layer's place. A network
+    without one layer to split at, as an ensemble, has no latent; only `embed` and `head` are refused then.
 
     Args:
         module: The network, in evaluation mode.
-        latent: Name of the layer whose output is the latent, as in `module.named_modules()`; by default the
-            module's own `latent` attribute, or else the last layer before its final affine layer.
+        latent: Name of the layer whose output is the latent, as in `module.named_modules()`, or `input of NAME` for
+            what a layer takes; by default the module's own `latent` attribute, or else what its last affine layer
+            takes.
         input_shape: (C, H, W) of the images it takes; by default found by trying.
         class_names: The K classes, in the order of the logits.
         output: Which part of the return value holds the scores, and what they are; by default logits, and of several
@@ -54,6 +56,8 @@ class AuditedClassifier:
 
     Attributes:
         notes: What was chosen or changed without being asked for, one sentence each.
+        latent_name: Where the latent is; `None` where there is no latent.
+        why_no_latent: Why there is none; empty where there is one.
 
     Raises:
         InputError: If the network is in training mode, the layer is unknown, runs twice or is bypassed, or the
@@ -81,6 +85,9 @@ class AuditedClassifier:
         self.input_shape = tuple(int(size) for size in input_shape)
         self._examples, self._on_examples = examples, False
         self._network, self.pairs = module, False
+        self.latent_name: str | None = None
+        self._layer: nn.Module | None = None
+        self._takes, self.why_no_latent = False, ""
         logits = self._look(class_names)
         self.classes = logits.shape[1]
         self.class_names = tuple(class_names or (f"class {k}" for k in range(self.classes)))
@@ -100,10 +107,15 @@ class AuditedClassifier:
         return self.output.logits(self.module(images))
 
     def embed(self, images: Tensor) -> Tensor:
-        """Latents of images, shape (N, C, H, W) to (N, D)."""
+        """Latents of images, shape (N, C, H, W) to (N, D).
+
+        Raises:
+            InputError: If there is no latent.
+        """
+        self._require_latent()
         seen: list[Tensor] = []
 
-        def keep(module: nn.Module, inputs: Any, latent: Tensor) -> None:
+        def keep(latent: Any) -> None:
             # The clone keeps the latent as it was before an in-place layer after it.
             seen.append(latent.clone())
 
@@ -112,12 +124,17 @@ class AuditedClassifier:
         return seen[0][: len(images)].flatten(1)
 
     def head(self, latents: Tensor) -> Tensor:
-        """Logits of latents, shape (N, D) to (N, K), by the network's own layers after the latent."""
+        """Logits of latents, shape (N, D) to (N, K), by the network's own layers after the latent.
+
+        Raises:
+            InputError: If there is no latent.
+        """
+        self._require_latent()
         shape, count = self._latent_shape, len(latents)
         if self.pairs and count == 1:
             latents = latents.repeat(2, 1)
 
-        def put(module: nn.Module, inputs: Any, latent: Tensor) -> Tensor:
+        def put(latent: Any) -> Tensor:
             return latents.reshape(len(latents), *shape)
 
         with self._hook(put):
@@ -130,7 +147,7 @@ class AuditedClassifier:
             return self
         made = AuditedClassifier(
             self._network,
-            latent=self.latent_name,
+            latent=self._latent_key,
             input_shape=shape,
             class_names=self.class_names,
             output=self.output,
@@ -160,9 +177,34 @@ class AuditedClassifier:
             f"input_shape={self.input_shape}, class_names={self.class_names})"
         )
 
+    @property
+    def _latent_key(self) -> str | None:
+        """The latent as `latent` names it, whatever `latent_name` is to the user."""
+        name = next((name for name, layer in self._network.named_modules() if layer is self._layer), None)
+        return INPUT_OF + name if name and self._takes else name
+
+    @property
+    def latent_layer(self) -> nn.Module | None:
+        """The layer whose output, or input, is the latent."""
+        return self._layer
+
+    @property
+    def latent_is_input(self) -> bool:
+        """Whether the latent is what that layer takes, and not what it gives."""
+        return self._takes
+
+    def _require_latent(self) -> None:
+        if self._layer is None:
+            raise InputError(f"there is no latent: {self.why_no_latent}")
+
     @contextmanager
-    def _hook(self, hook: Callable[..., Any]) -> Generator[None]:
-        handle = self._layer.register_forward_hook(hook)
+    def _hook(self, hook: Callable[[Any], Any]) -> Generator[None]:
+        """Hands the latent to a function while the network runs; what the function returns takes its place."""
+        assert self._layer is not None
+        if self._takes:
+            handle = self._layer.register_forward_pre_hook(lambda layer, inputs: hook(inputs[0]))
+        else:
+            handle = self._layer.register_forward_hook(lambda layer, inputs, output: hook(output))
         try:
             yield
         finally:
@@ -200,10 +242,10 @@ class AuditedClassifier:
                     f"{first_line(error)}; {self._refused_advice(error)}"
                 ) from error
             if self.output.part is None and not isinstance(returned, Tensor):
-                part = choose_part(returned, len(class_names) if class_names else None)
-                if part is not None:
-                    self.output = replace(self.output, part=part)
-                    self.notes.append(f"the scores are part {part!r} of what the network returns, by their shape")
+                choice = choose_part(returned, len(class_names) if class_names else None)
+                if choice is not None:
+                    self.output = replace(self.output, part=choice.part)
+                    self.notes.append(f"the scores are part {choice.part!r} of what the network returns, {choice.why}")
             logits = self.output.logits(returned)
             if len(logits) != len(images):
                 raise InputError(
@@ -305,7 +347,7 @@ class AuditedClassifier:
         if latent is None and isinstance(own, str):
             latent = own
         if latent is not None:
-            if latent not in names:
+            if latent.removeprefix(INPUT_OF) not in names:
                 raise InputError(f"no layer is called {latent!r}; there are {_shortened(names)}")
             self._split_at(latent, logits)
             return
@@ -316,10 +358,14 @@ class AuditedClassifier:
                 continue
             self.notes.append(f"latent: {candidate}, the last layer before the final one; name another with --latent")
             return
-        raise InputError(
-            "no layer was found that the answer follows from alone; name the layer whose output is the latent with "
-            f"--latent; there are {_shortened(names)}"
+        self._without_latent(
+            "no layer was found that the answer follows from alone; if there is one, name it with --latent, of "
+            f"{_shortened(names)}"
         )
+        self.notes.append(f"latent: none, because {self.why_no_latent}")
+
+    def _without_latent(self, why: str) -> None:
+        self.latent_name, self._layer, self.why_no_latent = None, None, why
 
     def _two_images(self) -> Tensor:
         if self._on_examples and self._examples is not None:
@@ -329,11 +375,12 @@ class AuditedClassifier:
 
     def _split_at(self, latent: str, logits: Tensor) -> None:
         """Takes a layer as the latent, and checks that head(embed(x)) is what the network says of x."""
-        self.latent_name: str | None = latent
-        self._layer = dict(self._network.named_modules())[latent]
-        images, runs = self._two_images(), []
+        self.latent_name, self.why_no_latent = latent, ""
+        self._layer = dict(self._network.named_modules())[latent.removeprefix(INPUT_OF)]
+        self._takes = latent.startswith(INPUT_OF)
+        images, runs = self._two_images(), list[Any]()
         with torch.inference_mode():
-            with self._hook(lambda module, inputs, output: runs.append(output)):
+            with self._hook(lambda latent: runs.append(latent.clone() if isinstance(latent, Tensor) else latent)):
                 self.module(images.clone())  # some networks write into what they are given
             if len(runs) != 1:
                 times = "does not run" if not runs else f"runs {len(runs)} times"

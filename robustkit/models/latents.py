@@ -1,4 +1,4 @@
-"""Which layer may be the latent, when nobody has named one."""
+"""Where the latent may be, when nobody has named a layer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from robustkit.models.outputs import Output
 
 # Layers tried, from the end of the network: further from it a latent says less of the classes.
 _MOST = 24
+# The latent is what a layer takes, and not what a layer gives, where its name begins so.
+INPUT_OF = "input of "
 
 
 @torch.inference_mode()
 def latent_candidates(module: nn.Module, images: Tensor, output: Output) -> list[str]:
-    """Layers that could be the latent, the most natural first: what feeds the last affine layer, then what came before.
+    """What could be the latent, the most natural first: what the last affine layer takes, then what came before.
+
+    What the last affine layer takes has the name of the layer that gave it, number for number, or else `input of` the
+    affine layer: then a function pooled, flattened or changed it on its way.
 
     Args:
         module: The network, in evaluation mode.
@@ -27,7 +32,7 @@ def latent_candidates(module: nn.Module, images: Tensor, output: Output) -> list
 
     def note(layer: nn.Module, inputs: Any, came: Any) -> None:
         given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
-        calls.append((layer, given, came.clone() if isinstance(came, Tensor) else None))
+        calls.append((layer, _copy(given), _copy(came)))
 
     handles = [layer.register_forward_hook(note) for layer in names]
     try:
@@ -45,11 +50,20 @@ def latent_candidates(module: nn.Module, images: Tensor, output: Output) -> list
         for layer, _, came in once[:last]
         if came is not None and came.shape != scores.shape and len(came) == len(images)
     ]
-    # The layer whose output the last affine one takes comes first, if need be flattened or pooled by a function.
-    before = list(reversed(before))
-    if fed is not None:
-        before.sort(key=lambda call: not _same(call[1], fed))
-    return [names[layer] for layer, _ in before[:_MOST]]
+    found = [(names[layer], came) for layer, came in reversed(before)]
+    if fed is None:
+        return [name for name, _ in found][:_MOST]
+    # Flattened by a layer or a function: the latent is flattened anyway, so the layer's name is the plainer one. The
+    # vector goes before the map that it was.
+    same = [name for name, came in found if _same(came, fed)]
+    flat = [name for name, came in found if name in same and came.ndim == 2]
+    first = (flat or same)[:1] or [INPUT_OF + names[once[last][0]]]
+    return [*first, *(name for name, _ in found if name not in first)][:_MOST]
+
+
+def _copy(value: Any) -> Tensor | None:
+    """As it is now: a later layer may work in place."""
+    return value.clone() if isinstance(value, Tensor) else None
 
 
 def _same(came: Tensor, fed: Tensor) -> bool:

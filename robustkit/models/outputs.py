@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from scipy.stats import binom
 from torch import Tensor
 
 from robustkit.errors import InputError
 
 OutputKind = Literal["logits", "probabilities", "log-probabilities", "sigmoid"]
+EndingKind = Literal["softmax", "log_softmax", "sigmoid"]
 
 # A probability of exactly 0 in float32 becomes this logit, not minus infinity.
 _TINY = 1e-38
@@ -23,7 +27,7 @@ class Output:
 
     Attributes:
         part: Position in a tuple or key in a dict; `None` when the network returns one tensor.
-        kind: `logits` (one column is the logit of class 1 against class 0), `probabilities` (rows sum to 1),
+        kind: `logits` (one column, or none, is the logit of class 1 against class 0), `probabilities` (rows sum to 1),
             `log-probabilities`, or `sigmoid` (one column, after the sigmoid: the probability of class 1).
     """
 
@@ -47,7 +51,7 @@ class Output:
             InputError: If the part is missing, must be named first, or is not a floating-point matrix.
         """
         scores = self.select(returned)
-        if self.kind == "sigmoid" and isinstance(scores, Tensor) and scores.ndim <= 1:
+        if self.kind in ("logits", "sigmoid") and isinstance(scores, Tensor) and scores.ndim == 1:
             scores = scores.reshape(-1, 1)
         if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.is_floating_point():
             raise InputError(f"expected scores of shape (N, K) from the network, came {describe(scores)}")
@@ -81,35 +85,101 @@ class Output:
             raise InputError(f"no part {self.part!r} in what the network returns: {describe(returned)}") from error
 
 
-def choose_part(returned: Any, classes: int | None = None) -> int | str | None:
-    """Which part of a network's return value holds the scores, by shapes and values and never by names.
+@dataclass(frozen=True)
+class Choice:
+    """Which part of a return value holds the scores.
+
+    Attributes:
+        part: Position in a tuple or key in a dict.
+        why: How it was chosen, in words.
+    """
+
+    part: int | str
+    why: str
+
+
+def choose_part(returned: Any, classes: int | None = None, labels: ArrayLike | None = None) -> Choice | None:
+    """Which part of a network's return value holds the scores, by shapes, values and labels and never by names.
 
     Args:
-        returned: What the network returned for two or more images.
+        returned: What the network returned for N images, two or more.
         classes: K, or `None` when nobody has said.
+        labels: Classes of the N images, or `None` when nobody knows.
 
     Returns:
-        A position or key; `None` when the network returns one tensor, or when the choice is not clear.
+        The choice; `None` when the network returns one tensor, or when nothing settles it.
     """
     if isinstance(returned, Tensor):
         return None
     pairs = returned.items() if isinstance(returned, Mapping) else enumerate(returned) if _listed(returned) else ()
-    parts = {
-        key: part for key, part in pairs if isinstance(part, Tensor) and part.ndim == 2 and part.is_floating_point()
-    }
-    fewest = classes or min((part.shape[1] for part in parts.values()), default=0)
-    parts = {key: part.detach().double() for key, part in parts.items() if part.shape[1] == fewest}
+    found = {key: part for key, part in pairs if isinstance(part, Tensor) and part.is_floating_point()}
+    parts = {key: part.detach().double() for key, part in found.items() if part.ndim == 2 or _columns(part) == 1}
+    if classes is not None:
+        exact = {key: part for key, part in parts.items() if _columns(part) == classes}
+        single = {key: part for key, part in parts.items() if _columns(part) == 1 and classes == 2}
+        # Labels need not show every class.
+        more = {key: part for key, part in parts.items() if _columns(part) > classes and labels is not None}
+        parts = exact | (single if labels is not None or not exact else {}) or more
     # What is the softmax of another part is left out: the other holds the logits.
-    kept = [
-        key
+    parts = {
+        key: part
         for key, part in parts.items()
         if not any(_is_softmax(part, other) for name, other in parts.items() if name != key)
-    ]
-    return kept[0] if len(kept) == 1 else None
+    }
+    if len(parts) == 1:
+        return Choice(next(iter(parts)), "by its shape")
+    if labels is None or not parts:
+        return None
+    return _choose_by_labels(parts, np.asarray(labels))
+
+
+def _choose_by_labels(parts: Mapping[Any, Tensor], labels: np.ndarray) -> Choice | None:
+    """The part that is right more often than every other one, beyond chance."""
+    right: dict[Any, np.ndarray] = {}
+    for key, part in parts.items():
+        scores = part.reshape(len(part), -1).cpu()
+        if scores.shape[1] > 1:
+            right[key] = scores.argmax(1).numpy() == labels
+        else:  # a logit or a probability
+            column = scores[:, 0].numpy()
+            middle = 0.5 if ((column >= 0) & (column <= 1)).all() else 0.0
+            right[key] = (column > middle) == (labels == 1)
+    best = max(right, key=lambda key: right[key].mean())
+    for key, other in right.items():
+        better, worse = (right[best] & ~other).sum(), (other & ~right[best]).sum()
+        # By a sign test: of the images on which two parts differ, a fair coin would say so in one of a hundred.
+        if key != best and binom.sf(better - 1, better + worse, 0.5) > 0.01:
+            return None
+    shares = ", ".join(f"{key!r} on {right[key].mean():.2f}" for key in right)
+    return Choice(best, f"because it is right on the labelled images ({shares} of {len(labels)})")
+
+
+def _columns(part: Tensor) -> int:
+    return 1 if part.ndim == 1 else int(part.shape[1]) if part.ndim == 2 else 0
+
+
+def check_ending(kind: EndingKind, scores: Tensor, ended: Tensor) -> None:
+    """Goes on only if a softmax or sigmoid of the scores is what the network returned.
+
+    Args:
+        kind: Which of them was cut off.
+        scores: What is left, shape (N, K) or (N,).
+        ended: What the network returned.
+
+    Raises:
+        InputError: If it is not.
+    """
+    functions: dict[str, Any] = {
+        "softmax": lambda values: values.softmax(-1), "log_softmax": lambda values: values.log_softmax(-1),
+        "sigmoid": torch.sigmoid,
+    }  # fmt: skip
+    made = functions[kind](scores)
+    if made.shape != ended.shape or not torch.allclose(made, ended, rtol=1e-2, atol=1e-3, equal_nan=True):
+        raise InputError(f"the network's {kind} could not be cut off, because what is left does not lead to its answer")
 
 
 def _is_softmax(scores: Tensor, logits: Tensor) -> bool:
-    if torch.equal(scores, logits):
+    if scores.shape != logits.shape or torch.equal(scores, logits):
         return False
     made = (logits.softmax(1), logits.log_softmax(1), logits.sigmoid())
     return any(torch.allclose(scores, value, atol=1e-5) for value in made)

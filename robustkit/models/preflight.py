@@ -222,7 +222,7 @@ def _mode(module: nn.Module, before: dict[str, Tensor]) -> Finding:
 
 def _latent(classifier: AuditedClassifier, images: Tensor, logits: Tensor) -> Finding:
     if classifier.latent_name is None:
-        return Finding("latent", "warning", "a black box has none", "what needs latents is left out")
+        return Finding("latent", "warning", f"none: {classifier.why_no_latent}", "what needs latents is left out")
     latents = classifier.embed(images)
     if not _near(classifier.head(latents), logits):
         return Finding(

@@ -157,7 +157,7 @@ def test_a_latent_is_proposed_and_said():
         (nn.Sequential(nn.Flatten(), nn.Linear(27, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 2)), "3"),
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)), "2"),
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "1"),
-        (Twice(), "flat"),
+        (Twice(), "input of fc"),
     ):
         classifier = AuditedClassifier(module.eval(), input_shape=SMALL)
         assert classifier.latent_name == name
@@ -185,7 +185,7 @@ def test_the_scores_are_chosen_by_shape(after):
     classifier = AuditedClassifier(Wrapped(after).eval(), input_shape=SHAPE, class_names=("a", "b", "c"))
     images = torch.rand(3, *SHAPE)
     torch.testing.assert_close(classifier(images), _convnet()(images))
-    assert any("by their shape" in note for note in classifier.notes)
+    assert any("by its shape" in note for note in classifier.notes)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_the_scores_are_chosen_by_shape(after):
         (lambda: Wrapped(lambda z: (z,)).eval(), {"input_shape": SHAPE, "output": Output(3)}, "no part 3"),
         (lambda: Wrapped(lambda z: z).eval(), {"input_shape": SHAPE, "output": Output(0)}, "returns one tensor"),
         (lambda: Wrapped(lambda z: z.softmax(1)).eval(), {"input_shape": SHAPE}, "are probabilities"),
-        (lambda: Wrapped(lambda z: z[:, 0]).eval(), {"input_shape": SHAPE}, r"expected scores of shape \(N, K\)"),
+        (lambda: Wrapped(lambda z: z[..., None]).eval(), {"input_shape": SHAPE}, r"expected scores of shape \(N, K\)"),
         (lambda: Wrapped(lambda z: z.repeat(2, 1)).eval(), {"input_shape": SHAPE}, "2 images gave 4 rows"),
         (
             lambda: Wrapped(lambda z: z).eval(),
@@ -234,3 +234,73 @@ def test_a_hook_is_removed_when_the_network_fails():
     with pytest.raises(RuntimeError):
         classifier.embed(torch.rand(1, 2, 24, 24))
     assert not any(layer._forward_hooks for layer in classifier.module.modules())
+
+
+class Functional(nn.Module):
+    """Pools by a function before the classifier, as torchvision's DenseNet, ShuffleNet and MNASNet do."""
+
+    def __init__(self, how) -> None:
+        super().__init__()
+        self.conv, self.classifier, self.how = nn.Conv2d(3, 6, 2), nn.Linear(6, 4), how
+
+    def forward(self, x):
+        return self.classifier(self.how(self.conv(x)))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda maps: maps.mean((2, 3)),
+        lambda maps: torch.relu(maps).amax((2, 3)),
+        lambda maps: torch.flatten(nn.functional.adaptive_avg_pool2d(maps.relu(), 1), 1),
+        lambda maps: nn.functional.max_pool2d(maps, 2).view(len(maps), -1),
+    ],
+    ids=["mean", "max", "pool", "view"],
+)
+def test_the_latent_is_what_the_last_affine_layer_takes(how):
+    network = Functional(how).eval()
+    classifier = AuditedClassifier(network, input_shape=SMALL)
+    assert classifier.latent_name == "input of classifier"
+    images = torch.rand(4, *SMALL)
+    latents = classifier.embed(images)
+    assert latents.shape == (4, 6)
+    torch.testing.assert_close(latents, how(network.conv(images)))
+    torch.testing.assert_close(classifier.head(latents), network(images))
+    again = AuditedClassifier(network, input_shape=SMALL, latent="input of classifier")
+    torch.testing.assert_close(again.embed(images), latents)
+    with pytest.raises(InputError, match="no layer is called 'input of fc'"):
+        AuditedClassifier(network, input_shape=SMALL, latent="input of fc")
+
+
+def test_a_linear_classifier_has_its_image_as_latent():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(27, 3)).eval()
+    classifier = AuditedClassifier(network, input_shape=SMALL)
+    assert classifier.latent_name == "0"
+    assert AuditedClassifier(Functional(lambda maps: maps.mean((2, 3))).eval(), input_shape=SMALL).classes == 4
+
+
+class Averaged(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.members = nn.ModuleList([nn.Sequential(nn.Flatten(), nn.Linear(27, 3)) for _ in range(2)])
+
+    def forward(self, x):
+        return sum(member(x) for member in self.members) / 2
+
+
+def test_a_network_without_one_layer_to_split_at_has_no_latent():
+    classifier = AuditedClassifier(Averaged().eval(), input_shape=SMALL)
+    assert classifier.latent_name is None
+    assert "no layer was found that the answer follows from alone" in classifier.why_no_latent
+    for ask in (classifier.embed, classifier.head):
+        with pytest.raises(InputError, match="there is no latent: no layer was found"):
+            ask(torch.rand(2, *SMALL))
+
+
+@pytest.mark.parametrize("after", [lambda z: z[:, 0], lambda z: z[:, :1].squeeze(1), lambda z: z[:, :1]])
+def test_one_logit_is_two_classes_in_any_shape(after):
+    classifier = AuditedClassifier(Wrapped(after).eval(), input_shape=SHAPE)
+    images = torch.rand(3, *SHAPE)
+    logits = classifier(images)
+    assert classifier.classes == 2
+    torch.testing.assert_close(logits[:, 1] - logits[:, 0], _convnet()(images)[:, 0])

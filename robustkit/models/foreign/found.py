@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from robustkit.models.outputs import OutputKind
+
 
 @dataclass(eq=False)
 class Found:
@@ -20,6 +22,7 @@ class Found:
         mean: Of each band on [0, 1], where the files say it.
         std: Likewise.
         part: Which part of the return value holds the scores, where the form fixes it.
+        output_kind: What the scores are, where that is known.
         latent: The layer to split at, where the form has one.
         latent_name: What that layer is called for the user, where that is another name.
         chosen: Whether the output that was asked for is the only one that the network returns already.
@@ -35,6 +38,7 @@ class Found:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     part: int | str | None = None
+    output_kind: OutputKind | None = None
     latent: str | None = None
     latent_name: str | None = None
     chosen: bool = False

@@ -11,6 +11,7 @@ from typing import Any
 from robustkit.data.guard import reading
 from robustkit.errors import InputError, SecurityError
 from robustkit.extras import require
+from robustkit.models.outputs import EndingKind
 
 # What may stand between the final affine layer and the scores.
 _PASSED = (
@@ -141,6 +142,39 @@ def propose_latent(model: Any, output: str) -> str | None:
             return None
         name = data[0]
     return None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A softmax or sigmoid at the end of a graph.
+
+    Attributes:
+        kind: `softmax`, `log_softmax` or `sigmoid`.
+        tensor: What it takes.
+        words: What is said of it.
+    """
+
+    kind: EndingKind
+    tensor: str
+    words: str
+
+
+def scores_before(model: Any, output: str) -> Ending | None:
+    """The softmax or sigmoid over the classes that an output ends in, or `None`."""
+    producers = {name: node for node in model.graph.node for name in node.output}
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 13)
+    name = output
+    while name in producers and producers[name].op_type in ("Identity", "Cast"):
+        name = producers[name].input[0]
+    node = producers.get(name)
+    kinds: dict[str, EndingKind] = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
+    if node is None or node.op_type not in kinds or node.input[0] not in producers:
+        return None
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1 if opset < 13 else -1)
+    if node.op_type != "Sigmoid" and axis not in (1, -1):
+        return None
+    text = f"the {node.op_type} at the end is cut off: its input, {node.input[0]}, is taken as the logits"
+    return Ending(kinds[node.op_type], node.input[0], text)
 
 
 def cut(model: Any, start: str, start_kind: int, ends: Sequence[str], *, bare: str = "") -> Any:

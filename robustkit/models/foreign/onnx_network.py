@@ -1,7 +1,8 @@
-"""An ONNX graph as a network of two parts, features and head, each run by onnxruntime."""
+"""An ONNX graph as a network of two parts, features and head: of PyTorch, or each run by onnxruntime."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,20 @@ from robustkit.extras import require
 from robustkit.files import sha256_file
 from robustkit.models.foreign import kinds
 from robustkit.models.foreign.found import Found
-from robustkit.models.foreign.onnx_graph import GraphInput, cut, describe_input, onnx, propose_latent, read_graph
+from robustkit.models.foreign.onnx_graph import (
+    GraphInput,
+    cut,
+    describe_input,
+    onnx,
+    propose_latent,
+    read_graph,
+    scores_before,
+)
+from robustkit.models.foreign.onnx_torch import convert, prove
+from robustkit.models.foreign.onnx_values import NotConverted
 from robustkit.models.foreign.options import ModelOptions
-from robustkit.models.outputs import choose_part, describe
+from robustkit.models.foreign.shown import Shown
+from robustkit.models.outputs import check_ending, choose_part, describe
 
 
 class OnnxPart(nn.Module):
@@ -97,8 +109,16 @@ class OnnxNetwork(nn.Module):
         return self.head(self.features(images))
 
 
-def open_onnx(path: Path, options: ModelOptions) -> Found:
-    """Opens an ONNX graph; the output is chosen by shape, and the latent is one of its tensors.
+def open_onnx(path: Path, options: ModelOptions, shown: Callable[[], Shown | None] = lambda: None) -> Found:
+    """Opens an ONNX graph: as a network of PyTorch where that is proved to be the same, or else by onnxruntime.
+
+    The output is chosen by what the labelled images say, a softmax at its end is cut off, and the latent is one of the
+    graph's tensors.
+
+    Args:
+        path: The file.
+        options: What the user says about it.
+        shown: Some of the images that it is used on.
 
     Raises:
         InputError: If the graph is damaged, takes something else than images, or leaves a choice open.
@@ -109,19 +129,44 @@ def open_onnx(path: Path, options: ModelOptions) -> Found:
     taken = describe_input(path, model)
     how: dict[str, Any] = {"batch": taken.batch, "bands_last": taken.bands_last, "name": path}
     whole = OnnxPart(model, **how)
-    shape = _shape(path, taken, options)
+    real = shown()
+    shape = _shape(path, taken, options, real)
+    probes = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
     notes = [_describe(taken)]
-    index = _output(path, whole, shape, options, notes)
+    index = _output(path, whole, probes, options, real, notes)
     output = whole.outputs[index]
     found = Found(whole, kinds.ONNX.name, sha256_file(path), notes, input_shape=shape, chosen=True)
+    ending = scores_before(model, output)
+    if ending is not None:
+        output = ending.tensor
+        found.output_kind = "logits"
+        notes.append(ending.words)
+    scores = OnnxPart(cut(model, taken.name, taken.kind, [output]), **how)
+    if ending is not None:
+        check_ending(ending.kind, scores(probes), whole_output(whole(probes), index))
     latent = options.latent or propose_latent(model, output)
+    if options.latent is not None:
+        cut(model, taken.name, taken.kind, [options.latent])
+        cut(model, options.latent, taken.kind, [output], bare=taken.name)  # which refuses what is no latent
+    elif latent is not None:
+        notes.append(f"latent: the tensor {latent}, which the final affine layer takes; name another with --latent")
+    try:
+        network = convert(model, taken, shape, output, latent)
+        prove(network, scores, probes if real is None else torch.cat([probes, real.images[:8]]))
+        found.network, found.latent_name = network, latent
+        found.latent = None if latent is None else "features"
+        notes.append(
+            "the graph runs as a network of PyTorch, which answers as onnxruntime does on real images"
+            if real is not None
+            else "the graph runs as a network of PyTorch, which answers as onnxruntime does"
+        )
+        return found
+    except NotConverted as reason:
+        notes.append(f"the graph stays with onnxruntime, without gradients and at a fraction of the speed: {reason}")
     if latent is None:
-        found.network = OnnxPart(cut(model, taken.name, taken.kind, [output]), **how)
-        found.black_box = True
+        found.network, found.black_box = scores, True
         notes.append("no affine layer ends the graph; name a tensor with --latent for what needs one")
         return found
-    if options.latent is None:
-        notes.append(f"latent: the tensor {latent}, which the final affine layer takes; name another with --latent")
     features = OnnxPart(cut(model, taken.name, taken.kind, [latent]), **how)
     kind = onnx().helper.np_dtype_to_tensor_dtype(_type_of(features, shape))
     head = OnnxPart(cut(model, latent, kind, [output], bare=taken.name), batch=taken.batch, bands_last=False, name=path)
@@ -129,13 +174,18 @@ def open_onnx(path: Path, options: ModelOptions) -> Found:
     return found
 
 
-def _shape(path: Path, taken: GraphInput, options: ModelOptions) -> tuple[int, int, int]:
+def _shape(path: Path, taken: GraphInput, options: ModelOptions, real: Shown | None) -> tuple[int, int, int]:
     bands, height, width = taken.shape
-    size = options.input_size or (height or 64, width or 64)
+    given = None if real is None else real.images.shape
+    size = options.input_size or (height or (given[2] if given else 64), width or (given[3] if given else 64))
     for mine, its in zip(size, (height, width), strict=True):
         if its is not None and mine != its:
             raise InputError(f"{path} takes images of {height}x{width}, and --input-size says {size[0]}x{size[1]}")
-    return bands or (len(options.bands) if options.bands else 3), size[0], size[1]
+    bands = bands or (len(options.bands) if options.bands else given[1] if given else 3)
+    if given is not None and given[1:] != (bands, *size):
+        its, mine = f"{given[1]} bands of {given[2]}x{given[3]}", f"{bands} bands of {size[0]}x{size[1]}"
+        raise InputError(f"{path} takes images of {mine}, and the images have {its}")
+    return bands, size[0], size[1]
 
 
 def _describe(taken: GraphInput) -> str:
@@ -146,8 +196,10 @@ def _describe(taken: GraphInput) -> str:
     return text + (f"; the batch is fixed at {taken.batch}, and smaller ones are filled up" if taken.batch else "")
 
 
-def _output(path: Path, whole: OnnxPart, shape: tuple[int, int, int], options: ModelOptions, notes: list[str]) -> int:
-    """Which output holds the scores: as said, or by shape and values, never by its name."""
+def _output(
+    path: Path, whole: OnnxPart, probes: Tensor, options: ModelOptions, real: Shown | None, notes: list[str]
+) -> int:
+    """Which output holds the scores: as said, or by what the labelled images say, never by its name."""
     if options.output_key is not None:
         if options.output_key not in whole.outputs:
             raise InputError(f"{path} has no output {options.output_key!r}; it has {', '.join(whole.outputs)}")
@@ -158,14 +210,22 @@ def _output(path: Path, whole: OnnxPart, shape: tuple[int, int, int], options: M
         return options.output_index
     if len(whole.outputs) == 1:
         return 0
-    images = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
-    returned = whole(images)
     names = options.class_names
-    index = choose_part(returned, len(names) if names else None)
-    if not isinstance(index, int):
-        raise InputError(f"{path} returns {describe(returned)}; say which holds the scores with --output-index")
-    notes.append(f"output: {whole.outputs[index]}, number {index} of {len(whole.outputs)}, by its shape")
-    return index
+    classes = len(names) if names else None if real is None else real.classes
+    returned = whole(probes if real is None else real.images)
+    choice = choose_part(returned, classes, None if real is None else real.labels)
+    if choice is None or not isinstance(choice.part, int):
+        shown = ", ".join(f"{i} is {name}" for i, name in enumerate(whole.outputs))
+        raise InputError(
+            f"{path} returns {describe(returned)}; say which holds the scores with --output-index ({shown})"
+        )
+    notes.append(f"output: {whole.outputs[choice.part]}, number {choice.part} of {len(whole.outputs)}, {choice.why}")
+    return choice.part
+
+
+def whole_output(returned: Any, index: int) -> Tensor:
+    """One of the outputs of a graph."""
+    return returned if isinstance(returned, Tensor) else returned[index]
 
 
 def _type_of(features: OnnxPart, shape: tuple[int, int, int]) -> np.dtype:

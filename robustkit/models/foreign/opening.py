@@ -27,6 +27,7 @@ from robustkit.models.foreign.keras_network import open_keras, wrap_keras
 from robustkit.models.foreign.kinds import Kind, kind_of
 from robustkit.models.foreign.options import ModelOptions, card_beside, read_card
 from robustkit.models.foreign.published import build_published, recognise
+from robustkit.models.foreign.shown import Shown, show
 from robustkit.models.foreign.state import Part, find_parts, load_state
 from robustkit.models.foreign.trusted import check_trust, open_trusted
 from robustkit.models.foreign.weights import Content, read_weights
@@ -122,7 +123,7 @@ def _find(path: Path, kind: Kind, content: Content | None, options: ModelOptions
     if kind is kinds.ONNX:
         from robustkit.models.foreign.onnx_network import open_onnx  # rarely needed, and not quick to load
 
-        return open_onnx(path, options)
+        return open_onnx(path, options, lambda: _shown(Found(nn.Identity(), "", ""), options, images))
     if kind is kinds.FOLDER:
         return open_folder(path, options)
     if kind is kinds.KERAS_WEIGHTS:
@@ -225,8 +226,10 @@ def _split(found: Found, options: ModelOptions, images: ImageSet | None) -> Audi
     elif found.input_shape is not None:
         shape = found.input_shape
     part = options.part if options.part is not None and not found.chosen else found.part
-    output = Output(part, options.output_kind or "logits")
-    examples = _two_inputs(found, options, images)
+    output = Output(part, found.output_kind or options.output_kind or "logits")
+    shown = _shown(found, options, images)
+    # For networks that have no answer to random values.
+    examples = None if shown is None else shown.images[[0, len(shown.images) // 2]]
     if found.black_box:
         if shape is None:
             raise InputError(f"{found.form} does not say its input; name images with --data, or give --input-size")
@@ -246,14 +249,12 @@ def _split(found: Found, options: ModelOptions, images: ImageSet | None) -> Audi
     return classifier
 
 
-def _two_inputs(found: Found, options: ModelOptions, images: ImageSet | None) -> torch.Tensor | None:
-    """Two of the images as network input, for networks that have no answer to random values."""
+def _shown(found: Found, options: ModelOptions, images: ImageSet | None) -> Shown | None:
+    """Some of the images, as the network takes them; `None` where there are none."""
     if images is None:
         return None
-    values = np.asarray(images.images[[0, len(images) // 2]])
-    if images.stretch is None:
-        values = _stretch(found, options, images, values.shape[1], [])(values)
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    classes = None if options.class_names is None else len(options.class_names)
+    return show(images, _stretch(found, options, images, images.images.shape[1], []), classes)
 
 
 def _stretch(found: Found, options: ModelOptions, images: ImageSet | None, bands: int, notes: list[str]) -> Stretch:

@@ -58,7 +58,7 @@ def test_a_free_size(tmp_path):
 @pytest.mark.parametrize(
     ("outputs", "options", "index"),
     [
-        (("features", "logits"), {}, 1),
+        (("features", "logits"), {"class_count": 3}, 1),
         (("logits", "probabilities"), {}, 0),
         (("probabilities", "features", "logits"), {"classes": ("a", "b", "c")}, 2),
         (("logits", "features"), {"output_key": "logits"}, 0),
@@ -73,16 +73,14 @@ def test_the_output_is_chosen_by_shape(tmp_path, outputs, options, index):
         assert any(f"number {index} of {len(outputs)}" in note for note in checkpoint.origin.notes)
 
 
-def test_probabilities_are_said_and_become_logits(tmp_path):
+def test_a_softmax_at_the_end_is_cut_off(tmp_path):
     network = write(tmp_path / "net.onnx", outputs=("probabilities",))
-    with pytest.raises(InputError, match="are probabilities"):
-        open_model(tmp_path / "net.onnx")
-    checkpoint = open_model(tmp_path / "net.onnx", ModelOptions(output_kind="probabilities"))
-    images = torch.rand(3, *SHAPE)
-    torch.testing.assert_close(
-        checkpoint.classifier(images).softmax(1), network(images).softmax(1), rtol=1e-4, atol=1e-5
-    )
-    assert checkpoint.classifier.latent_name == "features"
+    for options in (None, ModelOptions(output_kind="probabilities")):
+        checkpoint = open_model(tmp_path / "net.onnx", options)
+        _check(checkpoint, network)
+        assert checkpoint.classifier.output.kind == "logits"
+        assert checkpoint.classifier.latent_name == "features"
+        assert any("the Softmax at the end is cut off" in note for note in checkpoint.origin.notes)
 
 
 def test_another_latent_and_what_is_wrong_with_one(tmp_path):
