@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robustkit.errors import InputError, OutOfMemory, first_line
 from robustkit.models.latents import INPUT_OF, latent_candidates
 from robustkit.models.memory import is_out_of_memory
-from robustkit.models.outputs import Output, choose_part, looks_like_probabilities, sums_over_images
+from robustkit.models.outputs import Output, check_kind, choose_part
 from robustkit.models.probing import Paired, bands_of, probe_shapes, sizes_taken
 
 # How far head(embed(x)) may lie from model(x), relative to the size of the logits: float32 rounding and no more.
@@ -263,7 +263,7 @@ class AuditedClassifier:
                     f"the network answers {tried} with scores that are NaN or infinite; its weights may be damaged or "
                     "of another network, or its input is on another scale: see --stretch, --mean and --data"
                 )
-            self._check_kind(logits)
+            self.notes += check_kind(self.output.kind, logits)
             self._check_alone(images, logits)
         return logits
 
@@ -282,36 +282,6 @@ class AuditedClassifier:
             shown = " or ".join(f"{height}x{width}" for height, width in sizes)
             return f"it takes {shown}; bring the images there with --resize {sizes[0][0]} {sizes[0][1]}"
         return "check bands, size and band order"
-
-    def _check_kind(self, logits: Tensor) -> None:
-        kind = self.output.kind
-        scores = logits[:, 1:] if logits.shape[1] == 2 and not logits[:, 0].any() else logits
-        if kind == "logits" and looks_like_probabilities(logits):
-            raise InputError(
-                "the network's outputs are probabilities (each row sums to 1), not logits; say so with "
-                "--output-kind probabilities"
-            )
-        if kind in ("logits", "probabilities"):
-            values = logits.exp() if kind == "probabilities" else logits
-            if sums_over_images(values) and not looks_like_probabilities(values):
-                raise InputError(
-                    "each column of the network's outputs sums to 1: its softmax is taken over the images of a batch "
-                    "and not over the classes, so its answer depends on the other images; correct it to dim=1"
-                )
-            if kind == "probabilities" and not looks_like_probabilities(values):
-                raise InputError(
-                    "the rows of the network's outputs do not sum to 1, so they are no probabilities; leave "
-                    "--output-kind away for logits"
-                )
-        if kind == "sigmoid" and (not logits.isfinite().all() or bool((logits > 0).any())):
-            raise InputError(
-                "the network's output is not between 0 and 1, so no sigmoid was applied; leave --output-kind away for "
-                "one logit"
-            )
-        if kind == "logits" and scores.shape[1] == 1 and bool(((scores >= 0) & (scores <= 1)).all()):
-            self.notes.append(
-                "the one output lies between 0 and 1; if the network ends in a sigmoid, say --output-kind sigmoid"
-            )
 
     def _check_alone(self, images: Tensor, logits: Tensor) -> None:
         """The answer for an image must be its own: alone, and beside another."""

@@ -208,3 +208,44 @@ def looks_like_probabilities(scores: Tensor) -> bool:
 def sums_over_images(scores: Tensor) -> bool:
     """Whether every column is non-negative and sums to 1: a softmax over the images of the batch."""
     return bool(len(scores) > 1 and (scores >= 0).all() and (scores.sum(0) - 1).abs().max() < 1e-4)
+
+
+def check_kind(kind: OutputKind, logits: Tensor) -> list[str]:
+    """Goes on only if scores can be what they are said to be.
+
+    Args:
+        kind: What they are said to be.
+        logits: What `Output.logits` made of them, shape (N, K).
+
+    Returns:
+        What a user should look at, one sentence each.
+
+    Raises:
+        InputError: If they cannot.
+    """
+    scores = logits[:, 1:] if logits.shape[1] == 2 and not logits[:, 0].any() else logits
+    if kind == "logits" and looks_like_probabilities(logits):
+        raise InputError(
+            "the network's outputs are probabilities (each row sums to 1), not logits; say so with "
+            "--output-kind probabilities"
+        )
+    if kind in ("logits", "probabilities"):
+        values = logits.exp() if kind == "probabilities" else logits
+        if sums_over_images(values) and not looks_like_probabilities(values):
+            raise InputError(
+                "each column of the network's outputs sums to 1: its softmax is taken over the images of a batch "
+                "and not over the classes, so its answer depends on the other images; correct it to dim=1"
+            )
+        if kind == "probabilities" and not looks_like_probabilities(values):
+            raise InputError(
+                "the rows of the network's outputs do not sum to 1, so they are no probabilities; leave "
+                "--output-kind away for logits"
+            )
+    if kind == "sigmoid" and (not logits.isfinite().all() or bool((logits > 0).any())):
+        raise InputError(
+            "the network's output is not between 0 and 1, so no sigmoid was applied; leave --output-kind away for "
+            "one logit"
+        )
+    if kind == "logits" and scores.shape[1] == 1 and bool(((scores >= 0) & (scores <= 1)).all()):
+        return ["the one output lies between 0 and 1; if the network ends in a sigmoid, say --output-kind sigmoid"]
+    return []
