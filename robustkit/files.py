@@ -7,15 +7,24 @@ import hashlib
 import json
 import math
 import os
+import re
+import stat
 import tempfile
+import tomllib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from robustkit.errors import InputError
+from robustkit.errors import InputError, RobustkitError
+from robustkit.words import brief, shown
 
+MOST_JSON = 64 << 20  # of a page's records; what strangers write is read with less
+MOST_TOML = 1 << 20
 _UNFINISHED = ".part"
+# The parser of TOML takes the square of the length of a dotted key.
+_QUOTED = re.compile(r"\"(?:[^\"\\\n]|\\.)*+\"|'[^'\n]*+'")
+_LONG_KEY = re.compile(r"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){64}")
 
 
 @contextmanager
@@ -98,18 +107,116 @@ def jsonable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """Reads a JSON file.
+@contextmanager
+def reading(name: object, kind: str) -> Generator[None]:
+    """Guards the lines that parse, or take apart, a file that nobody has vouched for.
+
+    Args:
+        name: The file, for the message.
+        kind: What it should be, with its article, such as `"a PNG or JPEG picture"`.
 
     Raises:
-        InputError: If the file is missing or is not JSON.
+        InputError: In place of anything but robustkit's own errors.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"expected a JSON file at {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not readable JSON ({error}); it may be truncated, so make it again") from error
+        yield
+    except RobustkitError:
+        raise
+    except Exception as error:  # parsers raise every kind of error on random bytes
+        if isinstance(error, OSError) and error.strerror:  # the system speaks, not a parser
+            raise InputError(f"cannot read {shown(name)} as {kind}: {error.strerror}") from error
+        raise InputError(
+            f"{shown(name)} is not readable as {kind} ({brief(error)}); it is damaged or of another kind"
+        ) from error
+
+
+def check_plain(path: str | os.PathLike[str], kind: str, *, most: int | None = None) -> int:
+    """Refuses what is no ordinary file, because a pipe or a device is read for ever, and what is too large.
+
+    Args:
+        path: A file, or a link to one.
+        kind: What it should be, with its article.
+        most: How many bytes it may have.
+
+    Returns:
+        How many it has.
+
+    Raises:
+        InputError: If it is missing, something else than a file, or larger.
+    """
+    with reading(path, kind):
+        about = os.stat(path)
+    if not stat.S_ISREG(about.st_mode):
+        raise InputError(f"expected {kind} at {shown(path)}, but it is {_what(about.st_mode)}; give an ordinary file")
+    if most is not None and about.st_size > most:
+        raise InputError(f"{shown(path)} has {about.st_size:,} bytes, more than the {most:,} of {kind}; give another")
+    return about.st_size
+
+
+def _what(mode: int) -> str:
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    return next((name for found, name in kinds if found(mode)), "a device")
+
+
+def read_text(path: str | os.PathLike[str], kind: str, *, most: int) -> str:
+    """The text of a file of at most so many bytes, in UTF-8; raises as `check_plain` does."""
+    check_plain(path, kind, most=most)
+    with reading(path, kind), open(path, "rb") as file:
+        return file.read(most + 1).decode()
+
+
+def read_json(path: str | os.PathLike[str], *, most: int = MOST_JSON) -> Any:
+    """Reads a JSON file.
+
+    Args:
+        path: The file.
+        most: How many bytes it may have.
+
+    Raises:
+        InputError: If the file is missing, too large, nested too deeply, or is not JSON.
+    """
+    text = read_text(path, "a JSON file", most=most)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{shown(path)} is not readable JSON ({brief(error)}); it may be truncated, so make it again"
+        ) from error
+
+
+def read_object(path: str | os.PathLike[str], kind: str, **fields: type | tuple[type, ...]) -> dict[str, Any]:
+    """Reads a JSON object that must have some fields.
+
+    Args:
+        path: The file.
+        kind: What it should be, with its article, such as `"the manifest of a run"`.
+        fields: Names that must be there, and the types that each may have.
+
+    Raises:
+        InputError: If it is no such object.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{shown(path)} holds no JSON object; expected {kind}, so make it again")
+    for name, types in fields.items():
+        found = value.get(name)
+        if not isinstance(found, types) or (isinstance(found, bool) and types is int):
+            what = "nothing" if name not in value else brief(repr(found), 60)
+            raise InputError(f"{shown(path)} has {what} as {name!r}; expected {kind}, so make it again")
+    return value
+
+
+def read_toml(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+    """Reads a TOML file of at most 1 MiB.
+
+    Raises:
+        InputError: If the file is missing, too large, nested too deeply, or is not TOML.
+    """
+    text = read_text(path, kind, most=MOST_TOML)
+    if _LONG_KEY.search(_QUOTED.sub("q", text)):
+        raise InputError(f"{shown(path)} nests tables deeper than {kind} ever does; give another file")
+    with reading(path, kind):
+        return tomllib.loads(text)
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

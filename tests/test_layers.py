@@ -10,7 +10,7 @@ import robustkit
 ROOT = Path(robustkit.__file__).parent
 
 # What each part may import, beside itself and the leaves.
-LEAVES = {"cores", "drawings", "errors", "extras", "files", "progress", "seeds", "records"}
+LEAVES = {"code_gate", "cores", "drawings", "errors", "extras", "files", "progress", "seeds", "records", "words"}
 MAY_IMPORT = {
     **dict.fromkeys(LEAVES, LEAVES),
     "stats": LEAVES,

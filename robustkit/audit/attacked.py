@@ -14,15 +14,16 @@ from torch import Tensor
 from robustkit.audit.attack_files import RECORD, SUMMARY
 from robustkit.audit.opening import open_foreign_images
 from robustkit.audit.sample import as_input, check_pixels_fit
+from robustkit.code_gate import refuse_code
 from robustkit.data import ImageSet
 from robustkit.engine import paint
 from robustkit.errors import InputError, SecurityError
-from robustkit.files import read_json
+from robustkit.files import read_object, reading
 from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.foreign.arrange import arrange
-from robustkit.models.foreign.options import KNOWN_SOURCES
 from robustkit.perturb.attack_record import AttackRecord
 from robustkit.runs.folder import MANIFEST
+from robustkit.words import brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,8 @@ def open_attacked(
         unfinished = (folder / MANIFEST).is_file() and not (folder / SUMMARY).is_file()
         what = "is not finished; go on with `robustkit attack --resume`" if unfinished else "holds no finished attack"
         raise InputError(f"{folder} {what}; expected a folder that `robustkit attack` wrote")
-    summary, record = read_json(folder / SUMMARY), AttackRecord.load(folder / RECORD)
+    summary = read_object(folder / SUMMARY, "the summary of an attack", inputs=dict, data=str)
+    record = AttackRecord.load(folder / RECORD)
     options = same_options(summary, options, folder)
     checkpoint = open_model(
         model, options, images=lambda said: open_foreign_images(data or summary["data"], said), device=device
@@ -110,6 +112,8 @@ def open_attacked(
             f"{model} ({digest[:12]}); attack this one, or name that one with --model"
         )
     known = summary["inputs"].get("data_sha256") or {}
+    if not isinstance(known, dict):
+        raise InputError(f"the summary in {folder} does not say which images were attacked; attack them again")
     path, image_set = _find_images(summary, checkpoint, model, known, data)
     found = Attacked(model, digest, checkpoint, record, path, image_set.select(image_set.positions(record.ids)), folder)
     _check_pixels(found)
@@ -126,11 +130,12 @@ def same_options(summary: dict[str, Any], options: ModelOptions | None, folder: 
     stored = summary.get("inputs", {}).get("model_options")
     if not stored:
         return options
-    said = replace(ModelOptions.from_json(stored), card=None)
+    with reading(f"the run in {folder}", "what was said about a model"):
+        said = replace(ModelOptions.from_json(stored), card=None)
     options = options or ModelOptions()
     named = options.arch is not None or options.card is not None
-    if said.arch and said.arch.partition(":")[0] not in KNOWN_SOURCES and not named:
-        raise SecurityError(f"the attack in {folder} was made with code; name it again with --arch {said.arch}")
+    if said.arch is not None and not named:
+        refuse_code(said.arch, file=f"the run in {folder}", option=f"--arch {brief(said.arch)}")
     if said.trust and options.trust is None:
         raise SecurityError(f"the attack in {folder} was on a trusted file; trust it again with --trust-checkpoint")
     return options.over(said if options.card is None else replace(said, arch=None))

@@ -110,6 +110,8 @@ def read_findings(folder: Path, label: str) -> Findings:
         found = about.get("schema") if isinstance(about, dict) else None
         raise InputError(f"expected the records in {folder} in schema {SCHEMA}, found {found}; run the audit again")
     steps = {name: read_json(folder / f"{name}.json") for name in COMMANDS if (folder / f"{name}.json").is_file()}
+    if not all(isinstance(step, dict) for step in steps.values()):
+        raise InputError(f"a note of a step in {folder} is damaged; run the audit again")
     finished = {name for name, step in steps.items() if step.get("finished") and not step.get("refused")}
 
     def load(step: str, kind: Any, *name: str) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from robustkit.audit.attack import AttackRequest, AttackRun, OpenAttack
 from robustkit.audit.attacked import same_options
@@ -12,10 +13,13 @@ from robustkit.audit.certify import CertifyRequest, OpenCertify
 from robustkit.audit.sweep import OpenSweep, SweepRequest, SweepRun
 from robustkit.audit.units import OpenRun
 from robustkit.errors import InputError
+from robustkit.files import reading
 from robustkit.models import ModelOptions
 from robustkit.perturb.certificate import CertificateRecord
+from robustkit.perturb.faults.naming import refuse_code_of_file
 from robustkit.runs import AGAIN, differences, interruptible, open_run
 from robustkit.runs.merging import find_shards, refuse_unfinished
+from robustkit.words import brief
 
 
 def merge_runs(
@@ -26,6 +30,7 @@ def merge_runs(
     model: str | os.PathLike[str] | None = None,
     data: str | os.PathLike[str] | None = None,
     base: str | os.PathLike[str] | None = None,
+    perturbations: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> AttackRun | CertificateRecord | SweepRun:
     """Makes one run of all its shards. No network is run; the model says the bands, the images make the pictures.
@@ -37,22 +42,31 @@ def merge_runs(
         model: The checkpoint, where it is not where the shards found it.
         data: The images, where they are not where the shards found them.
         base: The base model of a sweep, likewise.
+        perturbations: Those of a sweep that are code of your own, named again: a manifest never chooses code.
         say: Where the lines for the terminal go.
 
     Raises:
         InputError: If shards are missing, overlap, are not finished or of different runs, or model or images changed.
+        SecurityError: If the shards were made with code that is not named again.
     """
     shards = find_shards(folders)
     manifest = shards.manifest
+    if manifest["command"] not in _COMMANDS:
+        raise InputError(f"{folders[0]} holds no run that is merged; expected one of {', '.join(_COMMANDS)}")
     make, open_it = _COMMANDS[manifest["command"]]
     moved = {name: os.fspath(path) for name, path in (("data", data), ("base", base)) if path is not None}
-    said = {"options": same_options(manifest, options, folders[0])}
-    request = make(**(manifest["request"] | said | moved))
+    where = f"the manifest in {folders[0]}"
+    with reading(where, "the manifest of a run"):
+        refuse_code_of_file(manifest["request"].get("perturbations") or (), file=where, allowed=perturbations)
+        said = {"options": same_options(manifest, options, folders[0])}
+        asked = manifest["request"] | moved
+        _check_fields(make, asked)
+        request = make(**(asked | said))
     for shard, folder in shards.folders.items():
         finished = open_it.finished(folder)
         refuse_unfinished(shards, shard, sum(unit in finished for unit in shards.units(shard)))
     opened = open_it(model if model is not None else manifest["model"], request, "cpu")
-    inputs = {name: manifest["inputs"][name] for name in opened.inputs}
+    inputs = {name: manifest["inputs"].get(name) for name in opened.inputs}
     found = list(differences(inputs, opened.inputs))
     if found:
         raise InputError(
@@ -62,6 +76,30 @@ def merge_runs(
         say(f"{len(shards.folders)} shards, {manifest['inputs']['units']} groups of {request.group} images")
         opened.gather(shards.folders.values(), run)
         return opened.write(run, say, device=manifest["device"], shards=len(shards.folders))
+
+
+def _check_fields(kind: Any, values: dict[str, Any]) -> None:
+    """Refuses JSON values that are not what the fields of a dataclass may be."""
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        if name not in hints or (name != "options" and not _fits(value, hints[name])):
+            raise InputError(f"it gives {brief(name)} as {brief(repr(value), 60)}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value may stand where a type is expected."""
+    made, inside = get_origin(hint) or hint, get_args(hint)
+    if made in (Union, UnionType):
+        return any(_fits(value, one) for one in inside)
+    if made is Literal:
+        return value in inside
+    if made is Sequence or made is tuple:
+        return isinstance(value, list | tuple) and all(_fits(item, inside[0]) for item in value)
+    if made is os.PathLike:
+        return isinstance(value, str)
+    if isinstance(value, bool):
+        return made is bool
+    return isinstance(value, (int, float) if made is float else made)
 
 
 _COMMANDS: dict[str, tuple[Callable[..., Any], type[OpenRun]]] = {

@@ -133,7 +133,8 @@ def open_foreign_images(data: str | os.PathLike[str], options: ModelOptions) -> 
 def about_inputs(model: Path, sample: Sample | Chosen, checkpoint: Checkpoint) -> dict[str, Any]:
     """What a run is about, for its manifest and summary: hashes under `inputs`, names and versions beside them."""
     origin = checkpoint.origin
-    foreign = {} if origin.own else {"model_options": origin.options, "code_sha256": origin.code_sha256}
+    said = ModelOptions.from_json(origin.options).without_paths  # a worker finds the same code under another path
+    foreign = {} if origin.own else {"model_options": said, "code_sha256": origin.code_sha256}
     return {
         "inputs": {
             "model_sha256": origin.sha256,

@@ -33,7 +33,7 @@ from robustkit.audit.reading import limits, methods, sensitivity
 from robustkit.audit.request import FILE, AuditRequest, Thresholds, read_gate, read_request
 from robustkit.audit.verdict import RULE, checks_of
 from robustkit.errors import InputError
-from robustkit.files import new_folder, read_json
+from robustkit.files import new_folder, read_object, reading
 from robustkit.report.page import Download, Page, write_page
 from robustkit.report.section import Chapter, Check
 from robustkit.runs.local import local_workers
@@ -96,8 +96,7 @@ def write_report(
     named = [name for name in (MODEL, BASE) if (folder / name / ABOUT).is_file()]
     if MODEL not in named:
         raise InputError(f"{folder} holds no records of an audit; run robustkit audit --out {folder}")
-    labels = _labels([folder / name for name in named])
-    models = [read_findings(folder / name, label) for name, label in zip(named, labels, strict=True)]
+    models = _read([folder / name for name in named])
     report = _write(folder, models, request.thresholds, fail_under or request.fail_under, workers)
     say(report.text())
     return report
@@ -126,9 +125,9 @@ def compare_audits(
     folders = [Path(first), Path(second)]
     for folder in folders:
         _request(folder)
-    labels = _labels([folder / MODEL for folder in folders])
-    models = [read_findings(folder / MODEL, label) for folder, label in zip(folders, labels, strict=True)]
-    check_pair(*models)
+    models = _read([folder / MODEL for folder in folders])
+    with reading(f"what is recorded in {folders[0]} and {folders[1]}", "the records of audits"):
+        check_pair(*models)
     report = _write(new_folder(out), models, _request(folders[0]).thresholds, (), workers)
     say(report.text())
     return report
@@ -137,24 +136,26 @@ def compare_audits(
 def _write(
     folder: Path, models: Sequence[Findings], thresholds: Thresholds, fail_under: Sequence[str], workers: int
 ) -> Report:
-    numbers = [metrics_of(one) for one in models]
     gates = [read_gate(text) for text in fail_under]
     check_names(gates, list(MEANING))
-    results = check_gates(gates, numbers[0])
-    checks = checks_of(models[0], numbers[0], thresholds)
-    rows: list[dict[str, Any]] = []
-    if len(models) == 2:
-        checks += comparison_checks(*models)
-        rows = [{**asdict(row), "difference": estimate_json(row.difference)} for row in compare_findings(*models)]
-    columns, lines = image_table(models)
-    everything = audit_json(models, numbers, checks, results, rows)
+    with reading(f"what is recorded in {folder}", "the records of an audit"):
+        numbers = [metrics_of(one) for one in models]
+        results = check_gates(gates, numbers[0])
+        checks = checks_of(models[0], numbers[0], thresholds)
+        rows: list[dict[str, Any]] = []
+        if len(models) == 2:
+            checks += comparison_checks(*models)
+            rows = [{**asdict(row), "difference": estimate_json(row.difference)} for row in compare_findings(*models)]
+        columns, lines = image_table(models)
+        everything = audit_json(models, numbers, checks, results, rows)
+        junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
+        method, copies = methods(models)
+        chapters, lead = [*_chapters(models), method], _lead(models[0])
+        sprite = sprite_of(models[0].pictures)
     try:
         write_image_table(folder, columns, lines)
     except OSError as error:
         raise InputError(f"cannot write the table of images to {folder}: {error.strerror or error}") from error
-    junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
-    method, copies = methods(models)
-    chapters = [*_chapters(models), method]
     downloads = [
         Download("images.csv", csv_text(columns, lines), "a line for each image and model"),
         Download(JSON, as_json(everything), "every number of this page"),
@@ -163,13 +164,13 @@ def _write(
     ]
     page = Page(
         title=f"Audit of {models[0].label}" + (f" against {models[1].label}" if len(models) == 2 else ""),
-        lead=_lead(models[0]),
+        lead=lead,
         checks=checks,
         verdict_text=(RULE, *map(str, results)),
         chapters=chapters,
         copies={method.name: copies},
         downloads=downloads,
-        sprite=sprite_of(models[0].pictures),
+        sprite=sprite,
     )
     with _drawing(workers) as pool:
         return Report(write_page(page, folder, workers=pool), checks, results, numbers[0])
@@ -197,9 +198,19 @@ def _lead(one: Findings) -> str:
     )
 
 
+def _read(folders: Sequence[Path]) -> list[Findings]:
+    """What was found about each model, under the names of the report."""
+    found = []
+    for folder, label in zip(folders, _labels(folders), strict=True):
+        with reading(f"what is recorded in {folder}", "the records of an audit"):
+            found.append(read_findings(folder, label))
+    return found
+
+
 def _labels(folders: Sequence[Path]) -> list[str]:
     """Names for the report: those of the checkpoint files, told apart where they are the same."""
-    names = [Path(str(read_json(folder / ABOUT).get("model", folder.name))).stem for folder in folders]
+    about = [read_object(folder / ABOUT, "what an audit was of", model=str) for folder in folders]
+    names = [Path(one["model"]).stem for one in about]
     return names if len(set(names)) == len(names) else [names[0], f"{names[1]} (base)"]
 
 

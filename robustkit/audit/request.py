@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from robustkit.errors import InputError
-from robustkit.files import write_text
+from robustkit.files import read_toml, write_text
+from robustkit.perturb.faults.naming import refuse_code_of_file
 
 FILE = "audit.toml"
 EFFORTS = ("quick", "standard", "full")
@@ -191,22 +191,24 @@ def of_effort(request: AuditRequest) -> AuditRequest:
     return request
 
 
-def read_request(path: str | os.PathLike[str]) -> AuditRequest:
+def read_request(path: str | os.PathLike[str], *, perturbations: Sequence[str] = ()) -> AuditRequest:
     """Reads an `audit.toml`; paths in it start beside it.
+
+    Args:
+        path: The file.
+        perturbations: What a person names in place of the perturbations of the file, which never choose code.
 
     Raises:
         InputError: If the file is missing, is not TOML, has a key that is not known, or a value of another kind.
+        SecurityError: If it names code to run.
     """
     path = Path(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"expected an audit file at {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not readable TOML: {error}") from error
+    values = read_toml(path, "an audit file in TOML")
     if not isinstance(values.get("model"), str) or not values["model"]:
         raise InputError(f'{path} names no model; write model = "ckpt.pt"')
     request = _fill(AuditRequest, values, str(path))
+    if not perturbations:
+        refuse_code_of_file(request.sweep.perturbations, file=path)
     beside = {name: _beside(path.parent, getattr(request, name)) for name in ("model", "base", "data")}
     return replace(request, **beside)
 
@@ -216,16 +218,22 @@ def request_of(file: Path | None, given: Mapping[str, Any]) -> AuditRequest:
 
     Args:
         file: An audit.toml, or `None`.
-        given: Options by the names of `AuditRequest`.
+        given: Options by the names of `AuditRequest`, and `perturbations`, which take the place of those of the file.
 
     Raises:
         InputError: If neither names a model, or the file is refused.
     """
+    given = dict(given)
+    perturbations = given.pop("perturbations", ())
     if file is None:
         if not given.get("model"):
             raise InputError("name a checkpoint with --model, or give an audit.toml")
-        return AuditRequest(**given)
-    return replace(read_request(file), **given)
+        return _swept(AuditRequest(**given), perturbations)
+    return _swept(replace(read_request(file, perturbations=perturbations), **given), perturbations)
+
+
+def _swept(request: AuditRequest, perturbations: Sequence[str]) -> AuditRequest:
+    return replace(request, sweep=SweepPart(perturbations=tuple(perturbations))) if perturbations else request
 
 
 def save_request(request: AuditRequest, path: Path) -> None:

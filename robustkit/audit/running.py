@@ -90,10 +90,11 @@ def _make(
     make_units(units, partial(make_unit, task), keep_and_show, executor)
 
 
-def _absolute(request: Any) -> dict[str, str]:
+def _absolute(request: Any) -> dict[str, Any]:
     """The paths of a request, from the root."""
     paths = {name: getattr(request, name, None) for name in ("data", "base")}
-    return {name: os.path.abspath(path) for name, path in paths.items() if path is not None}
+    found: dict[str, Any] = {name: os.path.abspath(path) for name, path in paths.items() if path is not None}
+    return found | ({} if request.options is None else {"options": request.options.from_root()})
 
 
 def images_in(opened: OpenRun, units: Iterable[int]) -> int:
@@ -113,7 +114,7 @@ def run_folder(opened: OpenRun, out: str | os.PathLike[str] | None, shard: Shard
 def run_manifest(opened: OpenRun, shard: Shard | None) -> dict[str, Any]:
     """What a run is: what decides its answers under `inputs`, and what a merge needs to open it again."""
     request = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in asdict(opened.request).items()}
-    request |= _absolute(opened.request)
+    request |= {name: path for name, path in _absolute(opened.request).items() if name != "options"}
     return {
         "command": opened.command,
         "inputs": {**opened.inputs, "units": len(opened), "shard": None if shard is None else str(shard)},

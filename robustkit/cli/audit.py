@@ -22,6 +22,9 @@ from robustkit.cli.options import Command, model_options
 @click.option("--all", "take_all", is_flag=True, default=None, help="Take what there is when there are fewer than --n.")
 @click.option("--quick", "effort", flag_value="quick", help="Few perturbations, small budgets: minutes.")
 @click.option("--full", "effort", flag_value="full", help="The complete search, however long it takes.")
+@click.option(
+    "--perturb", "perturbations", multiple=True, help="Perturbations to sweep, or your own package.module:Class."
+)
 @click.option("--fail-under", multiple=True, help="A gate, such as flip_rate<=0.9; exit status 1 when it fails.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", default="audit", show_default=True, type=click.Path(path_type=Path), help="The audit's folder.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 import robustkit
-from robustkit.data.guard import brief
+from robustkit.data.guard import brief, reading
 from robustkit.data.stretch import Stretch, stretch_from_json
 from robustkit.errors import InputError
 from robustkit.files import atomic_write
@@ -22,6 +23,7 @@ from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.foreign.weights import Content, read_weights
 from robustkit.models.networks import NETWORKS
 
+_MOST_VALUES = 1 << 26  # of an image that a card claims
 FORMAT = "robustkit-checkpoint-1"
 OWN = "a robustkit checkpoint"
 
@@ -162,27 +164,34 @@ def checkpoint_of(content: Content, *, device: torch.device | str = "cpu") -> Ch
         InputError: If it does not fit its own card.
     """
     path, value = content.path, content.value
-    try:
+    with reading(f"the card inside {path}", "that of a robustkit checkpoint"):
         card = _card(json.loads(value["card"]))
-    except (TypeError, ValueError, KeyError) as error:
-        raise InputError(f"the card inside {path} is damaged ({error}); train the model again") from error
-    module = build_network(card)
+        stretch = stretch_from_json(card.stretch)
     try:
+        with torch.device("meta"):  # the card may claim any size: it is held against the weights before it is made
+            build_network(card).load_state_dict(value["state_dict"], strict=True, assign=True)
+        module = build_network(card)
         module.load_state_dict(value["state_dict"], strict=True)
-    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except (RuntimeError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"the weights in {path} do not fit a {card.network}: {brief(error)}") from error
     module.eval().to(device)
     classifier = AuditedClassifier(
         module, latent=card.latent, input_shape=card.input_shape, class_names=card.class_names
     )
-    return Checkpoint(classifier, card, stretch_from_json(card.stretch), Origin(OWN, content.sha256))
+    return Checkpoint(classifier, card, stretch, Origin(OWN, content.sha256))
 
 
 def _card(value: dict[str, Any]) -> Card:
-    tuples: dict[str, Any] = {
-        "class_names": tuple(value["class_names"]),
-        "bands": tuple(value["bands"]),
-        "input_shape": tuple(value["input_shape"]),
-        "input_range": tuple(tuple(pair) for pair in value["input_range"]),
-    }
-    return Card(**{**value, **tuples})
+    """The card that JSON values are, each of the kind that it should be."""
+    texts = {name: tuple(map(str, value[name])) for name in ("class_names", "bands")}
+    shape = tuple(map(int, value["input_shape"]))
+    ranges = tuple((float(low), float(high)) for low, high in value["input_range"])
+    if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > _MOST_VALUES:
+        raise InputError(f"its input_shape is {brief(str(shape))}; expected bands, height and width of an image")
+    if not len(ranges) == len(texts["bands"]) == shape[0] or not texts["class_names"]:
+        raise InputError(f"it names {len(texts['bands'])} bands with {len(ranges)} ranges; expected {shape[0]} of both")
+    for name in ("data", "training", "versions"):
+        if not isinstance(value.get(name, {}), dict):
+            raise InputError(f"its {name} is {brief(repr(value[name]))}; expected a table")
+    made = {"network": str(value["network"]), "latent": str(value["latent"])}
+    return Card(**{**value, **made, **texts, "input_shape": shape, "input_range": ranges})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.errors import InputError
-from robustkit.files import clear_unfinished, is_unfinished, new_folder, read_json, write_json
+from robustkit.files import clear_unfinished, is_unfinished, new_folder, read_object, write_json
 from robustkit.runs.journal import Journal, read_journal
 from robustkit.runs.lock import only_writer
 from robustkit.runs.trouble import trouble_in_words
@@ -77,11 +77,24 @@ def open_run(
     with trouble_in_words(folder, advice), only_writer(folder / LOCK):
         clear_unfinished(folder)
         if (folder / MANIFEST).is_file():
-            _same_inputs(folder, read_json(folder / MANIFEST), manifest)
+            _same_inputs(folder, read_manifest(folder), manifest)
         else:
             write_json(folder / MANIFEST, manifest)
         with Journal(folder / JOURNAL) as journal:
             yield Run(folder, journal)
+
+
+def read_manifest(folder: Path, **fields: type) -> dict[str, Any]:
+    """What the run in a folder is.
+
+    Args:
+        folder: The run folder.
+        fields: What the manifest must hold, and of which type.
+
+    Raises:
+        InputError: If there is none, or it lacks something.
+    """
+    return read_object(folder / MANIFEST, "the manifest of a run", **fields)
 
 
 def _was_started(folder: Path) -> bool:

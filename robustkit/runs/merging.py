@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.errors import InputError
-from robustkit.files import read_json
-from robustkit.runs.folder import MANIFEST, differences
+from robustkit.runs.folder import MANIFEST, differences, read_manifest
 from robustkit.runs.shards import Shard
 
 _MOST_NAMED = 12
+MOST_UNITS = 1 << 27  # groups of images in a run; a manifest that claims more is not one of ours
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,16 @@ def find_shards(folders: Sequence[str | os.PathLike[str]]) -> Shards:
     for folder in map(Path, folders):
         if not (folder / MANIFEST).is_file():
             raise InputError(f"{folder} holds no run; give the folders of the shards alone")
-        manifest = read_json(folder / MANIFEST)
-        text = manifest["inputs"].get("shard")
+        manifest = read_manifest(folder, inputs=dict, command=str, versions=dict, device=str, model=str, request=dict)
+        text, units = manifest["inputs"].get("shard"), manifest["inputs"].get("units")
         if text is None:
             raise InputError(f"the run in {folder} is no shard of a larger one; leave it away")
+        if not isinstance(text, str) or type(units) is not int or not 0 < units <= MOST_UNITS:
+            raise InputError(
+                f"the manifest in {folder} does not say its shard and how many units there are; make it again"
+            )
         shard = Shard.parse(text)
+        shard.units(units)  # refuses more shards than units
         first = first or (folder, manifest)
         _same_run(first[0], first[1], folder, manifest)
         if shard in found:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from robustkit.code_gate import say_runs
 from robustkit.errors import InputError, first_line
 from robustkit.extras import require
 
@@ -43,6 +44,7 @@ def read_config(path: Path) -> Any:
     parsl: Any = require("parsl", extra="parsl", purpose="work through Parsl")
     if not path.is_file():
         raise InputError(f"expected a Python file with a Parsl config at {path}, but there is none")
+    say_runs(path.resolve(), "--parsl")
     try:
         config = runpy.run_path(str(path)).get("config")
     except Exception as error:

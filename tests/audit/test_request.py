@@ -52,7 +52,7 @@ def test_paths_in_a_file_start_beside_it(tmp_path):
         ('model = "a.pt"\nfail_under = ["flips"]', "expected a gate such as"),
         ('model = "a.pt"\n[sweep]\nsuite = "all"', "unknown suite 'all'; known are auto, quick, lsst, plain"),
         ("n = 3", "names no model"),
-        ("n = ", "is not readable TOML"),
+        ("n = ", "is not readable as an audit file in TOML"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_in_words(tmp_path, text, words):

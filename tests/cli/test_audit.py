@@ -5,7 +5,7 @@ import pytest
     ("arguments", "words"),
     [
         (["audit"], "name a checkpoint with --model, or give an audit.toml"),
-        (["audit", "nowhere.toml"], "expected an audit file at nowhere.toml"),
+        (["audit", "nowhere.toml"], "cannot read nowhere.toml as an audit file in TOML"),
         (["audit", "--model", "nowhere.pt"], "nowhere.pt"),
         (["audit", "--model", "a.pt", "--fail-under", "flips"], "expected a gate such as"),
         (["audit", "--model", "a.pt", "--fail-under", "flips<1"], "unknown number 'flips'"),

@@ -32,7 +32,8 @@ def foreign(tmp_path):
 
 def test_a_newcomer_inspects_attacks_certifies_and_sweeps(robustkit, foreign, tmp_path):
     code, said, wrong = robustkit("inspect", *foreign, "--write", "card.toml")
-    assert (code, wrong) == (0, "")
+    runs = f"robustkit: running Galaxies of {tmp_path / 'network.py'}, as --arch says"
+    assert (code, wrong.splitlines()) == (0, [runs])
     for words in (
         "ok       form: a PyTorch file", "11 tensors", "the prefix 'module.' taken off", "latent: relu", "accuracy:",
         "band order:", "batches of 1, 7 and 64 agree", "a model card is in card.toml",
@@ -48,7 +49,7 @@ def test_a_newcomer_inspects_attacks_certifies_and_sweeps(robustkit, foreign, tm
     assert any("state_dict" in note for note in summary["model_notes"])
     run = ["--run", "runs/attack-best-6-0", "--noisy", "none", "--x", "gaussian:s3", "--y", "gaussian:s5"]
     code, said, wrong = robustkit("window", "--model", "best.pth", *run)
-    assert (code, "name it again with --arch network.py:Galaxies" in wrong) == (3, True)
+    assert (code, "name it yourself with --arch network.py:Galaxies" in wrong) == (3, True)
     code, said, wrong = robustkit("window", "--model", "best.pth", "--arch", "network.py:Galaxies", *run)
     assert (wrong, code) == ("", 0)
     run = ["--arch", "network.py:Galaxies", "--run", "runs/attack-best-6-0", "--noisy", "gaussian:s3"]

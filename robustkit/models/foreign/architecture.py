@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from robustkit.code_gate import place_of, read_code, say_runs
 from robustkit.data.guard import brief
 from robustkit.errors import InputError, RobustkitError
 from robustkit.extras import require
@@ -58,16 +58,13 @@ def build_network(options: ModelOptions, parts: Sequence[Part]) -> tuple[Any, li
 
 def _build(options: ModelOptions, parts: Sequence[Part]) -> tuple[Any, list[str]]:
     assert options.arch is not None
-    source, colon, name = options.arch.rpartition(":")
-    if not colon or not source or not name:
-        raise InputError(
-            f"expected --arch as path/to/file.py:Class, package.module:factory or robustkit:ConvNet, came "
-            f"{options.arch!r}"
-        )
+    code = read_code(options.arch, "--arch")
+    source, name = code.source, code.name
     count = len(options.classes) if options.classes else options.class_count
     kwargs, notes = dict(options.arch_kwargs), []
-    if source in ("timm", "torchvision", "zoobot"):
+    if code.kind == "library":
         return _from_library(source, name, kwargs, count or infer_classes(parts))
+    say_runs(place_of(code, "--arch"), "--arch")
     module, home = import_named(source)
     factory = getattr(module, name, None)
     if factory is None or not callable(factory):
@@ -95,8 +92,7 @@ def _build(options: ModelOptions, parts: Sequence[Part]) -> tuple[Any, list[str]
 
 def code_of(options: ModelOptions) -> Path | None:
     """The file that `--arch` names, to keep its hash; `None` for packages."""
-    source = (options.arch or "").rpartition(":")[0]
-    return Path(source) if source.endswith(".py") else None
+    return None if options.arch is None else read_code(options.arch, "--arch").file
 
 
 def import_named(source: str) -> tuple[ModuleType, Home]:
@@ -174,8 +170,6 @@ def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def _from_library(library: str, name: str, kwargs: dict[str, Any], classes: int | None) -> tuple[nn.Module, list[str]]:
-    if not re.fullmatch(r"[A-Za-z0-9_.]+", name):
-        raise InputError(f"expected a plain name of a model after {library}:, came {name!r}; nothing is downloaded")
     forbidden = [argument for argument in _FORBIDDEN if argument in kwargs]
     if forbidden:
         raise InputError(f"{', '.join(forbidden)} would fetch weights from elsewhere; leave it out of --arch-kwargs")

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from robustkit.code_gate import refuse_code
 from robustkit.data.guard import reading
 from robustkit.errors import InputError
 from robustkit.extras import require
@@ -18,6 +19,8 @@ from robustkit.models.foreign.options import ModelOptions
 from robustkit.models.foreign.state import find_parts, load_state
 from robustkit.models.foreign.weights import read_weights
 
+# Keys by which transformers and timm choose what they run: a plain name is from their own tables.
+_CHOOSES = re.compile(r"attn|implementation|kernel|backbone$|^architecture$|^model_type$|^base_model|checkpoint")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -32,6 +35,7 @@ def open_folder(path: Path, options: ModelOptions) -> Found:
     weights = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
     if not isinstance(config, dict) or weights is None:
         raise InputError(f"{path} lacks its weights; expected {' or '.join(WEIGHTS)} beside config.json")
+    _refuse_places(path / "config.json", config)
     content = read_weights(weights)
     digest = hashlib.sha256(f"{sha256_file(path / 'config.json')} {content.sha256}".encode()).hexdigest()
     if "model_type" in config:
@@ -54,6 +58,18 @@ def open_folder(path: Path, options: ModelOptions) -> Found:
         made.class_names = tuple(str(labels[key])[:80] for key in sorted(labels, key=int))
     _preprocessing(path, made)
     return made
+
+
+def _refuse_places(file: Path, config: Any, name: str = "") -> None:
+    """Refuses what a configuration would have a library fetch: kernels, backbones and networks of a hub are code."""
+    if isinstance(config, dict):
+        for key, item in config.items():
+            _refuse_places(file, item, str(key))
+    elif isinstance(config, list):
+        for item in config:
+            _refuse_places(file, item, name)
+    elif isinstance(config, str) and _CHOOSES.search(name) and not re.fullmatch(r"[A-Za-z0-9_.]*", config):
+        refuse_code(f"{name}: {config}", file=file, option="--arch, from its weights")
 
 
 def _transformers(path: Path) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from robustkit.code_gate import read_code, say_runs
 from robustkit.data import STRETCHES, IdentityStretch, ImageSet, MeanStdStretch, Stretch, fit_stretch, stretch_from_json
 from robustkit.data.pixels import blocks
 from robustkit.errors import InputError
@@ -155,8 +156,9 @@ def _weights(content: Content, options: ModelOptions, size: Sequence[int] | None
     if options.arch is None:
         raise _no_arch(content, parts)
     found = Found(nn.Identity(), content.kind.name, content.sha256)
-    if options.arch.startswith("robustkit:"):
-        published = build_published(options.arch.partition(":")[2], parts, (size[0], size[1]) if size else None)
+    code = read_code(options.arch, "--arch")
+    if code.source == "robustkit":
+        published = build_published(code.name, parts, (size[0], size[1]) if size else None)
         found.network = published.network
         found.notes.append(published.note)
         found.input_shape = published.input_shape
@@ -176,6 +178,7 @@ def _weights(content: Content, options: ModelOptions, size: Sequence[int] | None
 def _trusted(path: Path, kind: Kind, options: ModelOptions) -> Found:
     assert options.trust is not None
     digest = check_trust(path, options.trust)
+    say_runs(f"what {path} holds, {kind.name}", "--trust-checkpoint")
     value = open_trusted(path, kind)
     note = f"trusted: {path.name} with SHA-256 {digest} was opened by running code from it, as --trust-checkpoint says"
     if kind is kinds.KERAS:

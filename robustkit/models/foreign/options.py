@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from robustkit.code_gate import read_code, refuse_code
 from robustkit.data.guard import brief, reading
-from robustkit.errors import InputError, SecurityError
-from robustkit.files import write_text
+from robustkit.errors import InputError
+from robustkit.files import MOST_TOML, read_text, read_toml, write_text
 from robustkit.models.outputs import OutputKind
-
-# Architectures that are no code of the user's: a card that lies beside a checkpoint may name them.
-KNOWN_SOURCES = ("robustkit", "timm", "torchvision", "zoobot", "keras")
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,31 @@ class ModelOptions:
         values = {name: value for name, value in asdict(self).items() if value not in (None, {})}
         return json.loads(json.dumps(values))
 
+    def from_root(self) -> ModelOptions:
+        """The same, with the paths of code and card from the root: for a process that stands in another folder."""
+        code = None if self.arch is None else read_code(self.arch, "--arch")
+        if code is None or code.file is None:
+            arch = self.arch
+        else:
+            arch = f"{os.path.abspath(code.file)}:{code.name}"
+        return replace(self, arch=arch, card=None if self.card is None else os.path.abspath(self.card))
+
+    @property
+    def without_paths(self) -> dict[str, Any]:
+        """What was said, as JSON values that do not depend on where the files of code and card lie."""
+        code = None if self.arch is None else read_code(self.arch, "--arch")
+        given = self.given
+        if code is not None and code.file is not None:
+            given["arch"] = f"{code.file.name}:{code.name}"
+        if self.card is not None:
+            given["card"] = os.path.basename(self.card)
+        return given
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ModelOptions:
         """The options from `given`."""
         made: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        return cls(**made)
+        return cls(**_checked(made, "what was said about a model"))
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -127,11 +146,10 @@ def parse_kwargs(text: str) -> dict[str, Any]:
     """
     path = Path(text)
     if path.suffix in (".toml", ".json"):
-        with reading(path, "arguments in TOML or JSON"):
-            text = path.read_text(encoding="utf-8")
+        text = read_text(path, "arguments in TOML or JSON", most=MOST_TOML)
     try:
         value = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text.replace(";", "\n"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"--arch-kwargs is neither TOML nor JSON ({brief(error)}); write it as 'width = 32; depth = 2' or "
             '\'{"width": 32, "depth": 2}\''
@@ -161,45 +179,41 @@ def read_card(path: Path, *, named: bool) -> ModelOptions:
         InputError: If it is missing, no TOML, or says something unknown.
         SecurityError: If it names code and nobody named the card.
     """
-    with reading(path, "a model card in TOML"):
-        value = tomllib.loads(path.read_text(encoding="utf-8"))
+    value = read_toml(path, "a model card in TOML")
     known = {f.name for f in fields(ModelOptions)} - {"trust", "card"}
     unknown = sorted(set(value) - known)
     if unknown:
         raise InputError(f"the card {path} has no place for {', '.join(unknown)}; it knows {', '.join(sorted(known))}")
     arch = value.get("arch")
     if isinstance(arch, str):
-        source = arch.partition(":")[0]
-        if source not in KNOWN_SOURCES and not named:
-            raise SecurityError(
-                f"the card {path} beside the checkpoint names code to run, {arch}; say that you trust it with "
-                f"--card {path}, or name the code with --arch"
-            )
-        if source.endswith(".py") and not Path(source).is_absolute():
-            value["arch"] = f"{path.parent / source}:{arch.partition(':')[2]}"
+        if not named:
+            refuse_code(arch, file=f"the card {path} beside the checkpoint", option=f"--card {path} or --arch")
+        code = read_code(arch, f"arch in {path}")
+        if code.file is not None:
+            value["arch"] = f"{path.parent / code.file}:{code.name}"
     for name in ("classes", "bands", "mean", "std", "bounds", "input_size"):
         if isinstance(value.get(name), list):
             value[name] = tuple(value[name])
     if isinstance(value.get("classes"), int):
         value["class_count"] = value.pop("classes")
     with reading(path, "a model card"):
-        return ModelOptions(**_checked(value, path), card=str(path))
+        return ModelOptions(**_checked(value, f"the card {path}"), card=str(path))
 
 
-def _checked(value: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _checked(value: Mapping[str, Any], where: str) -> dict[str, Any]:
     kinds: dict[str, Any] = {
         "arch": str, "key": str, "latent": str, "output_key": str, "output_kind": str, "output_index": int,
-        "class_count": int, "arch_kwargs": dict, "stretch": (str, dict), "classes": tuple, "bands": tuple,
-        "mean": tuple, "std": tuple, "bounds": tuple, "input_size": tuple,
+        "class_count": int, "trust": str, "card": str, "arch_kwargs": dict, "stretch": (str, dict),
+        "classes": tuple, "bands": tuple, "mean": tuple, "std": tuple, "bounds": tuple, "input_size": tuple,
     }  # fmt: skip
     for name, item in value.items():
         inside = {"classes": str, "bands": str, "mean": (int, float), "std": (int, float), "bounds": (int, float)}
-        wrong = not isinstance(item, kinds[name]) or isinstance(item, bool)
+        wrong = name not in kinds or not isinstance(item, kinds[name]) or isinstance(item, bool)
         if not wrong and isinstance(item, tuple):
             wrong = not all(isinstance(one, inside.get(name, int)) for one in item)
         if wrong or (name in ("bounds", "input_size") and isinstance(item, tuple) and len(item) != 2):
             raise InputError(
-                f"the card {path} gives {name} as {item!r}; see the example of `robustkit inspect --write`"
+                f"{where} gives {name} as {brief(repr(item))}; see the example of `robustkit inspect --write`"
             )
     return dict(value)
 

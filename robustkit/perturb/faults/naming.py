@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
+from robustkit.code_gate import import_code, read_code, refuse_code
 from robustkit.errors import InputError
 from robustkit.perturb.faults.registry import PERTURBATIONS
 from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation
+from robustkit.words import brief
 
 
 @dataclass(frozen=True)
@@ -85,15 +84,16 @@ def perturbation_kind(name: str) -> type[Perturbation]:
     """
     if name in PERTURBATIONS:
         return PERTURBATIONS[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         raise InputError(
             f"unknown perturbation {name!r}; known are {', '.join(PERTURBATIONS)}, or your own as package.module:Class"
         )
+    code = read_code(name, "--perturb")
+    if code.kind == "library":
+        raise InputError(f"{code.source} is no package of perturbations; name your own as package.module:Class")
     try:
-        with _current_folder():
-            kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
+        kind = getattr(import_code(code, "--perturb"), code.name)
+    except AttributeError as error:
         raise InputError(f"cannot import the perturbation {name!r}: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, Perturbation)):
         raise InputError(f"{name} is not a subclass of robustkit.perturb.perturbation.Perturbation")
@@ -101,6 +101,23 @@ def perturbation_kind(name: str) -> type[Perturbation]:
     if missing:
         raise InputError(f"{name} does not define {', '.join(missing)}; see robustkit.perturb.perturbation")
     return kind
+
+
+def refuse_code_of_file(names: Sequence[object], *, file: object, allowed: Sequence[str] = ()) -> None:
+    """Refuses the perturbations that a file names unless they are robustkit's own, or a person named them too.
+
+    Args:
+        names: What the file says, with options.
+        file: Where it says it, for the message.
+        allowed: What the person named, with options or without.
+
+    Raises:
+        SecurityError: If one is neither.
+    """
+    mine = {name.partition(",")[0] for name in allowed}
+    for name in names:
+        kind = name.partition(",")[0] if isinstance(name, str) else name
+        refuse_code(kind, file=file, option=f"--perturb {brief(kind)}", provided={*PERTURBATIONS, *mine})
 
 
 def make_perturbation(name: str, level: float | str) -> Perturbation:
@@ -118,15 +135,6 @@ def make_perturbation(name: str, level: float | str) -> Perturbation:
         Exposure(level=0.1)
     """
     return read_name(name).at(level)
-
-
-@contextmanager
-def _current_folder() -> Generator[None]:
-    sys.path.insert(0, "")
-    try:
-        yield
-    finally:
-        sys.path.remove("")
 
 
 def _value(name: str, field: Field[Any], text: str) -> Any:

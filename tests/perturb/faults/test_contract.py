@@ -96,7 +96,7 @@ def test_names():
     assert perturbation_kind(f"{__name__}:Bias") is Bias
     for name, words in (
         ("exposre", "known are exposure, read-noise"),
-        ("nowhere.at.all:Thing", "cannot import"),
+        ("nowhere.at.all:Thing", "there is no module nowhere"),
         ("robustkit.perturb.perturbation:Stage", "is not a subclass"),
     ):
         with pytest.raises(InputError, match=words):

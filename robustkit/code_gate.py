@@ -1,0 +1,176 @@
+"""The one gate for code: what names code, who said it, and the only place that imports on someone's word.
+
+A person on a command line, or in Python, may name any code. A file may name only what robustkit and a fixed list of
+installed packages provide, and nothing is imported on its behalf. SECURITY.md has the table.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import multiprocessing
+import os
+import re
+import sys
+from collections.abc import Container, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from robustkit.errors import InputError, RobustkitError, SecurityError
+from robustkit.words import brief, shown
+
+# Packages whose networks are chosen by a plain name, from a table of their own: a file may name those too.
+LIBRARIES = ("robustkit", "timm", "torchvision", "zoobot")
+_IN_LIBRARY = re.compile(rf"({'|'.join(LIBRARIES)}):([A-Za-z0-9_.]+)", re.ASCII)
+_IN_FILE = re.compile(r"([^\x00-\x1f]+\.py):([^\W\d]\w*)")
+_IN_MODULE = re.compile(r"((?:[^\W\d]\w*\.)*[^\W\d]\w*):([^\W\d]\w*)")
+
+_said: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a text names.
+
+    Attributes:
+        source: A name in `LIBRARIES`, the path of a Python file, or a module.
+        name: What is taken from there.
+        kind: `library`, `file` or `module`.
+    """
+
+    source: str
+    name: str
+    kind: str
+
+    @property
+    def file(self) -> Path | None:
+        """The file, where it is one."""
+        return Path(self.source) if self.kind == "file" else None
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.name}"
+
+
+def read_code(text: str, option: str) -> Code:
+    """What `library:name`, `path/to/file.py:Class` or `package.module:factory` names; nothing is imported.
+
+    Args:
+        text: The text, which must be one of these from its first character to its last.
+        option: With which a person says it, for the message.
+
+    Raises:
+        InputError: If it is none of them.
+
+    Examples:
+        >>> read_code("timm:resnet18", "--arch").kind, read_code("a/timm:net.py:Net", "--arch").source
+        ('library', 'a/timm:net.py')
+    """
+    if found := _IN_LIBRARY.fullmatch(text):
+        return Code(found[1], found[2], "library")
+    if text.partition(":")[0] in LIBRARIES:
+        raise InputError(
+            f"expected a plain name of a model after {text.partition(':')[0]}:, got {brief(text)!r}; nothing is "
+            "downloaded"
+        )
+    for kind, pattern in (("file", _IN_FILE), ("module", _IN_MODULE)):
+        if found := pattern.fullmatch(text):
+            return Code(found[1], found[2], kind)
+    raise InputError(
+        f"expected {option} as path/to/file.py:Class, package.module:factory or robustkit:ConvNet, got {brief(text)!r}"
+    )
+
+
+def refuse_code(text: object, *, file: object, option: str, provided: Container[str] = ()) -> None:
+    """Refuses what a file says unless it names only what robustkit or a package of the fixed list provides.
+
+    Args:
+        text: What the file says.
+        file: Where it says it, for the message.
+        option: With which a person says it.
+        provided: Names of robustkit's own that may stand there too.
+
+    Raises:
+        SecurityError: If it names anything else.
+    """
+    if isinstance(text, str) and (text in provided or _IN_LIBRARY.fullmatch(text)):
+        return
+    said = brief(text)
+    raise SecurityError(
+        f"{file} names code to run, {said}, and a file never chooses code; read that code, and if you trust it, name "
+        f"it yourself with {option}"
+    )
+
+
+def import_code(code: Code, option: str) -> ModuleType:
+    """Imports what a person named, and says so on standard error before anything of it runs.
+
+    Args:
+        code: A file or a module; libraries are not imported by this way.
+        option: With which it was named.
+
+    Raises:
+        InputError: If it is not there, or cannot be imported.
+    """
+    assert code.kind in ("file", "module")
+    path = Path(code.source)
+    with _found_first(str(path.parent.resolve()) if code.kind == "file" else os.getcwd()):
+        try:
+            say_runs(place_of(code, option), option)
+            return _from_file(path) if code.kind == "file" else importlib.import_module(code.source)
+        except RobustkitError:
+            raise
+        except (Exception, SystemExit) as error:  # the user's own code
+            raise InputError(
+                f"{code.source} cannot be imported ({type(error).__name__}: {brief(error)}); install what it needs, "
+                "and put code that runs by itself under if __name__ == '__main__'"
+            ) from error
+
+
+def say_runs(what: object, option: str) -> None:
+    """Says on standard error which code is about to run because a person named it; once, and not in workers."""
+    line = f"robustkit: running {shown(what)}, as {option} says"
+    if line not in _said and multiprocessing.parent_process() is None:
+        _said.add(line)
+        print(line, file=sys.stderr, flush=True)
+
+
+def place_of(code: Code, option: str) -> str:
+    """Where code lies, for `say_runs`: of a package its root, because to look further would run it.
+
+    Raises:
+        InputError: If it is nowhere.
+    """
+    if code.kind == "file":
+        if not Path(code.source).is_file():
+            raise InputError(f"there is no file {code.source}; name the file that holds {code.name} with {option}")
+        return f"{code.name} of {Path(code.source).resolve()}"
+    top = code.source.partition(".")[0]
+    known = sys.modules.get(top)
+    with _found_first(os.getcwd()):
+        spec = importlib.util.find_spec(top) if known is None else known.__spec__
+    if spec is None and known is None:
+        raise InputError(f"there is no module {top} in this folder or where Python looks; install it")
+    origin = None if spec is None else spec.origin or next(iter(spec.submodule_search_locations or ()), None)
+    return f"{code} from {origin or 'this interpreter'}"
+
+
+def _from_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"robustkit_arch_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _found_first(folder: str) -> Generator[None]:
+    """Such code imports its neighbours; nothing else of robustkit imports from there."""
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)

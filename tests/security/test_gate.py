@@ -1,0 +1,284 @@
+"""A file never chooses code: every field of every file that is read back is made to name some."""
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from robustkit.audit.attack import run_attack
+from robustkit.audit.audit import run_audit
+from robustkit.audit.inspect import inspect_model
+from robustkit.audit.merge import merge_runs
+from robustkit.audit.report import write_report
+from robustkit.audit.request import AttackPart, AuditRequest, SweepPart, read_request, request_of
+from robustkit.audit.sweep import SweepRequest, run_sweep
+from robustkit.code_gate import LIBRARIES, import_code, read_code, refuse_code
+from robustkit.errors import InputError, RobustkitError, SecurityError
+from robustkit.models import ConvNet, ModelOptions, open_model
+from tests.attacks import SMALL, silent
+from tests.audits import make_audit
+
+# What a file may say to reach the modules that lie in the working folder, one for each way that a name was ever taken.
+NAMES = ("keras:Net", "evil:Net", "evil.py:Net", "timm:evil.py:Net", "robustkit:evil.py:Net", "evil", "evil.Net",
+         "pkg.evil:Net", "timm", "evil:Net,level=1", "./evil.py:Net", "zoobot:evil:Net", "TIMM:evil", "timm:evil\n",
+         "hf-hub:evil", "local-dir:.", "timm:hf-hub:evil/evil")  # fmt: skip
+
+
+@pytest.fixture
+def stranger(tmp_path, monkeypatch):
+    """The folder one stands in, full of modules that leave a marker; what is returned says whether one ran."""
+    folder = tmp_path / "download"
+    (folder / "pkg").mkdir(parents=True)
+    marker = tmp_path / "marker"
+    code = f"open({str(marker)!r}, 'w').close()\n"
+    for name in ("evil", "keras", "timm", "torchvision", "zoobot", "transformers", "pkg/__init__", "pkg/evil",
+                 "timm:evil", "timm:net", "robustkit:evil"):  # fmt: skip
+        (folder / f"{name}.py").write_text(code)
+    monkeypatch.chdir(folder)
+    for name in ("evil", "keras", "pkg", "pkg.evil"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return folder, marker
+
+
+def leaves(value, path=()):
+    """Where each value of a JSON document is, and where a new key could be."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from leaves(item, (*path, key))
+
+
+def changed(value, path, new):
+    """A copy with another value at a place."""
+    if not path:
+        return new
+    made = copy.deepcopy(value)
+    inner = made
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = new
+    return made
+
+
+def each_field(document, names=NAMES):
+    """The document with each of its values replaced by each of the names, alone and in a list."""
+    for number, path in enumerate(leaves(document)):
+        name = names[number % len(names)]
+        for new in (name, [name]):
+            yield path, changed(document, path, new)
+
+
+def quietly(call, *arguments, **more):
+    """Calls; only errors in words may leave it."""
+    try:
+        call(*arguments, **more)
+    except RobustkitError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_beside_a_checkpoint_chooses_no_code(stranger, name, capsys):
+    _, marker = stranger
+    save_file(ConvNet(size=(8, 8)).state_dict(), "best.safetensors")
+    Path("best.toml").write_text(f"arch = {json.dumps(name)}\ninput_size = [8, 8]\n")
+    for call in (lambda: open_model("best.safetensors"), lambda: inspect_model("best.safetensors", say=silent)):
+        error = quietly(call)
+        assert isinstance(error, SecurityError)
+        assert error.exit_code == 3
+        assert "--arch" in str(error)
+    assert not marker.exists()
+    assert "running" not in capsys.readouterr().err
+
+
+def test_every_field_of_a_card_may_say_what_it_likes(stranger):
+    _, marker = stranger
+    save_file(ConvNet(size=(8, 8)).state_dict(), "best.safetensors")
+    for field in ModelOptions.__dataclass_fields__:
+        for name in NAMES:
+            for text in (json.dumps(name), json.dumps([name, name]), f"{{name = {json.dumps(name)}}}"):
+                Path("best.toml").write_text(f"{field} = {text}\n")
+                quietly(open_model, "best.safetensors")
+                quietly(open_model, "best.safetensors", ModelOptions(arch="robustkit:ConvNet", input_size=(8, 8)))
+    assert not marker.exists()
+
+
+def test_what_a_person_names_runs_and_is_said_first(stranger, capfd):
+    folder, marker = stranger
+    Path("mine.py").write_text(f"import os\nassert not os.path.exists({str(marker)!r})\nclass Net: pass\n")
+    import_code(read_code("mine.py:Net", "--arch"), "--arch")
+    import_code(read_code("pkg.evil:Net", "--perturb"), "--perturb")
+    assert marker.exists()
+    said = capfd.readouterr().err.splitlines()
+    assert said[0] == f"robustkit: running Net of {(folder / 'mine.py')}, as --arch says"
+    assert said[1] == f"robustkit: running pkg.evil:Net from {folder / 'pkg' / '__init__.py'}, as --perturb says"
+    assert str(folder) not in sys.path
+
+
+def test_the_gate_reads_from_the_first_character_to_the_last():
+    for library in LIBRARIES:
+        assert read_code(f"{library}:a.b_1", "--arch").kind == "library"
+        for wrong in (f"{library}:net.py:Net", f"{library}:", f"{library}:a/b", f"{library}:a\n", f"{library}:ａ"):
+            with pytest.raises(InputError):
+                read_code(wrong, "--arch")
+            with pytest.raises(SecurityError, match="with --arch"):
+                refuse_code(wrong, file="a card", option="--arch")
+    for wrong in (None, 3, ["timm:x"], {}, "", ":", "a:b:c", "net.py", "net.py:", "a b:c", "net.py:1x"):
+        with pytest.raises(SecurityError):
+            refuse_code(wrong, file="a card", option="--arch")
+        if isinstance(wrong, str):
+            with pytest.raises(InputError, match="expected --arch as"):
+                read_code(wrong, "--arch")
+
+
+@pytest.fixture(scope="module")
+def sweeps(tmp_path_factory):
+    """A shard of a sweep, and of an attack, with the checkpoint of both."""
+    folder = tmp_path_factory.mktemp("sweeps")
+    model, _ = make_audit(folder)
+    request = SweepRequest(perturbations=("gaussian",), levels=(0.1,), n=4, group=4)
+    run_sweep(model, request, out=folder / "sweep", shard="1/1", device="cpu", say=silent)
+    run_attack(model, SMALL, out=folder / "attack", device="cpu", say=silent)
+    run_attack(model, SMALL, out=folder / "shard", shard="1/1", device="cpu", say=silent)
+    return folder
+
+
+@pytest.mark.parametrize("command", ["sweep", "shard"])
+def test_a_manifest_chooses_no_code(sweeps, stranger, command):
+    folder, marker = stranger
+    shutil.copytree(sweeps / command, folder / "s")
+    document = json.loads((folder / "s" / "manifest.json").read_text())
+    for number, (_, made) in enumerate(list(each_field(document))[::3]):
+        (folder / "s" / "manifest.json").write_text(json.dumps(made))
+        quietly(merge_runs, [folder / "s"], out=folder / f"m{number}", say=silent)
+    for name in NAMES:
+        made = changed(document, ("request", "perturbations"), [name])
+        (folder / "s" / "manifest.json").write_text(json.dumps(made))
+        error = quietly(merge_runs, [folder / "s"], out=folder / "m", say=silent)
+        assert isinstance(error, InputError)
+        made["inputs"]["model_options"] = {"arch": name}
+        (folder / "s" / "manifest.json").write_text(json.dumps(made))
+        quietly(merge_runs, [folder / "s"], out=folder / "m", say=silent)
+    assert not marker.exists()
+
+
+def test_own_perturbations_of_a_shard_are_named_again(sweeps, stranger):
+    folder, marker = stranger
+    shutil.copytree(sweeps / "sweep", folder / "s")
+    document = json.loads((folder / "s" / "manifest.json").read_text())
+    document["request"]["perturbations"] = ["evil:X,a=1"]
+    (folder / "s" / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(SecurityError, match="--perturb evil:X"):
+        merge_runs([folder / "s"], out=folder / "m", perturbations=["evil:Y"], say=silent)
+    assert not marker.exists()
+    with pytest.raises(InputError, match="cannot import the perturbation"):
+        merge_runs([folder / "s"], out=folder / "m", perturbations=["evil:X"], say=silent)
+    assert marker.exists()  # a person named it
+
+
+def test_an_audit_toml_chooses_no_code(stranger):
+    _, marker = stranger
+    plain = AuditRequest("net.pt")
+    fields = list(AuditRequest.__dataclass_fields__)
+    for name in NAMES:
+        for line in [f"{one} = {json.dumps(name)}" for one in fields] + [
+            f"{one} = [{json.dumps(name)}]" for one in fields
+        ]:
+            Path("audit.toml").write_text(f'model = "net.pt"\n{line}\n' if not line.startswith("model") else line)
+            quietly(read_request, "audit.toml")
+        for table, key in (
+            ("sweep", "perturbations"),
+            ("sweep", "suite"),
+            ("attack", "searches"),
+            ("attack", "values"),
+        ):
+            for text in (json.dumps(name), f"[{json.dumps(name)}]"):
+                Path("audit.toml").write_text(f'model = "net.pt"\n[{table}]\n{key} = {text}\n')
+                error = quietly(read_request, "audit.toml")
+                if (key, text[0]) == ("perturbations", "["):
+                    assert isinstance(error, SecurityError)
+                    assert "--perturb" in str(error)
+                    assert request_of(Path("audit.toml"), {"perturbations": ("psf",)}).sweep.perturbations == ("psf",)
+    assert not marker.exists()
+    assert request_of(None, {"model": "net.pt", "perturbations": ("evil:X",)}).sweep.perturbations == ("evil:X",)
+    assert plain.sweep == SweepPart()
+
+
+def test_the_summary_of_an_attack_chooses_no_code(sweeps, stranger):
+    from robustkit.audit.attacked import open_attacked
+
+    folder, marker = stranger
+    shutil.copytree(sweeps / "attack", folder / "a")
+    document = json.loads((folder / "a" / "summary.json").read_text())
+    document["inputs"]["model_options"] = {"arch": "robustkit:ConvNet"}
+    for _, made in each_field({key: document[key] for key in ("inputs", "data", "model", "versions")}):
+        (folder / "a" / "summary.json").write_text(json.dumps(made))
+        quietly(open_attacked, sweeps / "net.pt", folder / "a")
+    for name in NAMES:
+        document["inputs"]["model_options"] = {"arch": name}
+        (folder / "a" / "summary.json").write_text(json.dumps(document))
+        with pytest.raises(SecurityError, match="with --arch"):
+            open_attacked(sweeps / "net.pt", folder / "a")
+    assert not marker.exists()
+
+
+def test_the_configuration_of_a_hugging_face_folder_chooses_no_code(stranger):
+    folder, marker = stranger
+    (folder / "hf").mkdir()
+    save_file(ConvNet(size=(8, 8)).state_dict(), folder / "hf" / "model.safetensors")
+    document = {"architecture": "resnet18", "model_type": "vit", "num_classes": 3, "auto_map": {"AutoConfig": "evil.C"},
+                "id2label": {"0": "a"}, "_attn_implementation": "evil/kernel", "architectures": ["ViT"]}  # fmt: skip
+    for _, made in each_field(document):
+        (folder / "hf" / "config.json").write_text(json.dumps(made))
+        (folder / "hf" / "preprocessor_config.json").write_text(json.dumps(made))
+        quietly(open_model, folder / "hf")
+    for key in ("_attn_implementation", "architecture", "backbone"):
+        (folder / "hf" / "config.json").write_text(json.dumps({"model_type": "vit", "deep": [{key: "evil/kernel:x"}]}))
+        with pytest.raises(SecurityError, match="names code to run"):
+            open_model(folder / "hf")
+    assert not marker.exists()
+
+
+def test_metadata_of_a_checkpoint_choose_no_code(stranger):
+    folder, marker = stranger
+    model, _ = make_audit(folder / "own")
+    content = torch.load(model, weights_only=True)
+    for _, made in each_field(json.loads(content["card"])):
+        torch.save(content | {"card": json.dumps(made)}, folder / "x.pt")
+        quietly(open_model, folder / "x.pt")
+    for name in NAMES:
+        save_file(ConvNet(size=(8, 8)).state_dict(), "m.safetensors", metadata={"format": name, "arch": name})
+        quietly(open_model, "m.safetensors")
+    assert not marker.exists()
+
+
+def test_the_records_of_an_audit_choose_no_code(sweeps, stranger, monkeypatch):
+    folder, marker = stranger
+    monkeypatch.setattr("robustkit.audit.report.write_page", lambda page, folder, workers: folder)  # drawing is slow
+    parts = {"attack": AttackPart(searches=("random",), budget=8), "sweep": SweepPart(perturbations=("gaussian",))}
+    request = AuditRequest(str(sweeps / "net.pt"), n=8, effort="quick", **parts)
+    run_audit(request, out=folder / "audit", device="cpu", say=silent)
+    for file in sorted((folder / "audit").rglob("*.json")):
+        whole = file.read_text()
+        document = json.loads(whole)
+        places = list(leaves(document))
+        for path in places[:: max(1, len(places) // 5)]:
+            file.write_text(json.dumps(changed(document, path, "evil:Net")))
+            quietly(write_report, folder / "audit")
+        file.write_text(whole)
+    assert not marker.exists()
+
+
+def test_python_m_does_not_look_for_packages_in_the_folder_one_stands_in(stranger):
+    folder, marker = stranger
+    for name in ("click", "numpy", "torch", "onnx"):
+        (folder / f"{name}.py").write_text((folder / "evil.py").read_text())
+    done = subprocess.run([sys.executable, "-m", "robustkit", "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not marker.exists()
