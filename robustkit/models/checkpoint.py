@@ -193,5 +193,6 @@ def _card(value: dict[str, Any]) -> Card:
     for name in ("data", "training", "versions"):
         if not isinstance(value.get(name, {}), dict):
             raise InputError(f"its {name} is {brief(repr(value[name]))}; expected a table")
-    made = {"network": str(value["network"]), "latent": str(value["latent"])}
-    return Card(**{**value, **made, **texts, "input_shape": shape, "input_range": ranges})
+    made: dict[str, Any] = {"network": str(value["network"]), "latent": str(value["latent"])}
+    made |= texts | {"input_shape": shape, "input_range": ranges}
+    return Card(**{**value, **made})
