@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 import torch
 
-from robustkit.perturb.certificate import certify
+from robustkit.findings.certify.measure import certify
 from tests.perturb.planted import KINDS, VALUES, world
 
 WORDS = {

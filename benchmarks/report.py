@@ -24,13 +24,13 @@ import numpy as np
 from robustkit.audit.clean import CleanRecord
 from robustkit.audit.pictures import MOST, Pictures
 from robustkit.files import read_json, write_json
-from robustkit.latent.distance_record import DistanceRecord
+from robustkit.findings.attack.record import AttackRecord
+from robustkit.findings.certify.record import CertificateRecord
+from robustkit.findings.distances.record import DistanceRecord
+from robustkit.findings.sweep.record import SweepRecord
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.latent_map import LatentMap
 from robustkit.latent.window_record import Windows
-from robustkit.perturb.attack_record import AttackRecord
-from robustkit.perturb.certificate import CertificateRecord
-from robustkit.perturb.sweep import SweepRecord
 from robustkit.records import Record
 
 KINDS: dict[str, type[Record]] = {

@@ -1,7 +1,7 @@
-"""What survives and what scales: time and memory of very many units, the journal's cost, two workers against one.
+"""What survives and what scales: time and memory of very many units, what keeping parts costs, two workers against one.
 
     python benchmarks/scale.py units [--images 100000 1000000] [--group 16]  # a null model: the run's own machinery
-    python benchmarks/scale.py journal --model ckpt.pt [--n 150]    # share of a real attack
+    python benchmarks/scale.py parts --model   ckpt.pt [--n 150]    # share of a real attack
     python benchmarks/scale.py workers --model ckpt.pt [--n 150] [--group 8] [--rounds 3]  # 1, 2 Dask workers
     python benchmarks/scale.py memory [--gigabytes 4]               # an attack on an image set larger than its memory
 
@@ -23,6 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -44,27 +45,33 @@ def own_megabytes() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 
 
-def null_unit(group: int, unit: int) -> dict[str, Any]:
-    """A group of images as an attack journals it, of a model that costs nothing."""
-    attempt = {"search": "de", "target": -1, "generations": 1, "queries": 400, "unproved": 0, "flip": None}
-    images = range(unit * group, (unit + 1) * group)
-    return {
-        "unit": unit,
-        "clean_class": [0] * group,
-        "clean_probabilities": [[0.5, 0.3, 0.2]] * group,
-        "attempts": [{"image_id": f"image-{image}", **attempt} for image in images],
-    }
+def null_unit(group: int, unit: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A group of images as an attack keeps it, of a model that costs nothing."""
+    import numpy as np
+
+    from robustkit.findings.attack.record import AttackRecord, Attempt, attempt_arrays
+
+    ids = [f"image-{image}" for image in range(unit * group, (unit + 1) * group)]
+    attempts = [Attempt(one, "de", -1, 1, 400, 0, None) for one in ids]
+    record = AttackRecord(
+        ids=np.array(ids), true=np.zeros(group, dtype=np.int64), clean_class=np.zeros(group, dtype=np.int64),
+        clean_probabilities=np.full((group, 3), 1 / 3, dtype=np.float32), searches=["de"], class_names=["a", "b", "c"],
+        settings={}, costs={}, **attempt_arrays(attempts, ids=ids, searches=["de"], pixels=1, bands=3, classes=3),
+    )  # fmt: skip
+    return {"attack": record}, {"sizes": [group]}
 
 
 def null_run(images: int, group: int) -> dict[str, Any]:
-    from robustkit.runs import FinishedUnits, make_units, open_run
+    from robustkit.runs import Parts, make_units, open_run
 
     units, times = -(-images // group), []
     with tempfile.TemporaryDirectory(dir=".") as folder, open_run(Path(folder) / "run", {"inputs": {}}) as run:
         before = peak_megabytes()
 
-        def keep(unit: int, entry: dict[str, Any]) -> None:
-            run.append([entry])
+        parts = Parts(run.folder)
+
+        def keep(unit: int, made: Any) -> None:
+            parts.keep(unit, *made)
             if (unit + 1) % (units // 2) == 0:
                 times.append((time.perf_counter(), time.process_time()))
 
@@ -72,7 +79,7 @@ def null_run(images: int, group: int) -> dict[str, Any]:
         make_units(range(units), partial(null_unit, group), keep)
         made = peak_megabytes()
         began = time.perf_counter()
-        assert len(FinishedUnits(run.journal)) == units
+        assert len(list(parts)) == units
         first, second = ([b[k] - a[k] for k in (0, 1)] for a, b in pairwise(times[:3]))
         return {
             "images": images,
@@ -84,38 +91,40 @@ def null_run(images: int, group: int) -> dict[str, Any]:
             "megabytes": made,
             "seconds_to_find_what_is_finished": time.perf_counter() - began,
             "megabytes_with_that": peak_megabytes(),
-            "journal_megabytes": run.journal.stat().st_size / 2**20,
+            "parts_megabytes": sum(path.stat().st_size for path in parts.folder.iterdir()) / 2**20,
         }
 
 
-def journal_cost(model: str, n: int) -> dict[str, Any]:
+def keeping_cost(model: str, n: int) -> dict[str, Any]:
     import torch
 
-    from robustkit.audit.attack import AttackRequest, run_attack
-    from robustkit.runs import Journal
+    from robustkit.findings.attack.measure import run_attack
+    from robustkit.findings.attack.record import AttackRequest
+    from robustkit.runs import Parts
 
     torch.set_num_threads(1)
-    spent, append = [], Journal.append
+    spent, keep = [], Parts.keep
 
-    def timed(self: Journal, *arguments: Any, **options: Any) -> None:
+    def timed(self: Parts, *arguments: Any, **options: Any) -> None:
         began = time.perf_counter()
-        append(self, *arguments, **options)
+        keep(self, *arguments, **options)
         spent.append(time.perf_counter() - began)
 
-    Journal.append = timed
+    Parts.keep = timed
     with tempfile.TemporaryDirectory(dir=".") as folder:
         run = run_attack(model, AttackRequest(n=n), out=Path(folder) / "run", say=lambda line: None)
         seconds = sum(cost["seconds"] for cost in run.record.costs.values())
-    return {"images": n, "appends": len(spent), "journal_seconds": sum(spent), "search_seconds": seconds,
+    return {"images": n, "parts": len(spent), "keeping_seconds": sum(spent), "search_seconds": seconds,
             "share": sum(spent) / seconds}  # fmt: skip
 
 
 def dask_run(model: str, n: int, group: int, workers: int) -> dict[str, Any]:
     import distributed
 
-    from robustkit.audit.attack import AttackRequest, run_attack
-    from robustkit.audit.executors import choose_executor
     from robustkit.files import sha256_file
+    from robustkit.findings.attack.measure import run_attack
+    from robustkit.findings.attack.record import AttackRequest
+    from robustkit.runs.executors import choose_executor
 
     with (
         tempfile.TemporaryDirectory(dir=".") as folder,
@@ -151,9 +160,9 @@ def streamed(gigabytes: float) -> dict[str, Any]:
     """Reads groups from a sparse image set, as an attack does, and says what memory that took."""
     import numpy as np
 
-    from robustkit.audit.sample import Chosen, Inputs
     from robustkit.data import open_images
     from robustkit.data.stretch import ArcsinhStretch
+    from robustkit.runs.sample import Sample
 
     n = int(gigabytes * 2**30) // (3 * 100 * 100 * 4)
     with tempfile.TemporaryDirectory(dir=".") as folder:
@@ -166,9 +175,8 @@ def streamed(gigabytes: float) -> dict[str, Any]:
         found = open_images(path, labels=labels, bands=("g", "r", "i"), class_names=("a", "b", "c"))
         opened = own_megabytes()
         drawn = np.random.default_rng(0).permutation(n)[:4096]
-        inputs = Inputs(
-            Chosen(path, "all", n, 0, found, drawn), ArcsinhStretch(low=(0.0,) * 3, high=(1.0,) * 3, c=0.85)
-        )
+        model = SimpleNamespace(stretch=ArcsinhStretch(low=(0.0,) * 3, high=(1.0,) * 3, c=0.85))
+        inputs = Sample(model, Path("none"), path, "all", n, 0, found, drawn).inputs  # pyright: ignore
         for start in range(0, len(drawn), 16):
             assert len(inputs[start : start + 16]) == 16
         return {"gigabytes": gigabytes, "images": n, "megabytes_before": before, "megabytes_after_opening": opened,
@@ -178,7 +186,7 @@ def streamed(gigabytes: float) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("units", "journal", "workers", "memory"))
+    parser.add_argument("what", choices=("units", "parts", "workers", "memory"))
     parser.add_argument("--images", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--model", default="ckpt.pt")
     parser.add_argument("--n", type=int, default=150)
@@ -188,7 +196,7 @@ def main() -> None:
     given = parser.parse_args()
     rows = {
         "units": lambda: [in_own_process(null_run, images, given.group or 16) for images in given.images],
-        "journal": lambda: [in_own_process(journal_cost, given.model, given.n)],
+        "parts": lambda: [in_own_process(keeping_cost, given.model, given.n)],
         "workers": lambda: [compare_workers(given.model, given.n, given.group or 8, given.rounds)],
         "memory": lambda: [in_own_process(streamed, given.gigabytes)],
     }[given.what]()

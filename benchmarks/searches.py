@@ -21,11 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.audit.sample import Sample, open_sample
 from robustkit.files import write_json
+from robustkit.findings.attack.measure import attack
+from robustkit.findings.certify.measure import certify
 from robustkit.models import Checkpoint, open_checkpoint
-from robustkit.perturb.attack import attack
-from robustkit.perturb.certificate import certify
 from robustkit.perturb.search.auto import Auto
 from robustkit.perturb.search.base import SearchSettings
 from robustkit.perturb.search.best_first import BestFirst
@@ -35,6 +34,8 @@ from robustkit.perturb.search.gradient import Gradient
 from robustkit.perturb.search.random import RandomSearch
 from robustkit.perturb.search.universal import Universal
 from robustkit.perturb.threats import make_values
+from robustkit.runs.draw import draw_sample
+from robustkit.runs.sample import Sample
 
 BUDGETS = (50, 100, 400, 800, 2000, 8000, 32_000)
 SEARCHES: dict[str, SearchSettings] = {
@@ -81,7 +82,7 @@ def main() -> None:
 def measure(model: Path, options: argparse.Namespace) -> dict[str, Any]:
     """The existing flips of one model, and the queries with which each search found them."""
     checkpoint = open_checkpoint(model)
-    sample = open_sample(checkpoint, model, data=options.data, n=options.n, seed=options.seed, take_all=options.all)
+    sample = draw_sample(checkpoint, model, data=options.data, n=options.n, seed=options.seed, take_all=options.all)
     what = arguments_of(checkpoint, sample)
     proof = certify(**what)
     exist = proof.flippable

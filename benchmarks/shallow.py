@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from robustkit.audit.sample import find_sample
+from robustkit.findings.sweep.job import BLOCK
 from robustkit.models import Checkpoint, open_checkpoint
 from robustkit.perturb.conditions import conditions_of
 from robustkit.perturb.faults.exposure import Exposure
-from robustkit.perturb.sweep import BLOCK
 from robustkit.progress import progress
+from robustkit.runs.draw import draw_sample
 from robustkit.seeds import Streams
 from robustkit.stats import mcnemar, wilson
 
@@ -42,15 +42,15 @@ def main() -> None:
     options = parser.parse_args()
     checkpoint = open_checkpoint(options.model)
     deep, shallow = (
-        find_sample(
+        draw_sample(
             checkpoint, options.model, data=options.galaxies / name, part=options.part, n=10**9, seed=0, take_all=True
         )
         for name in ("Y10", "Y1")
     )
-    assert deep.image_set.ids[deep.rows].tolist() == shallow.image_set.ids[shallow.rows].tolist()
-    ids, true = deep.image_set.ids[deep.rows].tolist(), deep.image_set.labels[deep.rows]
-    stored = torch.from_numpy(np.array(deep.image_set.images[deep.rows]))
-    seen = torch.from_numpy(np.array(shallow.image_set.images[shallow.rows]))
+    assert deep.ids.tolist() == shallow.ids.tolist()
+    ids, true = deep.ids.tolist(), deep.labels.numpy()
+    stored = torch.from_numpy(np.array(deep.image_set.images))
+    seen = torch.from_numpy(np.array(shallow.image_set.images))
     conditions = conditions_of(deep.image_set)
 
     def show(name: str, right: np.ndarray, p: str = "") -> None:

@@ -26,10 +26,11 @@ from typing import Self
 import numpy as np
 import torch
 
-from robustkit.audit.sweep import SweepRequest, run_sweep
 from robustkit.cores import cores
 from robustkit.data import ArcsinhStretch, ImageSet
 from robustkit.data.survey import LSST, Depth
+from robustkit.findings.sweep.measure import run_sweep
+from robustkit.findings.sweep.record import SweepRequest
 from robustkit.models import AuditedClassifier, Card, ConvNet, save_checkpoint
 from robustkit.perturb import boundary, sweep
 from robustkit.perturb.perturbation import Perturbation

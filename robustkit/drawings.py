@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,24 @@ METADATA: dict[str, dict[str, Any]] = {
 }
 
 
+def figure_of(on: Any, size: tuple[float, float]) -> Any:
+    """The figure to draw on: a new one, one that is given, or the one of given axes, which make room for the drawing.
+
+    Args:
+        on: `None`, a Matplotlib figure, or axes.
+        size: Width and height of a new figure, in inches.
+    """
+    from matplotlib.figure import Figure
+
+    if on is None:
+        return Figure(figsize=size, layout="constrained")
+    if not hasattr(on, "get_subplotspec"):
+        return on
+    place, figure = on.get_subplotspec(), on.figure
+    on.remove()
+    return figure.add_subfigure(place) if place is not None else figure
+
+
 def write_figure(figure: Figure, path: Path, *, dpi: float = 200) -> Path:
     """Writes a figure in the format that the suffix names.
 
@@ -37,6 +56,13 @@ def write_figure(figure: Figure, path: Path, *, dpi: float = 200) -> Path:
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         figure.savefig(file, format=kind, dpi=dpi, metadata=METADATA[kind])
     return path
+
+
+def png_bytes(figure: Figure, *, dpi: float = 100) -> bytes:
+    """A figure as the bytes of a PNG file, for a notebook."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata=METADATA["png"])
+    return buffer.getvalue()
 
 
 def save_figure(figure: Figure, folder: Path, name: str, *, dpi: float = 200) -> list[Path]:

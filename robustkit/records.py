@@ -5,18 +5,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from robustkit.errors import InputError
 from robustkit.files import atomic_write
 
-_HEADER = "__record__"
+# In place of a predicted class.
+NOT_FINITE, OUT_OF_MEMORY = -1, -2
+
+_HEADER, _HEADERS = "__record__", "__records__"
+_MOST_SHOWN = 72  # characters of a value in a repr
+
+R = TypeVar("R", bound="Record")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Record:
     """Base of everything that is measured and saved.
 
@@ -28,29 +35,23 @@ class Record:
 
     version: ClassVar[int] = 1
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__repr__ = Record.__repr__  # a dataclass would print every array whole
+
+    def __repr__(self) -> str:
+        """A line per field; arrays as their type and shape, `float32[150, 3]`."""
+        lines = [f"  {field.name}: {_shown(getattr(self, field.name))}" for field in dataclasses.fields(self)]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the record to one .npz file, atomically.
 
         Raises:
             TypeError: If a field is neither an array nor a JSON value.
         """
-        arrays: dict[str, np.ndarray] = {}
-        values: dict[str, Any] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                if value.dtype == object:
-                    raise TypeError(
-                        f"field {field.name!r} of {type(self).__name__} is an object array; use numbers or str"
-                    )
-                arrays[field.name] = value
-            else:
-                values[field.name] = value
-        header = json.dumps({"kind": type(self).__name__, "version": self.version, "values": values}, sort_keys=True)
-        path = Path(path)
-        with atomic_write(path) as file:
-            np.savez(file, **{_HEADER: np.array(header), **arrays})  # type: ignore[arg-type]
-        return path
+        arrays, header = _packed(self)
+        return _write(Path(path), arrays, _HEADER, header)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -59,23 +60,124 @@ class Record:
         Raises:
             InputError: If the file is missing, damaged, of another kind or version, or lacks a field.
         """
-        try:
-            # Opened here, because NumPy leaves the file open when the archive inside is damaged.
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                content = {name: archive[name] for name in archive.files}
-            header = json.loads(str(content.pop(_HEADER)))
-            kind, version, values = header["kind"], header["version"], header["values"]
-        except OSError as error:
-            raise InputError(f"cannot read the record {path}: {error.strerror or error}") from error
-        except Exception as error:  # zipfile, numpy and json each raise their own kinds on a damaged file
-            raise InputError(f"{path} is not a readable robustkit record ({error}); make it again") from error
-        if (kind, version) != (cls.__name__, cls.version):
-            raise InputError(
-                f"expected a {cls.__name__} record of version {cls.version} in {path}, "
-                f"found {kind} of version {version}; make it again with this robustkit"
-            )
-        names = {field.name for field in dataclasses.fields(cls)}
-        if names != set(content) | set(values):
-            missing, extra = sorted(names - set(content) - set(values)), sorted((set(content) | set(values)) - names)
-            raise InputError(f"the {kind} record in {path} lacks {missing} and has unknown {extra}; make it again")
-        return cls(**content, **values)
+        content, header = _read(path, _HEADER)
+        return _unpacked(cls, content, header, path)
+
+
+def save_records(path: str | os.PathLike[str], records: Mapping[str, Record], note: dict[str, Any]) -> Path:
+    """Writes several records to one .npz file, atomically: all of them are there, or none is.
+
+    Args:
+        path: The file.
+        records: The records by name.
+        note: A few JSON values about them.
+
+    Raises:
+        TypeError: If a field is neither an array nor a JSON value.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    headers: dict[str, Any] = {}
+    for name, record in records.items():
+        mine, headers[name] = _packed(record)
+        arrays |= {f"{name}/{field}": array for field, array in mine.items()}
+    return _write(Path(path), arrays, _HEADERS, {"records": headers, "note": note})
+
+
+def load_records(path: str | os.PathLike[str], kinds: Mapping[str, type[R]]) -> tuple[dict[str, R], dict[str, Any]]:
+    """Reads what `save_records` wrote.
+
+    Args:
+        path: The file.
+        kinds: The kind of each record that is expected, by name.
+
+    Returns:
+        The records by name, and the note.
+
+    Raises:
+        InputError: If the file is missing, damaged, or holds other records.
+    """
+    content, header = _read(path, _HEADERS)
+    found: dict[str, R] = {}
+    if header["records"].keys() != kinds.keys():
+        raise InputError(f"expected the records {', '.join(kinds)} in {path}, found {', '.join(header['records'])}")
+    for name, kind in kinds.items():
+        start = f"{name}/"
+        mine = {field.removeprefix(start): array for field, array in content.items() if field.startswith(start)}
+        found[name] = _unpacked(kind, mine, header["records"][name], path)
+    return found, header["note"]
+
+
+def load_note(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads the note of `save_records`, and none of the arrays; raises as `load_records` does."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return json.loads(str(archive[_HEADERS]))["note"]
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # as in `_read`
+        raise _unreadable(path, error) from error
+
+
+def _packed(record: Record) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a record, and all else about it as JSON values."""
+    arrays: dict[str, np.ndarray] = {}
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, np.ndarray):
+            if value.dtype == object:
+                raise TypeError(
+                    f"field {field.name!r} of {type(record).__name__} is an object array; use numbers or str"
+                )
+            arrays[field.name] = value
+        else:
+            values[field.name] = value
+    return arrays, {"kind": type(record).__name__, "version": record.version, "values": values}
+
+
+def _unpacked(kind: type[R], arrays: dict[str, np.ndarray], header: Any, path: str | os.PathLike[str]) -> R:
+    try:
+        found, version, values = header["kind"], header["version"], dict(header["values"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if (found, version) != (kind.__name__, kind.version):
+        raise InputError(
+            f"expected a {kind.__name__} record of version {kind.version} in {path}, "
+            f"found {found} of version {version}; make it again with this robustkit"
+        )
+    names = {field.name for field in dataclasses.fields(kind)}
+    if names != set(arrays) | set(values):
+        missing, extra = sorted(names - set(arrays) - set(values)), sorted((set(arrays) | set(values)) - names)
+        raise InputError(f"the {found} record in {path} lacks {missing} and has unknown {extra}; make it again")
+    return kind(**arrays, **values)
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray], name: str, header: dict[str, Any]) -> Path:
+    text = json.dumps(header, sort_keys=True)
+    with atomic_write(path) as file:
+        np.savez(file, **{name: np.array(text)}, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+def _read(path: str | os.PathLike[str], name: str) -> tuple[dict[str, np.ndarray], Any]:
+    """The arrays of a file and its header."""
+    try:
+        # Opened here, because NumPy leaves the file open when the archive inside is damaged.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            content = {name: archive[name] for name in archive.files}
+        return content, json.loads(str(content.pop(name)))
+    except OSError as error:
+        raise InputError(f"cannot read the record {path}: {error.strerror or error}") from error
+    except Exception as error:  # zipfile, numpy and json each raise their own kinds on a damaged file
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> InputError:
+    return InputError(f"{path} is not a readable robustkit record ({error}); make it again")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{list(value.shape)}"
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."

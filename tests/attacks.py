@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from robustkit.audit.attack import AttackRequest, run_attack
 from robustkit.data import ImageSet
 from robustkit.files import write_json
+from robustkit.findings.attack.measure import run_attack
+from robustkit.findings.attack.record import AttackRequest
 from tests.audits import make_audit
 
 # A small attack of several groups, for what may happen to a run; the fixture `attacks` makes it once.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from robustkit.findings.attack.record import AttackRecord
 from robustkit.latent.embeddings import Embeddings, pack_head
 from robustkit.latent.geometry import AffineHead, crossings
-from robustkit.perturb.attack_record import AttackRecord
 
 CLASSES = ["spiral", "elliptical", "merger"]
 

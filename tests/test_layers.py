@@ -10,7 +10,8 @@ import robustkit
 ROOT = Path(robustkit.__file__).parent
 
 # What each part may import, beside itself and the leaves.
-LEAVES = {"code_gate", "cores", "drawings", "errors", "extras", "files", "progress", "seeds", "records", "words"}
+LEAVES = {"code_gate", "cores", "drawings", "errors", "extras", "files", "options"}
+LEAVES |= {"progress", "seeds", "records", "words"}
 MAY_IMPORT = {
     **dict.fromkeys(LEAVES, LEAVES),
     "stats": LEAVES,
@@ -20,12 +21,14 @@ MAY_IMPORT = {
     "perturb": LEAVES | {"data", "models", "engine", "stats"},
     "latent": LEAVES | {"data", "models", "engine", "stats", "perturb"},
     "training": LEAVES | {"data", "models", "stats"},
-    "runs": LEAVES,
+    "runs": LEAVES | {"data", "models"},
     "report": LEAVES | {"stats"},
+    "findings": LEAVES | {"stats", "data", "models", "engine", "perturb", "latent", "runs", "report"},
     "testing": LEAVES | {"data", "perturb"},
-    "audit": LEAVES | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report"},
+    "audit": LEAVES
+    | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings"},
     "reproduce": LEAVES
-    | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "audit"},
+    | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings", "audit"},
 }
 
 

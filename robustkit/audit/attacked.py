@@ -11,18 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.audit.attack_files import RECORD, SUMMARY
-from robustkit.audit.opening import open_foreign_images
-from robustkit.audit.sample import as_input, check_pixels_fit
 from robustkit.code_gate import refuse_code
 from robustkit.data import ImageSet
 from robustkit.engine import paint
 from robustkit.errors import InputError, SecurityError
 from robustkit.files import read_object, reading
+from robustkit.findings.attack.record import RECORD, AttackRecord
+from robustkit.findings.attack.show import SUMMARY
 from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.foreign.arrange import arrange
-from robustkit.perturb.attack_record import AttackRecord
+from robustkit.runs.draw import check_pixels_fit
 from robustkit.runs.folder import MANIFEST
+from robustkit.runs.opening import ImageSets
+from robustkit.runs.sample import Sample, as_input
 from robustkit.words import brief
 
 
@@ -31,26 +32,18 @@ class Attacked:
     """A model, its attack, and the images that were attacked.
 
     Attributes:
-        model: The checkpoint's file.
-        model_sha256: Its hash, which the run names too.
-        checkpoint: The checkpoint.
+        sample: The model and the images, in the order of the record.
         record: What the attack found.
-        path: Where the images are.
-        image_set: The images drawn, in the order of the record, as the image set has them.
         folder: The attack's run folder.
     """
 
-    model: Path
-    model_sha256: str
-    checkpoint: Checkpoint
+    sample: Sample
     record: AttackRecord
-    path: Path
-    image_set: ImageSet
     folder: Path
 
     def clean(self, start: int, stop: int) -> Tensor:
         """Network input of the clean images from a start to a stop, shape (stop - start, C, H, W)."""
-        return as_input(self.checkpoint.stretch, self.image_set, np.asarray(self.image_set.images[start:stop]))
+        return self.sample.inputs[slice(start, stop)]
 
     def painted(self, attempts: np.ndarray) -> Tensor:
         """Network input of images with the pixels of flips written into them.
@@ -61,8 +54,9 @@ class Attacked:
         Returns:
             Shape (B, C, H, W).
         """
-        record, images = self.record, self.record.image[attempts]
-        clean = as_input(self.checkpoint.stretch, self.image_set, np.asarray(self.image_set.images[images]))
+        record, whole = self.record, self.sample.whole
+        rows = self.sample.rows[record.image[attempts]]
+        clean = as_input(self.sample.checkpoint.stretch, whole, np.asarray(whole.images[rows]))
         row, column, after = (
             torch.from_numpy(np.asarray(values[attempts])) for values in (record.row, record.column, record.after)
         )
@@ -98,10 +92,8 @@ def open_attacked(
         raise InputError(f"{folder} {what}; expected a folder that `robustkit attack` wrote")
     summary = read_object(folder / SUMMARY, "the summary of an attack", inputs=dict, data=str)
     record = AttackRecord.load(folder / RECORD)
-    options = same_options(summary, options, folder)
-    checkpoint = open_model(
-        model, options, images=lambda said: open_foreign_images(data or summary["data"], said), device=device
-    )
+    options, sets = same_options(summary, options, folder), ImageSets()
+    checkpoint = open_model(model, options, images=lambda said: sets.open(data or summary["data"], said), device=device)
     digest = checkpoint.origin.sha256
     if checkpoint.classifier.latent_name is None:
         raise InputError(f"{model} has no latent: {checkpoint.classifier.why_no_latent}")
@@ -114,8 +106,10 @@ def open_attacked(
     known = summary["inputs"].get("data_sha256") or {}
     if not isinstance(known, dict):
         raise InputError(f"the summary in {folder} does not say which images were attacked; attack them again")
-    path, image_set = _find_images(summary, checkpoint, model, known, data)
-    found = Attacked(model, digest, checkpoint, record, path, image_set.select(image_set.positions(record.ids)), folder)
+    path, image_set = _find_images(sets, summary, checkpoint, model, known, data)
+    rows = image_set.positions(record.ids)
+    sample = Sample(checkpoint, model, path, str(summary["inputs"].get("part")), len(rows), 0, image_set, rows)
+    found = Attacked(sample, record, folder)
     _check_pixels(found)
     return found
 
@@ -142,6 +136,7 @@ def same_options(summary: dict[str, Any], options: ModelOptions | None, folder: 
 
 
 def _find_images(
+    sets: ImageSets,
     summary: dict[str, Any],
     checkpoint: Checkpoint,
     model: Path,
@@ -158,7 +153,7 @@ def _find_images(
     if not places:
         raise InputError(f"the images that were attacked are not at {data or summary['data']}; name them with --data")
     for path in places:
-        image_set = open_foreign_images(path, options_of(checkpoint))
+        image_set = sets.open(path, options_of(checkpoint))
         if not checkpoint.origin.own:
             image_set = arrange(image_set, checkpoint.card.class_names, checkpoint.card.bands)
         if all(image_set.provenance.get(name, digest) == digest for name, digest in known.items()):
@@ -176,6 +171,6 @@ def _check_pixels(found: Attacked) -> None:
         # Other versions of NumPy may round a stretch differently in the last digit.
         if not np.allclose(clean[:, record.row[a], record.column[a]].T, record.before[a], rtol=1e-4, atol=1e-5):
             raise InputError(
-                f"image {record.ids[image]!r} in {found.path} is not the one that was attacked: its pixels differ; "
-                "name the images of the attack with --data"
+                f"image {record.ids[image]!r} in {found.sample.path} is not the one that was attacked: its pixels "
+                "differ; name the images of the attack with --data"
             )

@@ -10,7 +10,6 @@ from robustkit.audit.audit_steps import attack, certify, check, look_at_latents,
 from robustkit.audit.findings import ABOUT
 from robustkit.audit.machine import check_names
 from robustkit.audit.metrics import MEANING
-from robustkit.audit.opening import choose_device
 from robustkit.audit.report import BASE, MODEL, Report, write_report
 from robustkit.audit.request import FILE, AuditRequest, of_effort, read_gate, save_request
 from robustkit.audit.subject import Subject, about_subject, check_same_images, open_subject, options_for
@@ -19,6 +18,7 @@ from robustkit.files import new_folder, write_json
 from robustkit.models import ModelOptions
 from robustkit.perturb.search.registry import make_search
 from robustkit.runs import interruptible, only_writer, trouble_in_words
+from robustkit.runs.opening import ImageSets, choose_device
 
 
 def run_audit(
@@ -53,9 +53,9 @@ def run_audit(
     for name in request.attack.searches:
         make_search(name)  # a misspelt one is refused now, and not after the sweeps
     models = {MODEL: request.model} | ({BASE: request.base} if request.base else {})
-    used = str(choose_device(device))
+    used, sets = str(choose_device(device)), ImageSets()
     subjects = {
-        name: open_subject(Path(path), options_for(path, options), request, used, folder / name, say)
+        name: open_subject(Path(path), options_for(path, options), request, used, folder / name, say, sets)
         for name, path in models.items()
     }
     check_same_images(subjects)

@@ -8,29 +8,32 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from robustkit.audit.attack import AttackRequest, run_attack
-from robustkit.audit.attack_files import RECORD as ATTACK
-from robustkit.audit.certify import CertifyRequest, run_certify
+from robustkit.audit.attacked import Attacked
 from robustkit.audit.clean import MOST, predict_clean, target_of
-from robustkit.audit.embed import Embedded, embed_run
+from robustkit.audit.embed import Embedded, embed_attacked
 from robustkit.audit.findings import PREFLIGHT
 from robustkit.audit.latent_steps import EMBEDDINGS, make_distances, make_latents, make_map, make_windows
-from robustkit.audit.opening import Draw, open_audit
 from robustkit.audit.pictures import take_exhibits, take_pictures
 from robustkit.audit.preflight import preflight
 from robustkit.audit.request import QUICK
 from robustkit.audit.subject import Subject
-from robustkit.audit.sweep import SweepRequest, run_sweep
-from robustkit.data import open_images
 from robustkit.engine import make_evaluator
 from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
 from robustkit.files import read_json, sha256_file, write_json
+from robustkit.findings.attack.measure import run_attack
+from robustkit.findings.attack.record import RECORD as ATTACK
+from robustkit.findings.attack.record import AttackRecord, AttackRequest
+from robustkit.findings.certify.measure import run_certify
+from robustkit.findings.certify.record import CertifyRequest
+from robustkit.findings.sweep.measure import run_sweep, steps_of
+from robustkit.findings.sweep.record import SweepRequest
 from robustkit.models.preflight import Preflight
-from robustkit.perturb.attack_record import AttackRecord
 from robustkit.perturb.conditions import calibrated, conditions_of
 from robustkit.perturb.threats import make_values
 from robustkit.runs import MANIFEST
+from robustkit.runs.opening import reopen_sample
+from robustkit.runs.selection import Selection
 
 
 def check(subject: Subject) -> None:
@@ -53,15 +56,22 @@ def predict(subject: Subject) -> None:
     own = subject.data is None or subject.data != one.data  # its training images, or simulated galaxies at depths
     target = target_of(subject.checkpoint, path) if own else None
     found = {"source" if target else "images": subject.data} | ({"target": str(target)} if target else {})
-    hashes = {name: open_images(where).provenance for name, where in found.items() if where is not None}
+    part, seed, options = one.part, one.seed, subject.options
+    samples = {
+        domain: reopen_sample(
+            subject.sample,
+            Selection(n=MOST, data=data, part=part, seed=seed, take_all=True, options=options),
+            subject.sets,
+        )
+        for domain, data in found.items()
+    }
 
     def make(folder: Path, resume: bool) -> None:
         folder.mkdir(exist_ok=True)
-        for domain, data in found.items():
-            draw = Draw(MOST, data, one.part, one.seed, take_all=True)
-            _, sample = open_audit(path, subject.options, draw, device=subject.device, say=_quiet, check=False)
-            predict_clean(subject.checkpoint, sample, domain=domain).save(folder / f"{domain}.npz")
+        for domain, sample in samples.items():
+            predict_clean(sample, domain=domain).save(folder / f"{domain}.npz")
 
+    hashes = {domain: sample.data_sha256 for domain, sample in samples.items()}
     subject.steps.run("clean", {**subject.inputs, "domains": hashes}, make)
 
 
@@ -70,7 +80,7 @@ def photograph(subject: Subject) -> None:
 
     def make(folder: Path, resume: bool) -> None:
         folder.mkdir(exist_ok=True)
-        take_pictures(subject.checkpoint, subject.sample).save(folder / "pictures.npz")
+        take_pictures(subject.sample).save(folder / "pictures.npz")
 
     subject.steps.run("pictures", subject.inputs, make)
 
@@ -86,12 +96,11 @@ def sweep(subject: Subject) -> None:
     asked = SweepRequest(perturbations=names, suite=None if names else suite, draws=part.draws, **subject.drawn)
     card = subject.checkpoint.card
     lows, highs = zip(*card.input_range, strict=True)
-    settings: dict[str, Any] = {"draws": part.draws}
-    settings |= {"steps": [step.to_json() for step in asked.steps((min(lows), max(highs)), len(card.bands))]}
+    steps = steps_of(asked, (min(lows), max(highs)), len(card.bands))
+    settings: dict[str, Any] = {"draws": part.draws, "steps": [step.to_json() for step in steps]}
 
     def make(folder: Path, resume: bool) -> None:
-        how: dict[str, Any] = {"options": subject.options, "device": subject.device, "resume": resume}
-        run_sweep(subject.path, asked, out=folder, say=_quiet, **how)
+        run_sweep(subject.sample, asked, out=folder, resume=resume, say=_quiet)
 
     subject.steps.run("sweep", {**subject.inputs, "settings": settings}, make)
 
@@ -105,18 +114,16 @@ def attack(subject: Subject) -> None:
     settings = asdict(part)
 
     def make(folder: Path, resume: bool) -> None:
-        run_attack(
-            subject.path, asked, options=subject.options, out=folder, device=subject.device, resume=resume, say=_quiet
-        )
+        run_attack(subject.sample, asked, out=folder, resume=resume, say=_quiet)
 
     attacked = subject.steps.run("attack", {**subject.inputs, "settings": settings}, make)
 
     def show(folder: Path, resume: bool) -> None:
         folder.mkdir(exist_ok=True)
         if attacked.refused:
-            raise InputError(f"there is no attack to show: {attacked.refused}")
+            raise InputError(f"the attack was not run: {attacked.refused}")
         record = AttackRecord.load(attacked.folder / ATTACK)
-        take_exhibits(subject.checkpoint, subject.sample, record).save(folder / "exhibits.npz")
+        take_exhibits(subject.sample, record).save(folder / "exhibits.npz")
 
     made = "" if attacked.refused else sha256_file(attacked.folder / ATTACK)
     subject.steps.run("exhibits", {**subject.inputs, "attack_sha256": made}, show)
@@ -130,9 +137,7 @@ def certify(subject: Subject) -> None:
         # What the seconds allow is measured once: a run that goes on keeps to it.
         budget = _budget_of(folder) if resume and (folder / MANIFEST).is_file() else _affordable(subject)
         asked = CertifyRequest(values=settings["values"], budget=budget, **subject.drawn)
-        run_certify(
-            subject.path, asked, options=subject.options, out=folder, device=subject.device, resume=resume, say=_quiet
-        )
+        run_certify(subject.sample, asked, out=folder, resume=resume, say=_quiet)
 
     subject.steps.run("certify", {**subject.inputs, "settings": settings}, make)
 
@@ -146,10 +151,9 @@ def look_at_latents(subject: Subject) -> None:
     @cache
     def embedded() -> Embedded:
         if attacked.refused:
-            raise InputError(f"there is no attack to look at: {attacked.refused}")
-        where = str(subject.sample.path)
-        how: dict[str, Any] = {"options": subject.options, "device": subject.device, "say": _quiet}
-        return embed_run(subject.path, attacked.folder, data=where, seed=seed, **how)
+            raise InputError(f"the attack was not run: {attacked.refused}")
+        found = Attacked(subject.sample, AttackRecord.load(record), attacked.folder)
+        return embed_attacked(found, seed=seed, say=_quiet)
 
     latents = subject.steps.run("latents", inputs, lambda folder, resume: make_latents(folder, embedded()))
 
@@ -179,8 +183,8 @@ def _affordable(subject: Subject) -> int | None:
         subject.request.attack.values,
         input_range=subject.checkpoint.card.input_range,
         stretch=subject.checkpoint.stretch,
-        units=subject.sample.image_set.units,
-        bounds=subject.sample.image_set.bounds,
+        units=subject.sample.whole.units,
+        bounds=subject.sample.whole.bounds,
         device=subject.checkpoint.classifier.device,
     )
     cells = images.shape[2] * images.shape[3] * values.size

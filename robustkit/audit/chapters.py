@@ -9,11 +9,11 @@ import numpy as np
 
 from robustkit.audit.findings import Findings
 from robustkit.audit.pictures import exhibits_of, gallery_rule
-from robustkit.audit.sweep_files import curves
 from robustkit.errors import InputError
-from robustkit.perturb.attack_record import AttackRecord
-from robustkit.perturb.attack_summary import summarise
-from robustkit.perturb.sweep_summary import summarise_sweep
+from robustkit.findings.attack.record import AttackRecord
+from robustkit.findings.attack.summary import summarize
+from robustkit.findings.sweep.show import curves
+from robustkit.findings.sweep.summary import summarize_sweep
 from robustkit.report.attack_figures import BASELINE, flip_curve
 from robustkit.report.section import Chapter, Section
 from robustkit.report.sections.facts import Facts
@@ -89,7 +89,7 @@ def sweeps(models: Sequence[Findings]) -> Chapter:
     if not have:
         return Chapter("sweeps", title, missing=missing)
     try:
-        drawn = {one.label: (one.sweep, summarise_sweep(one.sweep)) for one in have if one.sweep is not None}
+        drawn = {one.label: (one.sweep, summarize_sweep(one.sweep)) for one in have if one.sweep is not None}
     except InputError as error:  # a perturbation of one's own: its class is not asked for by a file
         return Chapter("sweeps", title, missing=(*missing, f"{error}; see {have[0].folder / 'sweep' / 'sweep.csv'}."))
     all_curves = {label: curves(record, summary) for label, (record, summary) in drawn.items()}
@@ -221,7 +221,7 @@ def _attack_sections(have: Sequence[tuple[Findings, AttackRecord]]) -> list[Sect
     names = have[0][0].class_names
     rows: list[tuple[str, str, Estimate]] = []
     for one, record in have:
-        for search, summary in summarise(record).searches.items():
+        for search, summary in summarize(record).searches.items():
             rows.append(
                 (f"found by {search}" if search != "any" else "found by any search", one.label, summary.flipped)
             )

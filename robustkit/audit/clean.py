@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from robustkit.audit.sample import Sample
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint
 from robustkit.records import Record
+from robustkit.runs.sample import Sample
 
 # More images than this make the intervals hardly shorter, and are not looked at; they are the first drawn.
 MOST = 5000
@@ -43,20 +43,22 @@ class CleanRecord(Record):
     available: int
 
 
-def predict_clean(checkpoint: Checkpoint, sample: Sample, *, domain: str) -> CleanRecord:
+def predict_clean(sample: Sample, *, domain: str) -> CleanRecord:
     """What the classifier says of the images of one domain.
 
     Args:
-        checkpoint: The classifier.
-        sample: The images.
+        sample: The classifier and the images.
         domain: What to call them.
 
     Raises:
         InputError: If it gives a value that is not finite.
     """
-    device = checkpoint.classifier.device
+    classifier, inputs = sample.checkpoint.classifier, sample.inputs
     with torch.inference_mode():
-        logits = [checkpoint.classifier(some.to(device)).double().cpu() for some in sample.images.split(_BATCH)]
+        logits = [
+            classifier(inputs[slice(start, start + _BATCH)].to(classifier.device)).double().cpu()
+            for start in range(0, len(inputs), _BATCH)
+        ]
     probabilities = torch.softmax(torch.cat(logits), 1).numpy()
     if not np.isfinite(probabilities).all():
         broken = int((~np.isfinite(probabilities)).any(1).sum())
@@ -65,8 +67,8 @@ def predict_clean(checkpoint: Checkpoint, sample: Sample, *, domain: str) -> Cle
         domain=domain,
         data=str(sample.path),
         part=sample.part,
-        class_names=list(checkpoint.card.class_names),
-        ids=np.asarray(sample.image_set.ids, dtype=str),
+        class_names=list(sample.checkpoint.card.class_names),
+        ids=sample.ids,
         labels=sample.labels.numpy(),
         probabilities=probabilities,
         available=sample.available,

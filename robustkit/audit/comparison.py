@@ -10,7 +10,7 @@ import numpy as np
 from robustkit.audit.chapters import durations
 from robustkit.audit.findings import Findings, check_pair
 from robustkit.errors import InputError
-from robustkit.latent.distance_comparison import compare_models
+from robustkit.findings.distances.comparison import compare_models
 from robustkit.report.section import Chapter, Check, Section, Status
 from robustkit.report.sections.facts import Facts
 from robustkit.report.sections.forest import Forest

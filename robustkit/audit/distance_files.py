@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robustkit.latent.distance_comparison import Comparison, DistanceComparison, binned
-from robustkit.latent.distance_record import PERTURBATIONS, DistanceRecord, Measure
-from robustkit.latent.distance_summary import DistanceSummary
+from robustkit.findings.distances.comparison import Comparison, DistanceComparison, binned
+from robustkit.findings.distances.record import PERTURBATIONS, DistanceRecord, Measure
+from robustkit.findings.distances.summary import DistanceSummary
 from robustkit.report.distance_figures import Histogram
 from robustkit.stats.divergence import Divergence
 from robustkit.stats.estimate import format_p

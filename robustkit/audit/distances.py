@@ -13,9 +13,9 @@ from robustkit.audit.isomap import about_embedded, check_base, embed_both
 from robustkit.drawings import save_figure
 from robustkit.errors import InputError
 from robustkit.files import jsonable, write_json, write_text
-from robustkit.latent.distance_comparison import DistanceComparison, compare_models, describe_comparison
-from robustkit.latent.distance_record import DistanceRecord, measure_distances
-from robustkit.latent.distance_summary import DistanceSummary, describe, summarise
+from robustkit.findings.distances.comparison import DistanceComparison, compare_models, describe_comparison
+from robustkit.findings.distances.record import DistanceRecord, measure_distances
+from robustkit.findings.distances.summary import DistanceSummary, describe, summarize
 from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.report.distance_figures import draw_histograms
@@ -104,7 +104,7 @@ def run_distances(
         for name, one in found.items()
     ]
     summaries = [
-        summarise(record, one.record, seed=request.seed, draws=request.draws)
+        summarize(record, one.record, seed=request.seed, draws=request.draws)
         for record, one in zip(records, found.values(), strict=True)
     ]
     comparison = compare_models(*records, seed=request.seed, draws=request.draws) if len(records) > 1 else None

@@ -41,7 +41,7 @@ class Embedded:
     @property
     def classifier(self) -> AuditedClassifier:
         """The classifier."""
-        return self.attacked.checkpoint.classifier
+        return self.attacked.sample.checkpoint.classifier
 
 
 def latent_folder(command: str, model: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> Path:
@@ -79,14 +79,41 @@ def embed_run(
         search: Take the flips of this search alone; by default see `FLIPS`.
         seed: Of noise that is made here.
         device: Where to compute.
-        say: Where the lines for the terminal go.
+        say: Receives progress messages.
 
     Raises:
         InputError: If the run belongs to another model, its images are gone, its flips do not happen, the latent is
             spatial, or the noisy twins cannot be had as asked.
     """
     attacked = open_attacked(model, run, options=options, data=data, device=device)
-    record, classifier = attacked.record, attacked.checkpoint.classifier
+    return embed_attacked(attacked, noisy=noisy, search=search, seed=seed, say=say)
+
+
+def embed_attacked(
+    attacked: Attacked,
+    *,
+    noisy: str | os.PathLike[str] | None = None,
+    search: str | None = None,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Embedded:
+    """Embeds the images of an attack that is open.
+
+    Args:
+        attacked: The attack and its images.
+        noisy: Where the noisy partners of the images come from; see `robustkit.audit.twins.make_twins`.
+        search: Take the flips of this search alone.
+        seed: Of noise that is made here.
+        say: Receives progress messages.
+
+    Raises:
+        InputError: If flips do not happen, the latent is spatial, or the noisy partners cannot be had as asked.
+    """
+    record, classifier = attacked.record, attacked.sample.checkpoint.classifier
+    if classifier.latent_name is None:
+        raise InputError(
+            f"{attacked.sample.model} is a black box without a latent; give the network itself, or an ONNX graph"
+        )
     twins = make_twins(attacked, noisy, seed=seed)
     clean, clean_logits = embed_images(classifier, attacked.clean, len(record.ids))
     noise, noise_logits = _noisy(classifier, twins, clean, clean_logits)
@@ -119,7 +146,7 @@ def embed_run(
         searches=record.searches,
         class_names=record.class_names,
         noise=twins.words,
-        model_sha256=attacked.model_sha256,
+        model_sha256=attacked.sample.checkpoint.origin.sha256,
         settings={
             "flips": FLIPS if search is None else f"of each image, the first flip by {search}",
             "seed": seed,
@@ -138,7 +165,7 @@ def _flips(attacked: Attacked, search: str | None) -> tuple[np.ndarray, int]:
 
     Each is run alone, as when it was proved.
     """
-    record, classifier = attacked.record, attacked.checkpoint.classifier
+    record, classifier = attacked.record, attacked.sample.checkpoint.classifier
     if search is not None and search not in record.searches:
         raise InputError(f"the attack has no search {search!r}; its searches are {', '.join(record.searches)}")
     wanted = record.flipped & (record.of_search(search) if search is not None else True)

@@ -8,18 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.audit import attack_files, certify, latent_steps, sweep_files
+from robustkit.audit import latent_steps
 from robustkit.audit.clean import CleanRecord
 from robustkit.audit.pictures import Exhibits, Pictures
 from robustkit.errors import InputError
 from robustkit.files import read_json
-from robustkit.latent.distance_record import DistanceRecord
+from robustkit.findings.attack.record import RECORD as ATTACK
+from robustkit.findings.attack.record import AttackRecord
+from robustkit.findings.certify.record import RECORD as CERTIFICATES
+from robustkit.findings.certify.record import CertificateRecord
+from robustkit.findings.distances.record import DistanceRecord
+from robustkit.findings.sweep.record import RECORD as SWEEP
+from robustkit.findings.sweep.record import SweepRecord
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.latent_map import LatentMap
 from robustkit.latent.window_record import Windows
-from robustkit.perturb.attack_record import AttackRecord
-from robustkit.perturb.certificate import CertificateRecord
-from robustkit.perturb.sweep import SweepRecord
 
 ABOUT, PREFLIGHT = "about.json", "findings.json"
 # Version of what is kept of an audit; another one is refused.
@@ -129,10 +132,10 @@ def read_findings(folder: Path, label: str) -> Findings:
         preflight=say("preflight", PREFLIGHT) or [],
         clean={one.domain: one for one in clean},
         pictures=load("pictures", Pictures, "pictures.npz"),
-        attack=load("attack", AttackRecord, attack_files.RECORD),
+        attack=load("attack", AttackRecord, ATTACK),
         exhibits=load("exhibits", Exhibits, "exhibits.npz"),
-        certificate=load("certify", CertificateRecord, certify.RECORD),
-        sweep=load("sweep", SweepRecord, sweep_files.RECORD),
+        certificate=load("certify", CertificateRecord, CERTIFICATES),
+        sweep=load("sweep", SweepRecord, SWEEP),
         latents=load("latents", Embeddings, latent_steps.EMBEDDINGS),
         notes=tuple(say("latents", latent_steps.NOTES) or ()),
         windows=load("windows", Windows, latent_steps.WINDOWS),

@@ -7,19 +7,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from robustkit.audit.opening import Draw, open_audit
 from robustkit.audit.preflight import check_file, preflight
 from robustkit.errors import InputError, RobustkitError, SecurityError
 from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.foreign.options import write_card
 from robustkit.models.preflight import Finding, Preflight
+from robustkit.runs.opening import open_sample
+from robustkit.runs.selection import Selection
 
 
 def inspect_model(
     model: str | os.PathLike[str],
     options: ModelOptions | None = None,
     *,
-    draw: Draw | None = None,
+    draw: Selection | None = None,
     card: str | os.PathLike[str] | None = None,
     say: Callable[[str], None] = print,
 ) -> Preflight:
@@ -52,7 +53,8 @@ def inspect_model(
         if draw is None:
             checkpoint, sample = open_model(model, options, content=file.content), None
         else:
-            checkpoint, sample = open_audit(model, options, draw, say=_quiet, check=False, content=file.content)
+            sample = open_sample(model, replace(draw, options=options), say=_quiet, check=False, content=file.content)
+            checkpoint = sample.checkpoint
     except RobustkitError as error:
         say(str(Finding("network", "refusal", str(error))))
         raise

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from robustkit.audit.embed import Embedded, embed_run, latent_folder
-from robustkit.audit.opening import choose_device
 from robustkit.drawings import save_figure
 from robustkit.errors import InputError
 from robustkit.files import jsonable, sha256_file, write_json, write_text
@@ -26,6 +25,7 @@ from robustkit.report.grad_cam_figure import CamPicture, draw_grad_cams
 from robustkit.report.map_figures import MapPoints, draw_cameras, draw_maps, frames, save_gif, save_mp4
 from robustkit.report.palette import Palette, make_palette
 from robustkit.runs import AGAIN, interruptible, open_run
+from robustkit.runs.opening import choose_device
 
 RECORD, EMBEDDINGS, TABLE, SUMMARY = "isomap.npz", "embeddings.npz", "isomap.csv", "summary.json"
 FLAT, SPACE, FILM, CAM = "isomap", "isomap-3d", "isomap-3d", "grad-cam"
@@ -193,11 +193,11 @@ def about_embedded(embedded: dict[str, Embedded]) -> dict[str, Any]:
     """What a run rests on, as JSON values."""
     return {
         name: {
-            "model": str(one.attacked.model),
-            "model_sha256": one.attacked.model_sha256,
+            "model": str(one.attacked.sample.model),
+            "model_sha256": one.attacked.sample.checkpoint.origin.sha256,
             "attack": str(one.attacked.folder),
             "attack_sha256": sha256_file(one.attacked.folder / "attack.npz"),
-            "data": str(one.attacked.path),
+            "data": str(one.attacked.sample.path),
             "noise": one.record.noise,
             "flips": one.record.settings["flips"],
         }
@@ -288,7 +288,7 @@ def _cams(embedded: Embedded, one: LatentMap) -> list[CamPicture]:
             after=names[classes[1][e]],
             row=tuple(record.row[attempts[e]].tolist()),
             column=tuple(record.column[attempts[e]].tolist()),
-            bands=attacked.checkpoint.card.bands,
+            bands=attacked.sample.checkpoint.card.bands,
         )
         for e, i in enumerate(examples.tolist())
     ]

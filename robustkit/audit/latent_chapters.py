@@ -11,7 +11,7 @@ from robustkit.audit.findings import Findings
 from robustkit.audit.isomap import flat_maps, space_map
 from robustkit.audit.window_pictures import canonical_pictures, window_pictures
 from robustkit.errors import InputError
-from robustkit.latent.distance_summary import DistanceSummary
+from robustkit.findings.distances.summary import DistanceSummary
 from robustkit.latent.geometry import AffineHead, decision_space, margins
 from robustkit.latent.latent_map import LatentMap, lay_onto
 from robustkit.report.palette import make_palette

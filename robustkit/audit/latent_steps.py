@@ -10,14 +10,14 @@ from robustkit.audit.window_axes import NOISE, ONE_PIXEL, RANDOM, make_axes
 from robustkit.audit.window_summary import summarise_windows
 from robustkit.errors import InputError
 from robustkit.files import jsonable, write_json
+from robustkit.findings.attack.record import AttackRecord
+from robustkit.findings.distances.record import measure_distances
+from robustkit.findings.distances.summary import describe, summarize
 from robustkit.latent.any_window import window_method
-from robustkit.latent.distance_record import measure_distances
-from robustkit.latent.distance_summary import describe, summarise
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.heads import as_function
 from robustkit.latent.latent_map import map_latents
 from robustkit.latent.window_record import measure_windows
-from robustkit.perturb.attack_record import AttackRecord
 
 EMBEDDINGS, WINDOWS, MAP, DISTANCES = "embeddings.npz", "windows.npz", "isomap.npz", "distances.npz"
 NOTES, SUMMARY = "notes.json", "summary.json"
@@ -80,7 +80,7 @@ def make_distances(folder: Path, latents: Path, attack: Path, *, model: str, see
     """
     found = Embeddings.load(latents / EMBEDDINGS)
     record = measure_distances(found, AttackRecord.load(attack), model=model)
-    summary = summarise(record, found, seed=seed)
+    summary = summarize(record, found, seed=seed)
     folder.mkdir(exist_ok=True)
     record.save(folder / DISTANCES)
     measures = [

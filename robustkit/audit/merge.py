@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from robustkit.audit.attack import AttackRequest, AttackRun, OpenAttack
 from robustkit.audit.attacked import same_options
-from robustkit.audit.certify import CertifyRequest, OpenCertify
-from robustkit.audit.sweep import OpenSweep, SweepRequest, SweepRun
-from robustkit.audit.units import OpenRun
 from robustkit.errors import InputError
 from robustkit.files import reading
 from robustkit.models import ModelOptions
-from robustkit.perturb.certificate import CertificateRecord
 from robustkit.perturb.faults.naming import refuse_code_of_file
-from robustkit.runs import AGAIN, differences, interruptible, open_run
+from robustkit.perturb.threats import ValueRange
+from robustkit.runs import AGAIN, Parts, differences, interruptible, open_run
+from robustkit.runs.measurement import Measurement, start
 from robustkit.runs.merging import find_shards, refuse_unfinished
+from robustkit.runs.result import Result
+from robustkit.runs.running import finish
 from robustkit.words import brief
+
+# Measurements that can be shared out, and where they are.
+_COMMANDS = {
+    "attack": "robustkit.findings.attack.measure:Attack",
+    "certify": "robustkit.findings.certify.measure:Certify",
+    "sweep": "robustkit.findings.sweep.measure:Sweep",
+}
+
+
+def measurement(command: str) -> type[Measurement]:
+    """The measurement that a command makes."""
+    module, _, name = _COMMANDS[command].partition(":")
+    return getattr(import_module(module), name)
 
 
 def merge_runs(
@@ -32,18 +45,18 @@ def merge_runs(
     base: str | os.PathLike[str] | None = None,
     perturbations: Sequence[str] = (),
     say: Callable[[str], None] = print,
-) -> AttackRun | CertificateRecord | SweepRun:
+) -> Result:
     """Makes one run of all its shards. No network is run; the model says the bands, the images make the pictures.
 
     Args:
         folders: The run folders of the shards, in any order.
         out: The folder of the whole run.
-        options: What to say about a model that robustkit did not train; code must be named again.
-        model: The checkpoint, where it is not where the shards found it.
-        data: The images, where they are not where the shards found them.
+        options: Options for a third-party model; code must be named again.
+        model: The checkpoint, if it is no longer where the shards found it.
+        data: The images, if they are no longer where the shards found them.
         base: The base model of a sweep, likewise.
         perturbations: Those of a sweep that are code of your own, named again: a manifest never chooses code.
-        say: Where the lines for the terminal go.
+        say: Receives progress messages.
 
     Raises:
         InputError: If shards are missing, overlap, are not finished or of different runs, or model or images changed.
@@ -53,19 +66,19 @@ def merge_runs(
     manifest = shards.manifest
     if manifest["command"] not in _COMMANDS:
         raise InputError(f"{folders[0]} holds no run that is merged; expected one of {', '.join(_COMMANDS)}")
-    make, open_it = _COMMANDS[manifest["command"]]
+    kind = measurement(manifest["command"])
     moved = {name: os.fspath(path) for name, path in (("data", data), ("base", base)) if path is not None}
     where = f"the manifest in {folders[0]}"
     with reading(where, "the manifest of a run"):
         refuse_code_of_file(manifest["request"].get("perturbations") or (), file=where, allowed=perturbations)
         said = {"options": same_options(manifest, options, folders[0])}
         asked = manifest["request"] | moved
-        _check_fields(make, asked)
-        request = make(**(asked | said))
+        _check_fields(kind.request_type, asked)
+        request = kind.request_type(**(asked | said))
     for shard, folder in shards.folders.items():
-        finished = open_it.finished(folder)
+        finished = Parts(folder)
         refuse_unfinished(shards, shard, sum(unit in finished for unit in shards.units(shard)))
-    opened = open_it(model if model is not None else manifest["model"], request, "cpu")
+    opened = start(kind, model if model is not None else manifest["model"], request, "cpu", lambda line: None)
     inputs = {name: manifest["inputs"].get(name) for name in opened.inputs}
     found = list(differences(inputs, opened.inputs))
     if found:
@@ -74,13 +87,13 @@ def merge_runs(
         )
     with open_run(out, manifest, advice=AGAIN) as run, interruptible(AGAIN):
         say(f"{len(shards.folders)} shards, {manifest['inputs']['units']} groups of {request.group} images")
-        opened.gather(shards.folders.values(), run)
-        return opened.write(run, say, device=manifest["device"], shards=len(shards.folders))
+        Parts(run.folder).gather(map(Parts, shards.folders.values()))
+        return finish(opened, run.folder, say, device=manifest["device"], shards=len(shards.folders))
 
 
 def _check_fields(kind: Any, values: dict[str, Any]) -> None:
     """Refuses JSON values that are not what the fields of a dataclass may be."""
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, localns={"ModelOptions": ModelOptions, "ValueRange": ValueRange})
     for name, value in values.items():
         if name not in hints or (name != "options" and not _fits(value, hints[name])):
             raise InputError(f"it gives {brief(name)} as {brief(repr(value), 60)}")
@@ -100,10 +113,3 @@ def _fits(value: Any, hint: Any) -> bool:
     if isinstance(value, bool):
         return made is bool
     return isinstance(value, (int, float) if made is float else made)
-
-
-_COMMANDS: dict[str, tuple[Callable[..., Any], type[OpenRun]]] = {
-    "attack": (AttackRequest, OpenAttack),
-    "certify": (CertifyRequest, OpenCertify),
-    "sweep": (SweepRequest, OpenSweep),
-}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from robustkit.audit.findings import Findings
-from robustkit.perturb.attack_summary import ANY, summarise
+from robustkit.findings.attack.summary import ANY, summarize
 from robustkit.stats import (
     Estimate,
     bootstrap_weights,
@@ -52,7 +52,7 @@ def metrics_of(found: Findings) -> dict[str, Estimate]:
         if gap is not None:
             numbers["domain_gap"] = gap
     if found.attack is not None:
-        summary = summarise(found.attack)
+        summary = summarize(found.attack)
         one = summary.searches.get(ANY) or next(iter(summary.searches.values()))
         numbers["flip_rate"] = one.flipped
         numbers |= {f"flip_rate.{name}": rate for name, rate in one.per_class.items()}

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from robustkit.audit.attack_files import chosen_flips
-from robustkit.audit.sample import Sample
+from robustkit.findings.attack.record import AttackRecord
+from robustkit.findings.attack.show import chosen_flips
 from robustkit.models import Checkpoint
-from robustkit.perturb.attack_record import AttackRecord
 from robustkit.records import Record
 from robustkit.report.attack_figures import composite
 from robustkit.report.page import Sprite
 from robustkit.report.sections.gallery import Exhibit
+from robustkit.runs.sample import Sample
 
 # Side of a small picture, and of how many images there are some: the first drawn.
 SIDE, MOST = 48, 1000
@@ -71,9 +71,9 @@ class Exhibits(Record):
     calibrated: bool
 
 
-def take_pictures(checkpoint: Checkpoint, sample: Sample) -> Pictures:
+def take_pictures(sample: Sample) -> Pictures:
     """Small pictures of a sample and the noise of its sky."""
-    images = sample.images.numpy()
+    images, checkpoint = sample.images.numpy(), sample.checkpoint
     small = np.stack([_small(picture(image, checkpoint.card.bands)) for image in images[:MOST]])
     inverse = _inverse(checkpoint)
     sky = np.full((len(images), images.shape[1]), np.nan)
@@ -81,17 +81,18 @@ def take_pictures(checkpoint: Checkpoint, sample: Sample) -> Pictures:
         for i, image in enumerate(images):
             sky[i] = sky_noise(inverse(image))
     return Pictures(
-        ids=np.asarray(sample.image_set.ids, dtype=str),
+        ids=sample.ids,
         true=sample.labels.numpy(),
         small=small,
         sky=sky,
         bands=list(checkpoint.card.bands),
-        unit="calibrated units" if sample.image_set.units == "unknown" else f"{sample.image_set.units}s",
+        unit="calibrated units" if sample.whole.units == "unknown" else f"{sample.whole.units}s",
     )
 
 
-def take_exhibits(checkpoint: Checkpoint, sample: Sample, record: AttackRecord) -> Exhibits:
+def take_exhibits(sample: Sample, record: AttackRecord) -> Exhibits:
     """The flips of an attack that are shown, chosen by `GALLERY_RULE`."""
+    checkpoint = sample.checkpoint
     images, inverse = sample.images.numpy(), _inverse(checkpoint)
     chosen = chosen_exhibits(record)
     clean, perturbed, change = [], [], []

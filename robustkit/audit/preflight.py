@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.audit.sample import Sample
 from robustkit.errors import InputError, SecurityError
 from robustkit.files import sha256_file
 from robustkit.models import AuditedClassifier, Checkpoint
@@ -23,6 +22,7 @@ from robustkit.models.foreign.pickles import globals_of
 from robustkit.models.foreign.state import find_parts
 from robustkit.models.foreign.weights import Content, read_weights
 from robustkit.models.preflight import Finding, Preflight, check_network
+from robustkit.runs.sample import Sample
 
 # Band orders are tried up to this many bands: 4! = 24 orders.
 _MOST_BANDS = 4
@@ -169,7 +169,7 @@ def _band_order(classifier: AuditedClassifier, sample: Sample, predicted: np.nda
     found = [(_predict(classifier, sample.images[:, list(order)]) == labels, order) for order in orders]
     other, order = max(found, key=lambda pair: pair[0].mean())
     p = min(1.0, _p_better(right, other) * len(orders))
-    bands = sample.image_set.bands
+    bands = sample.whole.bands
     if p < _LEVEL:
         named = ", ".join(str(bands[i]) for i in order)
         return Finding(

@@ -9,7 +9,7 @@ import numpy as np
 
 from robustkit.audit.findings import Findings
 from robustkit.audit.pictures import THUMBNAIL_RULE
-from robustkit.perturb.attack_record import AttackRecord
+from robustkit.findings.attack.record import AttackRecord
 from robustkit.report.section import Chapter, Section
 from robustkit.report.sections.facts import Facts
 

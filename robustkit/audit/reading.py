@@ -8,7 +8,7 @@ import numpy as np
 
 from robustkit import __version__
 from robustkit.audit.findings import Findings
-from robustkit.perturb.attack_record import AttackRecord
+from robustkit.findings.attack.record import AttackRecord
 from robustkit.report.section import Chapter, Section
 from robustkit.report.sections.facts import Facts
 from robustkit.report.sections.forest import Forest

@@ -9,9 +9,7 @@ from typing import Any
 
 from robustkit import __version__
 from robustkit.audit.findings import SCHEMA
-from robustkit.audit.opening import Draw, open_audit
 from robustkit.audit.request import AuditRequest
-from robustkit.audit.sample import Sample
 from robustkit.audit.steps import Steps
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.errors import InputError
@@ -20,6 +18,9 @@ from robustkit.models.checkpoint import is_own, versions
 from robustkit.models.foreign import kinds
 from robustkit.models.foreign.kinds import kind_of
 from robustkit.models.foreign.weights import read_weights
+from robustkit.runs.opening import ImageSets, open_sample
+from robustkit.runs.sample import Sample
+from robustkit.runs.selection import Selection
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +31,15 @@ class Subject:
     options: ModelOptions | None
     data: str | None
     request: AuditRequest
-    checkpoint: Checkpoint
     sample: Sample
     steps: Steps
     device: str
+    sets: ImageSets
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model."""
+        return self.sample.checkpoint
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -44,9 +50,9 @@ class Subject:
             "robustkit": __version__,
             "model_sha256": origin.sha256,
             **foreign,
-            "data_sha256": self.sample.image_set.provenance,
+            "data_sha256": self.sample.data_sha256,
             "part": self.request.part,
-            "n": len(self.sample.images),
+            "n": len(self.sample),
             "seed": self.request.seed,
             "device": self.device,
         }
@@ -65,6 +71,7 @@ def open_subject(
     device: str,
     folder: Path,
     say: Callable[[str], None],
+    sets: ImageSets,
 ) -> Subject:
     """Opens a model of any form and draws its images.
 
@@ -74,15 +81,18 @@ def open_subject(
         request: The audit.
         device: Where to run.
         folder: Where its steps are kept.
-        say: Where the lines for the terminal go.
+        say: Receives progress messages.
+        sets: Image sets that are open already.
 
     Raises:
         InputError: If model or images cannot be used.
     """
     data = _image_set(request.data)
-    draw = Draw(request.n, data, request.part, request.seed, request.take_all)
-    checkpoint, sample = open_audit(path, options, draw, device=device, say=say)
-    return Subject(path, options, data, request, checkpoint, sample, Steps(folder, say), device)
+    drawn = Selection(
+        n=request.n, data=data, part=request.part, seed=request.seed, take_all=request.take_all, options=options
+    )
+    sample = open_sample(path, drawn, device=device, say=say, sets=sets)
+    return Subject(path, options, data, request, sample, Steps(folder, say), device, sets)
 
 
 def options_for(path: str, options: ModelOptions | None) -> ModelOptions | None:
@@ -108,7 +118,7 @@ def check_same_images(subjects: dict[str, Subject]) -> None:
     Raises:
         InputError: If they put aside different images.
     """
-    drawn = [list(map(str, subject.sample.image_set.ids)) for subject in subjects.values()]
+    drawn = [subject.sample.ids.tolist() for subject in subjects.values()]
     if any(ids != drawn[0] for ids in drawn):
         raise InputError(
             "the model and the base put aside different test images, so they cannot be compared image by image; train "
@@ -133,15 +143,15 @@ def about_subject(subject: Subject) -> dict[str, Any]:
         "input_shape": list(card.input_shape),
         "stretch": card.stretch,
         "data": str(sample.path),
-        "data_sha256": sample.image_set.provenance,
+        "data_sha256": sample.data_sha256,
         "split_sha256": card.data.get("split_sha256"),
-        "units": sample.image_set.units,
-        "notes": [*subject.checkpoint.origin.notes, *sample.image_set.notes],
+        "units": sample.whole.units,
+        "notes": [*subject.checkpoint.origin.notes, *sample.whole.notes],
         "part": sample.part,
         "available": sample.available,
         "repeats": sample.repeats,
         "seed": subject.request.seed,
-        "ids": [str(image_id) for image_id in sample.image_set.ids],
+        "ids": sample.ids.tolist(),
         "true": sample.labels.tolist(),
         "versions": versions(),
         "device": subject.device,

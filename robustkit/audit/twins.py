@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from robustkit.audit.attacked import Attacked
-from robustkit.audit.sample import as_input, check_pixels_fit
 from robustkit.data import ImageSet, open_images
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.errors import InputError
@@ -22,6 +21,8 @@ from robustkit.perturb.faults.naming import Named, read_name
 from robustkit.perturb.faults.on_input import OnInput
 from robustkit.perturb.faults.registry import PERTURBATIONS
 from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation, Stage
+from robustkit.runs.draw import check_pixels_fit
+from robustkit.runs.sample import as_input
 from robustkit.seeds import Streams
 
 NONE = "none"
@@ -70,7 +71,7 @@ def make_twins(attacked: Attacked, noisy: str | os.PathLike[str] | None = None, 
         return _from_set(attacked, Path(name))
     kind = name.rpartition(":")[0]
     if kind.partition(",")[0] in PERTURBATIONS or kind.count(":") == 1:
-        return perturbed(attacked, parse_perturbation(name, attacked.checkpoint), seed=seed)
+        return perturbed(attacked, parse_perturbation(name, attacked.sample.checkpoint), seed=seed)
     depths = ", ".join(_depths(attacked)) or "none here"
     raise InputError(
         f"no noisy images are called {name!r}; expected a path, a depth of the same galaxies ({depths}), a "
@@ -84,17 +85,17 @@ def perturbed(attacked: Attacked, perturbation: Perturbation, *, seed: int) -> T
     Raises:
         InputError: If the images are not in the units, or not at the stage, that the perturbation needs.
     """
-    late = perturbation.stage == Stage.STRETCHED
-    source = attacked.image_set if late else calibrated(attacked.image_set)
+    stretch, late = attacked.sample.checkpoint.stretch, perturbation.stage == Stage.STRETCHED
+    source = attacked.sample.image_set if late else calibrated(attacked.sample.image_set)
     conditions = conditions_of(source) if perturbation.physical else None
     ids = attacked.record.ids
 
     def images(rows: np.ndarray) -> Tensor:
         before = np.array(source.images[rows], dtype=np.float32)
-        start = as_input(attacked.checkpoint.stretch, attacked.image_set, before) if late else torch.from_numpy(before)
+        start = as_input(stretch, source, before) if late else torch.from_numpy(before)
         streams = Streams(seed, ids[rows].tolist(), f"perturb {perturbation.name}")
         after = perturbation(start, conditions=conditions, streams=streams)
-        return after if late else attacked.checkpoint.stretch(after)
+        return after if late else stretch(after)
 
     words = f"made by {perturbation.label} at {perturbation.level:g} {perturbation.unit}, seed {seed}"
     return Twins(np.ones(len(ids), dtype=bool), images, words)
@@ -117,7 +118,7 @@ def parse_perturbation(text: str, checkpoint: Checkpoint) -> Perturbation:
     try:
         number = level if level in LEVEL_NAMES else float(level)
     except ValueError as error:
-        raise InputError(f"expected a perturbation and its level such as {DEFAULT}, came {text!r}") from error
+        raise InputError(f"expected a perturbation and its level such as {DEFAULT}, got {text!r}") from error
     return Named(named.kind, fitted | named.options).at(number)
 
 
@@ -125,10 +126,10 @@ def _default(attacked: Attacked, seed: int) -> Twins:
     depths = _depths(attacked)
     if depths:
         shallowest = list(depths.values())[-1]
-        if shallowest.resolve() != attacked.path.resolve():
+        if shallowest.resolve() != attacked.sample.path.resolve():
             return _from_set(attacked, shallowest)
-    target = attacked.checkpoint.card.data.get("target") or {}
-    places = [attacked.model.parent / target["relative"]] if target.get("relative") else []
+    target = attacked.sample.checkpoint.card.data.get("target") or {}
+    places = [attacked.sample.model.parent / target["relative"]] if target.get("relative") else []
     places += [Path(target["path"])] if target.get("path") else []
     for path in (place for place in places if place.exists()):
         other = open_images(path)
@@ -136,24 +137,24 @@ def _default(attacked: Attacked, seed: int) -> Twins:
             return _from_set(attacked, path)
         break
     try:
-        return perturbed(attacked, parse_perturbation(DEFAULT, attacked.checkpoint), seed=seed)
+        return perturbed(attacked, parse_perturbation(DEFAULT, attacked.sample.checkpoint), seed=seed)
     except InputError as error:
-        return _nothing(attacked, f"none: there is no shallower exposure of these images, and {error}")
+        return _nothing(attacked, f"none: no shallower exposure of these images is known, and {error}")
 
 
 def _depths(attacked: Attacked) -> dict[str, Path]:
     """The depths of the same galaxies by name, deep to shallow, without the one that was attacked."""
-    for folder in (attacked.path, attacked.path.parent):
+    for folder in (attacked.sample.path, attacked.sample.path.parent):
         if (folder / GALAXIES_FILE).is_file():
             names = depths_of(folder)
-            own = names[0] if folder == attacked.path else attacked.path.name
+            own = names[0] if folder == attacked.sample.path else attacked.sample.path.name
             return {name: folder / name for name in names if name != own}
     return {}
 
 
 def _from_set(attacked: Attacked, path: Path) -> Twins:
     other, ids = open_images(path), attacked.record.ids
-    check_pixels_fit(attacked.checkpoint, other, path)
+    check_pixels_fit(attacked.sample.checkpoint, other, path)
     present = np.isin(ids, other.ids)
     if not present.any():
         raise InputError(
@@ -168,7 +169,7 @@ def _from_set(attacked: Attacked, path: Path) -> Twins:
 
 
 def _rows(attacked: Attacked, images: ImageSet, rows: np.ndarray) -> Tensor:
-    return as_input(attacked.checkpoint.stretch, images, np.asarray(images.images[rows]))
+    return as_input(attacked.sample.checkpoint.stretch, images, np.asarray(images.images[rows]))
 
 
 def _nothing(attacked: Attacked, words: str) -> Twins:

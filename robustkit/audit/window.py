@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robustkit.audit.embed import embed_run, latent_folder
-from robustkit.audit.opening import choose_device
 from robustkit.audit.window_axes import NOISE, ONE_PIXEL, make_axes
 from robustkit.audit.window_files import write_windows
 from robustkit.audit.window_summary import window_text
@@ -20,6 +19,7 @@ from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.report.palette import make_palette
 from robustkit.runs import AGAIN, interruptible, open_run
+from robustkit.runs.opening import choose_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ def run_window(
         },
         "model": str(model),
         "attack": str(attack),
-        "data": str(embedded.attacked.path),
+        "data": str(embedded.attacked.sample.path),
         "notes": list(embedded.notes),
         "versions": versions(),
     }

@@ -57,7 +57,7 @@ def _measured(embedded: Embedded, name: str, seed: int) -> Direction:
             f"unknown axis {name!r}; expected {ONE_PIXEL}, {NOISE}, {RANDOM}, or a perturbation with its level such as "
             "psf:s2"
         )
-    twins = perturbed(embedded.attacked, parse_perturbation(name, embedded.attacked.checkpoint), seed=seed)
+    twins = perturbed(embedded.attacked, parse_perturbation(name, embedded.attacked.sample.checkpoint), seed=seed)
     moved, _ = embed_images(
         embedded.classifier, lambda start, stop: twins.images(np.arange(start, stop)), len(record.ids)
     )

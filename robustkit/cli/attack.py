@@ -34,7 +34,8 @@ from robustkit.cli.options import Command, model_options
 @model_options
 def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, **request: Any) -> None:
     """Searches for single pixels that change a classifier's mind, and proves each one."""
-    from robustkit.audit.attack import AttackRequest, run_attack
+    from robustkit.findings.attack.measure import run_attack
+    from robustkit.findings.attack.record import AttackRequest
 
     where = cluster(say=click.echo)
     run_attack(model, AttackRequest(**request), options=options, out=out, resume=resume, say=click.echo, **where)

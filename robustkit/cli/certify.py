@@ -27,7 +27,8 @@ from robustkit.cli.options import Command, model_options
 @model_options
 def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, **request: Any) -> None:
     """Tries every pixel with every value of a declared set: which images can be flipped at all, and where."""
-    from robustkit.audit.certify import CertifyRequest, run_certify
+    from robustkit.findings.certify.measure import run_certify
+    from robustkit.findings.certify.record import CertifyRequest
 
     where = cluster(say=click.echo)
     run_certify(model, CertifyRequest(**request), options=options, out=out, resume=resume, say=click.echo, **where)

@@ -37,7 +37,7 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
         **rest: Any,
     ) -> None:
         def cluster(say: Callable[[str], None]) -> dict[str, Any]:
-            from robustkit.audit.executors import choose_executor
+            from robustkit.runs.executors import choose_executor
 
             one, executor = choose_executor(device, workers=workers, dask=dask, parsl=parsl, say=say)
             return {"device": one, "shard": shard, "executor": executor}

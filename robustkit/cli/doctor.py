@@ -88,7 +88,7 @@ def _devices() -> list[str]:
 
 
 def _attack_is_well() -> bool:
-    from robustkit.perturb.doctor import check_attack
+    from robustkit.findings.doctor import check_attack
 
     well = True
     for finding in check_attack():

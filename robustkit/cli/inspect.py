@@ -21,7 +21,7 @@ from robustkit.cli.options import Command, model_options
 def command(model: Path, data: str | None, options: Any, write: Path | None, **draw: Any) -> None:
     """Says what a checkpoint is, safely, and whether it can be audited: ok, warning or refusal with what to do."""
     from robustkit.audit.inspect import inspect_model
-    from robustkit.audit.opening import Draw
+    from robustkit.runs import Selection
 
-    images = None if data is None else Draw(data=data, take_all=True, **draw)
+    images = None if data is None else Selection(data=data, take_all=True, **draw)
     inspect_model(model, options, draw=images, card=write, say=click.echo)

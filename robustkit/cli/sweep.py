@@ -34,7 +34,8 @@ from robustkit.cli.options import Command, Numbers, model_options
 @model_options
 def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, **asked: Any) -> None:
     """Measures what accidents in physical units do to a classifier: exposure, seeing, defects, calibration."""
-    from robustkit.audit.sweep import SweepRequest, run_sweep
+    from robustkit.findings.sweep.measure import run_sweep
+    from robustkit.findings.sweep.record import SweepRequest
     from robustkit.training.memory import keep_freed_memory
 
     keep_freed_memory()

@@ -6,8 +6,6 @@ Maps say how many pieces they were in and what they keep, and flips are placed o
 """
 
 from robustkit.latent.align import Superposition, align_maps
-from robustkit.latent.distance_comparison import Comparison, DistanceComparison, compare_models
-from robustkit.latent.distance_record import DistanceRecord, measure_distances
 from robustkit.latent.distances import Distances, WithinClass, latent_distances, summarize_distances, within_class
 from robustkit.latent.embedding_quality import MapQuality, continuity, evaluate_map, residual_variance, trustworthiness
 from robustkit.latent.embeddings import Embeddings, embed_images
@@ -34,11 +32,8 @@ __all__ = [
     "Boundary",
     "CanonicalWindow",
     "ChurchWindow",
-    "Comparison",
     "Crossings",
     "DecisionSpace",
-    "DistanceComparison",
-    "DistanceRecord",
     "Distances",
     "Embeddings",
     "IsomapFit",
@@ -55,7 +50,6 @@ __all__ = [
     "align_maps",
     "canonical_window",
     "church_window",
-    "compare_models",
     "continuity",
     "crossings",
     "decision_share",
@@ -69,7 +63,6 @@ __all__ = [
     "lay_onto",
     "map_latents",
     "margins",
-    "measure_distances",
     "residual_variance",
     "sample_window",
     "summarize_distances",

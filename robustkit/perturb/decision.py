@@ -12,11 +12,10 @@ from torch import Tensor
 
 from robustkit.engine.batching import Batches
 from robustkit.models import AuditedClassifier
+from robustkit.records import NOT_FINITE
 
 # Instead of a class that must be reached.
 UNTARGETED = -1
-# Instead of a class: some logit is NaN or infinite.
-NOT_FINITE = -1
 
 # How far the logits of a batch may lie from those of its images alone, relative to the largest: preflight refuses more.
 _BATCH_ROUNDING = 1e-4

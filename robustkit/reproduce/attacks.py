@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from robustkit.audit.attack import AttackRequest, run_attack
 from robustkit.audit.steps import Steps
+from robustkit.findings.attack.measure import run_attack
+from robustkit.findings.attack.record import AttackRequest
 from robustkit.reproduce.plan import AttackPlan
 from robustkit.runs import make_units
 from robustkit.runs.local import local_workers

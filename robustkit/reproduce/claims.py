@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robustkit.latent.distance_record import NOISY, PERTURBATIONS, PIXEL
-from robustkit.perturb.attack_record import AttackRecord
+from robustkit.findings.attack.record import AttackRecord
+from robustkit.findings.distances.record import NOISY, PERTURBATIONS, PIXEL
 from robustkit.reproduce.attacks import COMPLETE, PUBLISHED
 from robustkit.reproduce.papers import SOURCE, TARGET, Paper
 from robustkit.reproduce.results import NetworkStudy, Study, paired

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from robustkit.audit.distance_files import histograms
 from robustkit.audit.isomap import flat_maps, space_map
 from robustkit.audit.window_pictures import window_pictures
-from robustkit.latent.distance_summary import DistanceSummary
+from robustkit.findings.distances.summary import DistanceSummary
 from robustkit.report.palette import make_palette
 from robustkit.report.section import PAGE, Section, Table
 from robustkit.report.sections.distances import DistanceHistograms

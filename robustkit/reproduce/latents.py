@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from robustkit.audit.attack_files import RECORD as ATTACK
 from robustkit.audit.distances import DistancesRequest, run_distances
 from robustkit.audit.embed import Embedded, embed_run
 from robustkit.audit.steps import Steps
 from robustkit.audit.window_axes import NOISE, ONE_PIXEL, make_axes
 from robustkit.errors import InputError
 from robustkit.files import sha256_file, write_json
+from robustkit.findings.attack.show import RECORD as ATTACK
 from robustkit.latent.heads import as_function
 from robustkit.latent.latent_map import lay_onto, map_latents
 from robustkit.latent.window_record import Windows, measure_windows

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.audit.attack_files import RECORD as ATTACK
 from robustkit.audit.distances import RECORD as DISTANCES
 from robustkit.audit.distances import SUMMARY
 from robustkit.files import read_json
-from robustkit.latent.distance_record import DistanceRecord
+from robustkit.findings.attack.record import AttackRecord
+from robustkit.findings.attack.show import RECORD as ATTACK
+from robustkit.findings.distances.record import DistanceRecord
 from robustkit.latent.latent_map import LatentMap
 from robustkit.latent.window_record import Windows
-from robustkit.perturb.attack_record import AttackRecord
 from robustkit.reproduce.attacks import COMPLETE, PUBLISHED, step_name
 from robustkit.reproduce.examples import Examples
 from robustkit.reproduce.latents import SIDES, distances_step, figures_step
@@ -33,7 +33,7 @@ class Pair:
     Attributes:
         base: Distances of the model without adaptation.
         adapted: Distances of the adapted model.
-        comparison: The comparison of the two, as JSON values; see `robustkit.latent.distance_comparison`.
+        comparison: The comparison of the two, as JSON values; see `robustkit.findings.distances.comparison`.
     """
 
     base: DistanceRecord

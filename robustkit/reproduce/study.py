@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from robustkit import __version__
-from robustkit.audit.opening import choose_device
 from robustkit.audit.steps import Steps
 from robustkit.cores import cores
 from robustkit.errors import InputError, RunInterrupted
@@ -24,6 +23,7 @@ from robustkit.reproduce.page import write_reproduction
 from robustkit.reproduce.plan import PaperPlan, Part, plan_paper
 from robustkit.reproduce.results import EXAMPLES, Study, read_study
 from robustkit.runs import interruptible, only_writer, trouble_in_words
+from robustkit.runs.opening import choose_device
 from robustkit.training.evaluate import evaluate
 from robustkit.training.table import save_evaluation
 

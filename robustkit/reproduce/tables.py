@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from robustkit.latent.distance_record import PERTURBATIONS, DistanceRecord
+from robustkit.findings.distances.record import PERTURBATIONS, DistanceRecord
 from robustkit.report.sections.facts import Facts
 from robustkit.reproduce.attacks import COMPLETE, PUBLISHED
 from robustkit.reproduce.claims import AGREES, DIFFERS, INCOMPARABLE, Claim, seeds_text

@@ -1,20 +1,25 @@
-"""Run folders that survive being killed: manifest, journal, lock, what signals do; units, shards and executors."""
+"""Runs: a sample opened once, units measured here or elsewhere, and folders that survive being killed.
 
-from robustkit.runs.folder import AGAIN, JOURNAL, MANIFEST, Run, differences, open_run
-from robustkit.runs.journal import Journal, read_journal
+A *sample* is a model with the images drawn for it. A *measurement* measures it in *units*, groups of images; a finished
+unit is a *part* of the run folder. Several *shards* make one run. What needs torch is imported by its full name, so
+that the command line starts quickly.
+"""
+
+from robustkit.runs.folder import AGAIN, MANIFEST, Run, differences, open_run
 from robustkit.runs.lock import only_writer
+from robustkit.runs.parts import Parts
+from robustkit.runs.selection import Selection
 from robustkit.runs.shards import Shard, units_of
 from robustkit.runs.signals import interruptible
 from robustkit.runs.trouble import trouble_in_words
-from robustkit.runs.units import FinishedUnits, StartExecutor, make_units
+from robustkit.runs.units import StartExecutor, make_units
 
 __all__ = [
     "AGAIN",
-    "JOURNAL",
     "MANIFEST",
-    "FinishedUnits",
-    "Journal",
+    "Parts",
     "Run",
+    "Selection",
     "Shard",
     "StartExecutor",
     "differences",
@@ -22,7 +27,6 @@ __all__ = [
     "make_units",
     "only_writer",
     "open_run",
-    "read_journal",
     "trouble_in_words",
     "units_of",
 ]

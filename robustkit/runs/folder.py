@@ -1,49 +1,36 @@
-"""The run folder: a manifest of what the run is, a journal of what is finished, and what came out."""
+"""The run folder: a manifest of what the run is, a part for each finished unit, and what was found."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from robustkit.errors import InputError
 from robustkit.files import clear_unfinished, is_unfinished, new_folder, read_object, write_json
-from robustkit.runs.journal import Journal, read_journal
 from robustkit.runs.lock import only_writer
 from robustkit.runs.trouble import trouble_in_words
 
 MANIFEST = "manifest.json"
-JOURNAL = "journal.jsonl"
+# Version of what is kept of an unfinished run; another one is refused.
+FORMAT = 2
 LOCK = "lock"
 # What to do about a run that cannot be gone on with, when it was stopped.
 AGAIN = "start again in a new folder"
 
 
+@dataclass(frozen=True)
 class Run:
     """An open run folder.
 
     Attributes:
         folder: Where it is.
-        journal: The file of what is finished.
-        trimmed: Bytes of an entry that was cut short by a crash, and taken off the end of the journal.
     """
 
-    def __init__(self, folder: Path, journal: Journal) -> None:
-        self.folder = folder
-        self.journal = journal.path
-        self.trimmed = journal.trimmed
-        self._journal = journal
-
-    @property
-    def finished(self) -> list[dict[str, Any]]:
-        """The journal's entries so far, in the order in which they were written; read from disk, not held."""
-        return list(read_journal(self.journal))
-
-    def append(self, entries: list[dict[str, Any]], *, sync: bool = True) -> None:
-        """Journals finished units; they are on disk when this returns, unless `sync` is false."""
-        self._journal.append(entries, sync=sync)
+    folder: Path
 
 
 @contextmanager
@@ -79,9 +66,8 @@ def open_run(
         if (folder / MANIFEST).is_file():
             _same_inputs(folder, read_manifest(folder), manifest)
         else:
-            write_json(folder / MANIFEST, manifest)
-        with Journal(folder / JOURNAL) as journal:
-            yield Run(folder, journal)
+            write_json(folder / MANIFEST, {**manifest, "format": FORMAT})
+        yield Run(folder)
 
 
 def read_manifest(folder: Path, **fields: type) -> dict[str, Any]:
@@ -104,7 +90,21 @@ def _was_started(folder: Path) -> bool:
     return (folder / MANIFEST).is_file() or all(path.name == LOCK or is_unfinished(path) for path in folder.iterdir())
 
 
+def check_format(folder: Path, manifest: dict[str, Any]) -> None:
+    """Refuses a run folder whose units were kept by another robustkit in another way.
+
+    Raises:
+        InputError: If its format is not `FORMAT`.
+    """
+    if manifest.get("format") != FORMAT:
+        raise InputError(
+            f"the run in {folder} was kept by another version of robustkit (format {manifest.get('format', 1)}, "
+            f"this one reads {FORMAT}); start it again in a new folder"
+        )
+
+
 def _same_inputs(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    check_format(folder, old)
     found = list(differences(old.get("inputs"), new.get("inputs")))
     if found:
         raise InputError(

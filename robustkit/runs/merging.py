@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.errors import InputError
-from robustkit.runs.folder import MANIFEST, differences, read_manifest
+from robustkit.runs.folder import MANIFEST, check_format, differences, read_manifest
 from robustkit.runs.shards import Shard
 
 _MOST_NAMED = 12
@@ -40,16 +40,17 @@ def find_shards(folders: Sequence[str | os.PathLike[str]]) -> Shards:
         InputError: If a folder holds no shard, two are of different runs or overlap, or some are missing.
     """
     if not folders:
-        raise InputError("expected the folders of the shards to merge, came none")
+        raise InputError("expected the folders of the shards to merge, got none")
     first: tuple[Path, dict[str, Any]] | None = None
     found: dict[Shard, Path] = {}
     for folder in map(Path, folders):
         if not (folder / MANIFEST).is_file():
             raise InputError(f"{folder} holds no run; give the folders of the shards alone")
         manifest = read_manifest(folder, inputs=dict, command=str, versions=dict, device=str, model=str, request=dict)
+        check_format(folder, manifest)
         text, units = manifest["inputs"].get("shard"), manifest["inputs"].get("units")
         if text is None:
-            raise InputError(f"the run in {folder} is no shard of a larger one; leave it away")
+            raise InputError(f"the run in {folder} is not a shard of a larger run; omit it")
         if not isinstance(text, str) or type(units) is not int or not 0 < units <= MOST_UNITS:
             raise InputError(
                 f"the manifest in {folder} does not say its shard and how many units there are; make it again"
@@ -59,7 +60,7 @@ def find_shards(folders: Sequence[str | os.PathLike[str]]) -> Shards:
         first = first or (folder, manifest)
         _same_run(first[0], first[1], folder, manifest)
         if shard in found:
-            raise InputError(f"{found[shard]} and {folder} overlap: both are shard {shard}; leave one of them away")
+            raise InputError(f"{found[shard]} and {folder} overlap: both are shard {shard}; omit one of them")
         found[shard] = folder
     assert first is not None
     of = next(iter(found)).of
@@ -80,7 +81,7 @@ def refuse_unfinished(shards: Shards, shard: Shard, finished: int) -> None:
     if finished < wanted:
         raise InputError(
             f"shard {shard} in {shards.folders[shard]} is not finished, {finished} of {wanted} groups are; go on with "
-            "it by --resume first"
+            "it with --resume first"
         )
 
 

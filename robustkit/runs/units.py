@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 from robustkit.errors import RobustkitError, first_line
-from robustkit.runs.journal import read_places
 
 # Makes the result of a unit; for an executor it must pickle.
 Work = Callable[[int], Any]
@@ -106,47 +102,3 @@ def guarded(work: Work, unit: int) -> tuple[bool, Any]:
     except Exception as error:
         where = f"process {os.getpid()} on {socket.gethostname()}"
         return False, RobustkitError(f"unit {unit} failed in {where}: {type(error).__name__}: {first_line(error)}")
-
-
-class FinishedUnits:
-    """The units in journals, by number, read from disk one at a time.
-
-    Args:
-        paths: The journals; each entry names its `unit`, and of a unit in several entries the last counts.
-    """
-
-    def __init__(self, *paths: Path) -> None:
-        self._paths = paths
-        # Where each unit's entry begins, in eight bytes each, because there may be millions; -1 where there is none.
-        self._places = array("q")
-        for number, path in enumerate(paths):
-            for place, entry in _entries(path):
-                unit = entry["unit"]
-                self._places.extend([-1] * (unit + 1 - len(self._places)))
-                self._places[unit] = place * len(paths) + number
-
-    def __len__(self) -> int:
-        return len(self._places) - self._places.count(-1)
-
-    def __contains__(self, unit: int) -> bool:
-        return unit < len(self._places) and self._places[unit] >= 0
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """The entries in the order of their units."""
-        for unit, place in enumerate(self._places):
-            if place >= 0:
-                yield self[unit]
-
-    def __getitem__(self, unit: int) -> dict[str, Any]:
-        place, number = divmod(self._places[unit], len(self._paths))
-        with open(self._paths[number], "rb") as file:
-            file.seek(place)
-            return json.loads(file.readline())
-
-    def last(self) -> dict[str, Any]:
-        """The entry of the last unit."""
-        return self[len(self._places) - 1]
-
-
-def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    return read_places(path) if path.is_file() else iter(())

@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from robustkit.audit.attack import AttackRequest, run_attack
 from robustkit.audit.embed import embed_run
 from robustkit.audit.twins import parse_perturbation
 from robustkit.data import ImageSet
 from robustkit.data.survey import LSST, Depth
 from robustkit.errors import InputError
 from robustkit.files import read_json, write_json
+from robustkit.findings.attack.measure import run_attack
+from robustkit.findings.attack.record import AttackRecord, AttackRequest, attempt_arrays
 from robustkit.latent.embeddings import Embeddings
 from robustkit.models import open_checkpoint
-from robustkit.perturb.attack_record import AttackRecord, attempt_arrays
 from tests.attacks import make_attack
 from tests.audits import make_audit
 
@@ -127,7 +127,7 @@ def test_without_a_shallower_exposure_one_is_made_where_the_units_allow(tmp_path
     assert "made by exposure at 0.1" in said
     assert found.has_noisy.all()
     found, said = embed((model, plain))
-    assert "none: there is no shallower exposure of these images, and the image set does not declare" in said
+    assert "none: no shallower exposure of these images is known, and the image set does not declare" in said
     assert not found.has_noisy.any()
 
 

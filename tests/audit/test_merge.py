@@ -3,11 +3,13 @@ import shutil
 
 import pytest
 
-from robustkit.audit.attack import run_attack
-from robustkit.audit.certify import CertifyRequest, run_certify
 from robustkit.audit.merge import merge_runs
 from robustkit.cli import main
 from robustkit.errors import InputError
+from robustkit.findings.attack.measure import run_attack
+from robustkit.findings.certify.measure import run_certify
+from robustkit.findings.certify.record import CertifyRequest
+from robustkit.runs import Parts
 from tests.attacks import SMALL, silent
 from tests.audits import make_audit
 
@@ -74,7 +76,7 @@ def test_what_is_not_all_shards_of_one_run_is_refused(attacks, shards, tmp_path)
     third, first, second = shards
     refused([first], tmp_path, "2 of 3 shards are missing: 2/3, 3/3; run them")
     refused([first, second, third, first], tmp_path, "overlap: both are shard 1/3")
-    refused([first, attacks / "whole"], tmp_path, "whole is no shard of a larger one")
+    refused([first, attacks / "whole"], tmp_path, "whole is not a shard of a larger run")
     refused([first, attacks / "galaxies"], tmp_path, "holds no run")
     refused([], tmp_path, "expected the folders")
 
@@ -97,9 +99,12 @@ def test_shards_of_different_runs_are_refused_with_a_diff(shards, tmp_path, inpu
 def test_an_unfinished_shard_is_refused(shards, tmp_path):
     third, first, second = shards
     copy = changed(first, tmp_path)
-    journal = (copy / "journal.jsonl").read_bytes()
-    (copy / "journal.jsonl").write_bytes(journal[:-1])
-    refused([copy, second, third], tmp_path, r"shard 1/3 in .* is not finished, 1 of 2 groups are; go on with it by")
+    Parts(copy).path(list(Parts(copy))[-1]).unlink()
+    refused(
+        [copy, second, third],
+        tmp_path,
+        r"shard 1/3 in .* is not finished, 1 of 2 groups are; go on with it with --resume",
+    )
 
 
 def test_a_model_that_changed_is_refused(shards, tmp_path):

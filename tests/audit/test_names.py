@@ -5,9 +5,11 @@ import io
 
 import pytest
 
-from robustkit.audit.attack import AttackRequest, run_attack
-from robustkit.audit.attack_files import file_name
-from robustkit.audit.sweep import SweepRequest, run_sweep
+from robustkit.findings.attack.measure import run_attack
+from robustkit.findings.attack.record import AttackRequest
+from robustkit.findings.attack.show import file_name
+from robustkit.findings.sweep.measure import run_sweep
+from robustkit.findings.sweep.record import SweepRequest
 from tests.attacks import silent
 from tests.audits import make_audit
 

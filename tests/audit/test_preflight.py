@@ -3,10 +3,11 @@ import pytest
 import torch
 from torch import nn
 
-from robustkit.audit.opening import Draw, open_audit
 from robustkit.audit.preflight import preflight
 from robustkit.data import ImageSet
 from robustkit.models import ModelOptions
+from robustkit.runs import Selection
+from robustkit.runs.opening import open_sample
 
 CODE = """
 from torch import nn
@@ -46,8 +47,9 @@ def made(tmp_path):
         image_set.save(folder)
         asked = ModelOptions(arch=f"{tmp_path / 'look.py'}:Look", **options)
         said = []
-        checkpoint, sample = open_audit(tmp_path / "look.pth", asked, Draw(60, folder, take_all=True), say=said.append)
-        found = {finding.name: finding for finding in preflight(checkpoint, sample).findings}
+        drawn = Selection(n=60, data=folder, take_all=True, options=asked)
+        sample = open_sample(tmp_path / "look.pth", drawn, say=said.append)
+        found = {finding.name: finding for finding in preflight(sample.checkpoint, sample).findings}
         return found, said
 
     return audit

@@ -6,13 +6,13 @@ import torch
 
 from robustkit.audit.preflight import check_network
 from robustkit.errors import InputError
+from robustkit.findings.attack.loop import AttackSettings
+from robustkit.findings.attack.measure import AttackJob, attack
+from robustkit.findings.sweep.job import sweep
+from robustkit.findings.sweep.summary import summarize_sweep
 from robustkit.models import AuditedClassifier, BlackBox, ConvNet
-from robustkit.perturb.attack import AttackJob, attack
-from robustkit.perturb.attack_settings import AttackSettings
 from robustkit.perturb.faults.naming import read_name
 from robustkit.perturb.search.random import RandomSearch
-from robustkit.perturb.sweep import sweep
-from robustkit.perturb.sweep_summary import summarise_sweep
 from robustkit.perturb.values import Corners
 from tests.models.foreign.networks import settled
 
@@ -65,4 +65,4 @@ def test_it_is_attacked_and_swept_as_the_network_is_but_for_the_latent(box, netw
     ]
     np.testing.assert_array_equal(swept[0].new_class, swept[1].new_class)
     assert np.isnan(swept[1].distance).all()
-    summarise_sweep(swept[1], None, kinds={"gaussian": read_name("gaussian").kind}).to_json()
+    summarize_sweep(swept[1], None, kinds={"gaussian": read_name("gaussian").kind}).to_json()

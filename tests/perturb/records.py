@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.perturb.attack_record import AttackRecord, Attempt, Flip, attempt_arrays
+from robustkit.findings.attack.record import AttackRecord, Attempt, Flip, attempt_arrays
 
 
 def flip(image: int, search: str, queries: int, new_class: int, **fields: Any) -> Attempt:
@@ -45,7 +45,7 @@ def make_record(attempts: list[Attempt], *, true: list[int], clean: list[int], s
         clean_probabilities=probabilities,
         searches=searches,
         class_names=["spiral", "elliptical", "merger"],
-        settings={"targeted": False},
+        settings={"targeted": None},
         costs={name: {"seconds": 2.0, "scoring_seconds": 1.0, "candidates": 1000} for name in searches},
         **arrays,
     )

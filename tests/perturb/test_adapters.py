@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from robustkit.errors import InputError
+from robustkit.findings.attack.measure import attack
+from robustkit.findings.sweep.job import sweep
 from robustkit.models import AuditedClassifier, ConvNet
 from robustkit.models.adapters import from_art, from_maite, to_art, to_maite
 from robustkit.perturb.adapters import art_perturbation, maite_perturbation
-from robustkit.perturb.attack import attack
 from robustkit.perturb.search.random import RandomSearch
-from robustkit.perturb.sweep import sweep
 from robustkit.perturb.values import Corners
 from robustkit.seeds import Streams
 from robustkit.testing import check_perturbation

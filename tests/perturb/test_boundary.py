@@ -6,11 +6,11 @@ import torch
 from scipy.stats import norm
 from torch import nn
 
+from robustkit.findings.sweep.job import sweep
+from robustkit.findings.sweep.summary import summarize_sweep
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.boundary import boundary_distance, flat_error, implied_distance
 from robustkit.perturb.faults.naming import make_perturbation
-from robustkit.perturb.sweep import sweep
-from robustkit.perturb.sweep_summary import summarise_sweep
 
 SHAPE = (2, 4, 5)
 
@@ -91,16 +91,16 @@ def test_noise_agrees_with_flat_boundaries_and_not_with_a_bent_one():
             return torch.stack([first, -first], 1)
 
     classifier = AuditedClassifier(Half(), input_shape=SHAPE)
-    checks = summarise_sweep(sweep(classifier, axis, np.zeros(2000, int), ids, noise, stretch=None)).noise
+    checks = summarize_sweep(sweep(classifier, axis, np.zeros(2000, int), ids, noise, stretch=None)).noise
     for check in checks:
         assert abs(float(check.error.value) - check.flat) < 4 * math.sqrt(check.flat / 2000)
         assert check.flat == pytest.approx(norm.cdf(-axis[:, 0, 0, 0] / check.sigma).mean(), rel=1e-2)
     assert (
         "flat boundaries would give"
-        in summarise_sweep(sweep(classifier, axis, np.zeros(2000, int), ids, noise, stretch=None)).text()
+        in summarize_sweep(sweep(classifier, axis, np.zeros(2000, int), ids, noise, stretch=None)).text()
     )
     ball = AuditedClassifier(Ball(), input_shape=SHAPE)
-    near, far = summarise_sweep(sweep(ball, axis, np.zeros(2000, int), ids, noise, stretch=None)).noise
+    near, far = summarize_sweep(sweep(ball, axis, np.zeros(2000, int), ids, noise, stretch=None)).noise
     assert far.error.value > 0.9 > 2 * far.flat
     assert far.implied[0] < 0 < far.distance
     assert near.sigma == 0.3

@@ -6,14 +6,15 @@ import torch
 from torch import nn
 
 from robustkit.engine import PlainEvaluator
+from robustkit.findings.attack.measure import attack
+from robustkit.findings.certify.measure import certify
+from robustkit.findings.sweep.job import sweep
 from robustkit.models import AuditedClassifier
-from robustkit.perturb.attack import attack
-from robustkit.perturb.certificate import certify
-from robustkit.perturb.decision import NOT_FINITE, UNTARGETED, answers, decide, flips, margin, settled
+from robustkit.perturb.decision import UNTARGETED, answers, decide, flips, margin, settled
 from robustkit.perturb.faults.plain_noise import GaussianNoise
 from robustkit.perturb.search.complete import Complete
-from robustkit.perturb.sweep import sweep
 from robustkit.perturb.values import Corners
+from robustkit.records import NOT_FINITE
 
 SHAPE = (1, 4, 5)
 VALUES = Corners(torch.zeros(1), torch.ones(1))

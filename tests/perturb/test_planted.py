@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustkit.perturb.certificate import certify
+from robustkit.findings.certify.measure import certify
 from tests.perturb.planted import KINDS, VALUES, world
 
 

@@ -11,19 +11,29 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from robustkit.errors import InputError, RobustkitError, RunInterrupted
-from robustkit.runs import interruptible, open_run, trouble_in_words
+from robustkit.runs import Parts, interruptible, open_run, trouble_in_words
 
 MANIFEST = {"inputs": {"seed": 1, "model": {"sha256": "abc"}}, "versions": {"torch": "2"}}
 
 
 def test_a_run_goes_on_where_it_was(tmp_path):
     with open_run(tmp_path / "run", MANIFEST, resume=True) as run:
-        run.append([{"unit": 1}])
+        Parts(run.folder).keep(1, {}, {})
     with open_run(tmp_path / "run", {**MANIFEST, "versions": {"torch": "3"}}, resume=True) as run:
-        assert run.finished == [{"unit": 1}]
-        run.append([{"unit": 2}])
+        assert list(Parts(run.folder)) == [1]
+        Parts(run.folder).keep(2, {}, {})
     with open_run(tmp_path / "run", MANIFEST, resume=True) as run:
-        assert run.finished == [{"unit": 1}, {"unit": 2}]
+        assert list(Parts(run.folder)) == [1, 2]
+
+
+def test_a_run_kept_in_another_way_is_refused_in_one_sentence(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(MANIFEST))
+    with (
+        pytest.raises(InputError, match=r"kept by another version of robustkit .*start it again in a new folder$"),
+        open_run(tmp_path / "run", MANIFEST, resume=True),
+    ):
+        pass
 
 
 def test_changed_inputs_are_refused_with_a_diff(tmp_path):
@@ -50,8 +60,8 @@ def test_a_run_killed_before_its_manifest_is_started_again(tmp_path, left):
     for name in left:
         (tmp_path / "run" / name).write_text(json.dumps({"host": socket.gethostname(), "pid": dead_process()}))
     with open_run(tmp_path / "run", MANIFEST, resume=True) as run:
-        assert run.finished == []
-        assert sorted(os.listdir(run.folder)) == ["journal.jsonl", "lock", "manifest.json"]
+        assert list(Parts(run.folder)) == []
+        assert sorted(os.listdir(run.folder)) == ["lock", "manifest.json"]
 
 
 def test_what_a_kill_left_half_written_is_cleared_away_and_nothing_else(tmp_path):
@@ -62,7 +72,7 @@ def test_what_a_kill_left_half_written_is_cleared_away_and_nothing_else(tmp_path
         (tmp_path / "run" / name).write_text("half")
     with open_run(tmp_path / "run", MANIFEST, resume=True) as run:
         left = sorted(str(path.relative_to(run.folder)) for path in run.folder.rglob("*"))
-    assert left == [".mine", "journal.jsonl", "lock", "manifest.json", "mine.part", "parts"]
+    assert left == [".mine", "lock", "manifest.json", "mine.part", "parts"]
 
 
 def test_a_folder_of_other_files_is_no_run_to_go_on_with(tmp_path):
@@ -145,13 +155,15 @@ KILLED_AT_EACH_CALL = """
 import os, sys
 from pathlib import Path
 from robustkit.files import write_json
-from robustkit.runs import open_run, read_journal
+from robustkit.runs import Parts, open_run
 
 def run(folder):
     with open_run(folder, {"inputs": 1}, resume=True) as run:
-        for unit in range(len(run.finished), 3):
-            run.append([{"unit": unit}])
-        write_json(folder / "summary.json", run.finished)
+        parts = Parts(run.folder)
+        for unit in range(3):
+            if unit not in parts:
+                parts.keep(unit, {}, {"unit": unit})
+        write_json(folder / "summary.json", [parts.note(unit) for unit in parts])
 
 def killed(folder, k):
     "Whether the run was killed at its k-th call; a write is cut in half there."
@@ -181,8 +193,9 @@ while True:
     hit = killed(folder, k)
     killed(folder, k // 2)
     run(folder)
-    assert [entry["unit"] for entry in read_journal(folder / "journal.jsonl")] == [0, 1, 2], k
-    assert sorted(os.listdir(folder)) == ["journal.jsonl", "manifest.json", "summary.json"], k
+    assert [Parts(folder).note(unit)["unit"] for unit in Parts(folder)] == [0, 1, 2], k
+    assert sorted(os.listdir(folder)) == ["manifest.json", "parts", "summary.json"], k
+    assert sorted(os.listdir(folder / "parts")) == [f"000000{unit}.npz" for unit in range(3)], k
     if not hit:
         break
     k += 1
@@ -198,10 +211,12 @@ def test_killed_at_each_call_of_the_file_system_it_ends_with_every_unit_once(tmp
 
 KILLED = """
 import sys, time
-from robustkit.runs import open_run
+from robustkit.runs import Parts, open_run
 with open_run(sys.argv[1], {"inputs": 1}, resume=True) as run:
-    for unit in range(len(run.finished), 2000):
-        run.append([{"unit": unit}])
+    parts = Parts(run.folder)
+    for unit in range(400):
+        if unit not in parts:
+            parts.keep(unit, {}, {"unit": unit})
 print("done")
 """
 
@@ -217,4 +232,5 @@ def test_killed_at_random_moments_it_ends_with_every_unit_once(tmp_path):
         process.wait()
     subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "run")], check=True)
     with open_run(tmp_path / "run", {"inputs": 1}, resume=True) as run:
-        assert [entry["unit"] for entry in run.finished] == list(range(2000))
+        parts = Parts(run.folder)
+        assert [parts.note(unit)["unit"] for unit in parts] == list(range(400))

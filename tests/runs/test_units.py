@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from robustkit.errors import InputError, RobustkitError
-from robustkit.runs import FinishedUnits, Journal, Shard, make_units, units_of
+from robustkit.runs import Shard, make_units, units_of
 from robustkit.runs.local import assigned_device, local_workers
 
 
@@ -124,15 +124,3 @@ def test_shards_are_all_units_and_none_twice():
     assert str(Shard.parse(" 3/64 ")) == "3/64"
     with pytest.raises(InputError, match="ask for at most 7"):
         units_of("1/8", 7)
-
-
-def test_finished_units_come_in_order_and_the_last_entry_counts(tmp_path):
-    for name, entries in (("a", [(2, "x"), (0, "old")]), ("b", [(1, "y"), (0, "new")])):
-        with Journal(tmp_path / name) as journal:
-            journal.append([{"unit": unit, "text": text} for unit, text in entries])
-    units = FinishedUnits(tmp_path / "a", tmp_path / "b", tmp_path / "missing")
-    assert [(entry["unit"], entry["text"]) for entry in units] == [(0, "new"), (1, "y"), (2, "x")]
-    assert len(units) == 3
-    assert 1 in units
-    assert 3 not in units
-    assert units.last()["text"] == "x"

@@ -11,15 +11,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from robustkit.audit.attack import run_attack
 from robustkit.audit.audit import run_audit
 from robustkit.audit.inspect import inspect_model
 from robustkit.audit.merge import merge_runs
 from robustkit.audit.report import write_report
 from robustkit.audit.request import AttackPart, AuditRequest, SweepPart, read_request, request_of
-from robustkit.audit.sweep import SweepRequest, run_sweep
 from robustkit.code_gate import LIBRARIES, import_code, read_code, refuse_code
 from robustkit.errors import InputError, RobustkitError, SecurityError
+from robustkit.findings.attack.measure import run_attack
+from robustkit.findings.sweep.measure import run_sweep
+from robustkit.findings.sweep.record import SweepRequest
 from robustkit.models import ConvNet, ModelOptions, open_model
 from tests.attacks import SMALL, silent
 from tests.audits import make_audit

@@ -1,0 +1,222 @@
+"""An attack drawn, and what a run of it leaves in its folder: the record, a table, a summary, pictures."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from robustkit.drawings import figure_of, write_figure
+from robustkit.files import write_json, write_text
+from robustkit.findings.attack.record import RECORD, AttackRecord
+from robustkit.report.attack_figures import FlipPicture, draw_flip, draw_flip_curves, flip_curve
+
+if TYPE_CHECKING:
+    from robustkit.data import Stretch
+    from robustkit.findings.attack.summary import AttackResult
+
+TABLE, SUMMARY, CURVE, PICTURES = "attacks.csv", "summary.json", "flips-by-queries.png", "pictures"
+PICTURE_RULE = (
+    "for each pair of true and new class, most frequent first, the flip with the median number of queries; "
+    "at most {most}"
+)
+_MOST_PICTURES = 12
+_MOST_BYTES = 60  # of a part of a file's name: three fit into the 255 that a file system takes
+_DPI = 130
+
+
+def write_attack(folder: Path, result: AttackResult, about: dict[str, Any]) -> list[str]:
+    """Writes everything about an attack; `summary.json` comes last, so where it is the rest is whole.
+
+    Args:
+        folder: An existing folder.
+        result: What was found.
+        about: What else the summary says, as JSON values.
+
+    Returns:
+        Lines for the terminal.
+    """
+    record = result.record
+    # The costs stand in the summary: with them, no two runs would leave the same record.
+    replace(record, costs={}).save(folder / RECORD)
+    write_text(folder / TABLE, result.table())
+    write_figure(plot(record), folder / CURVE, dpi=_DPI)
+    pictures = list(_draw_pictures(folder / PICTURES, result))
+    numbers = {**result.summary(), **about, "settings": record.settings, "costs": record.costs}
+    numbers["pictures"] = {"rule": PICTURE_RULE.format(most=_MOST_PICTURES), "files": [path.name for path in pictures]}
+    write_json(folder / SUMMARY, numbers)
+    return [result.describe(), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
+
+
+def table(record: AttackRecord, *, bands: tuple[str, ...], stretch: Stretch | None, units: str) -> str:
+    """The attempts as CSV: a line for each pixel of each attempt, and one for each image that was not attacked.
+
+    Values before and after stand in network input and, where the stretch can be inverted, in calibrated units: those of
+    the whole pixel, because some stretches mix bands.
+
+    Args:
+        record: What the attack found.
+        bands: Names of the C bands.
+        stretch: From calibrated units to network input; `None` where images are network input as they are.
+        units: Of the images.
+    """
+    unit = "calibrated" if units == "unknown" else units
+    inverse = stretch if stretch is not None and stretch.invertible else None
+    scales = ["", f"_{unit}"] if inverse is not None else [""]
+    columns = ["id", "true", "clean", "search", "target", "flipped", "new", "generations", "queries", "unproved"]
+    columns += ["not_finite", "pixel", "row", "column"]
+    columns += [f"{band}_{when}{scale}" for scale in scales for when in ("before", "after") for band in bands]
+    columns += ["p_true_before", "p_true_after", "p_new_before", "p_new_after", "latent_distance"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    names = [*record.class_names, "out of memory", "not finite"]  # -1 is the last one, -2 the one before it
+    attacked = set(record.image.tolist())
+    for i in range(len(record.ids)):
+        line = {"id": record.ids[i], "true": names[record.true[i]], "clean": names[record.clean_class[i]]}
+        line["p_true_before"] = _digits(record.clean_probabilities[i, record.true[i]])
+        if i not in attacked:
+            writer.writerow(line)
+        for a in np.flatnonzero(record.image == i).tolist():
+            writer.writerows(line | more for more in _attempt_lines(record, a, names, bands, inverse, unit))
+    return text.getvalue()
+
+
+def _attempt_lines(
+    record: AttackRecord, a: int, names: list[str], bands: tuple[str, ...], inverse: Any, unit: str
+) -> Iterator[dict[str, Any]]:
+    line: dict[str, Any] = {
+        "search": record.searches[record.search[a]],
+        "target": names[record.target[a]] if record.target[a] >= 0 else "",
+        "flipped": int(record.flipped[a]),
+        "generations": record.generations[a],
+        "queries": record.queries[a],
+        "unproved": record.unproved[a],
+        "not_finite": record.not_finite[a],
+    }
+    if not record.flipped[a]:
+        yield line
+        return
+    import torch  # here, because drawing a page from records needs none
+
+    i, new = record.image[a], record.new_class[a]
+    line |= {
+        "new": names[new],
+        "p_true_after": _digits(record.probabilities[a, record.true[i]]),
+        "p_new_before": _digits(record.clean_probabilities[i, new]),
+        "p_new_after": _digits(record.probabilities[a, new]),
+        "latent_distance": _digits(record.latent_distance[a]),
+    }
+    for pixel in range(record.row.shape[1]):
+        place = {"pixel": pixel, "row": record.row[a, pixel], "column": record.column[a, pixel]}
+        for when, values in (("before", record.before[a, pixel]), ("after", record.after[a, pixel])):
+            place |= {f"{band}_{when}": _digits(x) for band, x in zip(bands, values, strict=True)}
+            if inverse is not None:
+                calibrated = inverse.inverse(torch.from_numpy(values)[:, None, None])[:, 0, 0].tolist()
+                place |= {f"{band}_{when}_{unit}": _digits(x) for band, x in zip(bands, calibrated, strict=True)}
+        yield line | place
+
+
+def _digits(value: Any) -> str:
+    return f"{float(value):.9g}"  # float32 survives nine digits
+
+
+def plot(record: AttackRecord, on: Any = None) -> Any:
+    """Draws the share of images flipped against the number of queries, a curve for each search.
+
+    Args:
+        record: The attack.
+        on: A Matplotlib axes or figure; by default a new figure.
+
+    Returns:
+        The figure.
+    """
+    figure = figure_of(on, (7.2, 4.6))
+    curves = []
+    for name in record.searches:
+        end = int(record.queries[record.of_search(name)].max(initial=1))
+        curves.append(flip_curve(name, record.queries_to_flip(name)[record.correct], end))
+    draw_flip_curves(curves, figure.subplots())
+    return figure
+
+
+def draw_gallery(result: AttackResult, n: int, on: Any = None) -> Any:
+    """Draws the first flips by `PICTURE_RULE`, a row each: clean, perturbed, difference."""
+    chosen = chosen_flips(result.record)[:n]
+    figure = figure_of(on, (11.5, 4.2 * max(1, len(chosen))))
+    if not chosen:
+        figure.suptitle("no image was flipped")
+        return figure
+    rows = figure.subfigures(len(chosen), 1, squeeze=False)[:, 0]
+    for row, a in zip(rows, chosen, strict=True):
+        draw_flip(_picture(result, a), row)
+    return figure
+
+
+def _draw_pictures(folder: Path, result: AttackResult) -> Iterator[Path]:
+    folder.mkdir(exist_ok=True)
+    record = result.record
+    for a in chosen_flips(record):
+        i = int(record.image[a])
+        true, became = record.class_names[int(record.true[i])], record.class_names[int(record.new_class[a])]
+        figure = draw_flip(_picture(result, a), Figure(figsize=(11.5, 4.2), layout="constrained"))
+        path = folder / f"{file_name(str(record.ids[i]))}-{file_name(true)}-to-{file_name(became)}.png"
+        write_figure(figure, path, dpi=_DPI)
+        yield path
+
+
+def _picture(result: AttackResult, a: int) -> FlipPicture:
+    """A flip to be drawn."""
+    record, bands = result.record, result.sample.checkpoint.card.bands
+    i, new = int(record.image[a]), int(record.new_class[a])
+    true, became = record.class_names[int(record.true[i])], record.class_names[new]
+    clean = np.asarray(result.sample.inputs[slice(i, i + 1)])[0]
+    perturbed = clean.copy()
+    row, column = tuple(record.row[a].tolist()), tuple(record.column[a].tolist())
+    for pixel, value in enumerate(record.after[a]):
+        perturbed[:, row[pixel], column[pixel]] = value
+    search = record.searches[record.search[a]]
+    where = ", ".join(f"row {r}, column {c}" for r, c in zip(row, column, strict=True))
+    first = zip(bands, record.before[a, 0], record.after[a, 0], strict=True)
+    changes = "; ".join(f"{band} {x:.3g} to {y:.3g}" for band, x, y in first)
+    return FlipPicture(
+        clean=clean,
+        perturbed=perturbed,
+        row=row,
+        column=column,
+        bands=bands,
+        before=f"{true}, p = {record.clean_probabilities[i, record.true[i]]:.3f}",
+        after=f"{became}, p = {record.probabilities[a, new]:.3f}",
+        title=f"{record.ids[i]}: {where}; {changes} ({search}, query {record.queries[a]:,})",
+    )
+
+
+def chosen_flips(record: AttackRecord) -> list[int]:
+    """The attempts to draw, by `PICTURE_RULE`; ties in the order of the record."""
+    flips = np.flatnonzero(record.flipped)
+    pairs: dict[tuple[int, int], list[int]] = {}
+    for a in flips.tolist():
+        pairs.setdefault((int(record.true[record.image[a]]), int(record.new_class[a])), []).append(a)
+    frequent = sorted(pairs.values(), key=len, reverse=True)[:_MOST_PICTURES]
+    return [sorted(pair, key=lambda a: int(record.queries[a]))[(len(pair) - 1) // 2] for pair in frequent]
+
+
+def file_name(name: str) -> str:
+    """A name of an image or class as a part of a file name: at most 60 bytes, and another for every other name.
+
+    Examples:
+        >>> file_name("galaxy-7"), file_name("galaxy 7")
+        ('galaxy-7', 'galaxy_7~d8ff50')
+    """
+    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+    if plain == name and len(name.encode()) <= _MOST_BYTES:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:6]
+    return f"{plain.encode()[: _MOST_BYTES - 7].decode(errors='ignore')}~{digest}"

@@ -1,0 +1,1 @@
+"""Certificates: every pixel tried with every value of a declared set."""

@@ -1,0 +1,135 @@
+"""The numbers of certificates, denominators first."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from robustkit.findings.certify.record import CertificateRecord
+from robustkit.runs.result import Result
+from robustkit.stats import wilson
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CertifyResult(Result):
+    """Certificates of a sample, with their numbers.
+
+    Attributes:
+        record: What every cell of every image does.
+    """
+
+    record: CertificateRecord
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers, denominators first."""
+        return summary(self.record)
+
+    def describe(self) -> str:
+        """The numbers as a few lines."""
+        return describe(self.record)
+
+    def table(self) -> str:
+        """A line of CSV per image."""
+        return table(self.record)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws where a bad pixel flips images, one panel per class.
+
+        Args:
+            ax: A Matplotlib axes or figure to draw on; by default a new figure.
+        """
+        from robustkit.findings.certify.show import plot
+
+        return plot(self.record, ax)
+
+
+def summary(record: CertificateRecord) -> dict[str, Any]:
+    """The numbers of a record as JSON values, denominators first."""
+    attacked = int(record.correct.sum())
+    complete = int(record.complete.sum())
+    chances = record.chance_low[record.complete & record.flippable]
+    return {
+        "drawn": len(record.ids),
+        "correct": attacked,
+        "complete": complete,
+        "certified": int(record.certified.sum()),
+        "too_near_to_certify": int(record.too_near.sum()),
+        "flippable": int(record.flippable.sum()),
+        "not_finite": int((record.not_finite > 0).sum()),
+        "out_of_memory": int(record.out_of_memory.sum()),
+        "flippable_rate": asdict(wilson(int(record.flippable.sum()), attacked)),
+        "cells": record.cells,
+        "queries": int(record.queries.sum()),
+        "decided_by_the_network_alone": int(record.rechecked.sum()),
+        "chance_of_a_random_hit": {
+            "mean_over_correct": float(record.chance_low[record.complete].mean()) if complete else None,
+            "median_over_flippable": float(np.median(chances)) if len(chances) else None,
+            "not_finite_mean_over_correct": float(record.not_finite[record.complete].mean() / record.cells)
+            if complete
+            else None,
+        },
+        "error_bound": float(np.nanmax(record.error_bound)) if attacked else None,
+        "seconds": record.seconds,
+    }
+
+
+def describe(record: CertificateRecord) -> str:
+    """The table for the terminal."""
+    numbers = summary(record)
+    attacked = numbers["correct"]
+    lines = []
+    if numbers["out_of_memory"]:
+        lines.append(
+            f"WARNING: memory ran out for {numbers['out_of_memory']} images, each alone, and nothing is known of them; "
+            "use a device with more"
+        )
+    if numbers["not_finite"]:
+        lines.append(
+            f"WARNING: {numbers['not_finite']} images have cells whose output is not finite; those count as no flips, "
+            "and these images as not certified"
+        )
+    lines += [
+        f"{numbers['drawn']} images drawn, {attacked} classified correctly, "
+        f"{numbers['complete']} of these with every cell tried",
+        f"  flippable  {numbers['flippable']} of {attacked}: {wilson(numbers['flippable'], attacked)}",
+        f"  certified  {numbers['certified']} of {attacked}: no value of this set at any single pixel flips them",
+    ]
+    if numbers["too_near_to_certify"]:
+        lines.append(
+            f"  too near   {numbers['too_near_to_certify']} of {attacked}: nothing flips them, but some value comes "
+            "nearer to the boundary than rounding lets one say"
+        )
+    chance = numbers["chance_of_a_random_hit"]["mean_over_correct"]
+    if chance is not None:
+        lines.append(f"  a random hit (pixel and value drawn at random) flips a correct image with chance {chance:.2g}")
+        broken = numbers["chance_of_a_random_hit"]["not_finite_mean_over_correct"]
+        if broken:
+            lines.append(f"  and makes its answer not finite with chance {broken:.2g}")
+    open_images = attacked - numbers["complete"]
+    if open_images:
+        high = float(np.nanmax(record.chance_high[record.correct & ~record.complete]))
+        lines.append(
+            f"  {open_images} images were sampled only: a random hit flips them with chance {high:.2g} at most"
+        )
+    rate = numbers["queries"] / max(numbers["seconds"], 1e-9)
+    lines.append(f"  {numbers['queries']:,} queries in {numbers['seconds']:.1f} s, {rate:,.0f} a second")
+    return "\n".join(lines)
+
+
+def table(record: CertificateRecord) -> str:
+    """A line of CSV for each image."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    flags = ("correct", "complete", "certified", "too_near")
+    names = ("queries", "flipping", "chance_low", "chance_high", "best_margin", "error_bound", "best_row")
+    names = (*names, "best_column", "not_finite")
+    writer.writerow(["id", "true", *flags, *names, "out_of_memory"])
+    columns = [getattr(record, name).astype(int) for name in flags], [getattr(record, name) for name in names]
+    for i, (image_id, label) in enumerate(zip(record.ids, record.labels, strict=True)):
+        found = [column[i] for column in (*columns[0], *columns[1])]
+        writer.writerow([image_id, record.class_names[label], *found, int(record.out_of_memory[i])])
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Distances: how far perturbations move latents."""

@@ -1,0 +1,228 @@
+"""How far each image's latent moves under each perturbation, as a record: nothing left out, the unflipped censored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robustkit.errors import InputError
+from robustkit.findings.attack.record import AttackRecord
+from robustkit.latent.checks import check_classes
+from robustkit.latent.distances import Distances, WithinClass, latent_distances, within_class
+from robustkit.latent.embeddings import Embeddings
+from robustkit.latent.geometry import AffineHead, margins
+from robustkit.records import Record
+
+NOISY, PIXEL = range(2)
+PERTURBATIONS = ("noisy", "one pixel")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One way to say how far a latent moves.
+
+    Attributes:
+        field: Its field of the record.
+        name: As it is written in tables and on axes.
+        invariant: Whether two models can be compared by it: whether it stays when a change of the latent's
+            coordinates changes no prediction.
+    """
+
+    field: str
+    name: str
+    invariant: bool
+
+
+MEASURES = (
+    Measure("euclidean", "d_E", False),
+    Measure("in_scatter", "d_E / class scatter", False),
+    Measure("whitened", "whitened distance", True),
+    Measure("reach", "1 / t*", True),
+    Measure("decision_share", "decision share", False),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class DistanceRecord(Record):
+    """Distances of N images under two perturbations: 0 noisy, 1 one pixel. Nan where there is no twin.
+
+    An image that was attacked and never flipped has no distance to its flip; it stays in the record as censored, with
+    the queries that it withstood.
+
+    Attributes:
+        ids: Image ids, shape (N,), str.
+        true: True classes, shape (N,).
+        clean_class: Predicted classes of the clean images, shape (N,).
+        new_class: Predicted classes after each perturbation, shape (2, N); -1 where there is no twin.
+        attempted: Which images were attacked, shape (N,), bool.
+        flipped: Which of them were flipped, shape (N,), bool.
+        euclidean: d_E, shape (2, N), latent units.
+        in_scatter: d_E over the scatter within classes, shape (2, N).
+        whitened: Mahalanobis distance in the covariance within classes, shape (2, N).
+        crossing: t*, shape (2, N): how far along the displacement the head's class first changes; inf for never.
+        reach: 1 / t*, shape (2, N), above 1 where the class changed.
+        decision_share: Share of the squared displacement that the head can see, shape (2, N).
+        margin: Distance of the clean latent to the nearest boundary, shape (N,), latent units.
+        queries: To the flip by `search`, or in all where it did not flip the image, shape (N,); nan if not attacked.
+        generations: The same in generations, shape (N,).
+        fell: Whether `search` flipped the image, shape (N,), bool.
+        search: The search that queries and generations are of.
+        scatter: Root mean square scatter within classes, latent units.
+        shrinkage: Of the covariance within classes; above 0, the whitened distance is not quite invariant.
+        affine: Whether the head is affine; crossings, reach, share and margin are nan if it is not.
+        class_names: The K classes.
+        noise: What the noisy twins are, or why there are none.
+        model: The checkpoint's name.
+        model_sha256: Of the checkpoint.
+        settings: Everything else.
+    """
+
+    ids: np.ndarray
+    true: np.ndarray
+    clean_class: np.ndarray
+    new_class: np.ndarray
+    attempted: np.ndarray
+    flipped: np.ndarray
+    euclidean: np.ndarray
+    in_scatter: np.ndarray
+    whitened: np.ndarray
+    crossing: np.ndarray
+    reach: np.ndarray
+    decision_share: np.ndarray
+    margin: np.ndarray
+    queries: np.ndarray
+    generations: np.ndarray
+    fell: np.ndarray
+    search: str
+    scatter: float
+    shrinkage: float
+    affine: bool
+    class_names: list[str]
+    noise: str
+    model: str
+    model_sha256: str
+    settings: dict[str, Any]
+
+    @property
+    def objects(self) -> np.ndarray:
+        """The object that each image shows: its id up to the first `#`, shape (N,), str."""
+        return np.array([str(image_id).partition("#")[0] for image_id in self.ids], dtype=str)
+
+    @property
+    def censored(self) -> np.ndarray:
+        """Which images were attacked and never flipped, shape (N,), bool."""
+        return self.attempted & ~self.flipped
+
+    def measures(self) -> list[Measure]:
+        """Those that this record has."""
+        return [
+            measure for measure in MEASURES if self.affine or measure.field in ("euclidean", "in_scatter", "whitened")
+        ]
+
+    def has(self, perturbation: int) -> np.ndarray:
+        """Which images have a twin under a perturbation, shape (N,), bool."""
+        return np.isfinite(self.euclidean[perturbation])
+
+    def of(self, perturbation: int, some: np.ndarray) -> Distances:
+        """The distances of some images, shape (N,), bool."""
+        fields = {
+            name: getattr(self, name)[perturbation][some]
+            for name in ("euclidean", "in_scatter", "whitened", "reach", "crossing", "decision_share")
+        }
+        if not self.affine:
+            fields |= dict.fromkeys(("reach", "crossing", "decision_share"))
+        return Distances(**fields, shrinkage=self.shrinkage)
+
+
+def measure_distances(
+    found: Embeddings, attack: AttackRecord, *, model: str, search: str | None = None
+) -> DistanceRecord:
+    """Measures how far the latents of a model move.
+
+    Args:
+        found: Its embeddings.
+        attack: The record of the attack that they were made of.
+        model: Its name.
+        search: The search whose queries and generations are taken; by default the first of the attack.
+
+    Raises:
+        InputError: If a single class is present, no class has two images, a latent is not finite, or the noisy twins
+            do not move.
+    """
+    check_classes(found)
+    within = _within(found)
+    head = found.head if isinstance(found.head, AffineHead) else None
+    parts = [
+        _distances(found.clean, twins, has, within, head)
+        for twins, has in ((found.noisy, found.has_noisy), (found.attacked, found.flipped))
+    ]
+    for name, part in zip(PERTURBATIONS, parts, strict=True):
+        moved = part["euclidean"][np.isfinite(part["euclidean"])]
+        if len(moved) and not moved.any():
+            raise InputError(f"all distances of the {name} images are 0: their latents are those of the clean images")
+    both = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+    name = search or attack.searches[0]
+    durations, fell = _durations(attack, name)
+    return DistanceRecord(
+        ids=found.ids,
+        true=found.true,
+        clean_class=found.clean_class,
+        new_class=np.stack([found.noisy_class, found.attacked_class]),
+        attempted=found.attempted,
+        flipped=found.flipped,
+        **both,
+        margin=np.full(len(found.ids), np.nan) if head is None else margins(head, found.clean).distance,
+        **durations,
+        fell=fell,
+        search=name,
+        scatter=within.scatter,
+        shrinkage=within.shrinkage,
+        affine=head is not None,
+        class_names=list(found.class_names),
+        noise=found.noise,
+        model=model,
+        model_sha256=found.model_sha256,
+        settings={"embeddings": found.settings, "scatter_from": within.n},
+    )
+
+
+def _within(found: Embeddings) -> WithinClass:
+    """Scatter of the clean latents, of the classes that have two images or more."""
+    enough = np.bincount(found.true, minlength=len(found.class_names))[found.true] > 1
+    if not enough.any():
+        raise InputError(
+            f"each class of the {len(found.ids)} images has a single one, which shows no scatter; attack more images"
+        )
+    return within_class(found.clean[enough], found.true[enough])
+
+
+def _distances(
+    clean: np.ndarray, twins: np.ndarray, has: np.ndarray, within: WithinClass, head: AffineHead | None
+) -> dict[str, np.ndarray]:
+    """The fields of one perturbation, nan where an image has no twin."""
+    names = ("euclidean", "in_scatter", "whitened", "crossing", "reach", "decision_share")
+    fields = {name: np.full(len(clean), np.nan) for name in names}
+    if has.any():
+        found = latent_distances(clean[has], twins[has], within=within, head=head)
+        for name, values in fields.items():
+            some = getattr(found, name)
+            if some is not None:
+                values[has] = some
+    return fields
+
+
+def _durations(attack: AttackRecord, search: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Queries and generations of a search on each image, (N,), and whether it flipped the image."""
+    n, own = len(attack.ids), attack.of_search(search)
+    fell = attack.flipped_images(search)
+    found = {}
+    for name in ("queries", "generations"):
+        values = getattr(attack, name).astype(np.float64)
+        longest, fewest = np.full(n, -np.inf), np.full(n, np.inf)
+        np.maximum.at(longest, attack.image[own], values[own])
+        np.minimum.at(fewest, attack.image[own & attack.flipped], values[own & attack.flipped])
+        lasted = np.where(fell, fewest, longest)
+        found[name] = np.where(np.isfinite(lasted), lasted, np.nan)
+    return found, fell

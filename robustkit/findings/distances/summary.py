@@ -1,0 +1,154 @@
+"""The distances of one model in numbers: how far perturbations move its latents, and how apart the clouds are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robustkit.findings.distances.record import NOISY, PERTURBATIONS, PIXEL, DistanceRecord
+from robustkit.latent.distances import summarize_distances
+from robustkit.latent.embeddings import Embeddings
+from robustkit.seeds import stream
+from robustkit.stats.divergence import Divergence, compare_samples
+from robustkit.stats.estimate import Estimate
+from robustkit.stats.mmd import MMD, mmd_test
+from robustkit.stats.proportions import wilson
+from robustkit.stats.summary import Summary
+from robustkit.stats.survival import Survival, kaplan_meier
+from robustkit.stats.two_sample import ClassifierTest, classifier_two_sample
+
+FEWEST = 5  # images, below which no test is made
+_MOST_CLOUD = 1500  # points of a cloud in the tests of whole clouds, whose memory grows as its square
+
+
+@dataclass(frozen=True, eq=False)
+class PerturbationSummary:
+    """What one perturbation does.
+
+    Attributes:
+        name: The perturbation.
+        n: Images with a twin.
+        changed: Rate of another class among them.
+        measures: By the field of the record: median, mean and standard error.
+    """
+
+    name: str
+    n: int
+    changed: Estimate
+    measures: dict[str, Summary]
+
+
+@dataclass(frozen=True, eq=False)
+class DistanceSummary:
+    """The distances of one model.
+
+    Attributes:
+        perturbations: What each does, by name; those with at least one twin.
+        attacked: How many images were attacked.
+        flipped: How many of them were flipped.
+        survival: How many queries images withstand, the unflipped censored; `None` if none was attacked.
+        generations: The same in generations.
+        between: d_E of the noisy twins against d_E of the flips, on the images that have both; `None` if too few.
+        cloud_mmd: Whether clean and noisy latents are one cloud; `None` without noisy twins.
+        cloud_classifier: How well a linear classifier tells them apart; `None` without noisy twins.
+    """
+
+    perturbations: dict[str, PerturbationSummary]
+    attacked: int
+    flipped: int
+    survival: Survival | None
+    generations: Survival | None
+    between: Divergence | None
+    cloud_mmd: MMD | None
+    cloud_classifier: ClassifierTest | None
+
+
+def summarize(record: DistanceRecord, found: Embeddings, *, seed: int = 0, draws: int = 1999) -> DistanceSummary:
+    """Summarises the distances of one model.
+
+    Args:
+        record: The distances.
+        found: The embeddings that they were measured in.
+        seed: Of resamples and relabellings.
+        draws: How many of them.
+    """
+    summaries = {}
+    for p, name in enumerate(PERTURBATIONS):
+        has = record.has(p)
+        if has.any():
+            rng = stream(seed, name, "distances")
+            measured = summarize_distances(record.of(p, has), clusters=record.objects[has], draws=draws, rng=rng)
+            changed = wilson(int((record.new_class[p] != record.clean_class)[has].sum()), int(has.sum()))
+            summaries[name] = PerturbationSummary(name, int(has.sum()), changed, measured)
+    both = record.has(NOISY) & record.has(PIXEL)
+    between = None
+    if both.sum() >= FEWEST:
+        moved = record.euclidean[:, both]
+        between = compare_samples(*moved, paired=True, draws=draws, rng=stream(seed, "both", "distances"))
+    mmd, classifier = _clouds(found, seed, draws)
+    return DistanceSummary(
+        perturbations=summaries,
+        attacked=int(record.attempted.sum()),
+        flipped=int(record.flipped.sum()),
+        survival=lasting(record, "queries"),
+        generations=lasting(record, "generations"),
+        between=between,
+        cloud_mmd=mmd,
+        cloud_classifier=classifier,
+    )
+
+
+def lasting(record: DistanceRecord, unit: str) -> Survival | None:
+    """How long images hold out against the record's search, in `queries` or `generations`; `None` if none could."""
+    known = np.isfinite(getattr(record, unit)) & (getattr(record, unit) > 0)
+    if not known.any():
+        return None
+    return kaplan_meier(getattr(record, unit)[known], record.fell[known])
+
+
+def _clouds(found: Embeddings, seed: int, draws: int) -> tuple[MMD | None, ClassifierTest | None]:
+    """Tests of clean against noisy latents, of at most so many images, evenly taken."""
+    rows = np.flatnonzero(found.has_noisy)
+    if len(rows) < FEWEST:
+        return None, None
+    if len(rows) > _MOST_CLOUD:
+        rows = rows[np.linspace(0, len(rows) - 1, _MOST_CLOUD).astype(np.int64)]
+    rng = stream(seed, "clouds", "distances")
+    clean, noisy = found.clean[rows], found.noisy[rows]
+    return (
+        mmd_test(clean, noisy, paired=True, draws=draws, rng=rng),
+        classifier_two_sample(clean, noisy, paired=True, draws=min(draws, 499), rng=rng),
+    )
+
+
+def describe(record: DistanceRecord, summary: DistanceSummary) -> str:
+    """The numbers of one model as lines for a terminal."""
+    lines = [f"{record.model}:"]
+    for one in summary.perturbations.values():
+        lines.append(f"  {one.name}, {one.n} images, class changed in {one.changed}")
+        for measure in record.measures():
+            if measure.field in one.measures:
+                found = one.measures[measure.field]
+                error = f"standard error {found.standard_error:.2g}"
+                lines.append(f"    {measure.name}: median {found.median}; mean {found.mean}; {error}")
+    censored = summary.attacked - summary.flipped
+    lines.append(
+        f"  of {summary.attacked} images attacked {summary.flipped} were flipped; {censored} never were: they have no "
+        "distance to a flip, and count as censored"
+    )
+    if summary.survival is not None:
+        lines.append(f"  queries of {record.search} to a flip: {summary.survival}")
+    if summary.between is not None:
+        lines.append(f"  d_E, noisy against one pixel: {summary.between}")
+    if summary.cloud_mmd is not None and summary.cloud_classifier is not None:
+        lines.append(f"  clean against noisy latents: {summary.cloud_mmd}")
+        lines.append(f"  clean against noisy latents: {summary.cloud_classifier}")
+    if not record.affine:
+        lines.append("  the head is not affine, so t*, margins and decision shares are not given")
+    elif record.shrinkage > 0:
+        lines.append(
+            f"  the whitened distance rests on {record.settings['scatter_from']} latents, too few for the plain "
+            f"covariance; it was shrunk by {record.shrinkage:.2f} and is only nearly invariant"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Sweeps: what a classifier says at each level of each perturbation."""

@@ -1,0 +1,132 @@
+"""A sweep drawn, and what a run of it leaves in its folder: the record, a table, a summary, two figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robustkit.drawings import write_figure
+from robustkit.errors import InputError
+from robustkit.files import write_json, write_text
+from robustkit.findings.sweep.record import BASE_RECORD, RECORD, SweepRecord
+from robustkit.findings.sweep.summary import SweepResult, SweepSummary, finite_median
+from robustkit.records import NOT_FINITE
+from robustkit.report.sweep_figures import SweepCurve, draw_curve, draw_latents, draw_sweep
+from robustkit.stats import wilson_shares
+
+TABLE, SUMMARY = "sweep.csv", "summary.json"
+FIGURE, LATENTS = "sweep.png", "sweep-latents.png"
+_DPI = 130
+
+
+def write_sweep(folder: Path, result: SweepResult, about: dict[str, Any]) -> list[str]:
+    """Writes everything about a sweep; `summary.json` comes last, so where it is the rest is whole.
+
+    Args:
+        folder: An existing folder.
+        result: What was found.
+        about: What else the summary says, as JSON values.
+
+    Returns:
+        Lines for the terminal.
+    """
+    record = result.record
+    record.save(folder / RECORD)
+    if result.base is not None:
+        result.base.save(folder / BASE_RECORD)
+    write_text(folder / TABLE, result.table())
+    drawn = curves(record, result.numbers)
+    for name, figure in ((FIGURE, draw_sweep(drawn, record.class_names)), (LATENTS, draw_latents(drawn))):
+        write_figure(figure, folder / name, dpi=_DPI)
+    write_json(folder / SUMMARY, {**result.summary(), **about})
+    return [result.describe(), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
+
+
+def plot(result: SweepResult, on: Any = None) -> Any:
+    """Draws accuracy and recalls of each perturbation against its levels.
+
+    Args:
+        result: The sweep.
+        on: A Matplotlib axes, for a sweep of one perturbation; by default a new figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If several perturbations are to be drawn on one pair of axes.
+    """
+    drawn = curves(result.record, result.numbers)
+    if on is None:
+        return draw_sweep(drawn, result.record.class_names)
+    if len(drawn) > 1:
+        raise InputError(f"{len(drawn)} perturbations do not fit on one pair of axes; omit ax, or sweep one of them")
+    draw_curve(drawn[0], result.record.class_names, on)
+    return on.figure
+
+
+def table(record: SweepRecord, summary: SweepSummary) -> str:
+    """The clean images and the steps as CSV, a line each."""
+    columns = ["perturbation", "level", "unit", "n", "accuracy", "low", "high"]
+    columns += [f"{what}_{name}" for name in record.class_names for what in ("recall", "recall_low", "recall_high")]
+    columns += ["right_to_wrong", "wrong_to_right", "latent_distance", "margin", "not_finite", "outside", "risk"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+
+    def rates(accuracy: Any, recall: Any) -> dict[str, Any]:
+        line = {"n": accuracy.n, "accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high}
+        for name, one in zip(record.class_names, recall, strict=True):
+            line |= {f"recall_{name}": one.value, f"recall_low_{name}": one.low, f"recall_high_{name}": one.high}
+        return {key: _digits(value) for key, value in line.items()}
+
+    clean = {"perturbation": "clean", "right_to_wrong": 0, "wrong_to_right": 0, "latent_distance": 0}
+    clean |= {"margin": _digits(finite_median(record.clean_margin))}
+    clean |= {"not_finite": int((record.clean_class == NOT_FINITE).sum())}
+    writer.writerow(clean | rates(summary.clean, summary.clean_recall))
+    for step in summary.steps:
+        line = {"perturbation": step.name, "level": f"{step.level:.9g}", "unit": step.unit}
+        line |= rates(step.accuracy, step.recall)
+        line |= {name: _digits(getattr(step, name)) for name in ("right_to_wrong", "wrong_to_right")}
+        line |= {name: getattr(step, name) for name in ("not_finite", "outside")}
+        line |= {"latent_distance": _digits(step.distance), "margin": _digits(step.margin)}
+        writer.writerow(line | {"risk": "" if step.risk is None else _digits(step.risk)})
+    return text.getvalue()
+
+
+def curves(record: SweepRecord, summary: SweepSummary) -> list[SweepCurve]:
+    """What is drawn: a curve for each perturbation."""
+    right = np.vstack([record.clean_class == record.true, record.right])  # (1 + S, N)
+    in_class = np.array([record.true == k for k in range(len(record.class_names))])  # (K, N)
+    margins = np.vstack([record.clean_margin, record.margin])
+    distances = np.vstack([np.zeros_like(record.clean_margin), record.distance])
+    made = []
+    for threshold in summary.thresholds:
+        steps = record.steps(threshold.name)
+        rows = np.concatenate([[0], steps + 1])
+        made.append(
+            SweepCurve(
+                name=threshold.name,
+                unit=summary.steps[int(steps[0])].unit,
+                levels=record.level[steps],
+                accuracy=wilson_shares(right[rows]),
+                recall=wilson_shares(right[rows], in_class[:, None]),
+                threshold=str(threshold),
+                distance=_quartiles(distances[rows]),
+                margin=_quartiles(margins[rows]),
+            )
+        )
+    return made
+
+
+def _quartiles(values: np.ndarray) -> np.ndarray:
+    """Of each row those that are finite, shape (3, rows); nan where none is."""
+    finite = [row[np.isfinite(row)] for row in values]
+    return np.array([np.quantile(row, (0.25, 0.5, 0.75)) if len(row) else [np.nan] * 3 for row in finite]).T
+
+
+def _digits(value: Any) -> str:
+    return f"{float(value):.9g}"

@@ -1,0 +1,134 @@
+"""A model and the images that it is looked at with, opened once and handed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustkit.data import ImageSet, Stretch
+from robustkit.models import Checkpoint, ModelOptions
+from robustkit.models.checkpoint import versions
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A model and images drawn for it; the images are read when they are asked for.
+
+    Attributes:
+        checkpoint: The model.
+        model: Its file, or what it is called where it has none.
+        path: Where the image set is.
+        part: The part of the split that the images were drawn from, or `all`.
+        available: How many objects that part has; one image of each can be drawn.
+        repeats: How many further images of these objects there are, which would not be independent.
+        whole: The whole image set; its images may be memory-mapped.
+        rows: Positions of the images drawn, shape (N,).
+        said: What was said when model and images were opened.
+    """
+
+    checkpoint: Checkpoint
+    model: Path
+    path: Path
+    part: str
+    available: int
+    repeats: int
+    whole: ImageSet
+    rows: np.ndarray
+    said: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids of the images drawn, shape (N,), str."""
+        return np.asarray(self.whole.ids[self.rows], dtype=str)
+
+    @property
+    def labels(self) -> Tensor:
+        """True classes of the images drawn, shape (N,), int64."""
+        assert self.whole.labels is not None
+        return torch.from_numpy(self.whole.labels[self.rows].astype(np.int64))
+
+    @cached_property
+    def image_set(self) -> ImageSet:
+        """The images drawn, as the image set has them."""
+        return self.whole.select(self.rows)
+
+    @cached_property
+    def images(self) -> Tensor:
+        """Network input of all images drawn, shape (N, C, H, W), float32, on the CPU."""
+        return as_input(self.checkpoint.stretch, self.image_set, self.image_set.images)
+
+    @property
+    def inputs(self) -> Inputs:
+        """The same, read slice by slice."""
+        return Inputs(self)
+
+    def first(self, n: int) -> Sample:
+        """The first images drawn."""
+        return replace(self, rows=self.rows[:n])
+
+    @property
+    def data_sha256(self) -> dict[str, str]:
+        """SHA-256 of each file of the image set, by name."""
+        return self.whole.provenance
+
+    def about(self) -> dict[str, Any]:
+        """What a run is about, as JSON values: hashes under `inputs`, names and versions beside them."""
+        origin = self.checkpoint.origin
+        said = ModelOptions.from_json(origin.options).without_paths  # a worker finds the same code under another path
+        foreign = {} if origin.own else {"model_options": said, "code_sha256": origin.code_sha256}
+        return {
+            "inputs": {
+                "model_sha256": origin.sha256,
+                **foreign,
+                "data_sha256": self.data_sha256,
+                "split_sha256": self.checkpoint.card.data.get("split_sha256"),
+                "part": self.part,
+                "n": len(self),
+            },
+            "model": str(self.model),
+            "model_notes": list(origin.notes),
+            "data": str(self.path),
+            "versions": versions(),
+            "device": str(self.checkpoint.classifier.device),
+        }
+
+
+class Inputs:
+    """Network input of the images of a sample, read when it is asked for.
+
+    Args:
+        sample: The sample.
+    """
+
+    def __init__(self, sample: Sample) -> None:
+        self.sample = sample
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+        return (len(self.sample), *self.sample.whole.images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    def __getitem__(self, part: slice, /) -> Tensor:
+        """Network input, shape (M, C, H, W), float32, on the CPU."""
+        if "images" in self.sample.__dict__:  # read already
+            return self.sample.images[part]
+        values = self.sample.whole.images[self.sample.rows[part]]
+        return as_input(self.sample.checkpoint.stretch, self.sample.whole, values)
+
+
+def as_input(stretch: Stretch, image_set: ImageSet, images: np.ndarray) -> Tensor:
+    """Images of a set as network input, shape (M, C, H, W), float32, on the CPU; stretched unless the set is."""
+    stretched = images if image_set.stretch is not None else stretch(images)
+    return torch.from_numpy(np.ascontiguousarray(stretched, dtype=np.float32))

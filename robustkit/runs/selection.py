@@ -1,0 +1,45 @@
+"""Which images a run looks at, and how many of them at once: what the settings of every measurement begin with."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from robustkit.errors import InputError
+from robustkit.options import option
+
+if TYPE_CHECKING:
+    from robustkit.models import ModelOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which images a run looks at.
+
+    Attributes:
+        n: How many images to draw.
+        data: The image set; by default the one that the model was trained on.
+        part: A part of the model's split, or `all`.
+        seed: Of the draw and of all random streams.
+        take_all: Go on with all images of the part when there are fewer than n.
+        options: Options for a third-party model.
+        group: How many images are measured together: the unit of work of a worker, and what a killed run loses at
+            most. It decides how arithmetic is batched, so on one device a group gives one answer to the last bit.
+    """
+
+    n: int = option(150, "Images to draw.")
+    data: str | os.PathLike[str] | None = option(
+        None, "A labelled image set.", shown="the one that the model was trained on"
+    )
+    part: str = option("test", "train, valid or test of the model's split, or all.")
+    seed: int = option(0, "Of the draw of images and of all random numbers.")
+    take_all: bool = option(False, "Take what there is when there are fewer images than --n.", flag="--all")
+    options: ModelOptions | None = None
+    group: int = 16
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise InputError(f"expected at least 1 image, got --n {self.n}")
+        if self.group < 1:
+            raise InputError(f"--group must be at least 1, got {self.group}")
