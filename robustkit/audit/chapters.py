@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from robustkit.audit.clean import CleanRecord
 from robustkit.audit.findings import Findings
 from robustkit.audit.pictures import exhibits_of, gallery_rule
 from robustkit.errors import InputError
@@ -58,6 +59,7 @@ def clean(models: Sequence[Findings]) -> Chapter:
             of_class = record.labels == k
             hits = int((record.probabilities.argmax(1) == k)[of_class].sum())
             rows.append((f"recall of {label}", name, wilson(hits, int(of_class.sum()))))
+    rows += [row for name, record in series if record.threshold != 0.5 for row in _gate(name, record)]
     counts = {name: _confusion(record) for name, record in series}
     sections: list[Section] = [
         Forest(
@@ -70,7 +72,7 @@ def clean(models: Sequence[Findings]) -> Chapter:
             "share of the true class.",
         ),
         ReliabilityCurves({
-            name: reliability(record.probabilities, record.labels, rng=np.random.default_rng(0))
+            name: reliability(record.scores, record.labels, rng=np.random.default_rng(0))
             for name, record in series
         }),
     ]  # fmt: skip
@@ -306,6 +308,16 @@ def _flip_matrix(record: AttackRecord) -> np.ndarray:
     for image, new in pairs:
         matrix[int(record.true[image]), new] += 1
     return matrix
+
+
+def _gate(name: str, record: CleanRecord) -> list[tuple[str, str, Estimate]]:
+    """How pure and how complete a sample is that a threshold on a score lets through."""
+    through, wanted = record.probabilities.argmax(1) == 1, record.labels == 1
+    both, at = int((through & wanted).sum()), f"{record.class_names[1]} above {record.threshold:g}"
+    return [
+        (f"purity of {at}", name, wilson(both, int(through.sum()))),
+        (f"completeness of {at}", name, wilson(both, int(wanted.sum()))),
+    ]
 
 
 def _confusion(record: Any) -> np.ndarray:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint
@@ -31,6 +33,8 @@ class CleanRecord(Record):
         labels: True classes, shape (N,).
         probabilities: Shape (N, K), float64.
         available: How many images there are.
+        threshold: The score above which the second class is decided, where that is not a half. `probabilities` are of
+            what is decided: odds are divided by those of the threshold.
     """
 
     domain: str
@@ -41,6 +45,20 @@ class CleanRecord(Record):
     labels: np.ndarray
     probabilities: np.ndarray
     available: int
+    threshold: float
+
+    version: ClassVar[int] = 2
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The network's own probabilities, before anything was decided, shape (N, K)."""
+        if self.threshold == 0.5:
+            return self.probabilities
+        with np.errstate(divide="ignore"):
+            shift = np.log(self.threshold / (1 - self.threshold))
+            odds = np.log(self.probabilities[:, 1]) - np.log(self.probabilities[:, 0]) + shift
+        above = expit(odds)
+        return np.stack([1 - above, above], 1)
 
 
 def predict_clean(sample: Sample, *, domain: str) -> CleanRecord:
@@ -54,6 +72,7 @@ def predict_clean(sample: Sample, *, domain: str) -> CleanRecord:
         InputError: If it gives a value that is not finite.
     """
     classifier, inputs = sample.checkpoint.classifier, sample.inputs
+    decision = classifier.output.decision
     with torch.inference_mode():
         logits = [
             classifier(inputs[slice(start, start + _BATCH)].to(classifier.device)).double().cpu()
@@ -72,6 +91,7 @@ def predict_clean(sample: Sample, *, domain: str) -> CleanRecord:
         labels=sample.labels.numpy(),
         probabilities=probabilities,
         available=sample.available,
+        threshold=0.5 if decision is None or decision.threshold is None else decision.threshold,
     )
 
 

@@ -91,7 +91,7 @@ def _draft(path: Path, checkpoint: Checkpoint, options: ModelOptions) -> None:
         said,
         # What a Keras layer takes has no name that could be given; it is found again.
         latent=said.latent if "Keras" in checkpoint.origin.form else classifier.latent_name,
-        classes=classifier.class_names,
+        classes=classifier.class_names if classifier.output.decision is None else said.classes,
         class_count=None,
         bands=card.bands,
         stretch=card.stretch,

@@ -45,7 +45,7 @@ def metrics_of(found: Findings) -> dict[str, Estimate]:
         first = next(iter(found.clean.values()))
         numbers["accuracy"] = numbers[f"accuracy.{first.domain}"]
         rng = np.random.default_rng(0)
-        error = reliability(first.probabilities, first.labels, rng=rng)
+        error = reliability(first.scores, first.labels, rng=rng)
         numbers["calibration_error"] = _plain(error.ece, error.n, "no interval; see its null")
     if {"source", "target"} <= found.clean.keys():
         gap = _gap(found)

@@ -56,7 +56,7 @@ def sensitivity(models: Sequence[Findings]) -> Chapter:
         for one in models
         for domain, record in one.clean.items()
         for count in (5, 10, 15, 30)
-        for error in [reliability(record.probabilities, record.labels, bins=count, rng=np.random.default_rng(0))]
+        for error in [reliability(record.scores, record.labels, bins=count, rng=np.random.default_rng(0))]
     ]
     if bins:
         said = "The calibration error with other numbers of bins, beside what a calibrated classifier would have."

@@ -113,7 +113,7 @@ def _calibrated(found: Findings, limit: float) -> Check:
     if not found.clean:
         return _not_run(name, claim, evidence)
     record = next(iter(found.clean.values()))
-    one = reliability(record.probabilities, record.labels, rng=np.random.default_rng(0))
+    one = reliability(record.scores, record.labels, rng=np.random.default_rng(0))
     # It has no interval: beyond the limit it fails only where a calibrated classifier would hardly reach it.
     status: Status = "pass" if one.ece <= limit else "fail" if one.p < 0.05 else "warn"
     measured = (

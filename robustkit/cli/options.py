@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-_KINDS = ("logits", "probabilities", "log-probabilities", "sigmoid")
+_KINDS = ("logits", "probabilities", "log-probabilities", "sigmoid", "votes")
 
 
 class Numbers(click.Option):
@@ -45,6 +45,15 @@ _MODEL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--output-index", {"type": int, "help": "Which of several outputs holds the scores.  [default: by shape]"}),
     ("--output-key", {"help": "The same, for a dict."}),
     ("--output-kind", {"type": click.Choice(_KINDS), "help": "What the scores are.  [default: logits]"}),
+    (
+        "--threshold",
+        {"type": float, "help": "Decide the second of two classes above this score.  [default: 0.5]"},
+    ),
+    ("--question", {"help": "Decide answers, 'smooth,featured; bar,no-bar', or a cut, 'smooth>0.5'."}),
+    (
+        "--multi-label",
+        {"is_flag": True, "default": None, "help": "Each output is a label, and any that changes a flip."},
+    ),
     ("--trust-checkpoint", {"metavar": "SHA256", "help": "Open this file although it can run code."}),
 )
 

@@ -263,7 +263,7 @@ class AuditedClassifier:
                     f"the network answers {tried} with scores that are NaN or infinite; its weights may be damaged or "
                     "of another network, or its input is on another scale: see --stretch, --mean and --data"
                 )
-            self.notes += check_kind(self.output.kind, logits)
+            self.notes += check_kind(self.output, returned)
             self._check_alone(images, logits)
         return logits
 

@@ -13,8 +13,9 @@ from scipy.stats import binom
 from torch import Tensor
 
 from robustkit.errors import InputError
+from robustkit.models.decision import Decision
 
-OutputKind = Literal["logits", "probabilities", "log-probabilities", "sigmoid"]
+OutputKind = Literal["logits", "probabilities", "log-probabilities", "sigmoid", "votes"]
 EndingKind = Literal["softmax", "log_softmax", "sigmoid"]
 
 # A probability of exactly 0 in float32 becomes this logit, not minus infinity.
@@ -28,18 +29,36 @@ class Output:
     Attributes:
         part: Position in a tuple or key in a dict; `None` when the network returns one tensor.
         kind: `logits` (one column, or none, is the logit of class 1 against class 0), `probabilities` (rows sum to 1),
-            `log-probabilities`, or `sigmoid` (one column, after the sigmoid: the probability of class 1).
+            `log-probabilities`, `sigmoid` (after the sigmoid; one column is the probability of class 1), or `votes`
+            (positive numbers whose shares within a question are its vote fractions).
+        decision: What is decided by the scores; by default the largest.
     """
 
     part: int | str | None = None
     kind: OutputKind = "logits"
+    decision: Decision | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(OutputKind):
             raise InputError(f"unknown output kind {self.kind!r}; known are {', '.join(get_args(OutputKind))}")
 
     def logits(self, returned: Any) -> Tensor:
-        """The scores as logits.
+        """The scores of what is decided, as logits.
+
+        Args:
+            returned: What the network returned for N images.
+
+        Returns:
+            Logits, shape (N, K); a constant per row is arbitrary.
+
+        Raises:
+            InputError: See `plain_logits`; or if the decision is of other outputs.
+        """
+        logits = self.plain_logits(returned)
+        return logits if self.decision is None else self.decision.scores(logits)
+
+    def plain_logits(self, returned: Any) -> Tensor:
+        """The scores of the network as logits, before anything is decided.
 
         Args:
             returned: What the network returned for N images.
@@ -55,9 +74,11 @@ class Output:
             scores = scores.reshape(-1, 1)
         if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.is_floating_point():
             raise InputError(f"expected scores of shape (N, K) from the network, came {describe(scores)}")
-        if self.kind == "probabilities":
+        if self.kind in ("probabilities", "votes"):
             return scores.clamp_min(_TINY).log()
         if self.kind == "sigmoid":
+            if scores.shape[1] != 1 and self.decision is not None:
+                return scores.clamp_min(_TINY).log() - (1 - scores).clamp_min(_TINY).log()
             if scores.shape[1] != 1:
                 raise InputError(f"a sigmoid output has one column, came {scores.shape[1]}; name another output kind")
             return torch.cat([(1 - scores).clamp_min(_TINY), scores.clamp_min(_TINY)], 1).log()
@@ -210,12 +231,12 @@ def sums_over_images(scores: Tensor) -> bool:
     return bool(len(scores) > 1 and (scores >= 0).all() and (scores.sum(0) - 1).abs().max() < 1e-4)
 
 
-def check_kind(kind: OutputKind, logits: Tensor) -> list[str]:
+def check_kind(output: Output, returned: Any) -> list[str]:
     """Goes on only if scores can be what they are said to be.
 
     Args:
-        kind: What they are said to be.
-        logits: What `Output.logits` made of them, shape (N, K).
+        output: What they are said to be.
+        returned: What the network returned for two or more images.
 
     Returns:
         What a user should look at, one sentence each.
@@ -223,6 +244,7 @@ def check_kind(kind: OutputKind, logits: Tensor) -> list[str]:
     Raises:
         InputError: If they cannot.
     """
+    kind, raw, logits = output.kind, output.select(returned), output.plain_logits(returned)
     scores = logits[:, 1:] if logits.shape[1] == 2 and not logits[:, 0].any() else logits
     if kind == "logits" and looks_like_probabilities(logits):
         raise InputError(
@@ -241,7 +263,9 @@ def check_kind(kind: OutputKind, logits: Tensor) -> list[str]:
                 "the rows of the network's outputs do not sum to 1, so they are no probabilities; leave "
                 "--output-kind away for logits"
             )
-    if kind == "sigmoid" and (not logits.isfinite().all() or bool((logits > 0).any())):
+    if kind == "votes" and bool((raw < 0).any()):
+        raise InputError("the network's outputs are below 0, so they are no votes; omit --output-kind for logits")
+    if kind == "sigmoid" and not bool(((raw >= 0) & (raw <= 1)).all()):
         raise InputError(
             "the network's output is not between 0 and 1, so no sigmoid was applied; leave --output-kind away for "
             "one logit"

@@ -160,6 +160,8 @@ def _output(classifier: AuditedClassifier, logits: Tensor) -> Finding:
         return Finding("output", "refusal", f"{text}; not finite for some images", "look for overflow or 0/0")
     # A softmax of probabilities lies between 1 / (e + K - 1) and e / (e + K - 1).
     most = math.e / (math.e + classes - 1)
+    if classifier.output.decision is not None:
+        return Finding("output", "ok", f"{text}; decided: {classifier.output.decision.words}")
     if kind == "probabilities" and classes > 1 and float(logits.exp().max()) <= most + 1e-4:
         return Finding(
             "output", "warning", f"{text}, none above {most:.3g}, as after a softmax taken twice",

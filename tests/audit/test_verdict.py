@@ -21,7 +21,7 @@ def _clean(labels, confidence, domain="images"):
     """Images of which class 0 is said with some confidence."""
     probabilities = np.stack([confidence, 1 - np.asarray(confidence)], axis=1)
     ids = np.arange(len(labels)).astype(str)
-    return CleanRecord(domain, "galaxies", "test", ["a", "b"], ids, np.asarray(labels), probabilities, len(labels))
+    return CleanRecord(domain, "galaxies", "test", ["a", "b"], ids, np.asarray(labels), probabilities, len(labels), 0.5)
 
 
 def _rate(value, low, high):

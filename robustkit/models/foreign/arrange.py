@@ -46,6 +46,8 @@ def _places(model: tuple[str, ...], images: tuple[str, ...]) -> tuple[np.ndarray
     """Which of the model's classes each class of the images is, shape (k,), and how that is known; else `None`."""
     if set(model) >= set(images):
         return np.array([model.index(name) for name in images]), f"put into the order of the model, {', '.join(model)}"
+    if len(model) == 2 and model[0] == f"not {model[1]}" and model[1] in images:
+        return np.array([int(name == model[1]) for name in images]), f"all but {model[1]} are {model[0]}"
     numbers = tuple(str(k) for k in range(len(images)))
     if len(model) == len(images) and model == tuple(f"class {k}" for k in range(len(model))):
         return np.arange(len(images)), "numbered in the order of the images, because the model has no names for them"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from robustkit.files import sha256_file
 from robustkit.models.blackbox import BlackBox
 from robustkit.models.checkpoint import Card, Checkpoint, Origin, checkpoint_of, is_own
 from robustkit.models.classifier import AuditedClassifier, WrongClassCount
+from robustkit.models.decision import Decision
+from robustkit.models.endings import cut_ending
 from robustkit.models.foreign import kinds
 from robustkit.models.foreign.architecture import build_network, code_of
 from robustkit.models.foreign.arrange import arrange
@@ -32,7 +36,7 @@ from robustkit.models.foreign.shown import Shown, show
 from robustkit.models.foreign.state import Part, find_parts, load_state
 from robustkit.models.foreign.trusted import check_trust, open_trusted
 from robustkit.models.foreign.weights import Content, read_weights
-from robustkit.models.outputs import Output
+from robustkit.models.outputs import Output, choose_part
 from robustkit.models.probing import bands_of
 
 
@@ -228,8 +232,11 @@ def _split(found: Found, options: ModelOptions, images: ImageSet | None) -> Audi
         shape = (bands_of(found.network) or 3, *options.input_size)
     elif found.input_shape is not None:
         shape = found.input_shape
+    if (decision := options.decision(guess)) is not None:
+        found.notes.append(f"decided: {decision.words}")
+        guess = decision.names
     part = options.part if options.part is not None and not found.chosen else found.part
-    output = Output(part, found.output_kind or options.output_kind or "logits")
+    output = Output(part, found.output_kind or options.output_kind or "logits", decision)
     shown = _shown(found, options, images)
     # For networks that have no answer to random values.
     examples = None if shown is None else shown.images[[0, len(shown.images) // 2]]
@@ -237,6 +244,8 @@ def _split(found: Found, options: ModelOptions, images: ImageSet | None) -> Audi
         if shape is None:
             raise InputError(f"{found.form} does not say its input; name images with --data, or give --input-size")
         return BlackBox(found.network, input_shape=shape, class_names=guess, output=output)
+    if found.latent is None and shape is not None:
+        output = _scores_of(found, output, options, shown, shape)
     latent = found.latent or options.latent
     numbered = guess is not None and options.class_names is None and guess == tuple(map(str, range(len(guess))))
     make = partial(AuditedClassifier, found.network, latent=latent, input_shape=shape, output=output, examples=examples)
@@ -249,7 +258,46 @@ def _split(found: Found, options: ModelOptions, images: ImageSet | None) -> Audi
         found.notes.append(f"classes: {wrong.outputs} outputs, of which the labels show {', '.join(guess)}")
         classifier = make(class_names=tuple(map(str, range(wrong.outputs))))
     classifier.latent_name = found.latent_name or classifier.latent_name
+    if decision is not None and decision.threshold is not None and shown is not None:
+        _check_reach(classifier, decision, shown)
     return classifier
+
+
+def _scores_of(
+    found: Found, output: Output, options: ModelOptions, shown: Shown | None, shape: Sequence[int]
+) -> Output:
+    """The part that holds the scores, by the labelled images; and a network without a softmax or sigmoid at its end."""
+    images = torch.rand(2, *shape) if shown is None else shown.images
+    if output.part is None and shown is not None:
+        try:
+            with torch.inference_mode():
+                returned = found.network(images.clone())
+        except Exception:  # the network's own code; what is wrong is said when it is split
+            return output
+        choice = choose_part(returned, shown.classes, None if output.decision else shown.labels)
+        if choice is not None:
+            output = replace(output, part=choice.part)
+            found.notes.append(f"the scores are part {choice.part!r} of what the network returns, {choice.why}")
+    ended = None if found.chosen else cut_ending(found.network, output, images[:2])
+    if ended is not None and ended.keeps(options.latent):
+        found.network, output = ended.network, replace(output, kind="logits")
+        found.notes.append(ended.words)
+    return output
+
+
+def _check_reach(classifier: AuditedClassifier, decision: Decision, shown: Shown) -> None:
+    """Refuses a threshold that no score comes to, on either side, where the labels show both outcomes."""
+    with torch.inference_mode():
+        scores = classifier(shown.images)
+    above = scores[:, 1] - scores[:, 0]
+    if bool((above > 0).any() and (above <= 0).any()) or shown.labels is None or len(np.unique(shown.labels)) < 2:
+        return
+    assert decision.threshold is not None
+    low, high = torch.sigmoid(above + math.log(decision.threshold / (1 - decision.threshold))).aminmax()
+    raise InputError(
+        f"the scores of {len(above)} images run from {float(low):.3g} to {float(high):.3g}, so all of them are decided "
+        f"as {decision.names[int(above[0] > 0)]!r} at {decision.threshold:g}; give a threshold that the scores reach"
+    )
 
 
 def _shown(found: Found, options: ModelOptions, images: ImageSet | None) -> Shown | None:

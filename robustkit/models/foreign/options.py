@@ -14,6 +14,7 @@ from robustkit.code_gate import read_code, refuse_code
 from robustkit.data.guard import brief, reading
 from robustkit.errors import InputError
 from robustkit.files import MOST_TOML, read_text, read_toml, write_text
+from robustkit.models.decision import Decision, cut_at, labels_of, parse_question
 from robustkit.models.outputs import OutputKind
 
 
@@ -38,6 +39,9 @@ class ModelOptions:
         output_index: Position of the scores in a tuple.
         output_key: Key of the scores in a dict.
         output_kind: What the scores are.
+        threshold: Score of the second of two classes above which it is decided.
+        multi_label: Whether each output is a label of its own.
+        question: Which outputs are answers to which question, see `robustkit.models.decision.parse_question`.
         trust: SHA-256 of a file whose code may run.
         card: Where a card was read from.
     """
@@ -57,6 +61,9 @@ class ModelOptions:
     output_index: int | None = None
     output_key: str | None = None
     output_kind: OutputKind | None = None
+    threshold: float | None = None
+    multi_label: bool | None = None
+    question: str | None = None
     trust: str | None = None
     card: str | None = None
 
@@ -67,6 +74,10 @@ class ModelOptions:
             raise InputError("--mean and --std are a stretch of their own; leave --stretch away")
         if self.output_index is not None and self.output_key is not None:
             raise InputError("--output-index is for a tuple and --output-key for a dict; give one of them")
+        said = [name for name in ("threshold", "multi_label", "question") if getattr(self, name) is not None]
+        if len(said) > 1:
+            names = " and ".join("--" + name.replace("_", "-") for name in said)
+            raise InputError(f"{names} each say what is decided; give one of them")
         if self.output_kind is not None and self.output_kind not in get_args(OutputKind):
             raise InputError(f"unknown --output-kind {self.output_kind!r}; known are {', '.join(get_args(OutputKind))}")
         if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
@@ -111,6 +122,23 @@ class ModelOptions:
             return tuple(f"class {k}" for k in range(self.class_count))
         return self.classes
 
+    def decision(self, answers: tuple[str, ...] | None) -> Decision | None:
+        """What is decided, where it is not the largest output.
+
+        Args:
+            answers: Names of the outputs, where they are known.
+
+        Raises:
+            InputError: If it does not fit the outputs, or they have no names.
+        """
+        if self.threshold is not None:
+            return cut_at(self.threshold, answers or ())
+        if self.multi_label is None and self.question is None:
+            return None
+        if self.classes is None:
+            raise InputError("--question and --multi-label speak of the outputs; name all of them with --classes")
+        return labels_of(self.classes) if self.question is None else parse_question(self.question, self.classes)
+
     @property
     def part(self) -> int | str | None:
         """Which part of the return value holds the scores."""
@@ -123,6 +151,8 @@ class ModelOptions:
             other = replace(other, classes=None, class_count=None)
         if "stretch" in mine or "mean" in mine:
             other = replace(other, stretch=None, mean=None, std=None)
+        if {"threshold", "multi_label", "question"} & set(mine):
+            other = replace(other, threshold=None, multi_label=None, question=None)
         if "output_index" in mine or "output_key" in mine:
             other = replace(other, output_index=None, output_key=None)
         return replace(other, **mine)
@@ -203,12 +233,17 @@ def read_card(path: Path, *, named: bool) -> ModelOptions:
 def _checked(value: Mapping[str, Any], where: str) -> dict[str, Any]:
     kinds: dict[str, Any] = {
         "arch": str, "key": str, "latent": str, "output_key": str, "output_kind": str, "output_index": int,
-        "class_count": int, "trust": str, "card": str, "arch_kwargs": dict, "stretch": (str, dict),
+        "class_count": int, "trust": str, "card": str,
+        "threshold": (int, float), "multi_label": bool, "question": str, "arch_kwargs": dict, "stretch": (str, dict),
         "classes": tuple, "bands": tuple, "mean": tuple, "std": tuple, "bounds": tuple, "input_size": tuple,
     }  # fmt: skip
     for name, item in value.items():
         inside = {"classes": str, "bands": str, "mean": (int, float), "std": (int, float), "bounds": (int, float)}
-        wrong = name not in kinds or not isinstance(item, kinds[name]) or isinstance(item, bool)
+        wrong = (
+            name not in kinds
+            or not isinstance(item, kinds[name])
+            or (isinstance(item, bool) and kinds[name] is not bool)
+        )
         if not wrong and isinstance(item, tuple):
             wrong = not all(isinstance(one, inside.get(name, int)) for one in item)
         if wrong or (name in ("bounds", "input_size") and isinstance(item, tuple) and len(item) != 2):
