@@ -199,12 +199,50 @@ def _alone(classifier: AuditedClassifier, images: Tensor, logits: Tensor, batche
                 "batch", "refusal", f"the answer for an image depends on the others in its batch ({sizes} disagree)",
                 "take norms and softmax over each image, not over the batch",
             )  # fmt: skip
+    found = _among_others(classifier, images)
+    if found:
+        return Finding(
+            "batch", "refusal", f"the answer for a quiet image changes beside {found}, so it depends on its batch",
+            "decide for each image by itself: no max(), mean() or if over the whole batch",
+        )  # fmt: skip
     if classifier.pairs:
         return Finding(
             "batch", "warning", f"{sizes} agree, but one image alone fails or changes shape",
             "a single image goes through the network twice; squeeze() without dim is the usual cause",
         )  # fmt: skip
     return Finding("batch", "ok", f"{sizes} agree")
+
+
+def _among_others(classifier: AuditedClassifier, images: Tensor) -> str:
+    """Beside what the answers for quiet images change; empty if beside nothing that was tried.
+
+    Ordinary images take the same branch of a network that looks at its whole batch, whatever the size of the batch.
+    """
+    order = images.flatten(1).amax(1).argsort()
+    quiet = images[order[:4]]
+    low, high = images.min(), images.max()
+    quiet = torch.cat([quiet, low + 0.01 * (quiet - low)])
+    far = 10 * (high - low) + 1e-3 * high.abs().maximum(low.abs())
+    height, width = images.shape[2:]
+    spot = torch.zeros_like(images[:1])
+    spot[..., height // 2, width // 2] = 1
+    beside = {
+        "the brightest one": images[order[-1:]],
+        "one with a very bright pixel": torch.where(spot > 0, high + far, quiet[:1]),
+        "one with a very dark pixel": torch.where(spot > 0, low - far, quiet[:1]),
+        "one that is bright all over": quiet[:1] + far,
+    }
+    alone = torch.cat([classifier(image[None].clone()) for image in quiet])
+    for name, other in beside.items():
+        try:
+            together = classifier(torch.cat([quiet, other]))[:-1]
+        except Exception as error:  # the network's own code, on values that it was not made for
+            if is_out_of_memory(error):
+                raise
+            continue
+        if not _near(together, alone):
+            return name
+    return ""
 
 
 def _mode(module: nn.Module, before: dict[str, Tensor]) -> Finding:

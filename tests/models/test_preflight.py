@@ -53,6 +53,54 @@ class Grown(nn.Module):
         return self.fc(flat - flat.mean(0) if len(flat) > 5 else flat)
 
 
+class Branching(nn.Module):
+    """Takes another way for the whole batch where something in it passes a limit."""
+
+    latent = "flat"
+
+    def __init__(self, look):
+        super().__init__()
+        self.flat, self.fc, self.look = nn.Flatten(), settled(nn.Linear(27, 2)), look
+        self.eval()
+
+    def forward(self, images):
+        flat = self.flat(images)
+        return self.fc(flat) * (1.5 if bool(self.look(images)) else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("look", "beside"),
+    [
+        (lambda x: x.max() > 2, "the brightest one"),
+        (lambda x: x.max() > 5, "a very bright pixel"),
+        (lambda x: x.min() < -1, "a very dark pixel"),
+        (lambda x: x.mean() > 1.0, "bright all over"),
+    ],
+)
+def test_a_branch_over_the_whole_batch_is_found_where_ordinary_images_take_one_way(look, beside):
+    images = torch.rand(20, 3, 3, 3, generator=torch.Generator().manual_seed(1))
+    images[13, 0, 1, 1] = 2.5  # one bright image among quiet ones, beyond the first batch of 7
+    classifier = AuditedClassifier(Branching(lambda x: False), input_shape=(3, 3, 3))
+    findings, found = _verdicts(classifier, images=images)
+    assert findings["batch"].verdict == "ok"
+    classifier.module.look = look
+    findings, found = _verdicts(classifier, images=images)
+    assert findings["batch"].verdict == "refusal"
+    assert beside in findings["batch"].text or "disagree" in findings["batch"].text
+    with pytest.raises(InputError, match="batch"):
+        found.require()
+
+
+def test_a_network_that_refuses_strange_values_is_not_refused_for_it():
+    def strict(x):
+        if x.max() > 3 or x.min() < 0:
+            raise ValueError("pixels must lie in [0, 3]")
+        return False
+
+    classifier = AuditedClassifier(Branching(strict), input_shape=(3, 3, 3))
+    assert _verdicts(classifier)[0]["batch"].verdict == "ok"
+
+
 class Counting(Grown):
     def __init__(self):
         super().__init__()
