@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from robustkit.findings.distances.comparison import Comparison, DistanceComparison, binned
-from robustkit.findings.distances.record import PERTURBATIONS, DistanceRecord, Measure
+from robustkit.findings.distances.record import PERTURBATIONS, DistanceRecord, Measure, shared_measures
 from robustkit.findings.distances.summary import DistanceSummary
 from robustkit.report.distance_figures import Histogram
 from robustkit.stats.divergence import Divergence
@@ -66,8 +66,10 @@ def markdown(models: Models, comparison: DistanceComparison | None) -> str:
         js = one.divergence
         apart = " |  | " if js is None else f"{js.js:.2f} | {js.null_mean:.2f} | {format_p(js.p)}"
         lines.append(f"| {one.perturbation} | {one.measure.name} | {one.n} | {ratio} | {shift} | {apart} |")
-    lines += ["", "d_E and the other measures that are not invariant change with the coordinates of a latent space; "
-              "by themselves they do not compare models."]  # fmt: skip
+    invariant = " and ".join(sorted({one.measure.name for one in comparison.comparisons if one.measure.invariant}))
+    lines += ["", f"Only {invariant or 'no measure here'} can be compared between models; the others change with the "
+              "coordinates of a latent space, which change no prediction. So does the whitened distance where its "
+              "covariance was shrunk."]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
@@ -111,8 +113,8 @@ def histograms(models: Models, comparison: DistanceComparison | None) -> list[li
     compared = {} if comparison is None else {(c.perturbation, c.measure.field): c for c in comparison.comparisons}
     records = [record for record, _ in models]
     rows = []
-    for measure in records[0].measures():
-        if measure.field not in ("euclidean", "whitened", "reach") or not all(measure in r.measures() for r in records):
+    for measure in shared_measures(records):
+        if measure.field not in ("euclidean", "whitened", "reach"):
             continue
         row = []
         for p, name in enumerate(PERTURBATIONS):
@@ -137,7 +139,7 @@ def histograms(models: Models, comparison: DistanceComparison | None) -> list[li
 def _rows(models: Models) -> list[tuple[str, Measure, DistanceRecord, Summary]]:
     found = []
     for name in PERTURBATIONS:
-        for measure in models[0][0].measures():
+        for measure in shared_measures([record for record, _ in models]):
             for record, summary in models:
                 one = summary.perturbations.get(name)
                 if one is not None and measure.field in one.measures:

@@ -162,6 +162,8 @@ def distances(models: Sequence[Findings]) -> Chapter:
         for one in reversed(have)
         for row in one.distances_summary["measures"]
     ]  # fmt: skip
+    if len(have) > 1:  # what compares models comes first
+        numbers.sort(key=lambda row: row[2] != "1 / t*")
     said = " ".join(
         f"{one.label}: noisy against one pixel, d_E: {one.distances_summary['between']}."
         for one in have
@@ -198,7 +200,7 @@ def distances(models: Sequence[Findings]) -> Chapter:
         f"{one.label}: {line.strip()}."
         for one in have
         for line in one.distances_summary["text"]
-        if "censored" in line or "shrunk" in line or "not affine" in line
+        if any(word in line for word in ("censored", "shrunk", "not affine"))
     )
     return Chapter("distances", title, texts, tuple(sections), missing)
 

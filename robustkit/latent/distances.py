@@ -16,6 +16,9 @@ from robustkit.errors import InputError
 from robustkit.latent.geometry import AffineHead, check_latents, crossings, decision_share, decision_space
 from robustkit.stats.summary import Summary, summarize
 
+# Ratio of the largest to the smallest variance, above which the sample covariance is shrunk.
+_MOST_UNEVEN = 1e8
+
 
 @dataclass(frozen=True, eq=False)
 class WithinClass:
@@ -23,13 +26,15 @@ class WithinClass:
 
     Attributes:
         scatter: Root mean square over the dimensions of the standard deviation within classes, latent units.
-        factor: Lower Cholesky factor of the covariance within classes, shape (D, D).
-        shrinkage: How far the covariance was drawn towards a round one, in [0, 1]; 0 for the sample covariance.
+        factor: Lower Cholesky factor of the covariance within classes, shape (D, D); None where the latents scatter in
+            too few directions for one, even shrunk.
+        shrinkage: How far the covariance was drawn towards a round one, in [0, 1]; 0 for the sample covariance, nan
+            without one.
         n: Latents it was estimated from.
     """
 
     scatter: float
-    factor: np.ndarray
+    factor: np.ndarray | None
     shrinkage: float
     n: int
 
@@ -38,7 +43,8 @@ def within_class(latents: ArrayLike, labels: ArrayLike) -> WithinClass:
     """Scatter and covariance of clean latents around the mean of their class.
 
     The sample covariance is taken where there are ten latents for each dimension and it is well conditioned, and
-    Ledoit and Wolf's shrunk one otherwise; only with the first is the whitened distance invariant under A.
+    Ledoit and Wolf's shrunk one otherwise; only with the first is the whitened distance invariant under A. Few latents
+    may leave directions without any scatter that shrinking does not fill, and then there is no covariance to use.
 
     Args:
         latents: Latents of clean images, shape (N, D).
@@ -62,10 +68,17 @@ def within_class(latents: ArrayLike, labels: ArrayLike) -> WithinClass:
     if not variance > 0:
         raise InputError("all latents of a class are the same: nothing scatters")
     covariance, shrinkage = residuals.T @ residuals / freedom, 0.0
-    if len(points) < 10 * points.shape[1] or np.linalg.cond(covariance) > 1e8:
-        shrunk, shrinkage = ledoit_wolf(residuals, assume_centered=True)
-        covariance = shrunk * len(points) / freedom
-    return WithinClass(float(np.sqrt(variance)), np.linalg.cholesky(covariance), float(shrinkage), len(points))
+    if len(points) < 10 * points.shape[1] or np.linalg.cond(covariance) > _MOST_UNEVEN:
+        # Scaled, because the squares of squares in the estimate would leave the range of numbers.
+        shrunk, shrinkage = ledoit_wolf(residuals / np.sqrt(variance), assume_centered=True)
+        covariance = shrunk * variance * len(points) / freedom
+    try:
+        factor = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        factor = None
+    if factor is None or np.linalg.cond(covariance) > 1 / np.finfo(np.float64).eps:
+        return WithinClass(float(np.sqrt(variance)), None, float("nan"), len(points))
+    return WithinClass(float(np.sqrt(variance)), factor, float(shrinkage), len(points))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +89,7 @@ class Distances:
         euclidean: d_E = |z' - z|, latent units, shape (N,).
         in_scatter: d_E over the scatter within classes, shape (N,); invariant under rotation and scale.
         whitened: Mahalanobis distance in the covariance within classes, shape (N,); invariant under any A where the
-            covariance was not shrunk.
+            covariance was not shrunk; nan where there is no covariance.
         reach: 1 / t*, the displacement as a multiple of what reaches the boundary along it, shape (N,); above 1 where
             the head's class changes, 0 where no boundary lies ahead; invariant under any A. None if the head is not
             affine.
@@ -112,13 +125,14 @@ def latent_distances(
     start, end = check_latents(clean, "clean latents"), check_latents(perturbed, "perturbed latents")
     if start.shape != end.shape:
         raise InputError(f"each clean latent needs its perturbed twin; the shapes are {start.shape} and {end.shape}")
-    if start.shape[1] != len(within.factor):
-        raise InputError(
-            f"latents have {start.shape[1]} dimensions; their scatter was measured in {len(within.factor)}"
-        )
     moved = end - start
-    euclidean = np.linalg.norm(moved, axis=1)
-    whitened = np.linalg.norm(solve_triangular(within.factor, moved.T, lower=True), axis=0)
+    euclidean, whitened = np.linalg.norm(moved, axis=1), np.full(len(moved), np.nan)
+    if within.factor is not None:
+        if start.shape[1] != len(within.factor):
+            raise InputError(
+                f"latents have {start.shape[1]} dimensions; their scatter was measured in {len(within.factor)}"
+            )
+        whitened = np.linalg.norm(solve_triangular(within.factor, moved.T, lower=True), axis=0)
     crossing = None if head is None else crossings(head, start, moved).t
     return Distances(
         euclidean=euclidean,
@@ -151,7 +165,7 @@ def summarize_distances(
     Returns:
         One summary for each of `euclidean`, `in_scatter`, `whitened`, and for an affine head `reach` and
         `decision_share`. A share is missing where nothing moved, and its n says so; `crossing` may be infinite and has
-        no summary but that of its inverse, `reach`.
+        no summary but that of its inverse, `reach`. `whitened` is missing where there is no covariance.
 
     Raises:
         InputError: If there is no image, or none moved.
@@ -162,6 +176,8 @@ def summarize_distances(
         values = getattr(distances, name)
         if values is not None:
             kept = np.isfinite(values)
+            if name == "whitened" and not kept.any():
+                continue
             summaries[name] = summarize(
                 values[kept], clusters=None if objects is None else objects[kept], level=level, draws=draws, rng=rng
             )

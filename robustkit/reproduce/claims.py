@@ -130,15 +130,16 @@ def _robustness(paper: Paper, network: NetworkStudy) -> list[Claim]:
     claims += [
         _claim(
             "more-iterations", network, "The search needs more queries to flip an image after adaptation.",
-            "stated, without a number", _queries(network, base, adapted), 1.0,
-            "geometric mean of the ratio of queries over the images flipped in both, adapted over base, above 1",
+            "stated, without a number", _generations(network, base, adapted), 1.0,
+            "geometric mean of the ratio of generations of the attempt that flipped the image (without those of the "
+            "classes tried before), over the images flipped in both, adapted over base, above 1",
         ),
         _claim(
             "farther-without-scale", network,
             "So adaptation makes it more robust: the distance to a flip is longer even where a latent space of another "
             "scale makes no difference.",
-            "implied", _ratio(network, PIXEL, "whitened"), 1.0,
-            "ratio of the median whitened distance to the flip, adapted over base, above 1",
+            "implied", _ratio(network, PIXEL, "reach"), 1.0,
+            "ratio of the median 1 / t* of the flip, which no change of coordinates moves, adapted over base, above 1",
         ),
         _claim(
             "fewer-flips", network,
@@ -227,11 +228,11 @@ def _ratio(network: NetworkStudy, perturbation: int, field: str) -> Estimate | N
     return ratio_over_runs(ratios) if ratios else None
 
 
-def _queries(network: NetworkStudy, base: str, adapted: str) -> Estimate | None:
+def _generations(network: NetworkStudy, base: str, adapted: str) -> Estimate | None:
     ratios = []
     for one, other in _both(network, PUBLISHED, base, adapted):
         name = one.searches[0]
-        first, second = one.queries_to_flip(name), other.queries_to_flip(name)
+        first, second = one.generations_to_flip(name), other.generations_to_flip(name)
         both = np.isfinite(first) & np.isfinite(second)
         if both.any():
             ratios.append(float(np.exp(np.mean(np.log(second[both] / first[both])))))

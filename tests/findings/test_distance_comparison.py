@@ -9,7 +9,7 @@ import pytest
 
 from robustkit.errors import InputError
 from robustkit.findings.distances.comparison import compare_models, describe_comparison
-from robustkit.findings.distances.record import PIXEL, measure_distances
+from robustkit.findings.distances.record import PIXEL, measure_distances, shared_measures
 from robustkit.stats import flips_sooner, holm, paired_shift
 from tests.embeddings import make_attack_record, make_embeddings
 
@@ -53,6 +53,21 @@ def test_images_are_paired_by_their_ids(pair, compared):
     both = np.isfinite(first)
     assert found.shift.p == paired_shift(first[both], first[both] * 2 / 1.3).p
     assert one(compared, "one pixel", "reach").first.median.value == pytest.approx(1.3, rel=1e-4)
+
+
+def test_what_can_be_compared_stands_first_and_what_a_shrunk_covariance_gave_is_not_called_so(pair, compared):
+    assert next(c.measure.field for c in compared.comparisons if c.perturbation == "one pixel") == "reach"
+    plain, shrunk = (replace(record, shrinkage=value) for record, value in zip(pair, (0.0, 0.06), strict=True))
+    names = {measure.field: measure.invariant for measure in shared_measures([plain, shrunk])}
+    assert names["reach"]
+    assert not names["whitened"]
+    assert {m.field: m.invariant for m in plain.measures()}["whitened"]
+    assert not {m.field: m.invariant for m in shrunk.measures()}["whitened"]
+    both = compare_models(plain, shrunk, draws=99)
+    assert not one(both, "one pixel", "whitened").measure.invariant
+    none = compare_models(plain, replace(shrunk, shrinkage=float("nan")), draws=99)
+    assert "whitened" not in {c.measure.field for c in none.comparisons}
+    assert "one pixel, whitened distance (changes with the coordinates" in describe_comparison(both)
 
 
 def test_p_values_are_adjusted_as_one_family(compared):

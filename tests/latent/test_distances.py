@@ -82,6 +82,57 @@ def test_few_latents_and_flat_ones_get_a_shrunk_covariance():
     assert np.isfinite(latent_distances(many, twins, within=flat).whitened).all()
 
 
+def test_a_shrunk_covariance_is_moved_by_the_scale_of_one_axis_and_its_record_says_so():
+    clean, perturbed, labels, head = _case(n=30)
+    covariance = within_class(clean, labels).factor
+    axis = np.linalg.eigh(covariance @ covariance.T)[1][:, -1]
+    change = np.eye(D) + 4 * np.outer(axis, axis)  # the first principal axis five times as long
+    other = AffineHead(head.weight @ np.linalg.inv(change), head.bias)
+    one = latent_distances(clean, perturbed, within=within_class(clean, labels), head=head)
+    moved, twin = clean @ change.T, perturbed @ change.T
+    two = latent_distances(moved, twin, within=within_class(moved, labels), head=other)
+    np.testing.assert_allclose(two.reach, one.reach, rtol=1e-6)
+    assert np.median(two.whitened) < 0.8 * np.median(one.whitened)
+
+
+@pytest.mark.parametrize(
+    "latents",
+    [
+        np.array([[0.0, 0, 0], [2, 0, 0], [5, 5, 0], [5, 7, 0]]),  # two pairs, two directions of three
+        np.outer([0.0, 1, 5, 6], np.ones(4)),  # all on one line
+        1e-30 * np.random.default_rng(0).normal(size=(4, 40)),  # far below the rounding of 1
+        1e30 * np.random.default_rng(0).normal(size=(4, 40)),
+        np.concatenate([np.zeros((3, 5)), 1e-12 * np.ones((1, 5))]),
+        np.eye(4)[:, :2] * [1e8, 1e-8],
+    ],
+    ids=["pairs", "line", "tiny", "huge", "nearly equal", "uneven"],
+)
+def test_few_and_flat_latents_give_what_can_be_had_and_no_traceback(latents):
+    labels = np.array([0, 0, 1, 1])
+    within = within_class(latents, labels)
+    found = latent_distances(latents, latents[::-1], within=within)
+    assert np.isfinite(found.euclidean).all()
+    assert np.isfinite(found.in_scatter).all()
+    assert np.isfinite(found.whitened).all() == (within.factor is not None)
+    assert np.isnan(within.shrinkage) == (within.factor is None)
+    table = summarize_distances(found, draws=50, rng=np.random.default_rng(0))
+    assert ("whitened" in table) == (within.factor is not None)
+
+
+@pytest.mark.parametrize(
+    ("latents", "labels", "words"),
+    [
+        (np.ones((4, 3)), [0, 0, 1, 1], "the same"),
+        (np.ones((1, 3)), [0], "single image"),
+        (np.ones((2, 3)), [0, 1], "single image"),
+        (np.zeros((0, 3)), [], "needs a label"),
+    ],
+)
+def test_latents_without_any_scatter_are_refused_in_words(latents, labels, words):
+    with pytest.raises(InputError, match=words):
+        within_class(latents, np.array(labels))
+
+
 def test_summaries_leave_out_what_has_no_share_and_say_how_many():
     clean, perturbed, labels, head = _case(n=90)
     perturbed[:5] = clean[:5]

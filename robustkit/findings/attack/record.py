@@ -220,6 +220,17 @@ class AttackRecord(Record):
         np.minimum.at(fewest, self.image[flips], self.queries[flips])
         return fewest
 
+    def generations_to_flip(self, name: str) -> np.ndarray:
+        """The fewest generations in which one attempt of a search flipped each image, shape (N,); infinite for never.
+
+        Unlike queries, these are of the target that was reached alone: what targets cost that were tried before it
+        says in which order classes stand, and nothing of the image.
+        """
+        fewest = np.full(len(self.ids), np.inf)
+        flips = self.flipped & self.of_search(name)
+        np.minimum.at(fewest, self.image[flips], self.generations[flips])
+        return fewest
+
 
 def add_costs(costs: Iterable[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
     """The sum of costs, search by search."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from robustkit.errors import InputError
-from robustkit.findings.distances.record import PERTURBATIONS, DistanceRecord, Measure
+from robustkit.findings.distances.record import PERTURBATIONS, DistanceRecord, Measure, shared_measures
 from robustkit.findings.distances.summary import FEWEST
 from robustkit.seeds import stream
 from robustkit.stats.divergence import Divergence, compare_samples
@@ -116,8 +116,7 @@ def compare_models(
     found = [
         _compare(first, second, ours, theirs, p, measure, seed, draws)
         for p in range(len(PERTURBATIONS))
-        for measure in first.measures()
-        if measure in second.measures()
+        for measure in shared_measures([first, second])
     ]
     found = _adjusted([one for one in found if one is not None])
     flips = _flips(first, second, ours, theirs)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ class Measure:
         field: Its field of the record.
         name: As it is written in tables and on axes.
         invariant: Whether two models can be compared by it: whether it stays when a change of the latent's
-            coordinates changes no prediction.
+            coordinates changes no prediction. The whitened distance is so only where its covariance was not shrunk,
+            which `DistanceRecord.measures` knows.
     """
 
     field: str
@@ -38,10 +40,24 @@ class Measure:
 MEASURES = (
     Measure("euclidean", "d_E", False),
     Measure("in_scatter", "d_E / class scatter", False),
-    Measure("whitened", "whitened distance", True),
+    Measure("whitened", "whitened distance", False),
     Measure("reach", "1 / t*", True),
     Measure("decision_share", "decision share", False),
 )
+
+
+def shared_measures(records: Sequence[DistanceRecord]) -> list[Measure]:
+    """The measures that all of some records have; of several models, 1 / t* first, which can always be compared.
+
+    A measure is invariant where it is in every record.
+    """
+    by_field = [{measure.field: measure for measure in record.measures()} for record in records]
+    found = [
+        replace(measure, invariant=all(one[measure.field].invariant for one in by_field))
+        for measure in MEASURES
+        if all(measure.field in one for one in by_field)
+    ]
+    return found if len(records) < 2 else sorted(found, key=lambda measure: measure.field != "reach")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +86,8 @@ class DistanceRecord(Record):
         fell: Whether `search` flipped the image, shape (N,), bool.
         search: The search that queries and generations are of.
         scatter: Root mean square scatter within classes, latent units.
-        shrinkage: Of the covariance within classes; above 0, the whitened distance is not quite invariant.
+        shrinkage: Of the covariance within classes; above 0, the whitened distance is not invariant, and nan where the
+            latents scatter in too few directions for a covariance and there is no whitened distance.
         affine: Whether the head is affine; crossings, reach, share and margin are nan if it is not.
         class_names: The K classes.
         noise: What the noisy twins are, or why there are none.
@@ -117,8 +134,13 @@ class DistanceRecord(Record):
 
     def measures(self) -> list[Measure]:
         """Those that this record has."""
+        fields = ["euclidean", "in_scatter"]
+        fields += ["reach", "decision_share"] if self.affine else []
+        fields += [] if np.isnan(self.shrinkage) else ["whitened"]
         return [
-            measure for measure in MEASURES if self.affine or measure.field in ("euclidean", "in_scatter", "whitened")
+            replace(measure, invariant=self.shrinkage == 0) if measure.field == "whitened" else measure
+            for measure in MEASURES
+            if measure.field in fields
         ]
 
     def has(self, perturbation: int) -> np.ndarray:

@@ -146,9 +146,17 @@ def describe(record: DistanceRecord, summary: DistanceSummary) -> str:
         lines.append(f"  clean against noisy latents: {summary.cloud_classifier}")
     if not record.affine:
         lines.append("  the head is not affine, so t*, margins and decision shares are not given")
-    elif record.shrinkage > 0:
+    count = record.settings["scatter_from"]
+    if np.isnan(record.shrinkage):
         lines.append(
-            f"  the whitened distance rests on {record.settings['scatter_from']} latents, too few for the plain "
-            f"covariance; it was shrunk by {record.shrinkage:.2f} and is only nearly invariant"
+            f"  no whitened distance is given: {count} latents scatter in too few directions for a covariance, even a "
+            "shrunk one"
+        )
+    elif record.shrinkage > 0:
+        instead = "; compare models by 1 / t*" if record.affine else ""
+        lines.append(
+            f"  the whitened distance rests on {count} latents, too few for the plain covariance, which was shrunk by "
+            f"{record.shrinkage:.2g}: it is not invariant, and another scale of one axis can change it several times"
+            f"{instead}"
         )
     return "\n".join(lines)

@@ -39,8 +39,9 @@ class DistanceHistograms:
         """How to read them."""
         return (
             "d_E, the plain Euclidean distance, belongs to one model: another set of coordinates of the latent space "
-            "changes it and no prediction. The whitened distance and 1 / t* (above 1 where the class changes) can be "
-            f"compared between models. Images that were never flipped have no distance to a flip. {self.said}"
+            "changes it and no prediction. 1 / t* (above 1 where the class changes) can be compared between models; "
+            "the whitened distance only where its covariance was not shrunk, which the table says (comparable). "
+            f"Images that were never flipped have no distance to a flip. {self.said}"
         )
 
     def table(self) -> Table:
