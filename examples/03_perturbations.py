@@ -24,7 +24,7 @@ from robustkit.perturb.conditions import Conditions, conditions_of
 from robustkit.perturb.faults.naming import Named, read_name
 from robustkit.perturb.faults.registry import SUITES
 from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation, Stage
-from robustkit.report.attack_figures import composite
+from robustkit.report.sections.gallery import composite
 from robustkit.seeds import Streams
 
 STAGES = {

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "engine": LEAVES | {"data", "models"},
     "perturb": LEAVES | {"data", "models", "engine", "stats"},
     "latent": LEAVES | {"data", "models", "engine", "stats", "perturb"},
-    "training": LEAVES | {"data", "models", "stats"},
+    "training": LEAVES | {"data", "models", "stats", "report"},
     "runs": LEAVES | {"data", "models"},
     "report": LEAVES | {"stats"},
     "findings": LEAVES | {"stats", "data", "models", "engine", "perturb", "latent", "runs", "report"},

@@ -15,10 +15,10 @@ from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.attack.summary import summarize
 from robustkit.findings.sweep.show import curves
 from robustkit.findings.sweep.summary import summarize_sweep
-from robustkit.report.attack_figures import BASELINE, flip_curve
+from robustkit.report.palette import BASELINE, Meaning
 from robustkit.report.section import Chapter, Section
 from robustkit.report.sections.facts import Facts
-from robustkit.report.sections.flips import FlipCurves, SurvivalCurves
+from robustkit.report.sections.flips import FlipCurves, SurvivalCurves, flip_curve
 from robustkit.report.sections.forest import Forest
 from robustkit.report.sections.gallery import Gallery
 from robustkit.report.sections.matrix import Matrix
@@ -61,10 +61,12 @@ def clean(models: Sequence[Findings]) -> Chapter:
             rows.append((f"recall of {label}", name, wilson(hits, int(of_class.sum()))))
     rows += [row for name, record in series if record.threshold != 0.5 for row in _gate(name, record)]
     counts = {name: _confusion(record) for name, record in series}
+    means = {_series(one, domain, models): _means(one, domain) for one in have for domain in one.clean}
     sections: list[Section] = [
         Forest(
             "recalls", "Accuracy and recalls", "rate of right answers", rows,
             said="Accuracy and the recall of each class with 95% intervals (Wilson).", series_name="model and domain",
+            means=means,
         ),
         Matrix(
             "confusion", "Confusion", counts, {name: matrix.sum(1) for name, matrix in counts.items()},
@@ -74,7 +76,7 @@ def clean(models: Sequence[Findings]) -> Chapter:
         ReliabilityCurves({
             name: reliability(record.scores, record.labels, rng=np.random.default_rng(0))
             for name, record in series
-        }),
+        }, means=means),
     ]  # fmt: skip
     sizes = "; ".join(
         f"{name}: {len(record.labels)} of {record.available} images of the part {record.part} of {record.data}"
@@ -341,6 +343,10 @@ def _of_searches(names: Sequence[str]) -> str:
 def _series(one: Findings, domain: str, models: Sequence[Findings]) -> str:
     named = domain if len(one.clean) > 1 else ""
     return f"{one.label} on {named}" if named and len(models) > 1 else named or one.label
+
+
+def _means(one: Findings, domain: str) -> Meaning:
+    return Meaning(model=one.label, domain=domain if len(one.clean) > 1 else "")
 
 
 def _name(name: str, one: Findings, models: Sequence[Findings]) -> str:

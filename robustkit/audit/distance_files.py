@@ -11,7 +11,7 @@ import numpy as np
 from robustkit.findings.distances.comparison import Comparison, DistanceComparison, binned
 from robustkit.findings.distances.record import PERTURBATIONS, DistanceRecord, Measure, shared_measures
 from robustkit.findings.distances.summary import DistanceSummary
-from robustkit.report.distance_figures import Histogram
+from robustkit.report.sections.distances import Histogram
 from robustkit.stats.divergence import Divergence
 from robustkit.stats.estimate import format_p
 from robustkit.stats.summary import Summary

@@ -10,7 +10,6 @@ from pathlib import Path
 from robustkit.audit.distance_files import bins_table, histograms, markdown, per_image, table
 from robustkit.audit.embed import latent_folder
 from robustkit.audit.isomap import about_embedded, check_base, embed_both
-from robustkit.drawings import save_figure
 from robustkit.errors import InputError
 from robustkit.files import jsonable, write_json, write_text
 from robustkit.findings.distances.comparison import DistanceComparison, compare_models, describe_comparison
@@ -18,7 +17,8 @@ from robustkit.findings.distances.record import DistanceRecord, measure_distance
 from robustkit.findings.distances.summary import DistanceSummary, describe, summarize
 from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
-from robustkit.report.distance_figures import draw_histograms
+from robustkit.report.saving import save_drawing
+from robustkit.report.sections.distances import draw_histograms
 from robustkit.runs import AGAIN, interruptible, open_run
 
 RECORD, EMBEDDINGS, SUMMARY = "distances{}.npz", "embeddings{}.npz", "summary.json"
@@ -130,7 +130,7 @@ def run_distances(
         write_text(folder / BINS, bins_table(divergences))
         drawn = histograms(models, comparison)
         if drawn:
-            save_figure(draw_histograms(drawn), folder, FIGURE)
+            save_drawing(draw_histograms(drawn), folder, FIGURE)
         numbers = {
             "models": {record.model: one for record, one in models},
             "comparison": comparison,

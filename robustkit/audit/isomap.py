@@ -14,16 +14,17 @@ import numpy as np
 import torch
 
 from robustkit.audit.embed import Embedded, embed_run, latent_folder
-from robustkit.drawings import save_figure
 from robustkit.errors import InputError
 from robustkit.files import jsonable, sha256_file, write_json, write_text
 from robustkit.latent.grad_cam import grad_cam
 from robustkit.latent.latent_map import KINDS, NEIGHBOURS, LatentMap, lay_onto, map_latents
 from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
-from robustkit.report.grad_cam_figure import CamPicture, draw_grad_cams
-from robustkit.report.map_figures import MapPoints, draw_cameras, draw_maps, frames, save_gif, save_mp4
-from robustkit.report.palette import Palette, make_palette
+from robustkit.report.films import frames, save_gif, save_mp4
+from robustkit.report.palette import Looks, Palette, make_palette
+from robustkit.report.saving import save_drawing
+from robustkit.report.sections.gallery import CamPicture, draw_grad_cams
+from robustkit.report.sections.latent_maps import MapPoints, draw_maps, draw_spaces, space_panel
 from robustkit.runs import AGAIN, interruptible, open_run
 from robustkit.runs.opening import choose_device
 
@@ -134,11 +135,11 @@ def run_isomap(
             say(one.text())
         write_text(folder / TABLE, table(maps))
         # The base comes first, as in the papers' figures.
-        save_figure(draw_maps([points for one in reversed(maps) for points in flat_maps(one, palette)]), folder, FLAT)
-        save_figure(draw_cameras([space_map(one, palette) for one in reversed(maps)]), folder, SPACE)
+        save_drawing(draw_maps([points for one in reversed(maps) for points in flat_maps(one, palette)]), folder, FLAT)
+        save_drawing(draw_spaces([space_map(one, palette) for one in reversed(maps)]), folder, SPACE)
         films = _films(folder, maps, palette, request.frames, say) if request.frames else []
         if cams:
-            save_figure(draw_grad_cams(cams), folder, CAM)
+            save_drawing(draw_grad_cams(cams), folder, CAM)
         for one in maps[1:]:
             far = one.disparity["flat"]
             say(f"laid onto the map of {maps[0].model}, that of {one.model} is left with a disparity of {far:.3f} of 1")
@@ -253,10 +254,10 @@ def _films(
     """A turning map of each model, as GIF and, where ffmpeg is here, as MP4."""
     files = []
     for suffix, one in zip(("", "-base"), maps, strict=False):
-        pictures = list(frames(space_map(one, palette), count=count))
+        pictures = list(frames(space_panel(space_map(one, palette)), Looks(palette), count=count))
         files.append(save_gif(pictures, folder / f"{FILM}{suffix}.gif"))
-        film = save_mp4(pictures, folder / f"{FILM}{suffix}.mp4")
-        files += [film] if film is not None else []
+        movie = save_mp4(pictures, folder / f"{FILM}{suffix}.mp4")
+        files += [movie] if movie is not None else []
     if all(path.suffix == ".gif" for path in files):
         say("no MP4 was written, because ffmpeg is not installed; the turning map is a GIF")
     return [path.name for path in files]

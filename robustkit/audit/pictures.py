@@ -15,9 +15,8 @@ from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.attack.show import chosen_flips
 from robustkit.models import Checkpoint
 from robustkit.records import Record
-from robustkit.report.attack_figures import composite
 from robustkit.report.page import Sprite
-from robustkit.report.sections.gallery import Exhibit
+from robustkit.report.sections.gallery import Exhibit, picture_limits, to_picture
 from robustkit.runs.sample import Sample
 
 # Side of a small picture, and of how many images there are some: the first drawn.
@@ -74,7 +73,7 @@ class Exhibits(Record):
 def take_pictures(sample: Sample) -> Pictures:
     """Small pictures of a sample and the noise of its sky."""
     images, checkpoint = sample.images.numpy(), sample.checkpoint
-    small = np.stack([_small(picture(image, checkpoint.card.bands)) for image in images[:MOST]])
+    small = np.stack([_small(to_picture(image, checkpoint.card.bands)) for image in images[:MOST]])
     inverse = _inverse(checkpoint)
     sky = np.full((len(images), images.shape[1]), np.nan)
     if inverse is not None:
@@ -102,8 +101,8 @@ def take_exhibits(sample: Sample, record: AttackRecord) -> Exhibits:
         for pixel, value in enumerate(record.after[a]):
             after[:, record.row[a, pixel], record.column[a, pixel]] = value
         limits = picture_limits(before)
-        clean.append(picture(before, checkpoint.card.bands, limits))
-        perturbed.append(picture(after, checkpoint.card.bands, limits))
+        clean.append(to_picture(before, checkpoint.card.bands, limits))
+        perturbed.append(to_picture(after, checkpoint.card.bands, limits))
         row, column = record.row[a, 0], record.column[a, 0]
         first, last = (image if inverse is None else inverse(image) for image in (before, after))
         change.append(last[:, row, column] - first[:, row, column])
@@ -197,23 +196,6 @@ def sky_noise(image: np.ndarray) -> np.ndarray:
     values = image[:, border]
     middle = np.median(values, axis=1, keepdims=True)
     return 1.4826 * np.median(np.abs(values - middle), axis=1)
-
-
-def picture(
-    image: np.ndarray, bands: tuple[str, ...], limits: tuple[np.ndarray, np.ndarray] | None = None
-) -> np.ndarray:
-    """An image to show, shape (H, W, 3), uint8, each band between its own limits."""
-    low, high = limits or picture_limits(image)
-    shown = composite(np.clip((image - low) / np.maximum(high - low, 1e-12), 0, 1), bands)
-    if shown.ndim == 2:
-        shown = np.repeat(shown[..., None], 3, axis=2)
-    return np.round(255 * shown).astype(np.uint8)
-
-
-def picture_limits(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What is shown as black and as white in each band of an image (C, H, W), two arrays of shape (C, 1, 1)."""
-    low, high = np.percentile(image, (0.5, 99.8), axis=(1, 2))[..., None, None]
-    return low, high
 
 
 def _small(shown: np.ndarray) -> np.ndarray:

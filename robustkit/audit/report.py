@@ -35,6 +35,7 @@ from robustkit.audit.verdict import RULE, checks_of
 from robustkit.errors import InputError
 from robustkit.files import new_folder, read_object, reading
 from robustkit.report.page import Download, Page, write_page
+from robustkit.report.palette import Looks, make_palette
 from robustkit.report.section import Chapter, Check
 from robustkit.runs.local import local_workers
 from robustkit.stats import Estimate
@@ -171,6 +172,7 @@ def _write(
         copies={method.name: copies},
         downloads=downloads,
         sprite=sprite,
+        looks=Looks(make_palette(models[0].class_names), tuple(one.label for one in models)),
     )
     with _drawing(workers) as pool:
         return Report(write_page(page, folder, workers=pool), checks, results, numbers[0])

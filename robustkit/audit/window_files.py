@@ -11,14 +11,13 @@ import numpy as np
 
 from robustkit.audit.window_pictures import canonical_pictures, window_pictures
 from robustkit.audit.window_summary import summarise_windows
-from robustkit.drawings import save_figure
 from robustkit.errors import InputError
 from robustkit.files import write_json, write_text
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.window_record import Windows
-from robustkit.report.canonical_figure import draw_canonical_sheet
 from robustkit.report.palette import Palette
-from robustkit.report.window_figures import draw_gallery, draw_single
+from robustkit.report.saving import save_drawing
+from robustkit.report.sections.geometry import draw_canonical, draw_window, draw_windows
 
 EMBEDDINGS, RECORD, TABLE, SUMMARY = "embeddings.npz", "windows.npz", "windows.csv", "summary.json"
 GALLERY, CANONICAL, PICTURES = "gallery", "canonical", "windows"
@@ -50,13 +49,13 @@ def write_windows(
     windows.save(folder / RECORD)
     write_text(folder / TABLE, table(windows))
     pictures, rule = window_pictures(windows), windows.settings["shown"]
-    files = save_figure(draw_gallery(pictures, palette, rule=rule, white=white), folder, GALLERY)
+    files = save_drawing(draw_windows(pictures, palette, rule=rule, white=white), folder, GALLERY)
     (folder / PICTURES).mkdir()
     for picture, i in zip(pictures, windows.shown.tolist(), strict=True):
         name = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(windows.ids[i]))[:80]
-        files += save_figure(draw_single(picture, palette, white=white), folder / PICTURES, name)
+        files += save_drawing(draw_window(picture, palette, white=white), folder / PICTURES, name)
     try:
-        files += save_figure(draw_canonical_sheet(canonical_pictures(embeddings), palette), folder, CANONICAL)
+        files += save_drawing(draw_canonical(canonical_pictures(embeddings), palette), folder, CANONICAL)
         canonical = "drawn"
     except InputError as error:
         canonical = f"not drawn: {error}"

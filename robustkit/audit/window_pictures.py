@@ -9,10 +9,9 @@ from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.geometry import AffineHead
 from robustkit.latent.window_record import Windows
 from robustkit.latent.windows import canonical_window
-from robustkit.report.canonical_figure import CanonicalPicture
-from robustkit.report.window_figures import ATTACKED, CLEAN, NOISY, WindowPicture
+from robustkit.report.sections.geometry import CanonicalPicture, WindowPicture
 
-_MARKS = {"one-pixel": (ATTACKED, "one pixel"), "noise": (NOISY, "noisy")}
+_MARKS = {"one-pixel": "attacked", "noise": "noisy"}
 
 
 def window_pictures(windows: Windows) -> list[WindowPicture]:
@@ -21,13 +20,13 @@ def window_pictures(windows: Windows) -> list[WindowPicture]:
     for g, i in enumerate(windows.shown.tolist()):
         polygons, boundaries, grid = windows.drawing(g)
         names = windows.class_names
-        marks = [(CLEAN, "clean", 0.0, 0.0)]
+        marks = [("clean", "clean", 0.0, 0.0)]
         places = ((1.0, 0.0), (float(windows.y_mark[i, 0]), float(windows.y_mark[i, 1])))
-        for axis, (x, y), other in zip(windows.axes, places, ("s", "D"), strict=True):
-            marker, name = _MARKS.get(axis, (other, axis))
+        for axis, (x, y) in zip(windows.axes, places, strict=True):
+            kind = _MARKS.get(axis, "")
             inside = max(abs(x), abs(y)) <= windows.extent
             if axis != "random" and inside:
-                marks.append((marker, name, x, y))
+                marks.append((kind, kind or axis, x, y))
         turned = windows.settings["orthogonal"]
         pictures.append(
             WindowPicture(
@@ -110,7 +109,7 @@ def _axis(name: str, turned: bool = False) -> str:
 
 
 def _crossing(t: float) -> str:
-    return f"$t^*$ = {t:.3g}" if np.isfinite(t) else "never leaves"
+    return f"t* = {t:.3g}" if np.isfinite(t) else "never leaves"
 
 
 def _number(value: float) -> str:

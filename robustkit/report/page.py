@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,12 @@ from PIL import Image
 from robustkit import __version__
 from robustkit.errors import InputError
 from robustkit.files import write_text
+from robustkit.report import screen
+from robustkit.report.blocks import Drawing
+from robustkit.report.palette import DARK, DARK_SCALES, SCALES, Looks
+from robustkit.report.paper import paint
+from robustkit.report.saving import lay_out, printing, save_print
 from robustkit.report.section import Chapter, Check, Section
-from robustkit.report.style import lay_out, printing, save_print
 
 PAGE, FIGURES, TABLES = "report.html", "figures", "tables"
 MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "not run": "–"}
@@ -84,6 +89,7 @@ class Page:
         copies: By chapter, texts to copy, each with a heading.
         downloads: Files inside the page.
         sprite: Pictures for points under the pointer.
+        looks: How classes and models are drawn; what else the sections show is added.
     """
 
     title: str
@@ -94,6 +100,7 @@ class Page:
     copies: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     downloads: Sequence[Download] = ()
     sprite: Sprite | None = None
+    looks: Looks = field(default_factory=Looks)
 
 
 def write_page(page: Page, folder: Path, *, workers: Executor | None = None) -> Path:
@@ -117,7 +124,7 @@ def write_page(page: Page, folder: Path, *, workers: Executor | None = None) -> 
     try:
         (folder / FIGURES).mkdir(exist_ok=True)
         (folder / TABLES).mkdir(exist_ok=True)
-        drawn = iter(_draw_all([one for chapter in page.chapters for one in chapter.sections], folder, workers))
+        drawn = iter(_draw_all(page, folder, workers))
         chapters = [
             {
                 **vars(chapter),
@@ -143,9 +150,19 @@ def data_link(name: str, text: str, *, beside: str) -> str:
     return f"data:{kind};charset=utf-8;base64,{base64.b64encode(content).decode()}"
 
 
-def _draw_all(sections: Sequence[Section], folder: Path, workers: Executor | None) -> list[dict[str, Any]]:
+def looks_of(page: Page) -> Looks:
+    """The look of everything on a page: what stands for the same is drawn alike from its first figure to its last."""
+    looks = page.looks
+    for one in (one.drawing() for chapter in page.chapters for one in chapter.sections):
+        if one is not None:
+            looks = looks.including(one.meanings(), one.palette)
+    return looks
+
+
+def _draw_all(page: Page, folder: Path, workers: Executor | None) -> list[dict[str, Any]]:
     """What the template needs of each section, in their order."""
-    draw = partial(_section, folder=folder)
+    sections = [one for chapter in page.chapters for one in chapter.sections]
+    draw = partial(_section, folder=folder, looks=looks_of(page))
     if workers is not None:
         try:
             return list(workers.map(draw, sections))
@@ -154,23 +171,22 @@ def _draw_all(sections: Sequence[Section], folder: Path, workers: Executor | Non
     return [draw(one) for one in sections]
 
 
-def _section(one: Section, *, folder: Path) -> dict[str, Any]:
+def _section(one: Section, *, folder: Path, looks: Looks) -> dict[str, Any]:
     """Draws a section, writes its files, and returns what the template needs."""
-    table, interactive = one.table(), one.interactive()
+    table, drawing = one.table(), one.drawing()
     csv = table.csv()
     write_text(folder / TABLES / f"{one.name}.csv", csv)
-    image, width = _print(one, folder)
-    traces: Any = () if interactive is None else interactive.data
+    figure = None if drawing is None else screen.paint(drawing, looks)
     return {
         "name": one.name,
         "title": one.title,
         "said": one.summary(),
-        "image": image,
-        "width": f"{width:.2f}",
-        "spec": "" if interactive is None else _safe_json(json.loads(interactive.to_json() or "{}")),
-        "height": int(interactive.layout.height or 380) if interactive is not None else 0,
-        "broad": interactive is not None and "xaxis2" in interactive.layout,
-        "cameras": any(trace.type == "scatter3d" for trace in traces),
+        "image": "" if drawing is None else _print(drawing, looks, folder, one.name),
+        "width": "0" if drawing is None else f"{drawing.size[0]:.2f}",
+        "spec": "" if figure is None else _safe_json(figure),
+        "height": 0 if drawing is None else drawing.height,
+        "columns_abreast": 1 if drawing is None else min(drawing.columns, len(drawing.panels)),
+        "cameras": drawing is not None and any(panel.space for panel in drawing.panels),
         "columns": table.columns,
         "rows": table.rows[:_ROWS],
         "count": len(table.rows),
@@ -178,15 +194,13 @@ def _section(one: Section, *, folder: Path) -> dict[str, Any]:
     }
 
 
-def _print(one: Section, folder: Path) -> tuple[str, float]:
-    """Writes the drawing for print; returns it as a data: link, and its width in inches. Empty when there is none."""
+def _print(drawing: Drawing, looks: Looks, folder: Path, name: str) -> str:
+    """Writes the drawing for print; returns it as a data: link."""
     with printing():
-        figure = one.draw()
-        if figure is None:
-            return "", 0.0
+        figure = paint(drawing, looks)
         lay_out(figure)
-        svg = save_print(figure, folder / FIGURES, one.name)
-    return _embedded(svg, folder / FIGURES / f"{one.name}.png"), figure.get_size_inches()[0]
+        svg = save_print(figure, folder / FIGURES, name)
+    return _embedded(svg, folder / FIGURES / f"{name}.png")
 
 
 def _embedded(svg: bytes, png: Path) -> str:
@@ -201,10 +215,9 @@ def _embedded(svg: bytes, png: Path) -> str:
 
 
 def _render(page: Page, chapters: list[dict[str, Any]]) -> str:
-    from plotly.offline import get_plotlyjs
-
     template = files("robustkit.report") / "template"
-    plotly, script, style = get_plotlyjs(), _read(template / "page.js"), _read(template / "page.css")
+    # The script alone: importing plotly takes longer than drawing a figure.
+    plotly, script, style = _plotly(), _read(template / "page.js"), _read(template / "page.css")
     for text in (plotly, script):
         if "</script" in text.lower() or "\r" in text:
             raise AssertionError("a script that would end early, or whose hash would change")
@@ -213,6 +226,7 @@ def _render(page: Page, chapters: list[dict[str, Any]]) -> str:
         page=page,
         chapters=chapters,
         sprite=None if page.sprite is None else _safe_json(vars(page.sprite)),
+        twins=_safe_json(_twins()),
         marks=MARKS,
         version=__version__,
         policy=_policy(plotly, script),
@@ -220,6 +234,21 @@ def _render(page: Page, chapters: list[dict[str, Any]]) -> str:
         plotly=Markup(plotly),
         script=Markup(script),
     )
+
+
+def _twins() -> dict[str, str]:
+    """The colours of the dark page, by those of the light one."""
+    twins = {light.lower(): dark for light, dark in DARK.items()}
+    for name, dark in DARK_SCALES.items():
+        twins |= {light.lower(): other for light, other in zip(SCALES[name], dark, strict=True)}
+    return twins
+
+
+def _plotly() -> str:
+    found = find_spec("plotly")
+    assert found is not None
+    assert found.submodule_search_locations
+    return (Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
 def _policy(*scripts: str) -> str:

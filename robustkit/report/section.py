@@ -6,17 +6,11 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from matplotlib.figure import Figure
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from robustkit.report.blocks import Drawing
 
 Status = Literal["pass", "warn", "fail", "not run"]
-
-# Widths of a column and of a page in the astronomical journals, inches (88 and 180 mm).
-COLUMN, PAGE = 3.5, 7.1
 
 
 @dataclass(frozen=True)
@@ -41,7 +35,7 @@ class Table:
 
 
 class Section(Protocol):
-    """One finding: its numbers first, then two drawings of the same numbers.
+    """One finding: its numbers first, then one drawing of the same numbers, which two painters paint.
 
     Attributes:
         name: Of its files and its place in the page, unique there; lower case letters, digits and hyphens.
@@ -66,12 +60,8 @@ class Section(Protocol):
         """The numbers."""
         ...
 
-    def interactive(self) -> go.Figure | None:
-        """The drawing for the screen; `None` when the printed one serves."""
-        ...
-
-    def draw(self) -> Figure | None:
-        """The drawing for print; `None` when the table is all there is."""
+    def drawing(self) -> Drawing | None:
+        """What is painted for the screen and for print; `None` when the table is all there is."""
         ...
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from robustkit.audit.pictures import picture, picture_limits
 from robustkit.data import ImageSet, open_images
 from robustkit.models import open_checkpoint
 from robustkit.records import Record
-from robustkit.report.section import PAGE, Table
-from robustkit.report.style import Painted
+from robustkit.report.blocks import PAGE, Drawing
+from robustkit.report.section import Table
+from robustkit.report.sections.gallery import picture_limits, picture_panel, to_picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +49,7 @@ def take_examples(source: Path, target: Path, model: Path) -> Examples:
             np.asarray(checkpoint.stretch(one.images[place][None]))[0] for one, place in zip(sets, places, strict=True)
         ]
         limits = picture_limits(seen[0])
-        pictures.append([picture(image, sets[0].bands, limits) for image in seen])
+        pictures.append([to_picture(image, sets[0].bands, limits) for image in seen])
         ids.append([str(one.ids[place]) for one, place in zip(sets, places, strict=True)])
     return Examples(
         np.array(ids).T.copy(), np.array(pictures).swapaxes(0, 1).copy(), class_names=list(sets[0].class_names)
@@ -58,7 +57,7 @@ def take_examples(source: Path, target: Path, model: Path) -> Examples:
 
 
 @dataclass(frozen=True, eq=False)
-class ExampleImages(Painted):
+class ExampleImages:
     """The examples as a section.
 
     Attributes:
@@ -69,12 +68,6 @@ class ExampleImages(Painted):
     domains: Sequence[str]
     title: str
     name: str = "examples"
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """Width and height of the drawing, inches."""
-        width = min(PAGE, 1.9 * len(self.examples.class_names) + 0.3)
-        return width, 2 * (width - 0.3) / len(self.examples.class_names) + 0.3
 
     def summary(self) -> str:
         """How to read the drawing."""
@@ -88,23 +81,17 @@ class ExampleImages(Painted):
         columns = ("class", *self.domains)
         return Table(columns, [(name, *self.examples.ids[:, k]) for k, name in enumerate(self.examples.class_names)])
 
-    def interactive(self) -> None:
-        """None; the printed one is shown."""
-        return None
-
-    def paint(self, figure: Figure) -> None:
+    def drawing(self) -> Drawing:
         """A row for each domain, a column for each class."""
-        grid = figure.subplots(2, len(self.examples.class_names), squeeze=False)
-        for row, domain in enumerate(self.domains):
-            for k, name in enumerate(self.examples.class_names):
-                ax = grid[row, k]
-                ax.imshow(self.examples.pictures[row, k], interpolation="nearest")
-                ax.set_xticks([])
-                ax.set_yticks([])
-                if row == 0:
-                    ax.set_title(name, parse_math=False)
-                if k == 0:
-                    ax.set_ylabel(domain, parse_math=False)
+        names = self.examples.class_names
+        panels = [
+            picture_panel(f"{name}, {domain}", self.examples.pictures[row, k])
+            for row, domain in enumerate(self.domains)
+            for k, name in enumerate(names)
+        ]
+        width = min(PAGE, 1.9 * len(names) + 0.3)
+        height = 2 * (width - 0.3) / len(names) + 0.5
+        return Drawing(panels, (width, height), 560, len(names), legend="none")
 
 
 def _first(images: ImageSet, label: int) -> int:

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from robustkit.audit.distance_files import histograms
 from robustkit.audit.isomap import flat_maps, space_map
 from robustkit.audit.window_pictures import window_pictures
 from robustkit.findings.distances.summary import DistanceSummary
-from robustkit.report.palette import make_palette
-from robustkit.report.section import PAGE, Section, Table
+from robustkit.report.blocks import PAGE, Axis, Block, Drawing, Lines, Panel, Points
+from robustkit.report.palette import Meaning, make_palette
+from robustkit.report.section import Section, Table
 from robustkit.report.sections.distances import DistanceHistograms
 from robustkit.report.sections.geometry import ChurchWindows
 from robustkit.report.sections.latent_maps import FlatMaps, SpaceMap
-from robustkit.report.style import colour
 from robustkit.reproduce.attacks import COMPLETE
 from robustkit.reproduce.latents import SIDES
 from robustkit.reproduce.papers import SOURCE, TARGET, Paper
 from robustkit.reproduce.results import Drawn, NetworkStudy, Pair
-from robustkit.training.figures import draw_bars, draw_roc
+from robustkit.training.figures import bars_panel, roc_panel
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +57,12 @@ class ScoreBars:
         ]
         return Table(columns, rows)
 
-    def interactive(self) -> None:
-        """None; the printed one is shown."""
-        return None
-
-    def draw(self) -> Figure:
-        """A column for each network."""
-        figure = Figure(figsize=(PAGE * 1.6, 8.2), layout="constrained")
-        axes = figure.subplots(2, len(self.networks), squeeze=False, height_ratios=(1.0, 1.15))
-        for column, one in enumerate(self.networks):
-            rows = [row for row in one.rows if row.method in self.methods]
-            draw_bars(rows, axes[0, column]).set_title(one.network)
-            draw_roc(rows, axes[1, column])
-        return figure
+    def drawing(self) -> Drawing:
+        """A column for each network: bars above curves."""
+        chosen = {one.network: [row for row in one.rows if row.method in self.methods] for one in self.networks}
+        panels = [bars_panel(rows, network) for network, rows in chosen.items()]
+        panels += [roc_panel(rows, areas=False) for rows in chosen.values()]
+        return Drawing(panels, (PAGE * 1.6, 8.2), 900, len(chosen), legend="below")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,47 +104,34 @@ class Methods:
                 rows.append((method, seed, *("" if value is None else f"{value:.4f}" for value in values)))
         return Table(("training", "seed", *(f"accuracy, {name}" for name in self.domains), "flipped"), rows)
 
-    def interactive(self) -> None:
-        """None; the printed one is shown."""
-        return None
-
-    def draw(self) -> Figure:
+    def drawing(self) -> Drawing:
         """Two panels with a line for each method."""
         methods = self.network.methods
-        rates = [self.network.flip_rates(COMPLETE, method, "complete") for method in methods]
-        panels = 2 if any(rates) else 1
-        figure = Figure(figsize=(PAGE, 0.9 + 0.3 * len(methods)), layout="constrained")
-        axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
-        for y, method in enumerate(methods):
-            for domain, name, filled in ((SOURCE, self.domains[0], False), (TARGET, self.domains[1], True)):
-                self._marks(axes[0], y, self.network.scores(method, domain), name, filled, 0 if not filled else 1)
-            if panels == 2:
-                self._marks(axes[1], y, rates[y], "", True, 2)
         names = {"source": "source only", "oracle": "ORACLE"}
-        axes[0].set_yticks(range(len(methods)), [names.get(method, method) for method in methods])
-        axes[0].set_ylim(len(methods) - 0.5, -0.5)
-        axes[0].set_xlabel("accuracy on test images")
-        handles, labels = axes[0].get_legend_handles_labels()
-        once = dict(zip(labels, handles, strict=True))
-        figure.legend(once.values(), once.keys(), loc="outside upper left", ncols=2, frameon=False)
-        if panels == 2:
-            axes[1].set_xlabel("flipped by one pixel (complete search)")
-        for ax in axes:
-            ax.grid(axis="y", color="0.9", lw=0.6)
-            ax.set_axisbelow(True)
-        return figure
+        ticks = [(float(y), names.get(method, method)) for y, method in enumerate(methods)]
+        axis = Axis(ticks=ticks, span=(len(methods) - 0.5, -0.5))
+        accuracy, flips = list[Block](), list[Block]()
+        for y, method in enumerate(methods):
+            # The target first: what comes first is drawn filled.
+            for domain, name in reversed(list(zip((SOURCE, TARGET), self.domains, strict=True))):
+                accuracy += _marks(y, self.network.scores(method, domain), Meaning(domain=name))
+            flips += _marks(y, self.network.flip_rates(COMPLETE, method, "complete"), Meaning(kind="attacked"))
+        panels = [Panel(accuracy, x=Axis("accuracy on test images", grid=False), y=axis)]
+        if flips:
+            panels.append(Panel(flips, x=Axis("flipped by one pixel (complete search)", grid=False), y=axis))
+        size = (PAGE, 0.9 + 0.3 * len(methods))
+        return Drawing(panels, size, 130 + 32 * len(methods), len(panels), shared=True)
 
-    @staticmethod
-    def _marks(ax: Any, y: int, scores: dict[int, float], name: str, filled: bool, series: int) -> None:
-        values = np.array(list(scores.values()))
-        if not len(values):
-            return
-        own = colour(series)
-        ax.plot(
-            values, np.full(len(values), y), "o", ms=4.5, color=own, markerfacecolor=own if filled else "white",
-            label=name, alpha=0.9,
-        )  # fmt: skip
-        ax.plot([values.mean()] * 2, [y - 0.28, y + 0.28], "-", lw=1.6, color=own)
+
+def _marks(y: int, scores: dict[int, float], of: Meaning) -> list[Block]:
+    """A mark for each training, and a line at their mean."""
+    values = np.array(list(scores.values()))
+    if not len(values):
+        return []
+    mean = float(values.mean())
+    places = np.stack([values, np.full(len(values), float(y))], axis=1)
+    hover = [f"seed {seed}: {value:.4f}" for seed, value in scores.items()]
+    return [Lines(np.array([[[mean, y - 0.28], [mean, y + 0.28]]]), "edge", width=1.6), Points(places, of, hover=hover)]
 
 
 def latent_sections(paper: Paper, network: NetworkStudy) -> list[Section]:

@@ -41,14 +41,13 @@ def make_quick(patch):
     """An audit sweeps less, and figures are saved without what is drawn in them; other tests look at both."""
     from matplotlib.figure import Figure
 
-    save = Figure.savefig
-
-    def blank(self, file, **options):
-        plain = {"format": options["format"]} if "format" in options else {}
-        save(Figure(figsize=(0.2, 0.2)), file, **plain)
+    def blank(figure, folder, name, kinds):
+        for kind in kinds:
+            Figure(figsize=(0.2, 0.2)).savefig(folder / f"{name}.{kind}")
 
     patch.setattr("robustkit.audit.audit_steps.QUICK", ("exposure", "psf"))
-    patch.setattr(Figure, "savefig", blank)
+    patch.setattr("robustkit.report.saving.lay_out", lambda figure: None)
+    patch.setattr("robustkit.report.saving.save_print", blank)
     patch.setattr("robustkit.audit.report._drawing", lambda workers: nullcontext())  # processes would draw as ever
     patch.setattr("robustkit.report.page.lay_out", lambda figure: None)
     patch.setattr("robustkit.report.page.save_print", lambda figure, folder, name: EMPTY)

@@ -1,8 +1,9 @@
 import re
 
+import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
+from robustkit.report.blocks import Drawing, Panel, Series
 from robustkit.report.markdown import write_markdown
 from robustkit.report.page import Page, write_page
 from robustkit.report.section import Chapter
@@ -12,10 +13,8 @@ NASTY = "</script><img src=x onerror=alert(1)> | `a` [b](c) *d* _e_ \\f\n# g"
 
 
 class Drawn(Facts):
-    def draw(self):
-        figure = Figure(figsize=(2, 1))
-        figure.subplots().plot([0, 1])
-        return figure
+    def drawing(self):
+        return Drawing([Panel([Series(np.arange(2.0), np.arange(2.0))])], (2, 1))
 
 
 def page_of(*sections, **more):

@@ -9,9 +9,10 @@ from sklearn import metrics
 
 from robustkit.errors import InputError
 from robustkit.models import open_checkpoint, save_checkpoint
+from robustkit.report.blocks import Bars, Series
 from robustkit.training import Settings, train
 from robustkit.training.evaluate import Predictions, compare, evaluate, find_models, predict_test
-from robustkit.training.figures import draw_bars, draw_confusion, draw_roc, roc
+from robustkit.training.figures import LOOKS, bars_panel, confusion_panel, roc, roc_panel
 from robustkit.training.table import describe, save_evaluation
 from tests.training.worlds import QUICK, noisier, squares
 
@@ -187,21 +188,19 @@ def test_the_roc_curve_has_the_area_that_the_table_prints():
 
 
 def test_pictures_show_the_numbers_of_the_rows():
-    from matplotlib.figure import Figure
-
     rows = compare([predictions(domain=d, seed=s) for d in ("source", "target") for s in (0, 1)], draws=9)
-    bars, curves, matrix = (Figure().subplots() for _ in range(3))
-    draw_bars(rows, bars)
-    heights = [patch.get_height() for patch in bars.patches]
-    assert heights[:6] == pytest.approx(
+    bars = [block for block in bars_panel(rows).blocks if isinstance(block, Bars)]
+    assert bars[0].y.tolist() == pytest.approx(
         [rows[0].mean[n] for n in ("accuracy", "precision_weighted", "recall_weighted", "f1_weighted", "brier", "auc")]
     )
-    assert [patch.get_linestyle() for patch in (bars.patches[0], bars.patches[6])] == ["--", "-"]
-    draw_roc(rows, curves)
-    assert [line.get_linestyle() for line in curves.lines[1:]] == ["--", "-"]
-    draw_confusion(rows[0], matrix)
+    curves = [block for block in roc_panel(rows).blocks if isinstance(block, Series)]
+    looks = LOOKS.including(block.of for block in [*bars, *curves])
+    for blocks in (bars, curves):
+        assert [(looks(one.of).line, looks(one.of).filled) for one in blocks] == [("--", False), ("-", True)]
+    assert curves[1].name == f"source only on target: AUC {rows[1].mean['auc']:.3f}"
+    (cells,) = confusion_panel(rows[0]).blocks
     counts = sum(scores.confusion for scores in rows[0].scores)
-    assert [int(text.get_text().split("\n")[1]) for text in matrix.texts] == counts.flatten().tolist()
+    assert [[int(text.split("\n")[1]) for text in row] for row in cells.text] == counts.tolist()
 
 
 def test_an_evaluation_is_saved_and_can_be_read_again(models, tmp_path):

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from robustkit.drawings import figure_of, write_figure
 from robustkit.files import write_json, write_text
 from robustkit.findings.attack.record import RECORD, AttackRecord
-from robustkit.report.attack_figures import FlipPicture, draw_flip, draw_flip_curves, flip_curve
+from robustkit.report.blocks import Drawing
+from robustkit.report.saving import draw_on, save_drawing
+from robustkit.report.sections.flips import FlipCurves, flip_curve
+from robustkit.report.sections.gallery import FlipPicture, draw_flip, draw_flips
 
 if TYPE_CHECKING:
     from robustkit.data import Stretch
@@ -29,7 +30,6 @@ PICTURE_RULE = (
 )
 _MOST_PICTURES = 12
 _MOST_BYTES = 60  # of a part of a file's name: three fit into the 255 that a file system takes
-_DPI = 130
 
 
 def write_attack(folder: Path, result: AttackResult, about: dict[str, Any]) -> list[str]:
@@ -47,7 +47,7 @@ def write_attack(folder: Path, result: AttackResult, about: dict[str, Any]) -> l
     # The costs stand in the summary: with them, no two runs would leave the same record.
     replace(record, costs={}).save(folder / RECORD)
     write_text(folder / TABLE, result.table())
-    write_figure(plot(record), folder / CURVE, dpi=_DPI)
+    save_drawing(_curves(record), folder, Path(CURVE).stem, kinds=("png",))
     pictures = list(_draw_pictures(folder / PICTURES, result))
     numbers = {**result.summary(), **about, "settings": record.settings, "costs": record.costs}
     numbers["pictures"] = {"rule": PICTURE_RULE.format(most=_MOST_PICTURES), "files": [path.name for path in pictures]}
@@ -138,26 +138,21 @@ def plot(record: AttackRecord, on: Any = None) -> Any:
     Returns:
         The figure.
     """
-    figure = figure_of(on, (7.2, 4.6))
+    return draw_on(_curves(record), on)
+
+
+def _curves(record: AttackRecord) -> Drawing:
     curves = []
     for name in record.searches:
         end = int(record.queries[record.of_search(name)].max(initial=1))
         curves.append(flip_curve(name, record.queries_to_flip(name)[record.correct], end))
-    draw_flip_curves(curves, figure.subplots())
-    return figure
+    return FlipCurves({"": curves}).drawing()
 
 
 def draw_gallery(result: AttackResult, n: int, on: Any = None) -> Any:
     """Draws the first flips by `PICTURE_RULE`, a row each: clean, perturbed, difference."""
     chosen = chosen_flips(result.record)[:n]
-    figure = figure_of(on, (11.5, 4.2 * max(1, len(chosen))))
-    if not chosen:
-        figure.suptitle("no image was flipped")
-        return figure
-    rows = figure.subfigures(len(chosen), 1, squeeze=False)[:, 0]
-    for row, a in zip(rows, chosen, strict=True):
-        draw_flip(_picture(result, a), row)
-    return figure
+    return draw_on(draw_flips([_picture(result, a) for a in chosen]), on)
 
 
 def _draw_pictures(folder: Path, result: AttackResult) -> Iterator[Path]:
@@ -166,10 +161,8 @@ def _draw_pictures(folder: Path, result: AttackResult) -> Iterator[Path]:
     for a in chosen_flips(record):
         i = int(record.image[a])
         true, became = record.class_names[int(record.true[i])], record.class_names[int(record.new_class[a])]
-        figure = draw_flip(_picture(result, a), Figure(figsize=(11.5, 4.2), layout="constrained"))
-        path = folder / f"{file_name(str(record.ids[i]))}-{file_name(true)}-to-{file_name(became)}.png"
-        write_figure(figure, path, dpi=_DPI)
-        yield path
+        name = f"{file_name(str(record.ids[i]))}-{file_name(true)}-to-{file_name(became)}"
+        yield from save_drawing(draw_flip(_picture(result, a)), folder, name, kinds=("png",))
 
 
 def _picture(result: AttackResult, a: int) -> FlipPicture:

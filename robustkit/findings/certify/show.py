@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from robustkit.drawings import figure_of, write_figure
 from robustkit.files import jsonable, write_json, write_text
 from robustkit.findings.certify.record import RECORD, CertificateRecord
 from robustkit.findings.certify.summary import describe, summary, table
-from robustkit.report.vulnerability_figure import draw_vulnerability
+from robustkit.report.blocks import Drawing
+from robustkit.report.saving import draw_on, save_drawing
+from robustkit.report.sections.vulnerability import Vulnerability
 
 TABLE, SUMMARY, MAPS = "certificates.csv", "summary.json", "vulnerability.png"
 
@@ -29,7 +30,7 @@ def write_certificates(folder: Path, record: CertificateRecord, about: dict[str,
     # How long it took stands in the summary: with it, no two runs would leave the same record.
     replace(record, seconds=0.0).save(folder / RECORD)
     write_text(folder / TABLE, table(record))
-    write_figure(plot(record), folder / MAPS, dpi=130)
+    save_drawing(_maps(record), folder, Path(MAPS).stem, kinds=("png",))
     write_json(folder / SUMMARY, {**jsonable(summary(record)), **about})
     return [describe(record), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
 
@@ -44,9 +45,11 @@ def plot(record: CertificateRecord, on: Any = None) -> Any:
     Returns:
         The figure.
     """
+    return draw_on(_maps(record), on)
+
+
+def _maps(record: CertificateRecord) -> Drawing:
     flips, _ = record.class_maps()
     counts = [int((record.correct & (record.labels == k)).sum()) for k in range(len(record.class_names))]
-    figure = figure_of(on, (3.6 * len(counts), 3.6))
     options = record.cells // flips[0].size
-    draw_vulnerability(figure, flips / options, record.class_names, counts)
-    return figure
+    return Vulnerability(flips / options, counts, record.class_names, "").drawing()

@@ -9,18 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.drawings import write_figure
-from robustkit.errors import InputError
 from robustkit.files import write_json, write_text
 from robustkit.findings.sweep.record import BASE_RECORD, RECORD, SweepRecord
 from robustkit.findings.sweep.summary import SweepResult, SweepSummary, finite_median
 from robustkit.records import NOT_FINITE
-from robustkit.report.sweep_figures import SweepCurve, draw_curve, draw_latents, draw_sweep
+from robustkit.report.saving import draw_on, save_drawing
+from robustkit.report.sections.sweeps import SweepCurve, SweepLatents, SweepSheet
 from robustkit.stats import wilson_shares
 
 TABLE, SUMMARY = "sweep.csv", "summary.json"
-FIGURE, LATENTS = "sweep.png", "sweep-latents.png"
-_DPI = 130
+FIGURE, LATENTS = "sweep", "sweep-latents"
 
 
 def write_sweep(folder: Path, result: SweepResult, about: dict[str, Any]) -> list[str]:
@@ -40,8 +38,8 @@ def write_sweep(folder: Path, result: SweepResult, about: dict[str, Any]) -> lis
         result.base.save(folder / BASE_RECORD)
     write_text(folder / TABLE, result.table())
     drawn = curves(record, result.numbers)
-    for name, figure in ((FIGURE, draw_sweep(drawn, record.class_names)), (LATENTS, draw_latents(drawn))):
-        write_figure(figure, folder / name, dpi=_DPI)
+    for name, section in ((FIGURE, SweepSheet(drawn, record.class_names, "")), (LATENTS, SweepLatents(drawn))):
+        save_drawing(section.drawing(), folder, name, kinds=("png",))
     write_json(folder / SUMMARY, {**result.summary(), **about})
     return [result.describe(), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
 
@@ -51,21 +49,13 @@ def plot(result: SweepResult, on: Any = None) -> Any:
 
     Args:
         result: The sweep.
-        on: A Matplotlib axes, for a sweep of one perturbation; by default a new figure.
+        on: A Matplotlib axes or figure; by default a new figure.
 
     Returns:
         The figure.
-
-    Raises:
-        InputError: If several perturbations are to be drawn on one pair of axes.
     """
     drawn = curves(result.record, result.numbers)
-    if on is None:
-        return draw_sweep(drawn, result.record.class_names)
-    if len(drawn) > 1:
-        raise InputError(f"{len(drawn)} perturbations do not fit on one pair of axes; omit ax, or sweep one of them")
-    draw_curve(drawn[0], result.record.class_names, on)
-    return on.figure
+    return draw_on(SweepSheet(drawn, result.record.class_names, "").drawing(), on)
 
 
 def table(record: SweepRecord, summary: SweepSummary) -> str:

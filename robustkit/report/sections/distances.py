@@ -6,13 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
-from matplotlib.figure import Figure
-from plotly.subplots import make_subplots
 
-from robustkit.report.distance_figures import Histogram, bin_edges, draw_histograms
+from robustkit.report.blocks import Axis, Block, Drawing, Lines, Panel, Rule, Series
+from robustkit.report.palette import Meaning
 from robustkit.report.section import Table
-from robustkit.report.style import colour, layout, plain, shade
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """One quantity under one perturbation.
+
+    Attributes:
+        title: What is said above it.
+        axis: What the horizontal axis is called.
+        names: Of the S models.
+        values: Of each model, shape (N_s,).
+        note: What is said of the difference, such as the JS distance with its null; empty for one model.
+    """
+
+    title: str
+    axis: str
+    names: Sequence[str]
+    values: Sequence[np.ndarray]
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,31 +64,39 @@ class DistanceHistograms:
         """Medians and means."""
         return Table(self.columns, self.numbers)
 
-    def interactive(self) -> go.Figure:
-        """Steps over each other."""
-        columns = max(len(row) for row in self.rows)
-        titles = [plain(one.title) for row in self.rows for one in [*row, *[None] * (columns - len(row))] if one]
-        figure = make_subplots(
-            len(self.rows), columns, subplot_titles=titles, vertical_spacing=0.3 / len(self.rows),
-            horizontal_spacing=0.08,
-        )  # fmt: skip
-        for i, row in enumerate(self.rows):
-            for j, one in enumerate(row):
-                edges = bin_edges(one)
-                for s, (name, values) in enumerate(zip(one.names, one.values, strict=True)):
-                    counts, _ = np.histogram(values, edges)
-                    figure.add_scatter(
-                        x=edges, y=np.append(counts, counts[-1]), mode="lines", fill="tozeroy", name=plain(name),
-                        legendgroup=name, showlegend=i == j == 0, fillcolor=shade(colour(s), 0.2),
-                        line={"color": colour(s), "shape": "hv", "dash": "dash" if s == 0 and len(one.names) > 1 else
-                              "solid"},
-                        hovertemplate="from %{x:.3g}: %{y} images", row=i + 1, col=j + 1,
-                    )  # fmt: skip
-                figure.update_xaxes(title=plain(one.axis), row=i + 1, col=j + 1)
-                figure.update_yaxes(title="images" if j == 0 else "", rangemode="tozero", row=i + 1, col=j + 1)
-        layout(figure, height=300 * len(self.rows) + 60, margin={"t": 60, "b": 60})
-        return figure
-
-    def draw(self) -> Figure:
-        """The same on paper."""
+    def drawing(self) -> Drawing:
+        """Steps over each other, with their medians and means."""
         return draw_histograms(self.rows)
+
+
+def draw_histograms(rows: Sequence[Sequence[Histogram]]) -> Drawing:
+    """Rows of histograms: a row for each quantity, a column for each perturbation."""
+    columns = max(len(row) for row in rows)
+    nothing = Panel([], x=Axis(shown=False), y=Axis(shown=False))
+    panels = [panel for row in rows for panel in [*map(_panel, row), *[nothing] * (columns - len(row))]]
+    size = (max(3.5 * columns, 4.5), 2.3 * len(rows) + 0.4)
+    return Drawing(panels, size, 60 + 300 * len(rows), columns, legend="below")
+
+
+def bin_edges(histogram: Histogram, *, most: int = 24) -> np.ndarray:
+    """Edges over the pooled range, by Freedman and Diaconis' rule for the narrower sample; 5 bins to so many."""
+    widths = [2 * np.subtract(*np.percentile(values, [75, 25])) / len(values) ** (1 / 3) for values in histogram.values]
+    pooled, width = np.concatenate(list(histogram.values)), min(widths)
+    count = most if width <= 0 else int(np.clip(np.ceil(np.ptp(pooled) / width), 5, most))
+    return np.histogram_bin_edges(pooled, count)
+
+
+def _panel(one: Histogram) -> Panel:
+    edges, blocks = bin_edges(one), list[Block]()
+    for name, values in zip(one.names, one.values, strict=True):
+        counts, _ = np.histogram(values, edges)
+        of, y = Meaning(model=name), np.append(counts, counts[-1]).astype(float)
+        hover = [f"{name}, from {a:.3g}: {b:.0f} images" for a, b in zip(edges, y, strict=True)]
+        blocks.append(Series(edges, y, of, step=True, filled=True, hover=hover))
+        centres = (float(np.median(values)), 2.0), (float(np.mean(values)), 0.9)
+        blocks += [Rule(centre, "x", of, width, dashed=False) for centre, width in centres]
+    none = np.empty((0, 2, 2))
+    blocks += [Lines(none, "edge", width=2.0, name="median"), Lines(none, "edge", width=0.9, name="mean")]
+    title = f"{one.title}\n{one.note}" if one.note else one.title
+    highest = max(float(block.y.max()) for block in blocks if isinstance(block, Series))
+    return Panel(blocks, title, Axis(one.axis), Axis("images", (0.0, 1.05 * highest), grid=False))

@@ -35,10 +35,6 @@ class Facts:
         """The table."""
         return Table(self.columns, self.rows)
 
-    def interactive(self) -> None:
-        """Nothing is drawn."""
-        return None
-
-    def draw(self) -> None:
+    def drawing(self) -> None:
         """Nothing is drawn."""
         return None

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
-from matplotlib.figure import Figure
 
-from robustkit.report.attack_figures import BASELINE, BASELINE_COLOUR, FlipCurve
-from robustkit.report.section import COLUMN, Table
-from robustkit.report.style import DASHES, LINES, Painted, colour, layout, plain, shade, thin
+from robustkit.report.blocks import COLUMN, Axis, Drawing, Panel, Series, thin
+from robustkit.report.palette import Meaning
+from robustkit.report.section import Table
+from robustkit.stats.proportions import wilson
 from robustkit.stats.survival import Survival
 
 MOST_STEPS = 600
@@ -19,7 +18,45 @@ THINNED = f"Curves of more than {MOST_STEPS} steps are drawn through {MOST_STEPS
 
 
 @dataclass(frozen=True, eq=False)
-class FlipCurves(Painted):
+class FlipCurve:
+    """The rate of images flipped within a number of queries.
+
+    Attributes:
+        name: The search.
+        queries: Where the rate changes, ascending, shape (Q,); the last is where the search ended.
+        rate: Shape (Q,), in [0, 1].
+        low: Lower end of each rate's own 95% interval (Wilson), shape (Q,).
+        high: Upper end, shape (Q,).
+        n: How many images were attacked.
+    """
+
+    name: str
+    queries: np.ndarray
+    rate: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    n: int
+
+
+def flip_curve(name: str, queries_to_flip: np.ndarray, end: int) -> FlipCurve:
+    """The curve of one search.
+
+    Args:
+        name: The search.
+        queries_to_flip: Queries to the flip of each image attacked, shape (N,), at least 1; infinite without a flip.
+        end: The most queries that any image had.
+    """
+    flips = np.sort(queries_to_flip[np.isfinite(queries_to_flip)])
+    queries = np.unique(np.concatenate([[1.0], flips, [float(max(end, 1))]]))
+    count = np.searchsorted(flips, queries, side="right")
+    rates = wilson(count, np.full_like(count, len(queries_to_flip)))
+    return FlipCurve(
+        name, queries, np.asarray(rates.value), np.asarray(rates.low), np.asarray(rates.high), len(queries_to_flip)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class FlipCurves:
     """The rate of images flipped within a number of queries, for each model and search.
 
     Attributes:
@@ -31,11 +68,6 @@ class FlipCurves(Painted):
     curves: Mapping[str, list[FlipCurve]]
     name: str = "flips-by-queries"
     title: str = "Flips against queries"
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """A column of a journal, with room for the legend."""
-        return COLUMN * 1.35, 3.3
 
     def summary(self) -> str:
         """Where each curve ends."""
@@ -62,59 +94,27 @@ class FlipCurves(Painted):
                     rows.append((model, one.name, f"{queries:.0f}", *(f"{v:.4g}" for v in values), one.n))
         return Table(("model", "search", "queries", "rate flipped", "low", "high", "n"), rows)
 
-    def interactive(self) -> go.Figure:
-        """Steps in bands."""
-        figure = go.Figure()
-        for place, (model, one, shade_of) in enumerate(self._series()):
-            at = thin(len(one.queries), MOST_STEPS)
-            x = one.queries[at]
-            name = f"{model}: {one.name}" if len(self.curves) > 1 else one.name
-            figure.add_scatter(
-                x=x, y=one.high[at], mode="lines", line={"width": 0, "shape": "hv"}, hoverinfo="skip",
-                showlegend=False, legendgroup=str(place),
-            )  # fmt: skip
-            figure.add_scatter(
-                x=x, y=one.low[at], mode="lines", line={"width": 0, "shape": "hv"}, hoverinfo="skip", fill="tonexty",
-                fillcolor=shade(shade_of, 0.12), showlegend=False, legendgroup=str(place),
-            )  # fmt: skip
-            figure.add_scatter(
-                x=x, y=one.rate[at], mode="lines", name=plain(name), legendgroup=str(place),
-                line={"color": shade_of, "shape": "hv", "dash": self._dash(model, DASHES)},
-                hovertemplate="%{y:.3f} within %{x:,.0f} queries",
-            )  # fmt: skip
-        layout(figure, height=420, xaxis={"title": "queries of an image", "type": "log", "dtick": 1})
-        figure.update_yaxes(title="rate of images flipped", rangemode="tozero")
-        return figure
-
-    def paint(self, figure: Figure) -> None:
-        """The same on paper."""
-        ax = figure.subplots()
-        for model, one, shade_of in self._series():
-            at = thin(len(one.queries), MOST_STEPS)
-            name = f"{model}: {one.name}" if len(self.curves) > 1 else one.name
-            style = self._dash(model, LINES)
-            ax.step(one.queries[at], one.rate[at], where="post", color=shade_of, ls=style, lw=1.4, label=name)
-            ax.fill_between(
-                one.queries[at], one.low[at], one.high[at], step="post", color=shade_of, alpha=0.1, lw=0
-            )  # fmt: skip
-        ax.set(xscale="log", xlabel="queries of an image", ylabel="rate of images flipped", ylim=(0, None))
-        ax.xaxis.set_minor_formatter("")  # its own writes mathematics, which is off here
-        ax.xaxis.set_major_formatter("{x:,.0f}")
-        ax.grid(alpha=0.25)
-        figure.legend(loc="outside upper center", ncols=2, frameon=False)
-
-    def _series(self) -> list[tuple[str, FlipCurve, str]]:
-        names = list(dict.fromkeys(one.name for curves in self.curves.values() for one in curves))
-        kept = [name for name in names if name != BASELINE]
-        colours = {name: colour(i) for i, name in enumerate(kept)} | {BASELINE: BASELINE_COLOUR}
-        return [(model, one, colours[one.name]) for model, curves in self.curves.items() for one in curves]
-
-    def _dash(self, model: str, dashes: tuple[str, ...]) -> str:
-        return dashes[list(self.curves).index(model) % len(dashes)]
+    def drawing(self) -> Drawing:
+        """Steps in bands: a colour for each model and a dash for each search."""
+        many, blocks = len(self.curves) > 1, []
+        for model, curves in self.curves.items():
+            for one in curves:
+                at = thin(len(one.queries), MOST_STEPS)
+                of = Meaning(model=model if many else "", search=one.name)
+                x, y, low, high = (values[at] for values in (one.queries, one.rate, one.low, one.high))
+                hover = [f"{model}, {one.name}: {b:.3f} within {a:,.0f} queries" for a, b in zip(x, y, strict=True)]
+                blocks.append(Series(x, y, of, low, high, step=True, hover=hover))
+        end = max((float(one.queries[-1]) for curves in self.curves.values() for one in curves), default=1.0)
+        highest = max(
+            (float(np.nan_to_num(one.high).max()) for curves in self.curves.values() for one in curves), default=1.0
+        )
+        x = Axis("queries per image", (1.0, max(end, 2.0)), log=True)
+        y = Axis("rate of images flipped", (0.0, min(1.02, max(0.05, 1.05 * highest))))
+        return Drawing([Panel(blocks, x=x, y=y)], size=(COLUMN * 1.35, 3.3), height=440)
 
 
 @dataclass(frozen=True, eq=False)
-class SurvivalCurves(Painted):
+class SurvivalCurves:
     """How many images hold out a number of queries of one search; those that never flipped are censored.
 
     Attributes:
@@ -130,11 +130,6 @@ class SurvivalCurves(Painted):
     test: str = ""
     name: str = "survival"
     title: str = "How long images hold out"
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """A column of a journal."""
-        return COLUMN * 1.25, 3.0
 
     def summary(self) -> str:
         """Medians and restricted means."""
@@ -153,39 +148,15 @@ class SurvivalCurves(Painted):
                 rows.append((model, f"{one.times[i]:.0f}", *ends, int(one.at_risk[i]), int(one.flips[i])))
         return Table(("model", "queries", "holding out", "low", "high", "at risk", "flips"), rows)
 
-    def interactive(self) -> go.Figure:
+    def drawing(self) -> Drawing:
         """Steps in bands."""
-        figure = go.Figure()
-        for place, (model, one) in enumerate(self.curves.items()):
+        blocks = []
+        for model, one in self.curves.items():
             x, y, low, high = self._steps(one)
-            figure.add_scatter(
-                x=x, y=high, mode="lines", line={"width": 0, "shape": "hv"}, hoverinfo="skip", showlegend=False
-            )
-            figure.add_scatter(
-                x=x, y=low, mode="lines", line={"width": 0, "shape": "hv"}, hoverinfo="skip", showlegend=False,
-                fill="tonexty", fillcolor=shade(colour(place), 0.15),
-            )  # fmt: skip
-            figure.add_scatter(
-                x=x, y=y, mode="lines", name=plain(model),
-                line={"color": colour(place), "shape": "hv", "dash": DASHES[place % 4]},
-                hovertemplate="%{y:.3f} hold out %{x:,.0f} queries",
-            )  # fmt: skip
-        layout(figure, xaxis={"title": f"queries of {plain(self.search)}", "type": "log", "dtick": 1})
-        figure.update_yaxes(title="rate of images that hold out", range=[-0.02, 1.02])
-        return figure
-
-    def paint(self, figure: Figure) -> None:
-        """The same on paper."""
-        ax = figure.subplots()
-        for place, (model, one) in enumerate(self.curves.items()):
-            x, y, low, high = self._steps(one)
-            ax.step(x, y, where="post", color=colour(place), ls=LINES[place % 4], lw=1.4, label=model)
-            ax.fill_between(x, low, high, step="post", color=colour(place), alpha=0.15, lw=0)
-        ax.set(xscale="log", xlabel=f"queries of {self.search}", ylabel="rate that hold out", ylim=(-0.02, 1.02))
-        ax.xaxis.set_minor_formatter("")
-        ax.xaxis.set_major_formatter("{x:,.0f}")
-        ax.grid(alpha=0.25)
-        figure.legend(loc="outside upper center", ncols=3, frameon=False)
+            hover = [f"{model}: {b:.3f} hold out {a:,.0f} queries" for a, b in zip(x, y, strict=True)]
+            blocks.append(Series(x, y, Meaning(model=model), low, high, step=True, hover=hover))
+        x = Axis(f"queries per image by {self.search}", log=True)
+        return Drawing([Panel(blocks, x=x, y=Axis("rate that holds out", (-0.02, 1.02)))], height=400)
 
     def _steps(self, one: Survival) -> tuple[np.ndarray, ...]:
         at = thin(len(one.times), MOST_STEPS)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import plotly.graph_objects as go
-from matplotlib.figure import Figure
 
-from robustkit.report.section import PAGE, Table
-from robustkit.report.style import Painted, colour, layout, listed, marker, plain, symbol, wrapped
+from robustkit.report.blocks import PAGE, Axis, Drawing, Panel, Points, Rule
+from robustkit.report.palette import Meaning
+from robustkit.report.section import Table
 from robustkit.stats.estimate import Estimate
 
 
 @dataclass(frozen=True, eq=False)
-class Forest(Painted):
+class Forest:
     """Rows of estimates, a series for each model or domain.
 
     Attributes:
@@ -27,6 +27,7 @@ class Forest(Painted):
         reference: Where a line is drawn, such as 0 for a difference.
         span: Ends of the axis, or `None` for those of the data.
         series_name: What a series is, for the table.
+        means: What each series stands for; by default the model of its name.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Forest(Painted):
     reference: float | None = None
     span: tuple[float, float] | None = (0.0, 1.0)
     series_name: str = "model"
+    means: Mapping[str, Meaning] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[str]:
@@ -47,11 +49,6 @@ class Forest(Painted):
     def series(self) -> list[str]:
         """The series, each once."""
         return list(dict.fromkeys(series for _, series, _ in self.rows))
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """Higher for more rows."""
-        return PAGE * 0.75, 0.9 + 0.16 * len(self.labels) * (0.6 + len(self.series))
 
     def summary(self) -> str:
         """Every number, up to eight."""
@@ -68,62 +65,28 @@ class Forest(Painted):
         ]
         return Table(("what", self.series_name, self.axis, "low", "high", "n", "interval"), rows)
 
-    def interactive(self) -> go.Figure:
-        """Points with error bars."""
-        figure = go.Figure()
-        for place, series in enumerate(self.series):
-            chosen = [(label, one) for label, of, one in self.rows if of == series]
-            values = [float(one.value) for _, one in chosen]
-            figure.add_scatter(
-                x=values,
-                y=[self._height(label, place) for label, _ in chosen],
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [_gap(float(one.high), v) for (_, one), v in zip(chosen, values, strict=True)],
-                    "arrayminus": [_gap(v, float(one.low)) for (_, one), v in zip(chosen, values, strict=True)],
-                },
-                mode="markers",
-                name=plain(series),
-                showlegend=bool(series) and len(self.series) > 1,
-                text=[plain(f"{label}: {one}") for label, one in chosen],
-                hovertemplate="%{text}<extra></extra>",
-                marker={"color": colour(place), "symbol": symbol(place), "size": 9},
-            )
-        layout(figure, height=120 + 26 * len(self.labels) * len(self.series), xaxis={"title": plain(self.axis)})
-        figure.update_xaxes(range=None if self.span is None else [self.span[0] - 0.02, self.span[1] + 0.02])
-        figure.update_yaxes(
-            tickvals=list(range(len(self.labels))),
-            ticktext=[plain(wrapped(label, _LABEL)).replace("\n", "<br>") for label in self.labels],
-            range=[len(self.labels) - 0.5, -0.5],
-            automargin=True,
+    def drawing(self) -> Drawing:
+        """Points with their intervals."""
+        blocks = [self._points(place, series) for place, series in enumerate(self.series)]
+        rules = [] if self.reference is None else [Rule(self.reference)]
+        span = None if self.span is None else (self.span[0] - 0.02, self.span[1] + 0.02)
+        ticks = [(float(i), "\n".join(textwrap.wrap(one, _LABEL)) or one) for i, one in enumerate(self.labels)]
+        y = Axis(ticks=ticks, span=(len(ticks) - 0.5, -0.5), grid=False)
+        rows = sum(text.count("\n") + 1 for _, text in ticks)
+        return Drawing(
+            [Panel([*rules, *blocks], x=Axis(self.axis, span), y=y)],
+            size=(PAGE * 0.75, 0.9 + 0.16 * max(rows, len(ticks) * (0.6 + len(self.series)))),
+            height=130 + max(22 * rows, 26 * len(ticks) * len(self.series)),
+            legend="above" if len(self.series) > 1 else "none",
         )
-        if self.reference is not None:
-            figure.add_vline(self.reference, line_dash="dot", line_color="#888888")
-        return figure
 
-    def paint(self, figure: Figure) -> None:
-        """The same on paper."""
-        ax = figure.subplots()
-        for place, series in enumerate(self.series):
-            chosen = [(label, one) for label, of, one in self.rows if of == series]
-            value, low, high = (np.array([float(getattr(one, end)) for _, one in chosen]) for end in _ENDS)
-            ends = np.nan_to_num(np.stack([value - low, high - value]).clip(0))
-            heights = [self._height(label, place) for label, _ in chosen]
-            ax.errorbar(
-                value, heights, xerr=ends, fmt=marker(place), color=colour(place), ms=4, lw=1.2, capsize=2,
-                label=series if len(self.series) > 1 else None,
-            )  # fmt: skip
-        ax.set_yticks(range(len(self.labels)), [wrapped(label, _LABEL) for label in self.labels])
-        ax.set_ylim(len(self.labels) - 0.5, -0.5)
-        if self.span is not None:
-            ax.set_xlim(self.span[0] - 0.02, self.span[1] + 0.02)
-        if self.reference is not None:
-            ax.axvline(self.reference, color="0.5", ls=":", lw=1)
-        ax.set_xlabel(self.axis)
-        ax.grid(axis="x", alpha=0.25)
-        if len(self.series) > 1:
-            figure.legend(loc="outside upper center", ncols=len(self.series), frameon=False)
+    def _points(self, place: int, series: str) -> Points:
+        chosen = [(label, one) for label, of, one in self.rows if of == series]
+        value, low, high = (np.array([float(getattr(one, end)) for _, one in chosen]) for end in _ENDS)
+        heights = np.array([self._height(label, place) for label, _ in chosen])
+        hover = [f"{label}{f', {series}' if series else ''}: {one}" for label, one in chosen]
+        of = self.means.get(series, Meaning(model=series))
+        return Points(np.stack([value, heights], axis=1), of, np.stack([low, high]), hover=hover)
 
     def _height(self, label: str, place: int) -> float:
         return self.labels.index(label) + 0.22 * (place - (len(self.series) - 1) / 2)
@@ -133,20 +96,6 @@ _ENDS = ("value", "low", "high")
 _LABEL = 40  # letters of a label on one line
 
 
-def _gap(high: float, low: float) -> float:
-    return float(np.nan_to_num(max(high - low, 0.0)))
-
-
 def _digits(value: object) -> str:
     number = float(value)  # type: ignore[arg-type]
     return f"{number:.4g}" if np.isfinite(number) else ""
-
-
-def said_of(names: Sequence[str]) -> str:
-    """Who is shown, in a sentence.
-
-    Examples:
-        >>> said_of(["mmd", "source"])
-        'Models: mmd and source.'
-    """
-    return f"{'Model' if len(names) == 1 else 'Models'}: {listed(names)}."

@@ -4,23 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
-from matplotlib.figure import Figure
-from plotly.subplots import make_subplots
 
-from robustkit.report.map_figures import MapPoints, draw_cameras, draw_maps
+from robustkit.report.blocks import Axis, Block, Drawing, Lines, Panel, Points, Words, thin
+from robustkit.report.palette import KINDS, Meaning, Palette
 from robustkit.report.section import Table
-from robustkit.report.style import layout, plain, thin
 
-KINDS = ("clean", "noisy", "attacked")
-# Of each kind, plotly's markers on the plane and in space, and their size there.
-_FLAT = ("circle", "circle-open", "star")
-_SPACE = ("circle", "circle-open", "diamond")
 MOST_POINTS = 3000
-THINNED = f"Of more than {MOST_POINTS:,} points of a map {MOST_POINTS:,}, evenly taken, are drawn on the screen."
+THINNED = f"Of more than {MOST_POINTS:,} points of a map {MOST_POINTS:,}, evenly taken, are drawn."
+_NOISY, _CLEAN, _ATTACKED = 1, 0, 2
+
+
+@dataclass(frozen=True, eq=False)
+class MapPoints:
+    """A map to be drawn.
+
+    Attributes:
+        title: What is said above it.
+        places: Shape (P, 2) or (P, 3); nan for points that the map has no place for.
+        image: Which image each point shows, shape (P,).
+        kind: Shape (P,): 0 clean, 1 noisy, 2 attacked.
+        predicted: Predicted class of each point, shape (P,).
+        examples: Images to mark, shape (E,).
+        bridges: Pairs of points that were joined to make the graph one piece, shape (B, 2).
+        palette: Colours and names of the K classes.
+        axes: What the axes are called.
+    """
+
+    title: str
+    places: np.ndarray
+    image: np.ndarray
+    kind: np.ndarray
+    predicted: np.ndarray
+    examples: np.ndarray
+    bridges: np.ndarray
+    palette: Palette
+    axes: str = "axis"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,53 +67,28 @@ class FlatMaps:
 
     def summary(self) -> str:
         """How to read them."""
+        marked = " Numbers mark examples." if any(len(one.examples) for one in self.maps) else ""
         return (
-            f"{self.said} Colour is the predicted class; filled points are clean images, open ones noisy, stars "
-            f"attacked (projected, never fitted). Axes have no unit and no meaning of their own.{_thinned(self.maps)}"
+            f"{self.said} Colour is the predicted class; crosses are clean images, stars noisy ones, triangles "
+            f"attacked ones (projected, never fitted), each joined to its clean image.{marked} Axes have no unit and "
+            f"no meaning of their own.{_thinned(self.maps)}"
         )
 
     def table(self) -> Table:
         """What each map keeps."""
         return Table(self.columns, self.rows)
 
-    def interactive(self) -> go.Figure:
-        """Maps side by side; the image under the pointer is shown."""
-        columns = min(2, len(self.maps))
-        rows = -(-len(self.maps) // columns)
-        titles = [plain(one.title).replace("\n", "<br>") for one in self.maps]
-        figure = make_subplots(
-            rows, columns, subplot_titles=titles, horizontal_spacing=0.06,
-            vertical_spacing=0.5 / (3 * rows),
-        )  # fmt: skip
-        for place, one in enumerate(self.maps):
-            where: dict[str, Any] = {"row": place // columns + 1, "col": place % columns + 1}
-            for a, b in one.bridges:
-                figure.add_scatter(
-                    x=one.places[[a, b], 0], y=one.places[[a, b], 1], mode="lines", hoverinfo="skip", showlegend=False,
-                    line={"dash": "dash", "color": "#888888", "width": 1}, **where,
-                )  # fmt: skip
-            for trace in _traces(one, self.ids, 2, legend=place == 0):
-                figure.add_trace(go.Scatter(**trace), **where)
-        layout(figure, height=430 * rows + 60, legend={"orientation": "h", "y": -0.08}, margin={"t": 50, "b": 60})
-        figure.update_xaxes(showticklabels=False, zeroline=False)
-        figure.update_yaxes(showticklabels=False, zeroline=False)
-        for place in range(len(self.maps)):
-            where: dict[str, Any] = {"row": place // columns + 1, "col": place % columns + 1}
-            anchor = "x" if place == 0 else f"x{place + 1}"
-            figure.update_yaxes(scaleanchor=anchor, **where)
-        return figure
-
-    def draw(self) -> Figure:
-        """The same on paper."""
-        return draw_maps(self.maps)
+    def drawing(self) -> Drawing:
+        """Maps side by side, two in a row."""
+        return draw_maps(self.maps, self.ids)
 
 
 @dataclass(frozen=True, eq=False)
 class SpaceMap:
-    """An Isomap in three dimensions, to be turned.
+    """Isomaps in three dimensions, to be turned.
 
     Attributes:
-        maps: One for each model; the first is drawn on the screen, all of them on paper.
+        maps: One for each model.
         ids: Image ids, shape (N,).
         name: Of its files.
         title: Its heading.
@@ -106,11 +101,15 @@ class SpaceMap:
 
     def summary(self) -> str:
         """How to use it."""
-        counts = np.bincount(self.maps[0].kind, minlength=3)
-        spoken = ", ".join(f"{n} {kind}" for n, kind in zip(counts, KINDS, strict=True) if n)
+        found = []
+        for one in self.maps:
+            counts = np.bincount(one.kind, minlength=3)
+            found.append(
+                f"{one.title}: {', '.join(f'{n} {k}' for n, k in zip(counts, KINDS, strict=True) if n)} points"
+            )
         return (
-            f"{self.maps[0].title}: {spoken} points. Drag to turn it, or use the buttons; the image under the pointer "
-            f"is shown. On paper: four sides, by exposure and by predicted class.{_thinned(self.maps)}"
+            f"{'; '.join(found)}. Crosses are clean images, stars noisy ones, triangles attacked ones; colour is the "
+            f"predicted class. Drag to turn it, or use the buttons.{_thinned(self.maps)}"
         )
 
     def table(self) -> Table:
@@ -118,56 +117,100 @@ class SpaceMap:
         rows = []
         for one in self.maps:
             for p in range(len(one.kind)):
-                spoken = (
-                    one.title,
-                    str(self.ids[one.image[p]]),
-                    KINDS[one.kind[p]],
-                    one.palette.class_names[one.predicted[p]],
+                kind, predicted = KINDS[one.kind[p]], one.palette.class_names[one.predicted[p]]
+                rows.append(
+                    (one.title, str(self.ids[one.image[p]]), kind, predicted, *(f"{x:.5g}" for x in one.places[p]))
                 )
-                rows.append((*spoken, *(f"{x:.5g}" for x in one.places[p])))
         return Table(("model", "id", "kind", "predicted", "axis 1", "axis 2", "axis 3"), rows)
 
-    def interactive(self) -> go.Figure:
-        """One scene."""
-        figure = go.Figure([go.Scatter3d(**trace) for trace in _traces(self.maps[0], self.ids, 3, legend=True)])
-        axis = {"showticklabels": False, "title": "", "showbackground": False}
-        scene = {"xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "data"}
-        layout(figure, height=560, scene=scene, margin={"l": 0, "r": 0, "t": 30, "b": 0})
-        return figure
+    def drawing(self) -> Drawing:
+        """A space for each model; on paper each from four sides, by kind and by predicted class."""
+        return draw_spaces(self.maps, self.ids)
 
-    def draw(self) -> Figure:
-        """Four cameras."""
-        return draw_cameras(self.maps)
+
+def draw_maps(maps: Sequence[MapPoints], ids: np.ndarray | None = None) -> Drawing:
+    """Flat maps side by side, at most two in a row."""
+    columns = min(2, len(maps))
+    rows = -(-len(maps) // columns)
+    # Distances are what a map shows, so both axes have one scale; the panels are as flat as the tallest map allows.
+    spans = [np.ptp(points.places[np.isfinite(points.places[:, 0])], axis=0) for points in maps]
+    flat = float(np.clip(max(y / max(x, 1e-12) for x, y in spans), 0.6, 1.0))
+    size = (7.1 if columns > 1 else 4.6, (3.2 * flat + 0.55) * rows + 0.5)
+    panels = [_flat_panel(one, ids) for one in maps]
+    return Drawing(panels, size, int(90 + (420 * flat + 70) * rows), columns, legend="below", palette=maps[0].palette)
+
+
+def draw_spaces(maps: Sequence[MapPoints], ids: np.ndarray | None = None) -> Drawing:
+    """Maps in space: of each one panel by predicted class and, on paper, one by kind."""
+    panels = []
+    for one in maps:
+        if (one.kind == _NOISY).any():
+            blocks = [_bridges(one), *(_points(one, kind, -1, ids) for kind in (_CLEAN, _NOISY))]
+            panels.append(Panel(blocks, f"{one.title}: clean and noisy", space=True, screen=False))
+        blocks = [_bridges(one), *_clouds(one, ids)]
+        panels.append(Panel(blocks, f"{one.title}: predicted class", space=True))
+    size = (10.0, 2.1 * len(panels) + 0.5)
+    return Drawing(panels, size, 560, len(maps), legend="below", palette=maps[0].palette)
+
+
+def space_panel(one: MapPoints) -> Panel:
+    """A map in space by predicted class and kind."""
+    return Panel([_bridges(one), *_clouds(one, None)], one.title, space=True)
+
+
+def _flat_panel(one: MapPoints, ids: np.ndarray | None) -> Panel:
+    clean = np.flatnonzero(one.kind == _CLEAN)  # in the order of the images
+    flips = np.flatnonzero(one.kind == _ATTACKED)
+    steps = np.stack([one.places[clean[one.image[flips]], :2], one.places[flips, :2]], axis=1)
+    joined = [Lines(steps, "grey", width=0.5, name="to each flip")] if len(steps) else []
+    blocks = [_bridges(one), *joined, *_clouds(one, ids), *_marked(one)]
+    x, y = (Axis(f"{one.axes} {d}", ticks=()) for d in (1, 2))
+    return Panel(blocks, one.title, x, y, equal=True)
+
+
+def _clouds(one: MapPoints, ids: np.ndarray | None) -> list[Points]:
+    """The points of each kind and predicted class, the clean ones above the noisy, the attacked above all."""
+    classes = range(len(one.palette.class_names))
+    found = [_points(one, kind, k, ids) for kind in (_NOISY, _CLEAN, _ATTACKED) for k in classes]
+    return [points for points in found if len(points.places)]
+
+
+def _points(one: MapPoints, kind: int, label: int, ids: np.ndarray | None) -> Points:
+    there = np.flatnonzero(np.isfinite(one.places[:, 0]))
+    kept = there[thin(len(there), MOST_POINTS)]
+    mine = kept[(one.kind[kept] == kind) & ((one.predicted[kept] == label) | (label < 0))]
+    hover = [] if ids is None else [
+        f"{ids[one.image[p]]}: {KINDS[kind]}, {one.palette.class_names[one.predicted[p]]}" for p in mine
+    ]  # fmt: skip
+    of, size = Meaning(label=label, kind=KINDS[kind]), (3.8, 3.8, 4.4)[kind]
+    return Points(one.places[mine], of, size=size, images=one.image[mine], hover=hover)
+
+
+def _bridges(one: MapPoints) -> Lines:
+    name = "joins two pieces" if len(one.bridges) else ""
+    return Lines(one.places[one.bridges.astype(int)], "grey", dashed=True, name=name)
+
+
+def _marked(one: MapPoints) -> list[Block]:
+    """Examples with their number, joined to their twins."""
+    blocks: list[Block] = []
+    for number, i in enumerate(one.examples, start=1):
+        rows = [np.flatnonzero((one.image == i) & (one.kind == kind)) for kind in range(3)]
+        placed = [r[0] for r in rows if len(r) and np.isfinite(one.places[r[0]]).all()]
+        if not placed:
+            continue
+        first = one.places[placed[0], :2]
+        others = [np.stack([first, one.places[p, :2]]) for p in placed[1:]]
+        blocks += [Lines(np.stack(others), "ink", width=0.9)] if others else []
+        for p in placed:
+            of = Meaning(label=int(one.predicted[p]), kind=KINDS[one.kind[p]])
+            blocks.append(Points(one.places[p : p + 1, :2], of, size=8.0, edged=True))
+        blocks.append(
+            Words(float(first[0]), float(first[1]), f" {number}", size=1.15, align="left", bold=True, above=True)
+        )
+    return blocks
 
 
 def _thinned(maps: Sequence[MapPoints]) -> str:
     """The rule by which points are left out, where some are."""
     return f" {THINNED}" if any(len(one.kind) > MOST_POINTS for one in maps) else ""
-
-
-def _traces(one: MapPoints, ids: np.ndarray, dimensions: int, *, legend: bool) -> list[dict[str, object]]:
-    """A trace for each kind and predicted class."""
-    shapes, sizes = ((_FLAT, (7, 7, 11)), (_SPACE, (4, 4, 5)))[dimensions - 2]
-    there = np.flatnonzero(np.isfinite(one.places[:, 0]))
-    kept = there[thin(len(there), MOST_POINTS)]
-    traces = []
-    for kind, said in enumerate(KINDS):
-        for k, name in enumerate(one.palette.class_names):
-            mine = kept[(one.kind[kept] == kind) & (one.predicted[kept] == k)]
-            if not len(mine):
-                continue
-            colour = one.palette.colours[k]
-            trace = {
-                "mode": "markers",
-                "name": plain(f"{said}, {name}"),
-                "legendgroup": f"{kind} {k}",
-                "showlegend": legend,
-                "meta": "thumbnails",
-                "customdata": one.image[mine].tolist(),
-                "text": [plain(f"{ids[one.image[p]]}: {said}, {name}") for p in mine],
-                "hovertemplate": "%{text}<extra></extra>",
-                "marker": {"color": colour, "symbol": shapes[kind], "size": sizes[kind], "opacity": 0.85},
-            }
-            trace |= {axis: one.places[mine, d].astype(np.float32) for d, axis in enumerate("xyz"[:dimensions])}
-            traces.append(trace)
-    return traces

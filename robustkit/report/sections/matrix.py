@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
-from matplotlib.figure import Figure
-from plotly.subplots import make_subplots
 
-from robustkit.report.section import PAGE, Table
-from robustkit.report.style import Painted, layout, plain
+from robustkit.report.blocks import PAGE, Axis, Cells, Drawing, Panel
+from robustkit.report.section import Table
 
 
 @dataclass(frozen=True, eq=False)
-class Matrix(Painted):
+class Matrix:
     """Images by true class (rows) and another class (columns).
 
     Attributes:
@@ -36,12 +32,6 @@ class Matrix(Painted):
     class_names: Sequence[str]
     column: str
     said: str
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """A panel for each model."""
-        width = min(PAGE, 0.9 + 2.6 * len(self.counts))
-        return width, (width - 0.9) / len(self.counts) + 0.85  # square panels, with room for names beneath
 
     def summary(self) -> str:
         """The largest cells off the diagonal."""
@@ -68,51 +58,34 @@ class Matrix(Painted):
         ]
         return Table(("panel", "true class", self.column, "images", "of", "share"), rows)
 
-    def interactive(self) -> go.Figure:
-        """Heat maps of shares, counts in the cells."""
-        figure = make_subplots(
-            1, len(self.counts), subplot_titles=[plain(name) for name in self.counts], horizontal_spacing=0.16
+    def drawing(self) -> Drawing:
+        """Shares as colours, counts in the cells; at most two panels side by side."""
+        columns = min(_ABREAST, len(self.counts))
+        rows = -(-len(self.counts) // columns)
+        width = min(PAGE, 0.9 + 2.6 * columns)
+        longest = max(map(len, self.class_names), default=0)
+        return Drawing(
+            [self._panel(place, panel) for place, panel in enumerate(self.counts)],
+            size=(width, ((width - 0.9) / columns + 0.55 + 0.04 * longest) * rows),
+            height=60 + (330 + 4 * longest) * rows,
+            columns=columns,
+            legend="none",
         )
-        names = [plain(name) for name in self.class_names]
-        for place, (panel, counts) in enumerate(self.counts.items()):
-            shares = self._shares(panel)
-            said = [[f"{true} to {other}: {self._cell(panel, i, j)}" for j, other in enumerate(names)]
-                    for i, true in enumerate(names)]  # fmt: skip
-            figure.add_heatmap(
-                z=shares, x=list(range(len(names))), y=list(range(len(names))), zmin=0, zmax=1, colorscale="Blues",
-                hovertext=said, hoverinfo="text", xgap=2, ygap=2, row=1, col=place + 1, showscale=False,
-            )  # fmt: skip
-            for i in range(len(names)):
-                for j in range(len(names)):
-                    if counts[i, j] >= 0:
-                        figure.add_annotation(
-                            x=j, y=i, text=str(int(counts[i, j])), showarrow=False, row=1, col=place + 1,
-                            font={"color": "white" if shares[i, j] > 0.55 else "black"}, name="cell",
-                        )  # fmt: skip
-        layout(figure, height=360, margin={"l": 90, "r": 20, "t": 40, "b": 80})
-        ticks: dict[str, Any] = {"tickvals": list(range(len(names))), "ticktext": names}
-        ticks |= {"showgrid": False, "zeroline": False}
-        figure.update_xaxes(title=plain(self.column), **ticks)
-        figure.update_yaxes(autorange="reversed", automargin=True, **ticks)
-        figure.update_yaxes(title="true class", col=1)
-        return figure
 
-    def paint(self, figure: Figure) -> None:
-        """The same on paper."""
-        axes = figure.subplots(1, len(self.counts), squeeze=False)[0]
-        for ax, (panel, counts) in zip(axes, self.counts.items(), strict=True):
-            shares = self._shares(panel)
-            ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-            for (i, j), n in np.ndenumerate(counts):
-                if n >= 0:
-                    ax.text(j, i, str(int(n)), ha="center", va="center", color="w" if shares[i, j] > 0.55 else "k")
-            ticks = range(len(self.class_names))
-            ax.set_xticks(ticks, self.class_names, rotation=30, ha="right")
-            ax.set_yticks(ticks, self.class_names if ax is axes[0] else [""] * len(self.class_names))
-            ax.set(title=panel, xlabel=self.column)
-            ax.spines[:].set_visible(False)
-            ax.tick_params(length=0)
-        axes[0].set_ylabel("true class")
+    def _panel(self, place: int, panel: str) -> Panel:
+        counts, shares = self.counts[panel], self._shares(panel)
+        names = list(self.class_names)
+        text = [["" if n < 0 else str(int(n)) for n in row] for row in counts]
+        hover = [[f"{true} to {other}: {self._cell(panel, i, j)}" for j, other in enumerate(names)]
+                 for i, true in enumerate(names)]  # fmt: skip
+        ticks = [(float(i), name) for i, name in enumerate(names)]
+        return Panel(
+            [Cells(shares, "share", text=text, hover=hover, gaps=True)],
+            panel,
+            Axis(self.column, ticks=ticks, turned=True, grid=False),
+            Axis("" if place % _ABREAST else "true class", ticks=ticks, grid=False),
+            equal=True,
+        )
 
     def _shares(self, panel: str) -> np.ndarray:
         counts, totals = self.counts[panel], self.totals[panel]
@@ -125,4 +98,7 @@ class Matrix(Painted):
 
     def _cell(self, panel: str, i: int, j: int) -> str:
         n = int(self.counts[panel][i, j])
-        return "means nothing" if n < 0 else f"{n} of {int(self.totals[panel][i])} images"
+        return "does not apply" if n < 0 else f"{n} of {int(self.totals[panel][i])} images"
+
+
+_ABREAST = 2  # panels side by side

@@ -4,20 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
-from matplotlib.figure import Figure
-from plotly.subplots import make_subplots
 
-from robustkit.report.section import COLUMN, PAGE, Table
-from robustkit.report.style import DASHES, LINES, Painted, colour, layout, marker, plain, shade, symbol
-from robustkit.report.sweep_figures import SweepCurve, draw_curve, level_text
+from robustkit.report.blocks import PAGE, Axis, Block, Cells, Drawing, Panel, Rule, Series
+from robustkit.report.palette import Meaning, make_palette
+from robustkit.report.section import Table
+from robustkit.stats.estimate import Estimate
 
 
 @dataclass(frozen=True, eq=False)
-class SweepCurves(Painted):
+class SweepCurve:
+    """One perturbation of a sweep.
+
+    Attributes:
+        name: The perturbation.
+        unit: Of its levels.
+        levels: From mild to severe, shape (L,).
+        accuracy: Clean and at each level, shape (L + 1,).
+        recall: The same of each class, shape (K, L + 1).
+        threshold: What is said of the level that costs accuracy.
+        distance: Quartiles of how far the latents moved, shape (3, L + 1).
+        margin: Quartiles of the margins, shape (3, L + 1).
+    """
+
+    name: str
+    unit: str
+    levels: np.ndarray
+    accuracy: Estimate
+    recall: Estimate
+    threshold: str
+    distance: np.ndarray
+    margin: np.ndarray
+
+
+def level_text(level: float) -> str:
+    """A level beneath an axis.
+
+    Examples:
+        >>> level_text(5000.0), level_text(0.0125)
+        ('5,000', '0.0125')
+    """
+    return f"{level:,.0f}" if abs(level) >= 1000 else f"{level:.3g}"
+
+
+@dataclass(frozen=True, eq=False)
+class SweepCurves:
     """One perturbation, a curve of accuracy for each model.
 
     Attributes:
@@ -40,11 +74,6 @@ class SweepCurves(Painted):
         """The perturbation."""
         return f"Accuracy against {self.first.name}"
 
-    @property
-    def size(self) -> tuple[float, float]:
-        """A column of a journal."""
-        return COLUMN * 1.25, 3.0
-
     def summary(self) -> str:
         """Accuracy of the clean images and at the most severe level."""
         ends = [
@@ -62,45 +91,19 @@ class SweepCurves(Painted):
                 rows.append((model, label, *(f"{float(x):.4g}" for x in _ends(accuracy)), accuracy.n))
         return Table(("model", f"level ({self.first.unit})", "accuracy", "low", "high", "n"), rows)
 
-    def interactive(self) -> go.Figure:
-        """Curves in bands."""
-        figure = go.Figure()
-        places = list(range(len(self.first.levels) + 1))
-        for place, (model, one) in enumerate(self.curves.items()):
-            low, high = np.asarray(one.accuracy.low), np.asarray(one.accuracy.high)
-            figure.add_scatter(
-                x=[*places, *places[::-1]], y=[*high, *low[::-1]], fill="toself", hoverinfo="skip", mode="lines",
-                fillcolor=shade(colour(place), 0.15), line={"width": 0}, showlegend=False,
-            )  # fmt: skip
-            figure.add_scatter(
-                x=places, y=one.accuracy.value, mode="lines+markers", name=plain(model),
-                line={"color": colour(place), "dash": DASHES[place % 4]},
-                marker={"symbol": symbol(place), "size": 8},
-                text=[plain(f"{label}: {a}") for label, a in zip(_levels(one), one.accuracy, strict=True)],
-                hovertemplate="%{text}<extra>%{fullData.name}</extra>",
-            )  # fmt: skip
-        ticks = {"tickvals": places, "ticktext": _levels(self.first)}
-        layout(figure, xaxis={"title": plain(f"level ({self.first.unit})"), **ticks})
-        figure.update_yaxes(title="accuracy", range=[-0.02, 1.02])
-        return figure
-
-    def paint(self, figure: Figure) -> None:
-        """The same on paper."""
-        ax = figure.subplots()
-        places = np.arange(len(self.first.levels) + 1)
-        for place, (model, one) in enumerate(self.curves.items()):
-            ax.fill_between(places, one.accuracy.low, one.accuracy.high, color=colour(place), alpha=0.15, lw=0)
-            style = marker(place) + LINES[place % 4]
-            ax.plot(places, one.accuracy.value, style, color=colour(place), ms=3.5, lw=1.4, label=model)
-        ax.set_xticks(places, _levels(self.first))
-        ax.set(xlabel=f"level ({self.first.unit})", ylabel="accuracy", ylim=(-0.02, 1.02))
-        ax.grid(alpha=0.25)
-        if len(self.curves) > 1:
-            figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    def drawing(self) -> Drawing:
+        """Curves in bands; levels stand at equal steps and are named."""
+        blocks = []
+        for model, one in self.curves.items():
+            hover = [f"{model}, {label}: {a}" for label, a in zip(_levels(one), one.accuracy, strict=True)]
+            blocks.append(_series(one.accuracy, Meaning(model=model), hover=hover))
+        x = Axis(f"level ({self.first.unit})", ticks=list(enumerate(_levels(self.first))))
+        legend = "above" if len(self.curves) > 1 else "none"
+        return Drawing([Panel(blocks, x=x, y=Axis("accuracy", (-0.02, 1.02)))], legend=legend)
 
 
 @dataclass(frozen=True, eq=False)
-class SweepGrid(Painted):
+class SweepGrid:
     """Change of accuracy by perturbation and level, a panel for each model.
 
     Attributes:
@@ -118,11 +121,6 @@ class SweepGrid(Painted):
         """The perturbations, those that cost the first model most on top."""
         first = next(iter(self.curves.values()))
         return [one.name for one in sorted(first, key=lambda one: float(np.min(self._change(one))))]
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """A row for each perturbation."""
-        return min(PAGE, 1.6 + 2.7 * len(self.curves)), 1.1 + 0.2 * len(self.rows)
 
     def summary(self) -> str:
         """The three that cost most."""
@@ -147,47 +145,25 @@ class SweepGrid(Painted):
                     rows.append((model, one.name, f"{level:.4g}", one.unit, *ends, accuracy.n, f"{change:+.4g}"))
         return Table(("model", "perturbation", "level", "unit", "accuracy", "low", "high", "n", "change"), rows)
 
-    def interactive(self) -> go.Figure:
-        """Heat maps."""
-        figure = make_subplots(
-            1, len(self.curves), subplot_titles=[plain(model) for model in self.curves], horizontal_spacing=0.04,
-            shared_yaxes=True,
-        )  # fmt: skip
-        for place, (model, curves) in enumerate(self.curves.items()):
-            values, said = self._panel(model, curves)
-            figure.add_heatmap(
-                z=values, x=list(range(values.shape[1])), y=list(range(len(self.rows))), zmin=-60, zmax=60,
-                colorscale="RdBu", hovertext=[[plain(cell) for cell in row] for row in said], hoverinfo="text",
-                text=[["" if np.isnan(v) else _points(v) for v in row] for row in values], texttemplate="%{text}",
-                textfont={"size": 11}, showscale=False, xgap=1, ygap=1,
-                row=1, col=place + 1,
-            )  # fmt: skip
-        layout(figure, height=130 + 24 * len(self.rows), margin={"l": 110, "r": 20, "t": 40, "b": 40})
-        most = max(len(one.levels) for curves in self.curves.values() for one in curves)
-        figure.update_xaxes(tickvals=list(range(most)), ticktext=[f"s{i + 1}" for i in range(most)], showgrid=False)
-        figure.update_yaxes(
-            tickvals=list(range(len(self.rows))), ticktext=[plain(row) for row in self.rows], autorange="reversed",
-            showgrid=False,
-        )  # fmt: skip
-        return figure
+    def drawing(self) -> Drawing:
+        """Changes as colours, red where accuracy is lost."""
+        return Drawing(
+            [self._drawn(place, model) for place, model in enumerate(self.curves)],
+            size=(min(PAGE, 1.8 + 2.7 * len(self.curves)), 1.1 + 0.2 * len(self.rows)),
+            height=130 + 24 * len(self.rows),
+            columns=len(self.curves),
+            shared=True,
+            legend="none",
+        )
 
-    def paint(self, figure: Figure) -> None:
-        """The same on paper."""
-        axes = figure.subplots(1, len(self.curves), squeeze=False, sharey=True)[0]
-        shown = None
-        for ax, (model, curves) in zip(axes, self.curves.items(), strict=True):
-            values, _ = self._panel(model, curves)
-            shown = ax.imshow(values, cmap="RdBu", vmin=-60, vmax=60, aspect="auto")
-            for (i, j), value in np.ndenumerate(values):
-                if np.isfinite(value):
-                    dark = abs(value) > 40
-                    ax.text(j, i, _points(value), ha="center", va="center", fontsize=6, color="w" if dark else "k")
-            ax.set_xticks(range(values.shape[1]), [f"s{i + 1}" for i in range(values.shape[1])])
-            ax.set_title(model)
-            ax.tick_params(length=0)
-            ax.spines[:].set_visible(False)
-        axes[0].set_yticks(range(len(self.rows)), self.rows)
-        figure.colorbar(shown, ax=list(axes), label="change of accuracy, points", shrink=0.8)  # pyright: ignore[reportArgumentType]
+    def _drawn(self, place: int, model: str) -> Panel:
+        values, said = self._panel(model, self.curves[model])
+        text = [["" if np.isnan(v) else _points(v) for v in row] for row in values]
+        label = "change of accuracy, points" if place == len(self.curves) - 1 else ""
+        levels = [(float(j), f"s{j + 1}") for j in range(values.shape[1])]
+        rows = [(float(i), row) for i, row in enumerate(self.rows)]
+        cells = Cells(values, "change", -60, 60, text, said, label, gaps=True)
+        return Panel([cells], model, Axis(ticks=levels, grid=False), Axis(ticks=rows, grid=False))
 
     def _change(self, one: SweepCurve) -> np.ndarray:
         accuracy = np.asarray(one.accuracy.value)
@@ -208,7 +184,7 @@ class SweepGrid(Painted):
 
 
 @dataclass(frozen=True, eq=False)
-class SweepSheet(Painted):
+class SweepSheet:
     """Accuracy and recalls of one model under every perturbation, a panel each.
 
     Attributes:
@@ -228,11 +204,6 @@ class SweepSheet(Painted):
         """Whose curves."""
         return f"Every perturbation, class by class: {self.model}"
 
-    @property
-    def size(self) -> tuple[float, float]:
-        """Four panels in a row."""
-        return PAGE * 1.35, 2.3 * math.ceil(len(self.curves) / 4) + 0.4
-
     def summary(self) -> str:
         """How to read it."""
         return (
@@ -250,23 +221,80 @@ class SweepSheet(Painted):
                     rows.append((one.name, label, one.unit, name, *ends))
         return Table(("perturbation", "level", "unit", "class", "recall", "low", "high"), rows)
 
-    def interactive(self) -> None:
-        """The printed sheet serves."""
-        return None
+    def drawing(self) -> Drawing:
+        """A panel for each perturbation, four in a row."""
+        return replace(
+            _sheet([self._panel(one) for one in self.curves], shared=True), palette=make_palette(self.class_names)
+        )
 
-    def paint(self, figure: Figure) -> None:
-        """Panels with one legend beneath."""
-        columns = min(4, len(self.curves))
-        axes = figure.subplots(math.ceil(len(self.curves) / columns), columns, squeeze=False, sharey=True).ravel()
-        for curve, ax in zip(self.curves, axes, strict=False):
-            draw_curve(curve, self.class_names, ax)
-            ax.tick_params(labelsize=6)
-        for ax in axes[len(self.curves) :]:
-            ax.set_axis_off()
-        for ax in axes[::columns]:
-            ax.set_ylabel("rate of right answers")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    def _panel(self, one: SweepCurve) -> Panel:
+        recalls = [
+            _series(recall, Meaning(label=k), marked=False, hover=_told(f"recall of {name}", one, recall))
+            for k, (name, recall) in enumerate(zip(self.class_names, _rows(one.recall), strict=True))
+        ]
+        # The model's own curve lies above those of its classes.
+        own = _series(
+            one.accuracy, Meaning(model=self.model), hover=_told("accuracy", one, one.accuracy), name="accuracy"
+        )
+        lost = one.threshold.replace(" (", "\n(")  # what is said in brackets has a line of its own
+        title = f"{one.name}\n5 points lost at: {lost}"
+        return Panel([*recalls, own], title, _level_axis(one), Axis("accuracy, recall", (-0.02, 1.02)))
+
+
+@dataclass(frozen=True, eq=False)
+class SweepLatents:
+    """How far latents move under every perturbation, and what is left of the margins; a panel each.
+
+    Attributes:
+        curves: The perturbations.
+    """
+
+    curves: Sequence[SweepCurve]
+
+    def drawing(self) -> Drawing:
+        """Medians in the band between the quartiles."""
+        return _sheet([self._panel(one) for one in self.curves], shared=False)
+
+    def _panel(self, one: SweepCurve) -> Panel:
+        place = np.arange(len(one.levels) + 1.0)
+        (low, middle, high), (least, margin, most) = one.distance, one.margin
+        blocks: list[Block] = [
+            Rule(0.0, "y"),
+            Series(place, middle, Meaning(search="distance"), low, high, name="latent distance from the clean image"),
+            Series(place, margin, Meaning(search="margin"), least, most, name="margin of the true class"),
+        ]
+        return Panel(blocks, one.name, _level_axis(one), Axis("median and quartiles"))
+
+
+def _sheet(panels: Sequence[Panel], *, shared: bool) -> Drawing:
+    columns = min(4, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    return Drawing(
+        panels,
+        size=(PAGE * 1.35 * max(columns, 2) / 4, 2.3 * rows + 0.4),
+        height=60 + 290 * rows,
+        columns=columns,
+        shared=shared,
+        legend="below",
+    )
+
+
+def _series(values: Estimate, of: Meaning, *, marked: bool = True, hover: Sequence[str] = (), name: str = "") -> Series:
+    value, low, high = (np.asarray(end, dtype=float) for end in _ends(values))
+    return Series(np.arange(len(value), dtype=float), value, of, low, high, marked=marked, hover=hover, name=name)
+
+
+def _level_axis(one: SweepCurve) -> Axis:
+    return Axis(one.unit, ticks=list(enumerate(_levels(one))), turned=True)
+
+
+def _told(what: str, one: SweepCurve, values: Estimate) -> list[str]:
+    return [f"{what}, {label}: {estimate}" for label, estimate in zip(_levels(one), values, strict=True)]
+
+
+def _rows(values: Estimate) -> list[Estimate]:
+    """One estimate for each class of a table of them."""
+    return [values[k] for k in range(len(np.asarray(values.value)))]
 
 
 def _points(change: float) -> str:
@@ -278,5 +306,5 @@ def _levels(one: SweepCurve) -> list[str]:
     return ["clean", *map(level_text, one.levels)]
 
 
-def _ends(estimate: object) -> tuple[float, float, float]:
-    return estimate.value, estimate.low, estimate.high  # type: ignore[attr-defined]
+def _ends(estimate: Estimate) -> tuple[Any, Any, Any]:
+    return estimate.value, estimate.low, estimate.high

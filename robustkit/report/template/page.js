@@ -5,6 +5,31 @@
   const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
   const plots = [...document.querySelectorAll(".plot")];
 
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const mode = () => root.dataset.theme || (dark.matches ? "dark" : "light");
+  const twins = JSON.parse(document.getElementById("twins").textContent);
+
+  // The twin of a colour on the dark page, whether it is opaque or lets through what lies beneath.
+  function twin(text) {
+    const solid = twins[text.toLowerCase()];
+    if (solid) return solid;
+    const parts = /^rgba\((\d+), (\d+), (\d+), ([\d.]+)\)$/.exec(text);
+    if (!parts) return text;
+    const hex = (numbers) => `#${numbers.map((one) => Number(one).toString(16).padStart(2, "0")).join("")}`;
+    const found = twins[hex(parts.slice(1, 4))];
+    if (!found) return text;
+    const values = [1, 3, 5].map((at) => parseInt(found.slice(at, at + 2), 16));
+    return `rgba(${values.join(", ")}, ${parts[4]})`;
+  }
+  function darken(value) {
+    if (typeof value === "string") return value.length < 40 ? twin(value) : value;
+    if (Array.isArray(value)) return value.map(darken);
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, key === "bdata" ? one : darken(one)]));
+    }
+    return value;
+  }
+
   // Plotly's drawings take the colours of the page's mode.
   function dress(layout) {
     layout.font = { ...layout.font, color: css("--ink") };
@@ -12,22 +37,29 @@
     for (const key of Object.keys(layout)) {
       if (/^[xy]axis\d*$/.test(key)) layout[key] = { ...layout[key], ...axes };
       if (/^scene\d*$/.test(key)) {
-        for (const axis of ["xaxis", "yaxis", "zaxis"]) layout[key][axis] = { ...layout[key][axis], ...axes };
+        const { linecolor, ...inSpace } = axes;
+        for (const axis of ["xaxis", "yaxis", "zaxis"]) layout[key][axis] = { ...layout[key][axis], ...inSpace };
       }
     }
     layout.hoverlabel = { ...layout.hoverlabel, bgcolor: css("--panel"), bordercolor: css("--line"), font: { color: css("--ink") } };
     for (const note of layout.annotations || []) {
-      if (note.name !== "cell") note.font = { ...note.font, color: css("--ink") };
+      note.font = { ...note.font, color: css("--ink") };
     }
     return layout;
+  }
+
+  function figure(div) {
+    const spec = JSON.parse(document.getElementById(`${div.dataset.figure}-figure`).textContent);
+    const { data, layout } = mode() === "dark" ? darken(spec) : spec;
+    return { data, layout: dress(layout) };
   }
 
   const drawn = new Set();
   async function draw(div) {
     if (drawn.has(div)) return;
     drawn.add(div);
-    const spec = JSON.parse(document.getElementById(`${div.dataset.figure}-figure`).textContent);
-    await Plotly.newPlot(div, spec.data, dress(spec.layout), { displayModeBar: false, responsive: true });
+    const spec = figure(div);
+    await Plotly.newPlot(div, spec.data, spec.layout, { displayModeBar: false, responsive: true });
     div.closest("figure").classList.add("drawn");
     if (spec.data.some((trace) => trace.meta === "thumbnails")) show(div);
   }
@@ -75,16 +107,19 @@
     if (!button) return;
     const div = document.getElementById(button.dataset.plot);
     await draw(div);
-    Plotly.relayout(div, { "scene.camera.eye": cameras[button.dataset.camera] });
+    const scenes = Object.keys(div.layout).filter((key) => /^scene\d*$/.test(key));
+    Plotly.relayout(div, Object.fromEntries(scenes.map((key) => [`${key}.camera.eye`, cameras[button.dataset.camera]])));
   });
 
-  const dark = matchMedia("(prefers-color-scheme: dark)");
   function redress() {
-    for (const div of drawn) if (div.layout) Plotly.react(div, div.data, dress(div.layout));
+    for (const div of drawn) {
+      if (!div.layout) continue;
+      const spec = figure(div);
+      Plotly.react(div, spec.data, spec.layout);
+    }
   }
   document.getElementById("theme").addEventListener("click", () => {
-    const now = root.dataset.theme || (dark.matches ? "dark" : "light");
-    root.dataset.theme = now === "dark" ? "light" : "dark";
+    root.dataset.theme = mode() === "dark" ? "light" : "dark";
     redress();
   });
   dark.addEventListener("change", redress);
