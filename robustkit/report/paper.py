@@ -213,12 +213,13 @@ def _cells(block: Cells, ax: Axes) -> None:
     shown = ax.imshow(
         block.values, cmap=colours, vmin=block.low, vmax=block.high, interpolation="nearest", aspect=ax.get_aspect()
     )
-    for (i, j), value in np.ndenumerate(block.values):
-        if len(block.text) and block.text[i][j]:
-            behind = to_hex(shown.cmap(shown.norm(value))) if np.isfinite(value) else "#ffffff"
-            ink = "k" if lightness(behind) > 0.5 else "w"
-            small = min(FONT, 40 / max(block.values.shape[1], 5))
-            ax.text(j, i, block.text[i][j], ha="center", va="center", color=ink, fontsize=small)
+    small = min(FONT, 40 / max(block.values.shape[1], 5))
+    for i, row in enumerate(block.text):
+        for j, text in enumerate(row):
+            value = (float(block.values[i, j]) - block.low) / ((block.high - block.low) or 1.0)
+            behind = to_hex(colours(value)) if np.isfinite(value) else "#ffffff"
+            ink = "black" if lightness(behind) > 0.5 else "white"
+            ax.text(j, i, text, ha="center", va="center", color=ink, fontsize=small)
     if block.label and ax.figure is not None:
         ax.figure.colorbar(shown, ax=ax, label=block.label, fraction=0.046, pad=0.03)
 
@@ -294,10 +295,10 @@ def paint_legend(figure: Figure, drawing: Drawing, looks: Looks) -> None:
     handles = [_handle(key, looks) for key in keys]
     # Legends are filled column by column; this order makes them read row by row.
     handles = [handle for column in range(columns) for handle in handles[column::columns]]
-    where = "upper center" if drawing.legend == "above" else "lower center"
+    side = "upper center" if drawing.legend == "above" else "lower center"
+    where: Any = side if figure.get_layout_engine() is None else f"outside {side}"
     figure.legend(
-        handles=handles, loc=f"outside {where}" if figure.get_layout_engine() is not None else where, ncols=columns,
-        frameon=False, handletextpad=0.5, columnspacing=1.2,
+        handles=handles, loc=where, ncols=columns, frameon=False, handletextpad=0.5, columnspacing=1.2,
     )  # fmt: skip
 
 
