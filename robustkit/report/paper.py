@@ -296,7 +296,8 @@ def paint_legend(figure: Figure, drawing: Drawing, looks: Looks) -> None:
     # Legends are filled column by column; this order makes them read row by row.
     handles = [handle for column in range(columns) for handle in handles[column::columns]]
     side = "upper center" if drawing.legend == "above" else "lower center"
-    where: Any = side if figure.get_layout_engine() is None else f"outside {side}"
+    outside = isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine)
+    where: Any = f"outside {side}" if outside else side
     figure.legend(
         handles=handles, loc=where, ncols=columns, frameon=False, handletextpad=0.5, columnspacing=1.2,
     )  # fmt: skip

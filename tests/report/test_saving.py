@@ -1,12 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import robustkit
 from robustkit.report.blocks import Drawing, Panel, Series
 from robustkit.report.palette import Meaning
-from robustkit.report.saving import save_drawing
+from robustkit.report.saving import draw_on, printing, save_drawing
 
 DRAWING = Drawing([Panel([Series(np.array([0.0, 1.0]), np.array([1.0, 0.0]), Meaning(model="$m_"))], "fonts")])
 
@@ -45,11 +47,27 @@ def test_a_name_in_a_script_without_a_font_is_no_warning(tmp_path):
     assert save_drawing(named, tmp_path, "one", kinds=("png",))[0].stat().st_size > 1000
 
 
+@pytest.mark.parametrize("panels", [1, 3])
+def test_a_drawing_goes_on_the_figure_or_the_axes_given(panels):
+    drawing = replace(DRAWING, panels=DRAWING.panels * panels, columns=2)
+    assert len(draw_on(drawing).axes) == (1 if panels == 1 else 4)
+    figure = Figure(layout="constrained")
+    left, right = figure.subplots(1, 2)
+    assert draw_on(drawing, right) is not figure
+    assert len(figure.axes) == 1 + (1 if panels == 1 else 4)
+    assert left in figure.axes
+    with printing():
+        figure.canvas.draw()
+    mine = Figure()
+    assert draw_on(drawing, mine) is mine
+    mine.canvas.draw()
+
+
 def test_every_drawing_is_painted_by_two_files_and_written_by_one():
     root = Path(robustkit.__file__).parent
     texts = {str(path.relative_to(root)): path.read_text() for path in root.rglob("*.py")}
-    assert not [name for name, text in texts.items() if ".savefig(" in text]
+    assert {name for name, text in texts.items() if ".savefig(" in text} == {"drawings.py"}  # for a notebook
     assert {name for name, text in texts.items() if ".print_png(" in text} == {"report/saving.py"}
     drawing = {name for name, text in texts.items() if "import matplotlib" in text or "from matplotlib" in text}
-    assert drawing == {"report/paper.py", "report/saving.py", "report/films.py"}
+    assert drawing == {"drawings.py", "report/paper.py", "report/saving.py", "report/films.py"}
     assert not [name for name, text in texts.items() if "import plotly" in text or "from plotly" in text]
