@@ -73,7 +73,7 @@ def timm_network() -> nn.Module | None:
 
 
 def export(network: nn.Module, path: Path, shape: torch.Size) -> bool:
-    """ONNX with a fixed batch, as exporters write it when nobody asks for more."""
+    """ONNX with a fixed batch, as exporters write it by default."""
     try:
         torch.onnx.export(network, (torch.zeros(8, *shape),), str(path), dynamo=False)
     except Exception as error:

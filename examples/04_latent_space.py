@@ -60,7 +60,7 @@ def main() -> None:
     run("distances", *adapted, *against, "--out", options.out / "figure-6-and-tables")
     for name in models:
         noise = Embeddings.load(options.out / name / "embeddings.npz").noise
-        print(f"{name}: noisy twins are {noise}")
+        print(f"{name}: noisy versions are {noise}")
     windows = " and ".join(str(options.out / f"figure-5-{name}") for name in models)
     print(f"\nFigure 3, left: the first window in {windows}")
     print(f"Figure 3, right, and Figure 4: {options.out / 'figures-3-and-4-maps'}")

@@ -48,7 +48,7 @@ SMOOTHING = 1.5  # sigma of the filter before detection, pixels
 
 
 def measure(image: np.ndarray, background: float) -> tuple[float, float, float] | None:
-    """Gini, M20 and concentration of the object at the centre, or None where there is none to measure.
+    """Gini, M20 and concentration of the object at the centre, or None if there is nothing to measure.
 
     Args:
         image: Electrons, sky-subtracted, shape (H, W).

@@ -1,4 +1,4 @@
-"""Networks as anyone writes them: the class file that `--arch` names. Nothing here knows of robustkit."""
+"""Ordinary PyTorch networks, the class file that `--arch` names. Nothing here depends on robustkit."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""robustkit: what does it take to change an image classifier's mind, and can that happen by accident?
+"""robustkit: what does it take to change an image classifier's prediction, and can that happen by accident?
 
 An *image set* holds images with their bands, units and ids. A *classifier* is features -> **latent** -> **head**.
 A *perturbation* makes a perturbed image from a clean one; when the predicted class changes, that is a *flip*. A

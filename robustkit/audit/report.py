@@ -195,7 +195,7 @@ def _chapters(models: Sequence[Findings]) -> list[Chapter]:
 def _lead(one: Findings) -> str:
     about = one.about
     return (
-        f"What does it take to change its mind, and can that happen by accident? {len(about['ids'])} images of "
+        f"What does it take to change its prediction, and can that happen by accident? {len(about['ids'])} images of "
         f"{about['data']}, part {about['part']}, seed {about['seed']}."
     )
 

@@ -16,7 +16,7 @@ COMMANDS = {
     "train": "Train the classifier that is to be audited.",
     "search": "Look for training settings, without target labels.",
     "evaluate": "Score trained classifiers on source and target.",
-    "attack": "Search for single pixels that change a classifier's mind.",
+    "attack": "Search for single pixels that change a classifier's prediction.",
     "certify": "Try every pixel: which images can be flipped at all, and where.",
     "merge": "Make one run of the shards that a job array left.",
     "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="robustkit")
 def group() -> None:
-    """Audits any trained image classifier: what does it take to change its mind, and can that happen by accident?"""
+    """Audits trained image classifiers: what does it take to change a prediction, and can that happen by accident?"""
 
 
 def main(args: list[str] | None = None) -> None:

@@ -33,7 +33,7 @@ from robustkit.cli.options import Command, model_options
 @cluster_options
 @model_options
 def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, **request: Any) -> None:
-    """Searches for single pixels that change a classifier's mind, and proves each one."""
+    """Searches for single pixels that change a classifier's prediction, and proves each one."""
     from robustkit.findings.attack.measure import run_attack
     from robustkit.findings.attack.record import AttackRequest
 

@@ -12,7 +12,7 @@ from robustkit.engine import Candidates
 from robustkit.errors import InputError
 from robustkit.perturb.search.base import Problem, Search
 
-# Up to this many cells an image's whole order is laid out and nothing is tried twice; above it, a realistic budget
+# Up to this many cells the whole order of an image is drawn and nothing is tried twice; above it, a realistic budget
 # repeats almost nothing.
 _ORDERED_CELLS = 4_000_000
 
