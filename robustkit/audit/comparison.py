@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from robustkit.audit.chapters import durations
+from robustkit.audit.claims import third
 from robustkit.audit.findings import Findings, check_pair
 from robustkit.errors import InputError
 from robustkit.findings.distances.comparison import compare_models
-from robustkit.report.section import Chapter, Check, Section, Status
+from robustkit.report.section import Chapter, Section
 from robustkit.report.sections.facts import Facts
 from robustkit.report.sections.forest import Forest
 from robustkit.stats import (
@@ -120,8 +121,10 @@ def comparison(one: Findings, other: Findings) -> Chapter:
         ),
         Facts(
             "tests", "Paired tests",
-            f"Exact McNemar tests. The {len(planned)} questions that every comparison asks are one family (Holm); the "
-            f"other {len(rest)} are an exploration (Benjamini-Hochberg). p above 0.05 is not equality.",
+            f"Exact McNemar tests of whether there is any difference. The {len(planned)} questions that every "
+            f"comparison asks are one family (Holm); the other {len(rest)} are an exploration (Benjamini-Hochberg). "
+            "p above 0.05 is not equality. The verdict asks for more, to which side and by how much, and decides all "
+            "its lines together: it may be undecided where a p here is small.",
             columns, lines,
         ),
     ]  # fmt: skip
@@ -162,29 +165,6 @@ def _distances(one: Findings, other: Findings) -> Facts | None:
     )
 
 
-def comparison_checks(one: Findings, other: Findings) -> list[Check]:
-    """Is the one better? The questions that every comparison asks."""
-    checks = []
-    for row in compare_findings(one, other):
-        if not row.planned:
-            continue
-        claim = f"{one.label} is better than {other.label}: {row.name}"
-        low, high = float(row.difference.low), float(row.difference.high)
-        good = low > 0 if row.better else high < 0
-        bad = high < 0 if row.better else low > 0
-        status: Status = "pass" if good else "fail" if bad else "warn"
-        name = "better_" + "".join(letter if letter.isalnum() else "_" for letter in row.name)
-        measured = f"{row.first:.3f} against {row.second:.3f}; difference {row.difference}, {format_p(row.p)}"
-        side = "above" if row.better else "below"
-        advice = {
-            "pass": "",
-            "warn": "No difference was seen, which is not equality: audit more images where there are more.",
-            "fail": f"Here {other.label} is the better one.",
-        }[status]
-        checks.append(Check(name, claim, measured, f"difference {side} 0", status, "comparison", advice))
-    return checks
-
-
 def _rates(name: str, first: np.ndarray, second: np.ndarray, *, planned: bool, better: bool) -> Row:
     counts = paired_counts(first, second)
     difference = newcombe_paired(counts.both, counts.first_only, counts.second_only, counts.neither)
@@ -198,8 +178,7 @@ def _sweeps(one: Findings, other: Findings) -> list[Row]:
     assert second is not None
     rows = []
     for name in dict.fromkeys(first.name.tolist()):
-        steps = first.steps(name)
-        step = int(steps[min(2, len(steps) - 1)])
+        step = third(first, name)
         hits = [record.right[step] for record in (first, second)]
         unit = first.settings["perturbations"][step]["unit"]
         said = f"accuracy under {name} ({first.level[step]:.4g} {unit})"

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -24,7 +24,7 @@ from robustkit.report.section import Check
 from robustkit.stats import Estimate
 
 # Raised when a key changes its meaning or goes; new keys do not raise it.
-SCHEMA = "robustkit-audit-1"
+SCHEMA = "robustkit-audit-2"
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,29 @@ def audit_json(
             }
             for one, found in zip(models, numbers, strict=True)
         ],
-        "checks": [asdict(check) for check in checks],
+        "checks": [check_json(check) for check in checks],
         "gates": [
             {"gate": one.gate.text, "value": None if math.isnan(one.value) else one.value, "passed": one.passed}
             for one in gates
         ],
         "comparison": list(comparison),
     }
+
+
+def check_json(check: Check) -> dict[str, Any]:
+    """A line of the verdict as JSON values: numbers as fields, and the sentence that the page shows."""
+    one = check.decision
+    status = "undecided" if check.status == "warn" else check.status
+    numbers = {} if one is None else {
+        "value": one.value, "low": one.low, "high": one.high, "n": one.n, "level": one.level, "threshold": one.margin,
+        "direction": "at most" if one.most else "at least", "worst": one.worst or None, "p_adjusted": one.p,
+        "family": one.family, "leans": one.leans, "images_needed": one.needed, "images_available": check.available,
+        "lost": list(check.lost), "gained": list(check.gained),
+    }  # fmt: skip
+    return {
+        "name": check.name, "claim": check.claim, "status": status, "said": check.measured,
+        "held_against": check.threshold, "evidence": check.evidence, "advice": check.advice, **numbers,
+    }  # fmt: skip
 
 
 def as_json(everything: dict[str, Any]) -> str:
@@ -198,9 +214,9 @@ def csv_text(columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
 
 
 def junit_xml(checks: Sequence[Check], gates: Sequence[GateResult]) -> str:
-    """Gates and checks as JUnit XML: a gate that does not hold and a check that fails are failures.
+    """Gates and verdict as JUnit XML: only a gate that does not hold is a failure, because only gates were asked for.
 
-    A warning passes, with its text; what was not run is skipped.
+    The lines of the verdict are there to be read: what was not run is skipped, and the rest passes with its text.
     """
     root = ElementTree.Element("testsuites", name="robustkit")
     for name, cases in (("robustkit.gates", [_gate_case(one) for one in gates]),
@@ -222,14 +238,18 @@ def _gate_case(one: GateResult) -> ElementTree.Element:
 
 
 def _check_case(one: Check) -> ElementTree.Element:
+    """A line of the verdict: its numbers as properties, its sentence as output."""
     case = ElementTree.Element("testcase", classname="robustkit.verdict", name=_xml(one.name), time="0")
+    fields = {key: value for key, value in check_json(one).items() if isinstance(value, int | float | str)}
+    properties = ElementTree.SubElement(case, "properties")
+    for key in ("status", "value", "low", "high", "n", "threshold", "leans", "images_needed"):
+        if key in fields:
+            ElementTree.SubElement(properties, "property", name=key, value=_xml(str(fields[key])))
     said = _xml(f"{one.claim}: {one.measured} ({one.threshold}){f'. {one.advice}' if one.advice else ''}")
-    if one.status == "fail":
-        ElementTree.SubElement(case, "failure", message=said)
-    elif one.status == "not run":
+    if one.status == "not run":
         ElementTree.SubElement(case, "skipped", message=said)
     else:
-        ElementTree.SubElement(case, "system-out").text = f"{one.status}: {said}"
+        ElementTree.SubElement(case, "system-out").text = f"{fields['status']}: {said}"
     return case
 
 

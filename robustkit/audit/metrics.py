@@ -7,24 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from robustkit.audit.claims import chances_of, gap_of, losses_of
 from robustkit.audit.findings import Findings
 from robustkit.findings.attack.summary import ANY, summarize
-from robustkit.stats import (
-    Estimate,
-    bootstrap_weights,
-    bounded_mean,
-    newcombe_paired,
-    paired_counts,
-    reliability,
-    weighted_mean,
-    wilson,
-)
+from robustkit.stats import Estimate, bounded_mean, claim_of_calibration, reliability, wilson
 
 # Name -> what it is; those with a dot are there once for each perturbation, class or domain.
 MEANING = {
     "accuracy": "rate of right answers on all images of the part",
     "accuracy.DOMAIN": "the same, of each domain",
     "calibration_error": "expected calibration error on the images of the part, 15 equal bins from 1/K to 1",
+    "calibration_rms": "root mean square difference of confidence and accuracy, what chance adds subtracted",
     "domain_gap": "accuracy on the source less that on the target, the same objects",
     "flip_rate": "rate of correctly classified images that some search flipped by one pixel",
     "flip_rate.CLASS": "the same, of each true class",
@@ -47,10 +40,11 @@ def metrics_of(found: Findings) -> dict[str, Estimate]:
         rng = np.random.default_rng(0)
         error = reliability(first.scores, first.labels, rng=rng)
         numbers["calibration_error"] = _plain(error.ece, error.n, "no interval; see its null")
-    if {"source", "target"} <= found.clean.keys():
-        gap = _gap(found)
-        if gap is not None:
-            numbers["domain_gap"] = gap
+        off = claim_of_calibration("calibration_rms", first.scores, first.labels, 0.1)
+        numbers["calibration_rms"] = Estimate(off.value, *off.ends(0.025, 0.025), off.n, 0.95, "noncentral chi-squared")
+    gap = gap_of(found)
+    if gap is not None:
+        numbers["domain_gap"] = bounded_mean(gap, low=-1)
     if found.attack is not None:
         summary = summarize(found.attack)
         one = summary.searches.get(ANY) or next(iter(summary.searches.values()))
@@ -60,9 +54,9 @@ def metrics_of(found: Findings) -> dict[str, Estimate]:
         record = found.certificate
         attacked = int(record.correct.sum())
         numbers["certified_rate"] = wilson(int(record.certified.sum()), attacked)
-        chances = record.chance_low[record.complete]
-        if len(chances) > 1 and len(chances) == attacked:
-            numbers["random_hit"] = _mean(chances)
+        chances = chances_of(found)
+        if len(chances):
+            numbers["random_hit"] = bounded_mean(chances)
     if found.sweep is not None:
         numbers |= _losses(found)
     return numbers
@@ -71,38 +65,10 @@ def metrics_of(found: Findings) -> dict[str, Estimate]:
 def _losses(found: Findings) -> dict[str, Estimate]:
     record = found.sweep
     assert record is not None
-    was_right, right = record.clean_class == record.true, record.right
-    numbers = {}
-    for name in dict.fromkeys(record.name.tolist()):
-        steps = record.steps(name)
-        numbers[f"loss.{name}"] = bounded_mean(was_right - right[steps[min(2, len(steps) - 1)]], low=-1)
-    by_name = [right[record.name == name].mean(0) for name in dict.fromkeys(record.name.tolist())]
-    numbers["mpc"] = _mean(np.mean(by_name, axis=0))
+    numbers = {f"loss.{name}": bounded_mean(change, low=-1) for name, change in losses_of(found).items()}
+    by_name = [record.right[record.name == name].mean(0) for name in dict.fromkeys(record.name.tolist())]
+    numbers["mpc"] = bounded_mean(np.mean(by_name, axis=0))
     return numbers
-
-
-def _gap(found: Findings) -> Estimate | None:
-    """Accuracy lost from source to target, object by object; `None` where they show no object in common."""
-    right = {}
-    for domain in ("source", "target"):
-        record = found.clean[domain]
-        hit = record.probabilities.argmax(1) == record.labels
-        right[domain] = {str(i).partition("#")[0]: bool(h) for i, h in zip(record.ids, hit, strict=True)}
-    common = sorted(right["source"].keys() & right["target"].keys())
-    if not common:
-        return None
-    first, second = (np.array([right[domain][one] for one in common]) for domain in ("source", "target"))
-    return _paired(first, second)
-
-
-def _paired(first: np.ndarray, second: np.ndarray) -> Estimate:
-    counts = paired_counts(first, second)
-    return newcombe_paired(counts.both, counts.first_only, counts.second_only, counts.neither)
-
-
-def _mean(values: np.ndarray) -> Estimate:
-    rng = np.random.default_rng(0)
-    return bootstrap_weights(lambda weights: weighted_mean(values, weights), len(values), rng=rng)
 
 
 def _plain(value: float, n: int, method: str) -> Estimate:

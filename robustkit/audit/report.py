@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.audit.chapters import clean, one_pixel, sweeps
-from robustkit.audit.comparison import compare_findings, comparison, comparison_checks
+from robustkit.audit.comparison import compare_findings, comparison
 from robustkit.audit.findings import ABOUT, Findings, check_pair, read_findings
 from robustkit.audit.latent_chapters import distances, geometry, maps, windows
 from robustkit.audit.machine import (
@@ -31,7 +31,8 @@ from robustkit.audit.pictures import sprite_of
 from robustkit.audit.provenance import preflight, provenance
 from robustkit.audit.reading import limits, methods, sensitivity
 from robustkit.audit.request import FILE, AuditRequest, Thresholds, read_gate, read_request
-from robustkit.audit.verdict import RULE, checks_of
+from robustkit.audit.sentences import RULE, headline
+from robustkit.audit.verdict import checks_of
 from robustkit.errors import InputError
 from robustkit.files import new_folder, read_object, reading
 from robustkit.report.page import Download, Page, write_page
@@ -69,9 +70,10 @@ class Report:
 
     def text(self) -> str:
         """What to print."""
-        width = max(len(check.status) for check in self.checks)
-        lines = [f"{check.status:<{width}}  {check.claim}: {check.measured}" for check in self.checks]
-        return "\n".join([*lines, *map(str, self.gates), f"the page is {self.page}"])
+        words = [check.word or check.status for check in self.checks]
+        width = max(map(len, words))
+        lines = [f"{w:<{width}}  {check.claim}: {check.measured}" for w, check in zip(words, self.checks, strict=True)]
+        return "\n".join([*lines, headline(self.checks), *map(str, self.gates), f"the page is {self.page}"])
 
 
 def write_report(
@@ -142,10 +144,9 @@ def _write(
     with reading(f"what is recorded in {folder}", "the records of an audit"):
         numbers = [metrics_of(one) for one in models]
         results = check_gates(gates, numbers[0])
-        checks = checks_of(models[0], numbers[0], thresholds)
+        checks = checks_of(models, thresholds)
         rows: list[dict[str, Any]] = []
         if len(models) == 2:
-            checks += comparison_checks(*models)
             rows = [{**asdict(row), "difference": estimate_json(row.difference)} for row in compare_findings(*models)]
         columns, lines = image_table(models)
         everything = audit_json(models, numbers, checks, results, rows)
@@ -167,7 +168,7 @@ def _write(
         title=f"Audit of {models[0].label}" + (f" against {models[1].label}" if len(models) == 2 else ""),
         lead=lead,
         checks=checks,
-        verdict_text=(RULE, *map(str, results)),
+        verdict_text=(headline(checks), RULE, *map(str, results)),
         chapters=chapters,
         copies={method.name: copies},
         downloads=downloads,

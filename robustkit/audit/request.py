@@ -54,20 +54,24 @@ class Thresholds:
     """What the verdict holds the numbers against.
 
     Attributes:
+        gain: How far from the best constant answer to all right accuracy must be, as a part of the way.
         flip_rate: The most images, of those classified correctly, that one pixel may flip.
-        random_hit: The highest mean chance that a random hit flips an image.
+        random_hit: The highest mean chance that a random pixel at an extreme value flips an image.
         exposure_loss: The most accuracy that a tenth of the exposure may cost.
         fault_loss: The most accuracy that any perturbation may cost at its third level.
-        calibration_error: The highest expected calibration error.
+        calibration_error: The largest root mean square difference of confidence and accuracy.
         domain_gap: The most accuracy that may be lost from source to target.
+        lost_to_base: The most accuracy that may be lost against the base model where nothing is to be gained.
     """
 
+    gain: float = 0.1
     flip_rate: float = 0.1
-    random_hit: float = 0.001
+    random_hit: float = 0.05
     exposure_loss: float = 0.05
     fault_loss: float = 0.1
-    calibration_error: float = 0.05
+    calibration_error: float = 0.1
     domain_gap: float = 0.05
+    lost_to_base: float = 0.05
 
 
 @dataclass(frozen=True)

@@ -1,167 +1,171 @@
-"""The verdict: each claim with its number, its interval, what it is held against, where its evidence is, what to do."""
+"""The verdict: every claim of a page, decided together, and said in words."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from robustkit.audit.claims import apart_of, claims_of, claims_of_pair, losses_of, movers, third
 from robustkit.audit.findings import Findings
 from robustkit.audit.request import Thresholds
-from robustkit.report.section import Check, Status
-from robustkit.stats import Estimate, against_chance, reliability, wilson
+from robustkit.audit.sentences import Line, check_of, not_run
+from robustkit.report.section import Check
+from robustkit.stats import Decision, decide
 
-RULE = (
-    "A claim passes where the whole 95% interval lies on the good side of its threshold, fails where all of it "
-    "lies on the bad side, and is a warning where the interval includes the threshold: then more images are needed. "
-    "The calibration error has no interval: above its threshold it fails where fewer than 5 in 100 calibrated "
-    "classifiers would reach it, and is a warning otherwise. The thresholds are settings of the audit, not laws of "
-    "nature."
-)
-# What to do about a claim that fails; about a warning there is one answer to all.
-ADVICE = {
-    "preflight": "Read the findings: each says what to do.",
-    "better_than_chance": "Check the stretch, the order of the classes and the images first: until it holds, the other "
-    "numbers mean little.",
-    "calibration_error": "Recalibrate its probabilities on validation images, by temperature scaling for example, or "
-    "use its class alone.",
-    "domain_gap": "Adapt it to the target (robustkit train --method mmd), or train it on images like those.",
-    "exposure_loss": "Use it above the exposure that costs 5 points of accuracy (see the evidence), or train it on "
-    "shallower images too.",
-    "fault_loss": "Keep images beyond the level that costs 5 points of accuracy (see the evidence) away from it, "
-    "correct them, or train it with such images.",
-    "flip_rate": "Reject or repair outlying pixels before it sees an image: the gallery shows their size.",
-    "random_hit": "Reject or repair outlying pixels before it sees an image: the maps show where they hurt most.",
-}
-_MORE = "The interval includes the threshold: audit more images where there are more."
-_MORE_CALIBRATION = "So few images do not tell it from a calibrated classifier: audit more where there are more."
-
-
-def checks_of(found: Findings, numbers: dict[str, Estimate], thresholds: Thresholds) -> list[Check]:
-    """The verdict on one model; what was not run is listed as such."""
-    checks = [_sound(found), _knows(found), _calibrated(found, thresholds.calibration_error)]
-    if "target" in found.clean:
-        claim = "It is as good on the target as on the source"
-        loss = _at_most("domain_gap", claim, numbers.get("domain_gap"), thresholds.domain_gap, "accuracy lost", "clean")
-        checks.append(loss)
-    claim, lost = "A tenth of the exposure costs it little", f"accuracy lost{_at_third(found, 'exposure')}"
-    one = _at_most("exposure_loss", claim, numbers.get("loss.exposure"), thresholds.exposure_loss, lost, "sweeps")
-    checks += [one, _worst_fault(found, numbers, thresholds.fault_loss)]
-    claim = "One pixel, set on purpose, seldom changes its mind"
-    what = "correct images flipped"
-    checks.append(_at_most("flip_rate", claim, numbers.get("flip_rate"), thresholds.flip_rate, what, "one-pixel"))
-    claim = "One pixel, hit at random, seldom changes its mind"
-    what = "chance that a random pixel and value flip a correct image"
-    checks.append(_at_most("random_hit", claim, numbers.get("random_hit"), thresholds.random_hit, what, "one-pixel"))
-    return [_advised(check, found) for check in checks]
+# What each claim about one model is in words; a page asks them in this order.
+LINES = {
+    line.name: line
+    for line in (
+        Line("better_than_chance", "It beats always giving the same answer", "accuracy", "clean",
+             "Check the stretch, the order of the classes and the images first: until it holds, the other numbers mean "
+             "little.", side="above"),
+        Line("calibration_error", "Its probabilities are calibrated",
+             "confidence off by (root mean square, what chance adds subtracted)", "clean",
+             "Recalibrate its probabilities on validation images, by temperature scaling for example, or use its class "
+             "alone."),
+        Line("domain_gap", "It is as good on the target as on the source", "accuracy lost", "clean",
+             "Adapt it to the target (robustkit train --method mmd), or train it on images like those."),
+        Line("exposure_loss", "Accuracy holds up at a tenth of the exposure", "accuracy lost", "sweeps",
+             "Use it above the exposure that costs 5 points of accuracy (see the evidence), or train it on shallower "
+             "images too."),
+        Line("fault_loss", "No simulated fault of moderate strength costs much accuracy",
+             "accuracy lost at the third level", "sweeps",
+             "Do not use it on images worse than the level that costs 5 points of accuracy (see the evidence), correct "
+             "them, or train it with such images."),
+        Line("flip_rate", "Few images can be flipped by setting one pixel on purpose", "correct images flipped",
+             "one-pixel", "Reject or repair outlying pixels before it sees an image: the gallery shows their size."),
+        Line("random_hit", "A pixel at an extreme value, at a random place, seldom flips an image",
+             "chance that it flips a correct image", "one-pixel",
+             "Reject or repair outlying pixels before it sees an image: the maps show where they hurt most."),
+    )
+}  # fmt: skip
+# Claims that mean nothing of a classifier that does no better than one answer: it has nothing to lose.
+_OF_WHAT_IT_KNOWS = ("domain_gap", "exposure_loss", "fault_loss")
+_STEPS = {"better_than_chance": "clean", "calibration_error": "clean", "domain_gap": "clean", "exposure_loss": "sweep",
+          "fault_loss": "sweep", "flip_rate": "attack", "random_hit": "certify"}  # fmt: skip
 
 
-def _advised(check: Check, found: Findings) -> Check:
-    """The check with what to do about it."""
-    if check.status == "pass":
-        return check
-    if check.status == "not run":
-        return replace(check, advice=_why_not(check.name, found))
-    failed = check.status == "fail" or check.name == "preflight"
-    more = _MORE_CALIBRATION if check.name == "calibration_error" else _MORE
-    return replace(check, advice=ADVICE[check.name] if failed else more)
+def checks_of(models: Sequence[Findings], thresholds: Thresholds) -> list[Check]:
+    """The verdict of a page: what is claimed of the first model, and of it against the second where there are two."""
+    first = models[0]
+    claims = claims_of(first, thresholds)
+    pairs = claims_of_pair(first, models[1], thresholds) if len(models) == 2 else []
+    decided = {one.name: one for one in decide([*claims, *pairs])}
+    checks = [_sound(first)]
+    for name, line in LINES.items():
+        if name in decided:
+            checks.append(_of_one(line, decided[name], first, thresholds))
+        elif name != "domain_gap" or "target" in first.clean:
+            checks.append(not_run(line, _why_not(name, first)))
+    if any(check.name == "better_than_chance" and check.status == "fail" for check in checks):
+        checks = [_idle(check) if check.name in _OF_WHAT_IT_KNOWS and check.status == "pass" else check
+                  for check in checks]  # fmt: skip
+    return checks + [_of_two(decided[one.name], first, models[1]) for one in pairs]
+
+
+def _of_one(line: Line, decision: Decision, found: Findings, thresholds: Thresholds) -> Check:
+    """A claim about one model as a line of the page."""
+    drawn, available = len(found.about["ids"]), int(found.about.get("available", len(found.about["ids"])))
+    if line.evidence == "clean":
+        record = next(iter(found.clean.values()))
+        drawn, available = len(record.labels), record.available
+        if line.name == "better_than_chance":
+            decision = _as_accuracy(decision, record.labels, found.class_names, thresholds.gain)
+            line = replace(line, claim=f"It beats always answering {decision.worst}", what="accuracy")
+            decision = replace(decision, worst="")
+    lost: list[str] = []
+    gained: list[str] = []
+    if line.name == "fault_loss":
+        lost, gained = movers(losses_of(found))
+    if line.name in ("exposure_loss", "fault_loss"):
+        name = decision.worst or "exposure"
+        level = _level(found, name)
+        line = replace(line, what=f"accuracy lost at {level}" if line.name == "exposure_loss" else line.what)
+        decision = replace(decision, worst=f"{name} at {level}") if decision.worst else decision
+    return check_of(line, decision, drawn=drawn, available=available, lost=lost, gained=gained)
+
+
+def _as_accuracy(decision: Decision, labels: np.ndarray, names: Sequence[str], gain: float) -> Decision:
+    """The claim against a constant answer said of accuracy itself, with the name of the answer."""
+    share = float((labels == int(decision.worst)).mean())
+    aim = share + gain * (1 - share)  # the claim is that accuracy minus this is at least 0
+    low, high = max(decision.low + aim, 0.0), min(decision.high + aim, 1.0)
+    answer = names[int(decision.worst)]
+    return replace(decision, value=decision.value + aim, low=low, high=high, margin=decision.margin + aim, worst=answer)
+
+
+def _of_two(decision: Decision, first: Findings, second: Findings) -> Check:
+    """A claim about two models as a line of the page."""
+    one, two = first.label, second.label
+    lost: list[str] = []
+    gained: list[str] = []
+    evidence, advice = "comparison", f"Here {two} is the better one."
+    if decision.name == "keeps_under_perturbations":
+        assert first.sweep is not None
+        assert second.sweep is not None
+        lost, gained = movers({name: -change for name, change in apart_of(first.sweep, second.sweep).items()})
+        line = Line(decision.name, f"{one} loses nothing that matters to {two} under any perturbation",
+                    f"accuracy of {two} minus that of {one}", evidence, advice)  # fmt: skip
+    elif decision.name == "keeps_accuracy_on_the_source":
+        line = Line(decision.name, f"{one} loses nothing that matters to {two} on the source",
+                    f"accuracy of {two} minus that of {one}", evidence, advice)  # fmt: skip
+    elif decision.name == "better_flip_rate":
+        line = Line(decision.name, f"{one} is flipped by one pixel less often than {two}",
+                    f"rate of {two} minus that of {one}, images that both have right", evidence, advice,
+                    side="above")  # fmt: skip
+    else:
+        where = f"at {_level(first, 'exposure')}" if decision.name == "better_exposure" else ""
+        where = where or decision.name.removeprefix("better_accuracy").replace("_", " ").strip()
+        line = Line(decision.name, " ".join([f"{one} is more often right than {two}", where]).strip(),
+                    f"accuracy of {one} minus that of {two}", evidence, advice, side="above")  # fmt: skip
+    clean = decision.name.partition("_")[2].startswith("accuracy")
+    record = next(iter(first.clean.values())) if clean else None
+    drawn = len(first.about["ids"]) if record is None else len(record.labels)
+    available = int(first.about.get("available", drawn)) if record is None else record.available
+    return check_of(line, decision, drawn=drawn, available=available, lost=lost, gained=gained)
+
+
+def _sound(found: Findings) -> Check:
+    """Preflight: certain, and therefore not one of the claims that are decided together."""
+    line = Line("preflight", "It is sound: the same answer twice, alone and in a batch", "", "preflight",
+                "Read the findings: each says what to do.")  # fmt: skip
+    if not found.preflight:
+        return not_run(line, found.why_missing("preflight"))
+    count = {verdict: sum(f["verdict"] == verdict for f in found.preflight) for verdict in ("ok", "warning", "refusal")}
+    status = "fail" if count["refusal"] else "warn" if count["warning"] else "pass"
+    words = [f"{count[kind]} {said}{'s' if count[kind] != 1 else ''}"
+             for kind, said in (("ok", "check passed"), ("warning", "warning"), ("refusal", "refusal"))
+             if count[kind]]  # fmt: skip
+    measured = ", ".join(words).replace("check passeds", "checks passed")
+    advice, word = ("", "") if status == "pass" else (line.advice, "" if status == "fail" else "warning")
+    return Check(line.name, line.claim, measured, "no warning and no refusal", status, line.evidence, advice, word)
+
+
+def _idle(check: Check) -> Check:
+    return replace(check, status="not run", advice="It does no better than a constant answer, so that losing nothing "
+                   "means nothing.")  # fmt: skip
+
+
+def _level(found: Findings, name: str) -> str:
+    """The third level of a perturbation in words."""
+    assert found.sweep is not None
+    step = third(found.sweep, name)
+    return f"{found.sweep.level[step]:.4g} {found.sweep.settings['perturbations'][step]['unit']}"
 
 
 def _why_not(name: str, found: Findings) -> str:
     """Why there is no number, and how to get it."""
-    step = {"preflight": "preflight", "better_than_chance": "clean", "calibration_error": "clean",
-            "domain_gap": "clean", "exposure_loss": "sweep", "fault_loss": "sweep", "flip_rate": "attack",
-            "random_hit": "certify"}[name]  # fmt: skip
+    step = _STEPS[name]
     there = {"clean": bool(found.clean), "sweep": found.sweep is not None, "attack": found.attack is not None,
-             "certify": found.certificate is not None}.get(step, False)  # fmt: skip
+             "certify": found.certificate is not None}[step]  # fmt: skip
     if not there:
         return found.why_missing(step)
     return {
+        "better_than_chance": "All images are of one class, so that one answer is right for all of them.",
         "domain_gap": "The source and the target show no object in common.",
         "exposure_loss": "The exposure was not swept: it needs images that say how they were taken.",
         "random_hit": "Not every cell of every image was tried: raise the seconds of [certify] in audit.toml, or give "
         "--full.",
     }.get(name, "There is no image to measure it on.")
-
-
-def _sound(found: Findings) -> Check:
-    name, claim, evidence = "preflight", "It is sound: the same answer twice, alone and in a batch", "preflight"
-    if not found.preflight:
-        return _not_run(name, claim, evidence)
-    counts = {verdict: sum(f["verdict"] == verdict for f in found.preflight) for verdict in ("warning", "refusal")}
-    status: Status = "fail" if counts["refusal"] else "warn" if counts["warning"] else "pass"
-    measured = f"{len(found.preflight)} findings, {counts['warning']} warnings, {counts['refusal']} refusals"
-    return Check(name, claim, measured, "no warning and no refusal", status, evidence)
-
-
-def _knows(found: Findings) -> Check:
-    name, claim, evidence = "better_than_chance", "It knows its classes better than a constant answer", "clean"
-    if not found.clean:
-        return _not_run(name, claim, evidence)
-    record = next(iter(found.clean.values()))
-    compared = against_chance(record.probabilities.argmax(1), record.labels)
-    status: Status = "pass" if compared.distinguishable else "fail"
-    right = record.probabilities.argmax(1) == record.labels
-    best = np.bincount(record.labels).max() / len(record.labels)
-    measured = f"accuracy: {wilson(int(right.sum()), len(right))}"
-    return Check(name, claim, measured, f"above {best:.3f}, the best constant answer", status, evidence)
-
-
-def _calibrated(found: Findings, limit: float) -> Check:
-    name, claim, evidence = "calibration_error", "Its probabilities can be believed", "clean"
-    if not found.clean:
-        return _not_run(name, claim, evidence)
-    record = next(iter(found.clean.values()))
-    one = reliability(record.scores, record.labels, rng=np.random.default_rng(0))
-    # It has no interval: beyond the limit it fails only where a calibrated classifier would hardly reach it.
-    status: Status = "pass" if one.ece <= limit else "fail" if one.p < 0.05 else "warn"
-    measured = (
-        f"expected calibration error (ECE, {len(one.counts)} bins): {one.ece:.3f}, n = {one.n}; a calibrated "
-        f"classifier has {one.null_mean:.3f} on average"
-    )
-    return Check(name, claim, measured, f"at most {limit:g}", status, evidence)
-
-
-def _worst_fault(found: Findings, numbers: dict[str, Estimate], limit: float) -> Check:
-    name, claim = "fault_loss", "No perturbation that was tried costs it much at its third level"
-    losses = {key.partition(".")[2]: one for key, one in numbers.items() if key.startswith("loss.")}
-    if not losses:
-        return _not_run(name, claim, "sweeps")
-    worst = max(losses, key=lambda key: float(losses[key].value))
-    status = _status(losses[worst], limit)
-    if status == "pass" and any(_status(one, limit) != "pass" for one in losses.values()):
-        status = "warn"
-    over = sum(_status(one, limit) == "fail" for one in losses.values())
-    measured = (
-        f"accuracy lost to the worst, {worst}{_at_third(found, worst)}: {losses[worst]}; {over} of {len(losses)} fail"
-    )
-    return Check(name, claim, measured, f"at most {limit:g}", status, "sweeps")
-
-
-def _at_third(found: Findings, name: str) -> str:
-    """The third level of a perturbation in words, empty where it was not swept."""
-    if found.sweep is None or name not in found.sweep.name:
-        return ""
-    steps = found.sweep.steps(name)
-    step = int(steps[min(2, len(steps) - 1)])
-    return f" at {found.sweep.level[step]:.4g} {found.sweep.settings['perturbations'][step]['unit']}"
-
-
-def _at_most(name: str, claim: str, one: Estimate | None, limit: float, what: str, evidence: str) -> Check:
-    if one is None:
-        return _not_run(name, claim, evidence)
-    return Check(name, claim, f"{what}: {one}", f"at most {limit:g}", _status(one, limit), evidence)
-
-
-def _status(one: Estimate, limit: float) -> Status:
-    low, high, value = float(one.low), float(one.high), float(one.value)
-    if math.isnan(value):
-        return "not run"
-    if math.isnan(low) or math.isnan(high):
-        return "pass" if value <= limit else "fail"
-    return "pass" if high <= limit else "fail" if low > limit else "warn"
-
-
-def _not_run(name: str, claim: str, evidence: str) -> Check:
-    return Check(name, claim, "not measured", "", "not run", evidence)

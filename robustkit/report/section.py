@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from robustkit.report.blocks import Drawing
+from robustkit.stats import Decision
 
 Status = Literal["pass", "warn", "fail", "not run"]
 
@@ -97,6 +98,10 @@ class Check:
         evidence: The chapter or section to look at.
         advice: What to do where it does not hold; empty where it does.
         word: What is written instead of the status.
+        decision: Its numbers; `None` where nothing was decided by numbers.
+        available: How many images there are to decide it with.
+        lost: Perturbations under which accuracy is lost for certain.
+        gained: Perturbations under which it is gained for certain.
     """
 
     name: str
@@ -107,3 +112,7 @@ class Check:
     evidence: str
     advice: str = ""
     word: str = ""
+    decision: Decision | None = None
+    available: int = 0
+    lost: tuple[str, ...] = ()
+    gained: tuple[str, ...] = ()

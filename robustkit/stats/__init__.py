@@ -8,6 +8,7 @@ differed. Functions that draw random numbers take a NumPy `rng`. What cannot be 
 
 from robustkit.stats.bounded import bounded_mean, p_above, p_below
 from robustkit.stats.calibration import Reliability, brier_scores, reliability
+from robustkit.stats.claims import Claim, Decision, claim_of_calibration, claim_of_means, decide, images_needed
 from robustkit.stats.classification import Scores, score_classifier
 from robustkit.stats.divergence import BinChoice, Divergence, compare_samples, js_distance
 from robustkit.stats.equivalence import (
@@ -44,7 +45,9 @@ __all__ = [
     "MMD",
     "AgainstChance",
     "BinChoice",
+    "Claim",
     "ClassifierTest",
+    "Decision",
     "Divergence",
     "Equivalence",
     "Estimate",
@@ -64,9 +67,12 @@ __all__ = [
     "bounded_mean",
     "brier_scores",
     "chance",
+    "claim_of_calibration",
+    "claim_of_means",
     "classifier_two_sample",
     "clopper_pearson",
     "compare_samples",
+    "decide",
     "equivalent_means",
     "equivalent_paired_means",
     "equivalent_paired_rates",
@@ -75,6 +81,7 @@ __all__ = [
     "format_p",
     "hodges_lehmann",
     "holm",
+    "images_needed",
     "js_distance",
     "kaplan_meier",
     "log_rank",

@@ -87,8 +87,8 @@ def test_the_numbers_are_those_of_the_records(audit):
 
 def test_a_schema_violation_is_seen():
     schema = read_json(SCHEMA)
-    assert "$ lacks models" in violations({"schema": "robustkit-audit-1"}, schema)
-    assert "$.schema is 'robustkit-audit-2'" in violations({"schema": "robustkit-audit-2"}, schema)
+    assert "$ lacks models" in violations({"schema": "robustkit-audit-2"}, schema)
+    assert "$.schema is 'robustkit-audit-3'" in violations({"schema": "robustkit-audit-3"}, schema)
 
 
 def test_steps_whose_inputs_are_unchanged_are_not_made_again(world, copy):
@@ -214,7 +214,7 @@ def test_two_audits_become_one_page(copy, tmp_path):
     html = report.page.read_text()
     assert "<title>Audit of net against base</title>" in html
     names = {check.name: check for check in report.checks}
-    assert names["better_accuracy"].claim == "net is better than base: accuracy"
+    assert names["better_accuracy"].claim == "net is more often right than base"
     numbers = read_json(tmp_path / "both" / "audit.json")
     assert violations(numbers, read_json(SCHEMA)) == []
     assert [one["label"] for one in numbers["models"]] == ["net", "base"]
