@@ -132,6 +132,19 @@ def decide(claims: Sequence[Claim], *, alpha: float = ALPHA) -> list[Decision]:
     return decisions
 
 
+def statuses(claims: Sequence[Claim], *, alpha: float = ALPHA) -> list[Verdict]:
+    """The statuses that `decide` gives, without the intervals, which take most of its time.
+
+    Args:
+        claims: All claims of a page.
+        alpha: As in `decide`.
+    """
+    passed, failed = (_stepped([getattr(one, how) for one in claims], alpha) for how in _TESTS.values())
+    return [
+        "pass" if good else "fail" if bad else "undecided" for (good, *_), (bad, *_) in zip(passed, failed, strict=True)
+    ]
+
+
 _TESTS: dict[Side, str] = {"pass": "holds", "fail": "breaks"}
 
 
@@ -202,11 +215,11 @@ def claim_of_means(
         return pair if most else (pair[1], pair[0])
 
     def needed(side: Side, tail: float) -> float:
-        sizes = [
-            images_needed(row, aim, below=side == "pass", tail=tail / (1 if side == "pass" else many), **bounds)
-            for row in rows
-        ]
-        return max(sizes) if side == "pass" else min(sizes)
+        if side == "fail":
+            return min(images_needed(row, aim, below=False, tail=tail / many, **bounds) for row in rows)
+        # All of them must be shown, so each must be shown more often.
+        power = POWER ** (1 / many)
+        return max(images_needed(row, aim, below=True, tail=tail, power=power, **bounds) for row in rows)
 
     return Claim(
         name, margin, most, sign * float(means[worst]), n,
