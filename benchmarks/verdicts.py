@@ -86,6 +86,7 @@ def scenarios() -> dict[str, Scenario]:
     lost, skewed = replace(good, accuracy=0.65, gap=-0.15), at_margins(SKEWED)
     found = {
         "clearly good, n = 1,000": Scenario(good, 1000),
+        "as `robustkit plan` supposes, n = 480": Scenario(Truth(0.8, flips=LIMITS.flip_rate / 2, chance=0.0), 480),
         "clearly bad, n = 300": Scenario(bad, 300),
         "worse than one answer, n = 300": Scenario(replace(bad, accuracy=0.15, gap=0.0, losses=free), 300),
         "26 perturbations, all at the margin, n = 150": Scenario(replace(good, losses=dict.fromkeys(many, 0.1)), 150),

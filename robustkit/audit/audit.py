@@ -8,6 +8,7 @@ from pathlib import Path
 
 from robustkit.audit.audit_steps import attack, certify, check, look_at_latents, photograph, predict, sweep
 from robustkit.audit.findings import ABOUT
+from robustkit.audit.fixed import fix_claims
 from robustkit.audit.machine import check_names
 from robustkit.audit.metrics import MEANING
 from robustkit.audit.report import BASE, MODEL, Report, write_report
@@ -64,6 +65,7 @@ def run_audit(
     with trouble_in_words(folder, again), only_writer(folder / "lock"), interruptible():
         try:
             save_request(request, folder / FILE)
+            fix_claims(folder, request.thresholds)
             for name, subject in subjects.items():
                 _run_steps(subject, folder / name, say)
         except RunInterrupted as error:

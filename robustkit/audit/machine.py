@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from robustkit import __version__
+from robustkit.audit.claims import third
 from robustkit.audit.findings import Findings
 from robustkit.audit.metrics import estimate_json
 from robustkit.audit.request import Gate
@@ -80,6 +81,7 @@ def audit_json(
     checks: Sequence[Check],
     gates: Sequence[GateResult],
     comparison: Sequence[dict[str, Any]],
+    fixed: dict[str, Any],
 ) -> dict[str, Any]:
     """Everything on the page that is a number, as JSON values; the schema is in docs/reference/audit-json.md.
 
@@ -89,6 +91,7 @@ def audit_json(
         checks: The verdict.
         gates: What became of the gates.
         comparison: The lines that compare two models; empty for one.
+        fixed: What is known of when the thresholds were chosen.
     """
     return {
         "schema": SCHEMA,
@@ -111,6 +114,7 @@ def audit_json(
                     if step.get("finished")
                 },
                 "metrics": {name: estimate_json(value) for name, value in found.items()},
+                "outcomes": outcomes_of(one),
             }
             for one, found in zip(models, numbers, strict=True)
         ],
@@ -120,7 +124,35 @@ def audit_json(
             for one in gates
         ],
         "comparison": list(comparison),
+        "thresholds": fixed,
     }
+
+
+def outcomes_of(found: Findings) -> dict[str, Any]:
+    """What went wrong with each image, by measure, as JSON values: 0 for well, 1 for badly, shares between.
+
+    Args:
+        found: What was found on a model.
+
+    Returns:
+        `ids`, and under `bad` a list for each measure; `null` for images without an answer.
+    """
+    bad: dict[str, list[float | None]] = {}
+    if found.attack is not None:
+        correct, flipped = found.attack.correct, found.attack.flipped_images()
+        bad["wrong"] = [float(not one) for one in correct]
+        bad["wrong or flipped"] = [float(not ok or flip) for ok, flip in zip(correct, flipped, strict=True)]
+    if found.sweep is not None:
+        record = found.sweep
+        bad.setdefault("wrong", [float(one) for one in record.clean_class != record.true])
+        for name in dict.fromkeys(record.name.tolist()):
+            bad[f"wrong under {name}"] = [round(1 - float(one), 6) for one in record.right[third(record, name)]]
+    if found.certificate is not None:
+        record = found.certificate
+        bad["random hit"] = [
+            float(chance) if known else None for chance, known in zip(record.chance_low, record.complete, strict=True)
+        ]
+    return {"ids": list(found.about["ids"]), "bad": bad}
 
 
 def check_json(check: Check) -> dict[str, Any]:

@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from robustkit.audit.baseline import against_baseline
 from robustkit.audit.chapters import clean, one_pixel, sweeps
 from robustkit.audit.comparison import compare_findings, comparison
 from robustkit.audit.findings import ABOUT, Findings, check_pair, read_findings
+from robustkit.audit.fixed import fixed_of, said_of
 from robustkit.audit.latent_chapters import distances, geometry, maps, windows
 from robustkit.audit.machine import (
     GateResult,
@@ -30,7 +32,7 @@ from robustkit.audit.metrics import MEANING, estimate_json, metrics_of
 from robustkit.audit.pictures import sprite_of
 from robustkit.audit.provenance import preflight, provenance
 from robustkit.audit.reading import limits, methods, sensitivity
-from robustkit.audit.request import FILE, AuditRequest, Thresholds, read_gate, read_request
+from robustkit.audit.request import FILE, AuditRequest, read_gate, read_request
 from robustkit.audit.sentences import RULE, headline
 from robustkit.audit.verdict import checks_of
 from robustkit.errors import InputError
@@ -80,6 +82,7 @@ def write_report(
     folder: str | os.PathLike[str],
     *,
     fail_under: Sequence[str] = (),
+    baseline: str = "",
     workers: int = 1,
     say: Callable[[str], None] = print,
 ) -> Report:
@@ -88,6 +91,7 @@ def write_report(
     Args:
         folder: The folder of an audit.
         fail_under: Gates instead of those of the audit.
+        baseline: The audit.json of an earlier audit instead of that of the audit's own settings.
         workers: How many processes draw; with 1 it is this one.
         say: Where the lines for the terminal go.
 
@@ -100,7 +104,9 @@ def write_report(
     if MODEL not in named:
         raise InputError(f"{folder} holds no records of an audit; run robustkit audit --out {folder}")
     models = _read([folder / name for name in named])
-    report = _write(folder, models, request.thresholds, fail_under or request.fail_under, workers)
+    gates, kept = tuple(fail_under) or request.fail_under, baseline or request.baseline
+    request = replace(request, fail_under=gates, baseline=kept)
+    report = _write(folder, models, request, workers, fixed_of(folder, request.thresholds))
     say(report.text())
     return report
 
@@ -131,25 +137,28 @@ def compare_audits(
     models = _read([folder / MODEL for folder in folders])
     with reading(f"what is recorded in {folders[0]} and {folders[1]}", "the records of audits"):
         check_pair(*models)
-    report = _write(new_folder(out), models, _request(folders[0]).thresholds, (), workers)
+    request = replace(_request(folders[0]), fail_under=(), baseline="")
+    report = _write(new_folder(out), models, request, workers, fixed_of(folders[0], request.thresholds))
     say(report.text())
     return report
 
 
 def _write(
-    folder: Path, models: Sequence[Findings], thresholds: Thresholds, fail_under: Sequence[str], workers: int
+    folder: Path, models: Sequence[Findings], request: AuditRequest, workers: int, fixed: dict[str, Any]
 ) -> Report:
-    gates = [read_gate(text) for text in fail_under]
+    gates = [read_gate(text) for text in request.fail_under]
     check_names(gates, list(MEANING))
     with reading(f"what is recorded in {folder}", "the records of an audit"):
         numbers = [metrics_of(one) for one in models]
         results = check_gates(gates, numbers[0])
-        checks = checks_of(models, thresholds)
+        if request.baseline:
+            results += against_baseline(Path(request.baseline), models[0])
+        checks = checks_of(models, request.thresholds)
         rows: list[dict[str, Any]] = []
         if len(models) == 2:
             rows = [{**asdict(row), "difference": estimate_json(row.difference)} for row in compare_findings(*models)]
         columns, lines = image_table(models)
-        everything = audit_json(models, numbers, checks, results, rows)
+        everything = audit_json(models, numbers, checks, results, rows, fixed)
         junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
         method, copies = methods(models)
         chapters, lead = [*_chapters(models), method], _lead(models[0])
@@ -168,7 +177,7 @@ def _write(
         title=f"Audit of {models[0].label}" + (f" against {models[1].label}" if len(models) == 2 else ""),
         lead=lead,
         checks=checks,
-        verdict_text=(headline(checks), RULE, *map(str, results)),
+        verdict_text=(headline(checks), RULE, *filter(None, [said_of(fixed)]), *map(str, results)),
         chapters=chapters,
         copies={method.name: copies},
         downloads=downloads,

@@ -17,6 +17,7 @@ from robustkit.perturb.faults.naming import refuse_code_of_file
 FILE = "audit.toml"
 EFFORTS = ("quick", "standard", "full")
 SUITES = ("auto", "quick", "lsst", "plain")
+_PATHS = ("model", "base", "data", "baseline")
 # Perturbations of a quick audit: one of each family, none that starts worker processes.
 QUICK = ("exposure", "psf", "cosmic-ray", "hot-pixel", "bad-column", "sky-offset", "zero-point", "shift")
 
@@ -87,7 +88,8 @@ class AuditRequest:
         seed: Of the draw and of all random streams.
         take_all: Go on with all images of the part when there are fewer than n.
         effort: `quick`, `standard` or `full`.
-        fail_under: Gates such as `flip_rate<=0.9`.
+        fail_under: Gates such as `flip_rate<=0.9`; `require` in an audit.toml is another name for it.
+        baseline: The audit.json of an earlier audit of the same images; a gate fails where this one is worse.
         attack: The one-pixel attack.
         sweep: The sweeps.
         certify: The complete search.
@@ -103,6 +105,7 @@ class AuditRequest:
     take_all: bool = False
     effort: str = "standard"
     fail_under: tuple[str, ...] = ()
+    baseline: str = ""
     attack: AttackPart = field(default_factory=AttackPart)
     sweep: SweepPart = field(default_factory=SweepPart)
     certify: CertifyPart = field(default_factory=CertifyPart)
@@ -210,10 +213,12 @@ def read_request(path: str | os.PathLike[str], *, perturbations: Sequence[str] =
     values = read_toml(path, "an audit file in TOML")
     if not isinstance(values.get("model"), str) or not values["model"]:
         raise InputError(f'{path} names no model; write model = "ckpt.pt"')
+    if isinstance(values.get("require"), list):  # another name for the same gates
+        values["fail_under"] = [*values.get("fail_under", []), *values.pop("require")]
     request = _fill(AuditRequest, values, str(path))
     if not perturbations:
         refuse_code_of_file(request.sweep.perturbations, file=path)
-    beside = {name: _beside(path.parent, getattr(request, name)) for name in ("model", "base", "data")}
+    beside = {name: _beside(path.parent, getattr(request, name)) for name in _PATHS}
     return replace(request, **beside)
 
 
@@ -242,7 +247,7 @@ def _swept(request: AuditRequest, perturbations: Sequence[str]) -> AuditRequest:
 
 def save_request(request: AuditRequest, path: Path) -> None:
     """Writes the request that ran, with paths from the root so that it runs from anywhere."""
-    whole = {name: _whole(getattr(request, name)) for name in ("model", "base", "data")}
+    whole = {name: _whole(getattr(request, name)) for name in _PATHS}
     write_text(path, f"# robustkit audit {path.name}\n{replace(request, **whole).to_toml()}")
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "window": "Draw the classes in latent space around attacked images.",
     "isomap": "Map the latent space: clean, noisy and attacked images.",
     "distances": "Measure how far perturbations move latents; compare two models.",
+    "plan": "Say how many images an audit needs, and what so many can settle.",
     "audit": "All of it in one page: may this classifier be trusted on that survey?",
     "report": "Draw the page of an audit again, from its records.",
     "compare": "Pair two audits of the same images.",

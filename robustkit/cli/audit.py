@@ -25,7 +25,14 @@ from robustkit.cli.options import Command, model_options
 @click.option(
     "--perturb", "perturbations", multiple=True, help="Perturbations to sweep, or your own package.module:Class."
 )
-@click.option("--fail-under", multiple=True, help="A gate, such as flip_rate<=0.9; exit status 1 when it fails.")
+@click.option(
+    "--require",
+    "--fail-under",
+    "fail_under",
+    multiple=True,
+    help="A gate, such as flip_rate<=0.9; exit status 1 when it fails.",
+)
+@click.option("--baseline", help="The audit.json of an earlier audit: a gate that fails where this one is worse.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", default="audit", show_default=True, type=click.Path(path_type=Path), help="The audit's folder.")
 @model_options

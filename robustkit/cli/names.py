@@ -33,7 +33,7 @@ class Names(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ge
 _PATH = click.Path()
 
 TAKES: dict[str, Any] = {
-    **dict.fromkeys(("--model", "--base", "--data", "--source", "--target", "--out", "--card"), _PATH),
+    **dict.fromkeys(("--model", "--base", "--data", "--source", "--target", "--out", "--card", "--baseline"), _PATH),
     "--method": Names("source", "adabn", "augment", "mmd", "dann", "coral", "sinkhorn", "mcc", "cdan", "oracle"),
     "--network": Names("convnet", "resnet18", "deepmerge"),
     "--search": Names(

@@ -10,11 +10,19 @@ import click
 
 @click.command(name="report")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--fail-under", multiple=True, help="A gate instead of those of the audit, such as flip_rate<=0.9.")
-def command(run: Path, fail_under: tuple[str, ...]) -> None:
+@click.option(
+    "--require",
+    "--fail-under",
+    "fail_under",
+    multiple=True,
+    help="A gate instead of those of the audit, such as flip_rate<=0.9.",
+)
+@click.option("--baseline", help="The audit.json of an earlier audit: a gate that fails where this one is worse.")
+def command(run: Path, fail_under: tuple[str, ...], baseline: str | None) -> None:
     """Draws the page of the audit in the folder RUN again, from its records alone."""
     from robustkit.audit.report import write_report
     from robustkit.cores import cores
 
-    if not write_report(run, fail_under=fail_under, workers=cores(), say=click.echo).passed:
+    kept = baseline or ""
+    if not write_report(run, fail_under=fail_under, baseline=kept, workers=cores(), say=click.echo).passed:
         sys.exit(1)
