@@ -139,7 +139,7 @@ def _clean(domain: str, said: np.ndarray, confidence: np.ndarray, true: np.ndarr
     probabilities = np.repeat(((1 - confidence) / 2)[:, None], 3, 1)
     probabilities[np.arange(len(said)), said] = confidence
     ids = np.arange(len(said)).astype(str)
-    return CleanRecord(domain, "simulated", "test", ["a", "b", "c"], ids, true, probabilities, len(said))
+    return CleanRecord(domain, "simulated", "test", ["a", "b", "c"], ids, true, probabilities, len(said), 0.5)
 
 
 def _moved(

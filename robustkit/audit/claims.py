@@ -19,9 +19,7 @@ def claims_of(found: Findings, limits: Thresholds) -> list[Claim]:
         record = next(iter(found.clean.values()))
         if len(np.unique(record.labels)) > 1:
             claims.append(_beats_constant_answers(record.probabilities, record.labels, limits.gain))
-        claims.append(
-            claim_of_calibration("calibration_error", record.scores, record.labels, limits.calibration_error)
-        )
+        claims.append(claim_of_calibration("calibration_error", record.scores, record.labels, limits.calibration_error))
     gap = gap_of(found)
     if gap is not None:
         claims.append(claim_of_means("domain_gap", gap, limits.domain_gap, low=-1))
