@@ -111,9 +111,7 @@ def embed_attacked(
     """
     record, classifier = attacked.record, attacked.sample.checkpoint.classifier
     if classifier.latent_name is None:
-        raise InputError(
-            f"{attacked.sample.model} is a black box without a latent; give the network itself, or an ONNX graph"
-        )
+        raise InputError(f"{attacked.sample.model} has no latent: {classifier.why_no_latent}")
     twins = make_twins(attacked, noisy, seed=seed)
     clean, clean_logits = embed_images(classifier, attacked.clean, len(record.ids))
     noise, noise_logits = _noisy(classifier, twins, clean, clean_logits)

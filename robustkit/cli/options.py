@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -26,6 +27,8 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeats the name of a `Numbers` option before each further number, and parses that."""
         names = {name for option in self.params if isinstance(option, Numbers) for name in option.opts}
+        if not any(isinstance(param, click.Argument) for param in self.params):
+            args = _with_members(args)
         return super().parse_args(ctx, _repeated(args, names))
 
 
@@ -45,6 +48,12 @@ _MODEL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--output-index", {"type": int, "help": "Which of several outputs holds the scores.  [default: by shape]"}),
     ("--output-key", {"help": "The same, for a dict."}),
     ("--output-kind", {"type": click.Choice(_KINDS), "help": "What the scores are.  [default: logits]"}),
+    ("--members", {"multiple": True, "metavar": "FILE", "hidden": True}),
+    (
+        "--combine",
+        {"type": click.Choice(("mean", "votes")), "help": "How --model A B C answer.  [default: mean]"},
+    ),
+    ("--average", {"type": click.Choice(("flips", "rotations", "both")), "help": "Over views of the image."}),
     (
         "--threshold",
         {"type": float, "help": "Decide the second of two classes above this score.  [default: 0.5]"},
@@ -96,6 +105,9 @@ def _options(values: dict[str, Any]) -> Any:
     given = {name: value for name, value in values.items() if value not in (None, ())}
     if "trust_checkpoint" in given:
         given["trust"] = given.pop("trust_checkpoint")
+    if "members" in given:
+        # Workers and later commands may start in another folder.
+        given["members"] = tuple(os.path.abspath(member) for member in given["members"])
     if classes is not None:
         given |= parse_classes(classes)
     if kwargs is not None:
@@ -117,6 +129,20 @@ def _repeated(args: list[str], names: set[str]) -> list[str]:
         option, equals, _ = arg.partition("=")
         name, values = (option, len(equals)) if option in names else ("", 0)
         out.append(arg)
+    return out
+
+
+def _with_members(args: list[str]) -> list[str]:
+    """`--model a.pt b.pt` as `--model a.pt --members b.pt`."""
+    out: list[str] = []
+    after = -1  # how many words came after --model, or -1
+    for arg in args:
+        if arg.startswith("-") and not _is_number(arg):
+            after = 0 if arg == "--model" else 1 if arg.startswith("--model=") else -1
+            out.append(arg)
+            continue
+        out += [arg] if after < 1 else ["--members", arg]
+        after += after >= 0
     return out
 
 

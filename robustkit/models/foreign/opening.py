@@ -32,6 +32,7 @@ from robustkit.models.foreign.keras_network import open_keras, wrap_keras
 from robustkit.models.foreign.kinds import Kind, kind_of
 from robustkit.models.foreign.options import ModelOptions, card_beside, read_card
 from robustkit.models.foreign.published import build_published, recognise
+from robustkit.models.foreign.several import open_several
 from robustkit.models.foreign.shown import Shown, show
 from robustkit.models.foreign.state import Part, find_parts, load_state
 from robustkit.models.foreign.trusted import check_trust, open_trusted
@@ -67,6 +68,8 @@ def open_model(
         MissingExtra: If a package is needed and not installed.
     """
     path, options = Path(path), options or ModelOptions()
+    if options.members or options.combine or options.average:
+        return open_several(path, options, images, device, _open_member)
     kind = kind_of(path)
     if kind in (kinds.TORCH, kinds.LEGACY, kinds.SAFETENSORS) and options.trust is None:
         content = content or read_weights(path)
@@ -107,6 +110,12 @@ def open_model(
         code_sha256=sha256_file(code) if code is not None and code.is_file() else None,
     )
     return Checkpoint(classifier.to(device), card, stretch, origin)
+
+
+def _open_member(path: Path, options: ModelOptions, images: ImageSet | None) -> Checkpoint:
+    """One of several checkpoints; those of robustkit's know all that the options say of others."""
+    own = kind_of(path) is kinds.TORCH and options.trust is None and is_own(read_weights(path))
+    return open_model(path, None if own else options, images=images)
 
 
 def _with_card(path: Path, options: ModelOptions) -> ModelOptions:

@@ -15,6 +15,7 @@ from robustkit.data.guard import brief, reading
 from robustkit.errors import InputError
 from robustkit.files import MOST_TOML, read_text, read_toml, write_text
 from robustkit.models.decision import Decision, cut_at, labels_of, parse_question
+from robustkit.models.ensemble import Average, Combine
 from robustkit.models.outputs import OutputKind
 
 
@@ -39,6 +40,9 @@ class ModelOptions:
         output_index: Position of the scores in a tuple.
         output_key: Key of the scores in a dict.
         output_kind: What the scores are.
+        members: Further checkpoints that answer together with the first.
+        combine: `mean` of their probabilities, or `votes`.
+        average: Views of the image that each answers for: `flips`, `rotations` or `both`.
         threshold: Score of the second of two classes above which it is decided.
         multi_label: Whether each output is a label of its own.
         question: Which outputs are answers to which question, see `robustkit.models.decision.parse_question`.
@@ -61,6 +65,9 @@ class ModelOptions:
     output_index: int | None = None
     output_key: str | None = None
     output_kind: OutputKind | None = None
+    members: tuple[str, ...] | None = None
+    combine: Combine | None = None
+    average: Average | None = None
     threshold: float | None = None
     multi_label: bool | None = None
     question: str | None = None
@@ -221,7 +228,7 @@ def read_card(path: Path, *, named: bool) -> ModelOptions:
         code = read_code(arch, f"arch in {path}")
         if code.file is not None:
             value["arch"] = f"{path.parent / code.file}:{code.name}"
-    for name in ("classes", "bands", "mean", "std", "bounds", "input_size"):
+    for name in ("classes", "members", "bands", "mean", "std", "bounds", "input_size"):
         if isinstance(value.get(name), list):
             value[name] = tuple(value[name])
     if isinstance(value.get("classes"), int):
@@ -234,11 +241,13 @@ def _checked(value: Mapping[str, Any], where: str) -> dict[str, Any]:
     kinds: dict[str, Any] = {
         "arch": str, "key": str, "latent": str, "output_key": str, "output_kind": str, "output_index": int,
         "class_count": int, "trust": str, "card": str,
-        "threshold": (int, float), "multi_label": bool, "question": str, "arch_kwargs": dict, "stretch": (str, dict),
+        "threshold": (int, float), "multi_label": bool, "question": str,
+        "members": tuple, "combine": str, "average": str, "arch_kwargs": dict, "stretch": (str, dict),
         "classes": tuple, "bands": tuple, "mean": tuple, "std": tuple, "bounds": tuple, "input_size": tuple,
     }  # fmt: skip
     for name, item in value.items():
-        inside = {"classes": str, "bands": str, "mean": (int, float), "std": (int, float), "bounds": (int, float)}
+        inside = dict.fromkeys(("classes", "members", "bands"), str)
+        inside |= dict.fromkeys(("mean", "std", "bounds"), (int, float))
         wrong = (
             name not in kinds
             or not isinstance(item, kinds[name])

@@ -1,0 +1,100 @@
+"""Several checkpoints opened as one model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from robustkit.data import ImageSet
+from robustkit.errors import InputError
+from robustkit.models.checkpoint import Checkpoint, Origin
+from robustkit.models.classifier import AuditedClassifier
+from robustkit.models.ensemble import Ensemble, views_of
+from robustkit.models.foreign.arrange import arrange
+from robustkit.models.foreign.options import ModelOptions
+from robustkit.models.outputs import Output
+
+Open = Callable[[Path, ModelOptions, ImageSet | None], Checkpoint]
+
+
+def open_several(
+    path: Path,
+    options: ModelOptions,
+    images: ImageSet | Callable[[ModelOptions], ImageSet] | None,
+    device: torch.device | str,
+    open_one: Open,
+) -> Checkpoint:
+    """Opens a checkpoint with its further members, and averages over views of the image.
+
+    Args:
+        path: The first checkpoint.
+        options: What is said of all of them, with `members`, `combine` or `average`.
+        images: The images that they will be used on, or a function that opens them.
+        device: Where to compute.
+        open_one: Opens one checkpoint.
+
+    Raises:
+        InputError: If they have different classes, input sizes or stretches.
+    """
+    if callable(images):
+        images = images(options)
+    bare = replace(
+        options, members=None, combine=None, average=None, threshold=None, multi_label=None, question=None, latent=None
+    )
+    opened: list[Checkpoint] = []
+    for place in (path, *map(Path, options.members or ())):
+        # A checkpoint of ours takes no options, and labelled images name no classes of a decision that comes later.
+        one = open_one(place, bare, images)
+        opened.append(one)
+        _check_same(path, opened[0], place, one)
+    first = opened[0]
+    views = views_of(options.average, first.card.input_shape)
+    network = Ensemble([one.classifier for one in opened], views, options.combine or "mean")
+    decision = options.decision(options.class_names or first.card.class_names)
+    names = first.card.class_names if decision is None else decision.names
+    classifier = AuditedClassifier(
+        network, latent=options.latent, input_shape=first.card.input_shape, class_names=names,
+        output=Output(decision=decision), examples=_examples(first, images),
+    )  # fmt: skip
+    count = f"{len(opened)} checkpoints" if len(opened) > 1 else "a checkpoint"
+    seen = f", each over {len(views)} views of the image" if len(views) > 1 else ""
+    how = {"mean": "the mean of their probabilities", "votes": "a vote of each"}[options.combine or "mean"]
+    notes = [f"{count} as one: {how}{seen}", *(note for one in opened for note in one.origin.notes), *classifier.notes]
+    if decision is not None:
+        notes.append(f"decided: {decision.words}")
+    digest = hashlib.sha256("\n".join(one.origin.sha256 for one in opened).encode()).hexdigest()
+    origin = Origin(
+        form=f"{count} as one", sha256=digest, options=options.given, notes=tuple(dict.fromkeys(notes)),
+        code_sha256=first.origin.code_sha256,
+    )  # fmt: skip
+    card = replace(first.card, class_names=names, latent=classifier.latent_name or "")
+    return Checkpoint(classifier.to(device), card, first.stretch, origin)
+
+
+def _examples(first: Checkpoint, images: ImageSet | None) -> torch.Tensor | None:
+    """Two of the images as network input."""
+    if images is None:
+        return None
+    images = arrange(images, None, first.card.bands if first.origin.own else None)
+    values = images.images[[0, len(images) // 2]]
+    return torch.from_numpy((values if images.stretch is not None else first.stretch(values)).copy()).float()
+
+
+def _check_same(path: Path, first: Checkpoint, other_path: Path, other: Checkpoint) -> None:
+    pairs = (
+        ("classes", first.card.class_names, other.card.class_names),
+        ("input", first.card.input_shape, other.card.input_shape),
+        ("bands", first.card.bands, other.card.bands),
+        ("stretch", first.card.stretch, other.card.stretch),
+    )
+    for what, mine, its in pairs:
+        if mine != its:
+            shown = [", ".join(map(str, one)) if isinstance(one, tuple) else str(one) for one in (mine, its)]
+            raise InputError(
+                f"an ensemble answers with one {what}, and {path} has {shown[0]} where {other_path} has {shown[1]}; "
+                "audit them one by one"
+            )
