@@ -246,7 +246,7 @@ def _checked(value: Mapping[str, Any], where: str) -> dict[str, Any]:
         "classes": tuple, "bands": tuple, "mean": tuple, "std": tuple, "bounds": tuple, "input_size": tuple,
     }  # fmt: skip
     for name, item in value.items():
-        inside = dict.fromkeys(("classes", "members", "bands"), str)
+        inside: dict[str, Any] = dict.fromkeys(("classes", "members", "bands"), str)
         inside |= dict.fromkeys(("mean", "std", "bounds"), (int, float))
         wrong = (
             name not in kinds

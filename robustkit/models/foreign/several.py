@@ -63,7 +63,8 @@ def open_several(
     count = f"{len(opened)} checkpoints" if len(opened) > 1 else "a checkpoint"
     seen = f", each over {len(views)} views of the image" if len(views) > 1 else ""
     how = {"mean": "the mean of their probabilities", "votes": "a vote of each"}[options.combine or "mean"]
-    notes = [f"{count} as one: {how}{seen}", *(note for one in opened for note in one.origin.notes), *classifier.notes]
+    told = [note for one in opened for note in one.origin.notes if not note.startswith("latent:")]
+    notes = [f"{count} as one: {how}{seen}", *told, *classifier.notes]
     if decision is not None:
         notes.append(f"decided: {decision.words}")
     digest = hashlib.sha256("\n".join(one.origin.sha256 for one in opened).encode()).hexdigest()
