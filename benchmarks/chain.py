@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.optimization import fuse
 
-from robustkit.engine import Candidates, paint
-from robustkit.engine.chain import ChainEvaluator
+from robustkit.engine import Candidates, IncrementalEvaluator, paint
 from robustkit.models import NETWORKS, AuditedClassifier
 
 
@@ -88,10 +87,10 @@ def fast_ways(classifier: AuditedClassifier, images: Tensor) -> dict[str, tuple[
     }
     for compiled in (False, True):
         start = time.perf_counter()
-        fast = ChainEvaluator(classifier, images, compiled=compiled)
-        print(f"  {fast.runner}: ready after {time.perf_counter() - start:.2f} s; {fast.reason}")
+        fast = IncrementalEvaluator(classifier, images, compiled=compiled)
+        print(f"  {fast.name}: ready after {time.perf_counter() - start:.2f} s; {fast.reason}")
         for words, candidates in asked.items():
-            ways[f"{fast.runner}{words}"] = (len(candidates), lambda fast=fast, candidates=candidates: fast(candidates))
+            ways[f"{fast.name}{words}"] = (len(candidates), lambda fast=fast, candidates=candidates: fast(candidates))
     return ways
 
 

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from robustkit.engine.batching import Batches
 from robustkit.engine.candidates import Candidates, paint
-from robustkit.engine.chain import ChainEvaluator
-from robustkit.engine.chain_stages import UnsupportedChain
+from robustkit.engine.chain import UnsupportedChain
 from robustkit.engine.incremental import IncrementalEvaluator
 from robustkit.engine.plain import PlainEvaluator
 from robustkit.errors import InputError
@@ -25,7 +24,6 @@ __all__ = [
     "Evaluator",
     "IncrementalEvaluator",
     "PlainEvaluator",
-    "evaluate",
     "make_evaluator",
     "paint",
 ]
@@ -39,14 +37,17 @@ class Evaluator(Protocol):
 
     Attributes:
         images: The clean images, network input, shape (N, C, H, W).
-        name: Which way it is: `plain`, `incremental` or `chain`.
         tolerance: How far a logit may lie from the plain evaluator's, by trials so far; what lies within it of a
             decision is to be scored plainly.
     """
 
     images: Tensor
-    name: str
     tolerance: float
+
+    @property
+    def name(self) -> str:
+        """Which way it is: `plain`, `incremental` or `chain`."""
+        ...
 
     @property
     def reason(self) -> str:
@@ -68,37 +69,23 @@ def make_evaluator(classifier: AuditedClassifier, images: Tensor, *, engine: Eng
     Args:
         classifier: The classifier.
         images: Clean network input, shape (N, C, H, W), on the classifier's device.
-        engine: `chain`, `incremental` or `plain` for that one; `auto` for the first of them that follows this network,
-            saves work, and gives the plain logits in a trial.
+        engine: `chain` (compiled code), `incremental` (windows in PyTorch) or `plain` for that one; `auto` for the
+            first of them that follows this network, saves work, and gives the plain logits in a trial.
 
     Raises:
-        InputError: If the engine is not known, or a chain was asked for and the network is none.
+        InputError: If the engine is not known, a chain was asked for and cannot be had, or the images are not of the
+            size that the classifier takes.
     """
     if engine not in get_args(Engine):
         raise InputError(f"unknown engine {engine!r}; known are {', '.join(get_args(Engine))}")
     plain = PlainEvaluator(classifier, images)
     if engine == "plain" or len(images) == 0:
         return plain
-    incremental = IncrementalEvaluator(classifier, images, plain=plain)
-    if engine == "incremental":
-        return incremental
-    try:
-        return ChainEvaluator(classifier, images, plain=plain, others=incremental)
-    except UnsupportedChain:
-        if engine == "chain":
-            raise
-    if not incremental.refusal:
-        return incremental
-    plain.note = incremental.refusal
-    return plain
-
-
-def evaluate(classifier: AuditedClassifier, images: Tensor, candidates: Candidates) -> Tensor:
-    """Logits of candidates, shape (M, P, K), in one call; see `make_evaluator` to ask more than once.
-
-    Args:
-        classifier: The network.
-        images: Clean images, network input, shape (N, C, H, W).
-        candidates: What to change in them.
-    """
-    return make_evaluator(classifier, images)(candidates)
+    incremental = IncrementalEvaluator(classifier, images, plain=plain, compiled=engine != "incremental")
+    if engine == "chain" and incremental.name != "chain":
+        why = incremental.not_compiled or incremental.refusal
+        raise UnsupportedChain(f"the chain engine cannot follow this network: {why}")
+    if engine == "auto" and incremental.refusal:
+        plain.note = incremental.refusal
+        return plain
+    return incremental

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, fx
 
+from robustkit.engine.candidates import Candidates
 from robustkit.engine.graph import subgraph
 from robustkit.engine.windows import Maps
 
@@ -25,6 +26,8 @@ class Margin:
         left: Columns at the left.
         bottom: Rows below.
         right: Columns at the right.
+        cut: Last rows and last columns of the map itself that hold the fill too, or lie beyond a negative margin.
+        idle: Channels after the map's own that hold the fill.
     """
 
     fill: float | None = None
@@ -32,11 +35,13 @@ class Margin:
     left: int = 0
     bottom: int = 0
     right: int = 0
+    cut: tuple[int, int] = (0, 0)
+    idle: int = 0
 
     def union(self, other: Margin) -> Margin:
         """The larger of the two at each side."""
         sides = ("top", "left", "bottom", "right")
-        return Margin(self.fill, *(max(getattr(self, side), getattr(other, side)) for side in sides))
+        return replace(self, **{side: max(getattr(self, side), getattr(other, side)) for side in sides})
 
 
 class Needs:
@@ -99,7 +104,7 @@ class CleanMaps:
         numbers = sum(math.prod(node.meta["shape"][1:]) for node in self._needs.endings)
         for (node, _), margin in self._needs.margins.items():
             height, width = _sizes(node, margin)
-            numbers += node.meta["shape"][1] * height * width
+            numbers += (node.meta["shape"][1] + margin.idle) * height * width
         return 4 * numbers
 
     def maps(self, node: fx.Node, fill: float | None = None) -> Maps:
@@ -120,15 +125,27 @@ class CleanMaps:
             shapes = {node: (self.slots, *node.meta["shape"][1:]) for node in self._needs.endings}
             self._endings = {node: self.images.new_empty(shape) for node, shape in shapes.items()}
 
-    def blocks(self, image: Tensor) -> Iterator[tuple[Tensor | None, Tensor]]:
-        """Goes through candidates in blocks whose images are loaded.
+    def score(self, candidates: Candidates, function: Callable[[Candidates, Tensor], Tensor]) -> Tensor:
+        """Calls a function on blocks of candidates whose images are loaded, and joins what it returns.
 
         Args:
-            image: Which image each candidate belongs to, shape (B,).
+            candidates: Each in a row of its own, B rows.
+            function: From some of the candidates, and the slot of the image of each, to one row each.
 
-        Yields:
-            The candidates of the block, or None for all, and the slot of the image of each.
+        Returns:
+            Shape (B, ...).
         """
+        parts: list[Tensor] = []
+        rows: list[Tensor] = []
+        for chosen, slot in self._blocks(candidates.image):
+            if chosen is None:
+                return function(candidates, slot)
+            parts.append(function(candidates.select(chosen), slot))
+            rows.append(chosen)
+        return torch.cat(parts)[torch.cat(rows).argsort()]
+
+    def _blocks(self, image: Tensor) -> Iterator[tuple[Tensor | None, Tensor]]:
+        """Candidates in blocks whose images are loaded: which (None for all), and the slot of the image of each."""
         self.open()
         if self.slots == len(self.images):
             if self._clock == 0:
@@ -180,16 +197,22 @@ class CleanMaps:
             if other is node:
                 maps = self._maps[node, fill]
                 inside = maps.rows.view(self.slots, maps.height, maps.width, -1)
-                height, width = output.shape[2:]
+                channels, height, width = (
+                    output.shape[1],
+                    output.shape[2] - margin.cut[0],
+                    output.shape[3] - margin.cut[1],
+                )
                 rows = slice(margin.top, margin.top + height)
-                inside[index, rows, margin.left : margin.left + width] = output.permute(0, 2, 3, 1)
+                part = output[:, :, :height, :width].permute(0, 2, 3, 1)
+                inside[index, rows, margin.left : margin.left + width, :channels] = part
         if node in self._endings:
             self._endings[node][index] = output
 
     def _empty(self, node: fx.Node, margin: Margin) -> Maps:
         height, width = _sizes(node, margin)
         assert margin.fill is not None
-        rows = self.images.new_full((self.slots * height * width, node.meta["shape"][1]), margin.fill)
+        channels = node.meta["shape"][1] + margin.idle
+        rows = self.images.new_full((self.slots * height * width, channels), margin.fill)
         return Maps(rows, height, width, margin.top, margin.left)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robustkit.errors import InputError
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
@@ -42,6 +44,29 @@ class Candidates:
     def select(self, indices: Tensor) -> Candidates:
         """The candidates of some of the M rows."""
         return Candidates(self.image[indices], self.row[indices], self.column[indices], self.value[indices])
+
+    def flat(self) -> Candidates:
+        """The same candidates, each in a row of its own: (M, P, L) becomes (M x P, 1, L)."""
+        parts = (part.flatten(0, 1)[:, None] for part in (self.row, self.column, self.value))
+        return Candidates(self.image.repeat_interleave(self.row.shape[1]), *parts)
+
+    def check_places(self, images: Tensor) -> None:
+        """Refuses pixels outside the images, which index arithmetic would take for others.
+
+        Args:
+            images: The clean images, shape (N, C, H, W).
+
+        Raises:
+            InputError: If an image, row or column is below 0 or too large.
+        """
+        limits = (len(images), *images.shape[2:])
+        places = (self.image, self.row, self.column)
+        outside = [((place < 0) | (place >= limit)).any() for place, limit in zip(places, limits, strict=True)]
+        if bool(torch.stack(outside).any()):
+            raise InputError(
+                f"candidates lie outside the {limits[0]} images of {limits[1]} x {limits[2]} pixels; give image, row "
+                "and column counted from 0"
+            )
 
 
 def paint(images: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:

@@ -1,246 +1,311 @@
-"""The fast path: one-pixel candidates on networks that are a chain of convolution stages and a dense head.
+"""Chains: networks that are convolution stages in a straight line and then an affine map, with their window arithmetic.
 
-A pixel changes a small window of every feature map. The window's change is followed from stage to stage beside the
-cached clean activations, and reaches the logits through the columns of the first dense layer that it meets: the same
-sums as in a full forward pass, less those that are known already. Two runners do so, a compiled kernel where
-`llvmlite` is installed and the images are on the CPU, and PyTorch operations. Which one answers is decided by trial
-against the plain evaluator, and so is how far the answers may lie apart.
+A stage is a convolution of stride 1 and what follows it up to the next. Along each axis one changed pixel reaches a
+window of fixed size whose place is a whole number computed from the pixel's, so that compiled code can follow it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx, nn
 
-from robustkit.engine.batching import Batches
-from robustkit.engine.candidates import Candidates
-from robustkit.engine.chain_cache import CleanCache, image_bytes, make_cache
-from robustkit.engine.chain_plan import StagePlan, check_saving, make_plan
-from robustkit.engine.chain_stages import Chain, UnsupportedChain
-from robustkit.engine.chain_torch import TorchChain
-from robustkit.engine.chain_trace import trace
-from robustkit.engine.chain_trial import Trial, trial_candidates
-from robustkit.engine.kernel import KernelChain, fill_vectors
-from robustkit.engine.plain import PlainEvaluator
+from robustkit.engine.dense import GlobalMean, flattens, read_mean
+from robustkit.engine.graph import layer, layer_of
+from robustkit.engine.pointwise import called_name
+from robustkit.engine.sliding import Sliding, arguments, read_sliding
+from robustkit.engine.windows import Slide
 from robustkit.errors import InputError
-from robustkit.models import AuditedClassifier
 
-if TYPE_CHECKING:
-    from robustkit.engine import Evaluator
+# A full forward pass uses a processor better than windows do; below this it is as fast.
+_LEAST_SAVING = 3.0
 
-# Candidates taken at a time, and numbers in their changes.
-_BATCH = {"cpu": (1 << 14, 1 << 24), "other": (1 << 17, 1 << 27)}
+_NOTHING = {"contiguous", "float", "clone", "dropout"}
+_FUNCTIONS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
+    "relu": (nn.ReLU, ()),
+    "relu6": (nn.ReLU6, ()),
+    "leaky_relu": (nn.LeakyReLU, ("negative_slope",)),
+    "hardtanh": (nn.Hardtanh, ("min_val", "max_val")),
+}
 
-# From clean activations, images, rows, columns and values to the affine map of the last feature map.
-_Run = Callable[[CleanCache, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+class UnsupportedChain(InputError):
+    """The network is not a chain that compiled code can follow; the message says why."""
 
 
-class ChainEvaluator:
-    """Scores one-pixel candidates on a chain.
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """x * scale + shift, one pair per channel, shape (C,)."""
 
-    Candidates that overwrite several pixels or none, and values that are not finite, are left to another evaluator.
+    scale: Tensor
+    shift: Tensor
 
-    Args:
-        classifier: The classifier; `supports` says whether its network is a chain.
-        images: Clean network input, shape (N, C, H, W), on the classifier's device, N at least 1.
-        plain: The plain evaluator of the same images, to be compared with.
-        others: The evaluator that scores what a chain cannot; by default the plain one.
-        compiled: Whether the compiled kernel may be used.
-        cache_bytes: Memory for clean activations; beyond it, images are taken in blocks.
+
+# An element-wise function: ("leaky", slope) is max(x, slope x), ("clamp", low, high), or an affine map.
+Pointwise = Affine | tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One stage along one axis. Positions count from the first pixel of the true map and may be negative.
+
+    A change of `reach` positions from `start` on changes `reach + kernel - 1` outputs of the convolution, the first of
+    which is `start + shift`. Widened to whole pooling cells, these are at most `cells` cells.
 
     Attributes:
-        name: `chain`.
-        images: The clean images.
-        runner: What answers: `kernel`, `torch`, or `plain` once a trial on new values has failed.
-        refusal: Why it is not the kernel; `None` if it is.
-        tolerance: How far a logit may lie from the plain evaluator's, for every value scored so far: eight times the
-            largest difference among some 250 candidates that reach every border and a box around all values scored,
-            and 1e-6 of the largest logit. An estimate, not a proof: what lies within it of a decision is to be
-            scored plainly.
-
-    Raises:
-        UnsupportedChain: If the network is not a chain, or the fast path does not give its logits; in words.
-        InputError: If the images are not of the size that the classifier takes.
+        out: Cells of the stage's output, which are the next stage's positions.
+        kernel: Size of the convolution.
+        padding: Zeros before the first position.
+        pool: Positions of a pooling cell.
+        reach: Positions of the changed window of the input.
+        cells: Cells of the changed window of the output.
+        margin: Cells that windows reach before the first true cell.
+        total: Cells with the margins on both sides.
     """
 
-    name = "chain"
-
-    def __init__(
-        self,
-        classifier: AuditedClassifier,
-        images: Tensor,
-        *,
-        plain: Evaluator | None = None,
-        others: Evaluator | None = None,
-        compiled: bool = True,
-        cache_bytes: int = 1 << 30,
-    ) -> None:
-        if tuple(images.shape[1:]) != classifier.input_shape or len(images) == 0:
-            raise InputError(
-                f"the classifier takes images of shape (N, {', '.join(map(str, classifier.input_shape))}), N at least "
-                f"1, came {tuple(images.shape)}"
-            )
-        self.classifier, self.images = classifier, images
-        self.plain = plain or PlainEvaluator(classifier, images)
-        self.others = others or self.plain
-        self.tolerance = 0.0
-        self._cache_bytes = cache_bytes
-        self._scores = replace(classifier.output, part=None)
-        self._low, self._high = _widened(images.amin((0, 2, 3)), images.amax((0, 2, 3)))
-        self._choose(compiled)
+    out: int
+    kernel: int
+    padding: int
+    pool: int
+    reach: int
+    cells: int
+    margin: int
+    total: int
 
     @property
-    def reason(self) -> str:
-        """How candidates are scored and why, for a summary."""
-        ways = {"kernel": "compiled kernel", "torch": "windows in PyTorch", "plain": "full forward passes"}
-        because = f" ({self.refusal})" if self.refusal else ""
-        return f"{ways[self.runner]}{because}; within {self.tolerance:.1e} of the plain logits"
+    def shift(self) -> int:
+        """From the first changed position to the first changed output of the convolution."""
+        return self.padding - self.kernel + 1
 
-    @staticmethod
-    def supports(classifier: AuditedClassifier) -> str | None:
-        """Why a classifier's network is not a chain that pays; `None` if it is."""
-        try:
-            check_saving(_planned(trace(classifier), classifier))
-        except UnsupportedChain as error:
-            return str(error)
-        return None
+    @property
+    def changed(self) -> int:
+        """Outputs of the convolution that change."""
+        return self.reach + self.kernel - 1
 
-    def clean(self) -> Tensor:
-        """Logits of the clean images, shape (N, K), by the plain evaluator."""
-        return self.plain.clean()
-
-    @torch.inference_mode()
-    def __call__(self, candidates: Candidates) -> Tensor:
-        """Logits of candidates, shape (M, P, K)."""
-        if len(candidates) == 0:
-            return self.images.new_zeros(*candidates.row.shape[:2], self.classifier.classes)
-        self._check_places(candidates)
-        if candidates.pixels != 1 or not bool(candidates.value.isfinite().all()):
-            return self.others(candidates)
-        self._cover(candidates.value)
-        return self.plain(candidates) if self.runner == "plain" else self._fast(candidates)
-
-    # ---------------------------------------------------------------------------------- which runner answers
-
-    @torch.inference_mode()
-    def _choose(self, compiled: bool) -> None:
-        try:
-            exact = trace(self.classifier)
-            check_saving(_planned(exact, self.classifier))
-        except UnsupportedChain as error:
-            raise UnsupportedChain(f"the fast path cannot follow this network: {error}") from error
-        chain = exact.map(lambda x: x.to(self.images.device, torch.float32))
-        self.refusal = self._refusal(chain, compiled)
-        if self.refusal is not None:
-            self._use("torch", chain, TorchChain)
-            trial = self._trial()
-            if not trial.passed:
-                raise UnsupportedChain(
-                    f"the fast path cannot follow this network: its logits are {trial.error:.3g} from those of a plain "
-                    f"forward pass, of size {trial.scale:.3g}"
-                )
-
-    def _refusal(self, chain: Chain, compiled: bool) -> str | None:
-        """Takes the kernel if it can be had and agrees; otherwise says why not."""
-        if not compiled:
-            return "the compiled kernel was switched off"
-        if self.images.device.type != "cpu":
-            return "the compiled kernel is for the CPU"
-        try:
-            self._use("kernel", fill_vectors(chain), KernelChain)
-        except Exception as error:  # a machine without llvmlite, or that forbids new code; PyTorch does it as well
-            return (str(error).splitlines() or [type(error).__name__])[0]
-        trial = self._trial()
-        return None if trial.passed else f"the compiled kernel's logits are {trial.error:.3g} from the plain ones"
-
-    def _use(self, name: str, chain: Chain, make: Callable[[Chain, Sequence[StagePlan]], _Run]) -> None:
-        self._chain, self._plan = chain, _planned(chain, self.classifier)
-        self._run, self.runner = make(chain, self._plan), name
-        widest = max(at.y.cells * at.x.cells * at.channels for at in self._plan)
-        most, numbers = _BATCH["cpu" if self.images.device.type == "cpu" else "other"]
-        self._batches = Batches(min(most, numbers // widest))
-        self._cached: CleanCache | None = None
-        self._slot = torch.full((len(self.images),), -1, device=self.images.device)
-
-    def _trial(self) -> Trial:
-        """Compares the runner with the plain evaluator over the box of values, and notes the tolerance."""
-        candidates = trial_candidates(self.images, self._low, self._high)
-        trial = Trial.of(self._fast(candidates), self.plain(candidates))
-        self.tolerance = max(self.tolerance, trial.tolerance) if trial.passed else self.tolerance
-        return trial
-
-    def _cover(self, value: Tensor) -> None:
-        """Repeats the trial when values leave the box that it was made for."""
-        if self.runner == "plain":
-            return
-        seen = value.flatten(0, -2)
-        low, high = torch.minimum(self._low, seen.amin(0)), torch.maximum(self._high, seen.amax(0))
-        if torch.equal(low, self._low) and torch.equal(high, self._high):
-            return
-        self._low, self._high = _widened(low, high)
-        trial = self._trial()
-        if not trial.passed:
-            self.runner, self.tolerance = "plain", 0.0
-            self.refusal = f"on values up to {float(high.max()):.3g}, logits are {trial.error:.3g} from the plain ones"
-
-    # --------------------------------------------------------------------------------------------- the scores
-
-    def _fast(self, candidates: Candidates) -> Tensor:
-        """Logits by the runner, shape (M, P, K)."""
-        most = max(1, self._cache_bytes // image_bytes(self._plan))
-        if len(self.images) <= most:
-            return self._scored(candidates, self._cache(torch.arange(len(self.images), device=self.images.device)))
-        rows: list[Tensor] = []
-        logits: list[Tensor] = []
-        for wanted in candidates.image.unique().split(most):
-            rows.append(torch.isin(candidates.image, wanted).nonzero().squeeze(1))
-            logits.append(self._scored(candidates.select(rows[-1]), self._cache(wanted)))
-        return torch.cat(logits)[torch.cat(rows).argsort()]
-
-    def _cache(self, wanted: Tensor) -> CleanCache:
-        """Clean activations of some images, at `self._slot`; kept until others are wanted."""
-        if self._cached is None or bool((self._slot[wanted] < 0).any()):
-            self._cached = None  # so that no two of them are held
-            self._cached = make_cache(self._chain, self._plan, self.images[wanted])
-            self._slot.fill_(-1)
-            self._slot[wanted] = torch.arange(len(wanted), device=wanted.device)
-        return self._cached
-
-    def _scored(self, candidates: Candidates, cache: CleanCache) -> Tensor:
-        m, p = candidates.row.shape[:2]
-        image = self._slot[candidates.image][:, None].expand(m, p).flatten()
-        row, column = candidates.row.flatten(), candidates.column.flatten()
-        value = candidates.value.flatten(0, 2).float()
-
-        def score(start: int, stop: int) -> Tensor:
-            part = slice(start, stop)
-            features = self._run(cache, image[part], row[part], column[part], value[part])
-            return self._scores.logits(self._chain.rest(features))
-
-        return self._batches.run(score, m * p).unflatten(0, (m, p))
-
-    def _check_places(self, candidates: Candidates) -> None:
-        """Refuses pixels outside the images, which compiled code would read from foreign memory."""
-        limits = (len(self.images), *self.images.shape[2:])
-        places = (candidates.image, candidates.row, candidates.column)
-        outside = [((place < 0) | (place >= limit)).any() for place, limit in zip(places, limits, strict=True)]
-        if bool(torch.stack(outside).any()):
-            raise InputError(
-                f"candidates lie outside the {limits[0]} images of {limits[1]} x {limits[2]} pixels; give image, row "
-                "and column counted from 0"
-            )
+    @property
+    def frame(self) -> int:
+        """Outputs of the convolution in the window widened to whole pooling cells."""
+        return self.cells * self.pool
 
 
-def _planned(chain: Chain, classifier: AuditedClassifier) -> tuple[StagePlan, ...]:
-    _, height, width = classifier.input_shape
-    return make_plan(chain, (height, width))
+@dataclass(frozen=True, eq=False)
+class ConvStage:
+    """One convolution and what follows it: `after(pool(before(convolution)))`.
+
+    Attributes:
+        node: The convolution in the graph.
+        slides: How it slides, down and across.
+        weight: Shape (C_out, C_in, kernel height, kernel width).
+        before: Element-wise functions before the pool.
+        pool: `max`, `mean` or `none`.
+        window: Height and width of a pooling cell, which is also its stride; (1, 1) without a pool.
+        after: Element-wise functions after the pool.
+    """
+
+    node: fx.Node
+    slides: tuple[Slide, Slide]
+    weight: Tensor
+    before: tuple[Pointwise, ...] = ()
+    pool: Literal["max", "mean", "none"] = "none"
+    window: tuple[int, int] = (1, 1)
+    after: tuple[Pointwise, ...] = ()
+
+    @property
+    def out(self) -> tuple[int, int]:
+        """Height and width after the pool, which drops what does not fill a cell."""
+        height, width = self.node.meta["shape"][2:]
+        return height // self.window[0], width // self.window[1]
+
+    def followed_by(self, function: Pointwise) -> ConvStage:
+        """The stage with one more function."""
+        if self.pool == "none":
+            return replace(self, before=(*self.before, function))
+        return replace(self, after=(*self.after, function))
+
+    def simplified(self) -> ConvStage:
+        """The same with functions that never decrease moved behind a max pool, where there are fewer numbers."""
+        increasing = all(not isinstance(f, Affine) or bool((f.scale >= 0).all()) for f in self.before)
+        if self.pool == "none" or (self.pool == "max" and increasing):
+            return replace(self, before=(), after=(*self.before, *self.after))
+        return self
 
 
-def _widened(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """A box of values with half its width added on every side, so that it is left rarely."""
-    room = (high - low) / 2 + 1e-3 * torch.maximum(low.abs(), high.abs()) + 1e-6
-    return low - room, high + room
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """A whole network as stages, one affine map of the last feature map, and the layers after it.
+
+    Attributes:
+        stages: The stages, first to last.
+        axes: Window arithmetic of each stage, down and across.
+        weight: The affine map of the flattened last feature map without its constant, shape (D, C x H x W).
+        ending: The node whose clean output is the affine map's.
+        full_work: Multiplications of all convolutions for one image.
+    """
+
+    stages: tuple[ConvStage, ...]
+    axes: tuple[tuple[Axis, Axis], ...]
+    weight: Tensor
+    ending: fx.Node
+    full_work: float
+
+
+def read_chain(graph_module: fx.GraphModule) -> Chain:
+    """Reads the chain that a traced network is.
+
+    Args:
+        graph_module: The network, as `trace` gives it.
+
+    Raises:
+        UnsupportedChain: If it is anything else, or windows save too little; the message says what stands in the way.
+    """
+    line = _straight_line(graph_module)
+    stages: list[ConvStage] = []
+    flat = False
+    for node in line:
+        mean = read_mean(node)
+        if not stages:
+            stages.append(_convolution(node))
+        elif flat and (dense := layer_of(node, nn.Linear)) is not None:
+            return _chain(stages, node, dense.weight.double())
+        elif mean is not None:
+            return _chain(stages, *_averaged(node, mean))
+        elif flattens(node):
+            flat = True
+        elif called_name(node) in _NOTHING:
+            continue
+        elif (function := _pointwise(node)) is not None and not (flat and isinstance(function, Affine)):
+            stages[-1] = stages[-1].followed_by(function)  # the same before and after the flattening
+        elif flat:
+            raise UnsupportedChain(f"no linear layer follows the flattened feature map, but {_words(node)}")
+        else:
+            stages = _with_sliding(stages, node)
+    raise UnsupportedChain("the feature map is never flattened")
+
+
+def _straight_line(graph_module: fx.GraphModule) -> list[fx.Node]:
+    """The operations after the images, each of which reads the one before."""
+    nodes = [node for node in graph_module.graph.nodes if node.op != "output" and node.meta["varies"]]
+    for before, node in itertools.pairwise(nodes):
+        if [source for source in node.all_input_nodes if source.meta["varies"]] != [before]:
+            raise UnsupportedChain(f"{_words(node)} does not read the layer before it alone")
+        module = layer(node)
+        if module is not None and (module._forward_hooks or module._forward_pre_hooks):  # pyright: ignore[reportPrivateUsage] no other way to ask
+            raise UnsupportedChain(f"{_words(node)} has a hook")
+    return nodes[1:]
+
+
+def _convolution(node: fx.Node) -> ConvStage:
+    sliding = read_sliding(node)
+    if flattens(node):
+        raise UnsupportedChain("a Flatten comes before the first convolution")
+    if sliding is None or sliding.weight is None:
+        raise UnsupportedChain(f"{_words(node)} comes before the first convolution, or is one that is not followed")
+    down, across = sliding.slides
+    for name in ("stride", "dilation"):
+        if (sizes := (getattr(down, name), getattr(across, name))) != (1, 1):
+            raise UnsupportedChain(f"a convolution has {name} {sizes}, not (1, 1)")
+    if (groups := sliding.source.meta["shape"][1] // sliding.weight.shape[1]) != 1:
+        raise UnsupportedChain(f"a convolution has groups {groups}, not 1")
+    return ConvStage(node, sliding.slides, sliding.weight)
+
+
+def _with_sliding(stages: list[ConvStage], node: fx.Node) -> list[ConvStage]:
+    """The stages with one more, or with a pool in the last."""
+    sliding = read_sliding(node)
+    if sliding is None or (sliding.weight is None and sliding.pool is None):
+        raise UnsupportedChain(f"{_words(node)} is not a layer of a chain")
+    if sliding.pool is None:
+        return [*stages, _convolution(node)]
+    return [*stages[:-1], _pooled(stages[-1], node, sliding)]
+
+
+def _pooled(stage: ConvStage, node: fx.Node, sliding: Sliding) -> ConvStage:
+    assert sliding.pool is not None
+    if stage.pool != "none":
+        raise UnsupportedChain("two pools follow each other")
+    window, stride, padding, dilation = (
+        tuple(getattr(slide, name) for slide in sliding.slides) for name in ("kernel", "stride", "padding", "dilation")
+    )
+    pooled = replace(stage, pool=sliding.pool, window=window)
+    ceil_mode = pooled.out != tuple(node.meta["shape"][2:])
+    if stride != window or padding != (0, 0) or dilation != (1, 1) or ceil_mode:
+        raise UnsupportedChain(
+            f"a pool has window {window}, stride {stride}, padding {padding}, dilation {dilation}, ceil_mode "
+            f"{ceil_mode}; its cells must lie side by side and inside the map"
+        )
+    if sliding.scale is not None and not torch.allclose(sliding.scale * window[0] * window[1], torch.ones(())):
+        raise UnsupportedChain("an average pool divides by another number than that of its cells")
+    return pooled
+
+
+def _pointwise(node: fx.Node) -> Pointwise | None:
+    """A layer or function that is piecewise linear in each number."""
+    module = layer(node)
+    kind, names = _FUNCTIONS.get(called_name(node) or "", (None, ()))
+    if kind is not None:
+        given = arguments(node, ("input", *names, "inplace"))
+        if given is None:
+            return None
+        module = kind(**{name: given[name] for name in names if name in given})
+    if type(module) is nn.ReLU:
+        return ("clamp", 0.0, float("inf"))
+    if type(module) is nn.LeakyReLU and 0 <= module.negative_slope <= 1:
+        return ("leaky", float(module.negative_slope))
+    if type(module) in (nn.Hardtanh, nn.ReLU6):
+        return ("clamp", float(module.min_val), float(module.max_val))  # pyright: ignore[reportOptionalMemberAccess, reportArgumentType]
+    if type(module) is nn.BatchNorm2d and module.running_mean is not None and module.running_var is not None:
+        scale = (module.running_var.double() + module.eps).rsqrt()
+        scale = scale if module.weight is None else scale * module.weight.double()
+        shift = -module.running_mean.double() * scale
+        return Affine(scale, shift if module.bias is None else shift + module.bias.double())
+    return None
+
+
+def _averaged(node: fx.Node, ending: GlobalMean) -> tuple[fx.Node, Tensor]:
+    """The mean over the map as an affine map, and together with the dense layer after it where that is narrower."""
+    channels = ending.source.meta["shape"][1]
+    spread = torch.eye(channels, dtype=torch.float64).repeat_interleave(ending.area, 1) / ending.area
+    after = next(iter(node.users))
+    while len(after.users) == 1 and (flattens(after) or called_name(after) in _NOTHING):
+        after = next(iter(after.users))
+    dense = layer_of(after, nn.Linear) if len(node.users) == 1 else None
+    if dense is None or len(dense.weight) > channels:
+        return node, spread
+    return after, dense.weight.double() @ spread
+
+
+def _chain(stages: Sequence[ConvStage], ending: fx.Node, weight: Tensor) -> Chain:
+    stages = tuple(stage.simplified() for stage in stages)
+    axes = tuple(zip(_axes(stages, 0), _axes(stages, 1), strict=True))
+    taps = [float(stage.weight.numel()) for stage in stages]
+    full = [n * y.out * y.pool * x.out * x.pool for n, (y, x) in zip(taps, axes, strict=True)]
+    saving = sum(full) / sum(n * y.reach * x.reach for n, (y, x) in zip(taps, axes, strict=True))
+    if saving < _LEAST_SAVING:
+        raise UnsupportedChain(
+            f"a pixel changes so much of the feature maps that only {saving:.1f}x of the work is saved"
+        )
+    return Chain(stages, axes, weight, ending, sum(full))
+
+
+def _axes(stages: Sequence[ConvStage], axis: int) -> list[Axis]:
+    axes: list[Axis] = []
+    first, last, reach = 0, stages[0].node.all_input_nodes[0].meta["shape"][2 + axis] - 1, 1
+    for stage in stages:
+        slide, pool, out = stage.slides[axis], stage.window[axis], stage.out[axis]
+        cells = (reach + slide.kernel - 1 + 2 * (pool - 1)) // pool  # at the worst alignment
+        start = slide.padding - slide.kernel + 1
+        first, last = (first + start) // pool, (last + start) // pool
+        margin = max(0, -first)
+        total = margin + max(out, last + cells)
+        axes.append(Axis(out, slide.kernel, slide.padding, pool, reach, cells, margin, total))
+        reach = cells
+    return axes
+
+
+def _words(node: fx.Node) -> str:
+    module = layer(node)
+    return f"operation {node.name}" if module is None else f"layer {node.target} ({module})"

@@ -39,7 +39,7 @@ class Ending(Protocol):
 
 def read_ending(node: fx.Node) -> Ending | None:
     """The ending that a node is, or None."""
-    return _read_mean(node) or _read_dense(node)
+    return read_mean(node) or _read_dense(node)
 
 
 def flattens(node: fx.Node) -> bool:
@@ -65,40 +65,38 @@ class GlobalMean:
         return lambda cells, where: (cells.sum((1, 2)) / self.area).view(len(cells), *self.shape)
 
 
-class Dense:
-    """A dense layer on flattened maps.
+class WindowProduct:
+    """Windows of maps times the weights of a dense layer that they meet, in the cheapest of three ways.
 
     Args:
-        source: The maps.
-        weight: Shape (outputs, C x H x W).
+        by_cell: The weights of each cell, shape (H, W, C, outputs).
     """
 
-    def __init__(self, source: fx.Node, weight: Tensor) -> None:
-        self.source = source
-        _, self.channels, self.height, self.width = source.meta["shape"]
-        self.outputs = len(weight)
-        self.work = float(self.channels * self.outputs)
-        by_map = weight.view(-1, self.channels, self.height, self.width)
-        self.by_cell = by_map.permute(2, 3, 1, 0).contiguous()  # (H, W, C, outputs)
+    def __init__(self, by_cell: Tensor) -> None:
+        self.by_cell = by_cell
+        self.height, self.width, self.channels, self.outputs = by_cell.shape
 
-    def at(self, places: tuple[Place, Place], device: torch.device) -> Change:
-        """The change times the weights of its cells, in the cheapest of three ways."""
-        rows, columns = (torch.from_numpy(place.start).to(device) for place in places)
-        h, w = (place.extent for place in places)
+    def __call__(self, cells: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        """The products.
+
+        Args:
+            cells: Shape (B, h, w, C).
+            row: First row of each window, shape (B,).
+            column: First column, shape (B,).
+
+        Returns:
+            Shape (B, outputs).
+        """
+        n, h, w, _ = cells.shape
         positions = (self.height - h + 1) * (self.width - w + 1)
         product = h * w * self.channels * self.outputs
-
-        def change(cells: Tensor, where: Where) -> Tensor:
-            row, column, n = rows[where.row], columns[where.column], len(cells)
-            costs = {
-                self._gathered: n * product * _COPY,
-                self._scattered: n * self.by_cell[..., 0].numel() * (self.outputs + _COPY),
-            }
-            if cells.device.type == "cpu":  # elsewhere the size of the groups would have to be waited for
-                costs[self._grouped] = n * product + _PRODUCT * min(n, positions)
-            return min(costs, key=costs.__getitem__)(cells, row, column)
-
-        return change
+        costs = {
+            self._gathered: n * product * _COPY,
+            self._scattered: n * self.by_cell[..., 0].numel() * (self.outputs + _COPY),
+        }
+        if cells.device.type == "cpu":  # elsewhere the size of the groups would have to be waited for
+            costs[self._grouped] = n * product + _PRODUCT * min(n, positions)
+        return min(costs, key=costs.__getitem__)(cells, row, column)
 
     def _gathered(self, cells: Tensor, row: Tensor, column: Tensor) -> Tensor:
         """Each candidate with its own copy of the weights that it needs."""
@@ -136,7 +134,28 @@ class Dense:
         return (rows[:, :, None] * self.width + columns[:, None, :]).flatten()
 
 
-def _read_mean(node: fx.Node) -> GlobalMean | None:
+class Dense:
+    """A dense layer on flattened maps.
+
+    Args:
+        source: The maps.
+        weight: Shape (outputs, C x H x W).
+    """
+
+    def __init__(self, source: fx.Node, weight: Tensor) -> None:
+        self.source = source
+        by_map = weight.view(-1, *source.meta["shape"][1:])
+        self.product = WindowProduct(by_map.permute(2, 3, 1, 0).contiguous())
+        self.work = float(self.product.channels * self.product.outputs)
+
+    def at(self, places: tuple[Place, Place], device: torch.device) -> Change:
+        """The change times the weights of its cells."""
+        rows, columns = (torch.from_numpy(place.start).to(device) for place in places)
+        return lambda cells, where: self.product(cells, rows[where.row], columns[where.column])
+
+
+def read_mean(node: fx.Node) -> GlobalMean | None:
+    """The global mean that a node is, or None."""
     if len(node.all_input_nodes) != 1:
         return None
     source = node.all_input_nodes[0]

@@ -13,7 +13,7 @@ from robustkit.engine.cache import CleanMaps
 from robustkit.engine.candidates import Candidates
 from robustkit.engine.forward import Forward, batch_size
 from robustkit.engine.graph import subgraph
-from robustkit.engine.plan import Plan
+from robustkit.engine.plan import WindowPlan
 from robustkit.engine.program import Program, needs_of
 from robustkit.engine.windows import Where
 from robustkit.models import Output
@@ -35,7 +35,7 @@ class Follower:
         memory: Bytes for the clean maps.
     """
 
-    def __init__(self, graph: fx.GraphModule, plan: Plan, images: Tensor, output: Output, memory: int) -> None:
+    def __init__(self, graph: fx.GraphModule, plan: WindowPlan, images: Tensor, output: Output, memory: int) -> None:
         self.plan = plan
         self.images = images
         self.output = replace(output, part=None)
@@ -46,6 +46,11 @@ class Follower:
         self.rest_batch = batch_size(rest, images.device)
         self.batches = Batches(self._chunk())
         self._programs: dict[tuple[int, int], Program] = {}
+
+    @property
+    def full_work(self) -> float:
+        """Multiplications for one image through the whole network."""
+        return self.plan.full_work
 
     @property
     def reason(self) -> str:
@@ -60,20 +65,14 @@ class Follower:
 
     def __call__(self, candidates: Candidates) -> Tensor:
         """Logits of candidates that each have a row of their own, shape (B, K)."""
-        box = self.plan.box
-        height, width = self.images.shape[2:]
+        return self.clean.score(candidates, self._block)
+
+    def _block(self, candidates: Candidates, slot: Tensor) -> Tensor:
+        """Candidates whose images are loaded."""
+        box, (height, width) = self.plan.box, self.images.shape[2:]
         row = candidates.row[:, 0].amin(1).clamp_max(height - box)
         column = candidates.column[:, 0].amin(1).clamp_max(width - box)
-        parts, rows = [], []
-        for chosen, slot in self.clean.blocks(candidates.image):
-            if chosen is None:
-                return self._block(candidates, Where(slot, row, column))
-            parts.append(self._block(candidates.select(chosen), Where(slot, row[chosen], column[chosen])))
-            rows.append(chosen)
-        return torch.cat(parts)[torch.cat(rows).argsort()]
-
-    def _block(self, candidates: Candidates, where: Where) -> Tensor:
-        """Candidates whose images are loaded."""
+        where = Where(slot, row, column)
         down, across = self.plan.bands
         band = _band(where.row, down) * len(across) + _band(where.column, across)
         order = torch.argsort(band, stable=True)
@@ -90,9 +89,9 @@ class Follower:
                     parts.append(program(self._pixels(program, candidates.select(chosen), there), there))
             return self._finish([torch.cat(pieces) for pieces in zip(*parts, strict=True)])
 
-        came = self.batches.run(run, len(candidates.image))
-        logits = torch.empty_like(came)
-        logits[order] = came
+        ordered = self.batches.run(run, len(candidates.image))
+        logits = torch.empty_like(ordered)
+        logits[order] = ordered
         return logits
 
     def _pixels(self, program: Program, candidates: Candidates, where: Where) -> Tensor:

@@ -11,8 +11,6 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, fx, nn
 
-from robustkit.engine.winograd import SmallMapConv
-
 Function = Callable[..., Tensor]
 
 # Images after which freezing (a few seconds) and compiling (up to minutes) can pay for themselves.
@@ -23,19 +21,16 @@ _WORTH = 0.97
 _TOLERANCE = 1e-4
 # Bytes of the largest activation in one batch: on a CPU it should stay in the cache.
 _BATCH_BYTES = {"cpu": 24 << 20, "cuda": 1 << 30}
-# A batch for which the matrix products of small maps are large enough.
-_SMALL_MAPS_BATCH = 64
 
 
 class Forward:
     """Runs a network many times: eager at first, and then the fastest of eager, frozen and compiled.
 
-    A way is tried on the next inputs when enough images have come for it to pay, and is kept if it is faster and
+    A way is tried on the next inputs once enough images were seen for it to pay, and is kept if it is faster and
     answers the same. Freezing needs a traced network, where nothing depends on what the images hold.
 
     Args:
         module: The network; a traced graph, whose memory format becomes channels last, or any module, left as it is.
-        autocast: Lower precision for the layers that allow it; then only eager runs.
         tune: Whether anything but eager is worth a trial.
 
     Attributes:
@@ -43,10 +38,9 @@ class Forward:
         reason: Why, in words, with what the trial measured.
     """
 
-    def __init__(self, module: nn.Module, *, autocast: torch.dtype | None = None, tune: bool = True) -> None:
+    def __init__(self, module: nn.Module, *, tune: bool = True) -> None:
         self.traced = isinstance(module, fx.GraphModule)
         self.module = module.to(memory_format=torch.channels_last) if self.traced else module  # pyright: ignore[reportCallIssue]
-        self.autocast = autocast
         self.way = "eager"
         self.reason = "few images so far" if tune else "little work"
         self._run: Function = self.module
@@ -57,9 +51,6 @@ class Forward:
     def __call__(self, *inputs: Tensor) -> Tensor:
         """What the network returns for a batch."""
         self._seen += len(inputs[0])
-        if self.autocast is not None:
-            with torch.autocast(inputs[0].device.type, self.autocast):
-                return self.module(*inputs).float()
         if self._seen >= FREEZE_AFTER and self.traced and "frozen" not in self._tried:
             self._try("frozen", _freeze, inputs)
         if self._seen >= COMPILE_AFTER and "compiled" not in self._tried:
@@ -75,9 +66,9 @@ class Forward:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch.jit is deprecated, and still the fastest on a CPU
                 function = make(self.module, inputs)
-                expected, came = self.module(*inputs), function(*inputs)
+                expected, answer = self.module(*inputs), function(*inputs)
                 scale = float(expected.abs().max()) + 1e-6
-                if not torch.allclose(came, expected, rtol=0, atol=_TOLERANCE * scale, equal_nan=True):
+                if not torch.allclose(answer, expected, rtol=0, atol=_TOLERANCE * scale, equal_nan=True):
                     self.reason += f"; {way} answers differently"
                     return
                 before, after = _times([self._run, function], inputs)
@@ -103,8 +94,7 @@ def batch_size(module: nn.Module, device: torch.device, *, default: int = 32) ->
         return default
     shapes = [node.meta.get("shape") for node in module.graph.nodes]
     largest = max((torch.Size(shape[1:]).numel() for shape in shapes if shape), default=1)
-    least = _SMALL_MAPS_BATCH if any(isinstance(part, SmallMapConv) for part in module.modules()) else 8
-    return max(least, min(4096, _BATCH_BYTES.get(device.type, _BATCH_BYTES["cuda"]) // (4 * largest)))
+    return max(8, min(4096, _BATCH_BYTES.get(device.type, _BATCH_BYTES["cuda"]) // (4 * largest)))
 
 
 def _freeze(module: nn.Module, inputs: Sequence[Tensor]) -> Function:

@@ -49,6 +49,9 @@ def trace(module: nn.Module, images: Tensor, *, part: int | str | None = None) -
     Raises:
         Untraceable: If the network is not a fixed graph.
     """
+    training = [name for name, part in module.named_modules() if part.training]
+    if training:
+        raise Untraceable(f"{training[0] or type(module).__name__} is in training mode")
     try:
         copied = copy.deepcopy(module).eval().requires_grad_(False)
         graph_module = fx.symbolic_trace(_OneInput(copied))
@@ -142,9 +145,9 @@ class _Observer(fx.Interpreter):
         return value
 
 
-def _compare(module: nn.Module, came: Any, expected: Any) -> None:
+def _compare(module: nn.Module, answer: Any, expected: Any) -> None:
     """Proves that the graph computes what the network computes."""
-    ours, theirs = (tree_leaves(returned) for returned in (came, expected))
+    ours, theirs = (tree_leaves(returned) for returned in (answer, expected))
     for mine, its in zip(ours, theirs, strict=True):
         if not isinstance(its, Tensor) or not its.is_floating_point():
             continue

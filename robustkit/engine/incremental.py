@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from robustkit.engine.candidates import Candidates
-from robustkit.engine.chain_trial import Trial, trial_candidates
+from robustkit.engine.chain import UnsupportedChain
 from robustkit.engine.follower import Follower
+from robustkit.engine.kernel import KernelFollower
 from robustkit.engine.plain import PlainEvaluator
-from robustkit.engine.plan import make_plan
+from robustkit.engine.plan import plan_windows
+from robustkit.engine.trial import Trial, trial_candidates, widened
+from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
 
 # Sides of the boxes that changed pixels are put into.
 _BOXES = (1, 2, 4, 8, 16)
 # Bytes for the clean maps of one box size.
 _MEMORY = 1 << 30
-# Multiplications that a trial may cost, about a second on one core, and its least candidates of an image.
-_TRIAL_WORK = 5e10
-_TRIAL_LEAST = 24
+
+
+class _Follows(Protocol):
+    """Scores candidates whose pixels lie in a box of one size, each in a row of its own."""
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def full_work(self) -> float: ...
+
+    def __call__(self, candidates: Candidates) -> Tensor: ...
 
 
 class IncrementalEvaluator:
@@ -26,24 +40,28 @@ class IncrementalEvaluator:
 
     Clean maps are kept for as many images as fit; of a candidate only the changed window is carried through the
     layers, exactly, until a layer is not known or the window is most of the map: from there whole maps go on. Pixels
-    that lie together are followed as one box. Candidates whose pixels lie apart, networks that do not trace, and
+    that lie together are followed as one box. Single pixels on networks that are a chain of convolution stages are
+    followed by compiled code where that can be had. Candidates whose pixels lie apart, networks that do not trace, and
     networks whose windows do not give the plain logits in a trial are left to the plain evaluator.
 
     Args:
         classifier: The classifier; its network is copied.
         images: Clean network input, shape (N, C, H, W), on the classifier's device.
         plain: The plain evaluator of the same images.
+        compiled: Whether compiled code may follow chains.
         memory: Bytes for the clean maps.
         worth: Windows are used while they cost at most this share of the work of whole maps, layer by layer and in
             total.
 
     Attributes:
-        name: `incremental`.
         tolerance: How far a logit may lie from the plain evaluator's, for every value scored so far: eight times the
-            largest difference in the trials, which reach every border and a box around all values scored.
-    """
+            largest difference in the trials, which reach every border and a box around all values scored. An
+            estimate, not a proof: what lies within it of a decision is to be scored plainly.
+        not_compiled: Why compiled code does not follow single pixels; empty if it does, or nothing was asked yet.
 
-    name = "incremental"
+    Raises:
+        InputError: If the images are not of the size that the classifier takes.
+    """
 
     def __init__(
         self,
@@ -51,18 +69,29 @@ class IncrementalEvaluator:
         images: Tensor,
         *,
         plain: PlainEvaluator | None = None,
+        compiled: bool = True,
         memory: int = _MEMORY,
         worth: float = 0.9,
     ) -> None:
+        if tuple(images.shape[1:]) != classifier.input_shape:
+            sizes = ", ".join(map(str, classifier.input_shape))
+            raise InputError(f"the classifier takes images of shape (N, {sizes}), got {tuple(images.shape)}")
         self.classifier = classifier
         self.images = images
         self.memory, self.worth = memory, worth
         self.plain = plain or PlainEvaluator(classifier, images)
         self.tolerance = 0.0
+        self.not_compiled = "" if compiled else "it was switched off"
+        self._note = ""
         self._refusal = self.plain.why_not_traced or ("" if len(images) else "there are no images")
-        self._followers: dict[int, Follower | None] = {}
+        self._followers: dict[int, _Follows | None] = {}
         if not self._refusal:
-            self._low, self._high = _widened(images.amin((0, 2, 3)), images.amax((0, 2, 3)))
+            self._low, self._high = widened(images.amin((0, 2, 3)), images.amax((0, 2, 3)))
+
+    @property
+    def name(self) -> str:
+        """`chain` where compiled code follows single pixels, else `incremental`."""
+        return "chain" if not self.refusal and isinstance(self._follower(1), KernelFollower) else "incremental"
 
     @property
     def refusal(self) -> str:
@@ -77,7 +106,7 @@ class IncrementalEvaluator:
         follower = None if self.refusal else self._follower(1)
         if follower is None:
             return f"full forward passes: {self.refusal}; {self.plain.reason}"
-        return f"{follower.reason}; within {self.tolerance:.1e} of the plain logits"
+        return f"{follower.reason}{self._note}; within {self.tolerance:.1e} of the plain logits"
 
     def clean(self) -> Tensor:
         """Logits of the clean images, shape (N, K)."""
@@ -85,21 +114,20 @@ class IncrementalEvaluator:
 
     @torch.inference_mode()
     def __call__(self, candidates: Candidates) -> Tensor:
-        """Logits of candidates, shape (M, P, K)."""
+        """Logits of candidates, shape (M, P, K).
+
+        Raises:
+            InputError: If a pixel lies outside the images.
+        """
         m, p, pixels = candidates.row.shape
         if len(candidates) == 0:
             return self.images.new_zeros(m, p, self.classifier.classes)
+        candidates.check_places(self.images)
         if pixels == 0:
             return self.clean()[candidates.image][:, None].expand(m, p, -1).clone()
         if self.refusal or not self._covers(candidates.value):
             return self.plain(candidates)
-        flat = Candidates(
-            candidates.image.repeat_interleave(p),
-            candidates.row.flatten(0, 1)[:, None],
-            candidates.column.flatten(0, 1)[:, None],
-            candidates.value.flatten(0, 1)[:, None],
-        )
-        return self._by_box(flat).unflatten(0, (m, p))
+        return self._by_box(candidates.flat()).unflatten(0, (m, p))
 
     def _by_box(self, candidates: Candidates) -> Tensor:
         """Logits of candidates that each have a row of their own, shape (B, K)."""
@@ -119,35 +147,59 @@ class IncrementalEvaluator:
         follower = self._follower(box)
         return self.plain(candidates)[:, 0] if follower is None else follower(candidates)
 
-    def _follower(self, box: int) -> Follower | None:
+    def _follower(self, box: int) -> _Follows | None:
         """What follows boxes of one size; None where full forward passes are as good."""
         if box not in self._followers:
             self._followers[box] = None
-            graph = self.plain.graph
-            if graph is not None and box in _BOXES and box <= min(self.images.shape[2:]):
-                plan = make_plan(graph, self.images.shape[1:], box=box, worth=self.worth)
-                if plan.work < self.worth * plan.full_work:
-                    follower = Follower(graph, plan, self.images, self.classifier.output, self.memory)
-                    self._followers[box] = follower if self._passes(follower) else None
+            self._followers[box] = (self._compiled() if box == 1 else None) or self._planned(box)
         return self._followers[box]
 
-    @torch.inference_mode()
-    def _passes(self, follower: Follower) -> bool:
-        """Compares windows with full forward passes over the box of values, and notes the tolerance."""
-        candidates = trial_candidates(self.images, self._low, self._high)
-        least = int(_TRIAL_WORK / (follower.plan.full_work + 1) / len(candidates.image))
-        p = min(candidates.row.shape[1], max(_TRIAL_LEAST, least))
-        candidates = Candidates(
-            candidates.image.repeat_interleave(p),
-            candidates.row[:, :p].flatten(0, 1)[:, None],
-            candidates.column[:, :p].flatten(0, 1)[:, None],
-            candidates.value[:, :p].flatten(0, 1)[:, None],
-        )
-        trial = Trial.of(follower(candidates), self.plain(candidates)[:, 0])
-        if trial.passed:
-            self.tolerance = max(self.tolerance, trial.tolerance)
+    def _compiled(self) -> KernelFollower | None:
+        """The kernel if it can be had and agrees; otherwise notes why not."""
+        if self.plain.graph is None or self.not_compiled:
+            return None
+        try:
+            kernel = KernelFollower(self.plain.graph, self.images, self.classifier.output, self.memory)
+        except UnsupportedChain as error:
+            self.not_compiled = str(error)
+            return None
+        except Exception as error:  # a machine without llvmlite, or that forbids new code; PyTorch does it as well
+            self.not_compiled = (str(error).splitlines() or [type(error).__name__])[0]
         else:
-            self._refusal = f"logits from windows are {trial.error:.3g} from the plain ones, of size {trial.scale:.3g}"
+            trial = self._trial(kernel)
+            if trial.passed:
+                return kernel
+            self.not_compiled = f"the compiled kernel's logits are {trial.error:.3g} from the plain ones"
+        self._note = f"; not compiled: {self.not_compiled}"
+        return None
+
+    def _planned(self, box: int) -> Follower | None:
+        """What follows a box through any network, if it saves work and agrees."""
+        graph = self.plain.graph
+        if graph is None or box not in _BOXES or box > min(self.images.shape[2:]):
+            return None
+        plan = plan_windows(graph, self.images.shape[1:], box=box, worth=self.worth)
+        if plan.work >= self.worth * plan.full_work:
+            return None
+        follower = Follower(graph, plan, self.images, self.classifier.output, self.memory)
+        return follower if self._passes(follower) else None
+
+    @torch.inference_mode()
+    def _trial(self, follower: _Follows) -> Trial:
+        """Compares windows with full forward passes over the box of values, and notes the tolerance."""
+        candidates = trial_candidates(self.images, self._low, self._high, work=follower.full_work)
+        trial = Trial.of(follower(candidates), self.plain(candidates)[:, 0])
+        self.tolerance = max(self.tolerance, trial.tolerance) if trial.passed else self.tolerance
+        return trial
+
+    def _passes(self, follower: _Follows) -> bool:
+        trial = self._trial(follower)
+        if not trial.passed:
+            self.tolerance = 0.0
+            self._refusal = (
+                f"on values up to {float(self._high.max()):.3g}, logits from windows are {trial.error:.3g} from the "
+                f"plain ones, of size {trial.scale:.3g}"
+            )
         return trial.passed
 
     def _covers(self, value: Tensor) -> bool:
@@ -156,7 +208,7 @@ class IncrementalEvaluator:
         if not bool((low.isfinite() & high.isfinite()).all()):
             return False
         if bool(((low < self._low) | (high > self._high)).any()):
-            self._low, self._high = _widened(torch.minimum(self._low, low), torch.maximum(self._high, high))
+            self._low, self._high = widened(torch.minimum(self._low, low), torch.maximum(self._high, high))
             for follower in self._followers.values():
                 if follower is not None and not self._passes(follower):
                     break
@@ -166,9 +218,3 @@ class IncrementalEvaluator:
 def _spread(at: Tensor) -> Tensor:
     """How many cells the pixels of each candidate span, shape (B, 1, L) to (B,)."""
     return at[:, 0].amax(1) - at[:, 0].amin(1) + 1
-
-
-def _widened(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """A box of values with half its width added on every side, so that it is left rarely."""
-    room = (high - low) / 2 + 1e-3 * torch.maximum(low.abs(), high.abs()) + 1e-6
-    return low - room, high + room

@@ -14,91 +14,154 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.nn import functional as F
 
-from robustkit.engine.chain_cache import CleanCache
-from robustkit.engine.chain_head import ChainHead
-from robustkit.engine.chain_plan import StagePlan
-from robustkit.engine.chain_stages import Affine, Chain, Pointwise, Stage, UnsupportedChain
+from robustkit.engine.batching import Batches
+from robustkit.engine.cache import CleanMaps, Margin, Needs
+from robustkit.engine.candidates import Candidates
+from robustkit.engine.chain import Affine, Axis, Chain, ConvStage, Pointwise, UnsupportedChain, read_chain
+from robustkit.engine.dense import WindowProduct
+from robustkit.engine.graph import subgraph
 from robustkit.engine.kernel_code import FunctionCode, KernelCode, StageCode, llvm, this_processor
 from robustkit.engine.kernel_ir import emit
+from robustkit.models import Output
+
+# What stands outside a map. Any change is lost in it by rounding, so that a cell outside never differs from its clean
+# self, whatever functions follow; infinities would not do, as inf - inf is NaN.
+OUTSIDE = -1e30
 
 # Candidates that a thread takes at a time.
 _CHUNK = 512
-
+# Candidates, and numbers in their changes, that are held at a time.
+_BATCH, _BATCH_NUMBERS = 1 << 14, 1 << 24
 # Numbers in the columns of the dense layer that a window meets, above which they do not stay in the caches from one
 # candidate to the next, and one product for all candidates that meet the same is faster.
 _MOST_COLUMNS = 1 << 17
 
 
-class KernelChain:
-    """Scores changed pixels with compiled code, on the CPU, in `torch.get_num_threads()` threads.
+class KernelFollower:
+    """Follows single changed pixels through a chain with compiled code, in `torch.get_num_threads()` threads.
 
     Args:
-        chain: The chain in float32, its channels filled up by `fill_vectors`.
-        plan: Its window arithmetic.
+        graph: The traced network.
+        images: The clean images, on the CPU.
+        output: What the network's output is.
+        memory: Bytes for the clean maps.
 
     Raises:
         MissingExtra: If llvmlite is not installed.
-        UnsupportedChain: If the chain has a function that the kernel does not know.
+        UnsupportedChain: If the network is not a chain, or the images are not on the CPU.
     """
 
-    def __init__(self, chain: Chain, plan: Sequence[StagePlan]) -> None:
-        processor = this_processor()
+    reason = "compiled kernel"
+
+    def __init__(self, graph: fx.GraphModule, images: Tensor, output: Output, memory: int) -> None:
+        chain = read_chain(graph)
+        if images.device.type != "cpu":
+            raise UnsupportedChain("the compiled kernel is for the CPU")
+        self.full_work = chain.full_work
+        self.output = replace(output, part=None)
+        self._images = images.contiguous()
+        self._nodes = [stage.node for stage in chain.stages]
+        self._ending = chain.ending
+        self._rest = subgraph(graph, [chain.ending], next(n for n in graph.graph.nodes if n.op == "output").args[0])
         stages: list[StageCode] = []
+        needs = Needs()
         self._constants: list[tuple[Tensor, Tensor]] = []
-        for stage, at in zip(chain.stages, plan, strict=True):
-            before, after, affine = _function_codes(stage)
-            code = StageCode(at, processor.lanes_for(at.channels), stage.pool, before, after, processor.sums)
+        idle_before = 0
+        for stage, (y, x) in zip(chain.stages, chain.axes, strict=True):
+            code, idle = _stage_code(stage, y, x, idle_before)
+            needs.add(stage.node, _margin(stage, y, x, idle))
+            weight = F.pad(stage.weight, (0, 0, 0, 0, 0, idle_before, 0, idle))
+            self._constants.append((_by_block(weight, code.block), _affine_rows(stage, idle)))
             stages.append(code)
-            self._constants.append((_by_block(stage.weight, code.block), affine))
-        bands, height, width = plan[0].channels_in, plan[0].y.size, plan[0].x.size
-        self._plan, self._head = plan, ChainHead(chain, plan[-1])
-        met = plan[-1].y.cells * plan[-1].x.cells * plan[-1].channels * len(chain.bias)
-        outputs = len(chain.bias) if met <= _MOST_COLUMNS else None
-        self._code = KernelCode(bands, height, width, tuple(stages), outputs)
+            idle_before = idle
+        needs.endings.append(chain.ending)
+        self.clean = CleanMaps(graph, images, needs, memory=memory)
+        columns = _columns(chain, idle_before)
+        fits = stages[-1].change * len(chain.weight) <= _MOST_COLUMNS
+        bands, height, width = images.shape[1:]
+        self._code = KernelCode(bands, height, width, tuple(stages), len(chain.weight) if fits else None)
+        self._product = None if fits else WindowProduct(columns)
         # The code wants (D, rows, columns, C); a head that is left to others needs no copy.
-        self._columns = self._head.columns.permute(3, 0, 1, 2) if outputs else chain.bias
-        self._columns = self._columns.contiguous()
+        self._columns = columns.permute(3, 0, 1, 2).contiguous() if fits else columns
         self._run = _compiled(self._code)
+        self._batches = Batches(min(_BATCH, _BATCH_NUMBERS // max(stage.change for stage in stages)))
 
-    def __call__(self, cache: CleanCache, image: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:
-        """The affine map of the last feature map, for one changed pixel each.
+    def __call__(self, candidates: Candidates) -> Tensor:
+        """Logits of candidates that each have a row of their own, shape (B, K)."""
+        return self.clean.score(candidates, self._block)
 
-        Args:
-            cache: Clean activations of the same chain.
-            image: Which image of the cache, shape (M,), int64.
-            row: Shape (M,), int64 in [0, H).
-            column: Shape (M,), int64 in [0, W).
-            value: The new pixel, shape (M, C), float32.
+    def _block(self, candidates: Candidates, slot: Tensor) -> Tensor:
+        """Candidates whose images are loaded."""
+        image, row, column = candidates.image, candidates.row[:, 0, -1], candidates.column[:, 0, -1]
+        value = candidates.value[:, 0, -1].float()  # of pixels in one place the last holds
 
-        Returns:
-            Shape (M, D).
-        """
-        n = len(image)
-        result = torch.empty(n, self._code.outputs or self._code.change)
+        def score(start: int, stop: int) -> Tensor:
+            affine = self._affine(*(part[start:stop] for part in (image, slot, row, column, value)))
+            return self.output.logits(self._rest(affine.view(-1, *self._ending.meta["shape"][1:])))
+
+        return self._batches.run(score, len(image))
+
+    def _affine(self, image: Tensor, slot: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:
+        """The affine map of the last feature map, shape (B, D)."""
+        n, last = len(image), self._code.stages[-1]
+        head = self.clean.ending(self._ending).flatten(1)
+        result = torch.empty(n, self._code.outputs or last.change)
         # The code reads plain memory: a strided view would be read as other candidates, without an error.
-        tensors = [x.contiguous() for x in (cache.images, image, row, column, value, result, cache.head, self._columns)]
-        stages = [x for before, own in zip(cache.before, self._constants, strict=True) for x in (before, *own)]
+        own = (self._images, image, slot, row, column, value, result, head, self._columns)
+        tensors = [tensor.contiguous() for tensor in own]
+        stages: list[Tensor] = []
+        for node, constants in zip(self._nodes, self._constants, strict=True):
+            stages += [self.clean.maps(node, OUTSIDE).rows, *constants]
         threads = min(torch.get_num_threads(), -(-n // _CHUNK))
         step = _CHUNK if threads > 1 else max(n, 1)
 
         def run(start: int) -> None:
-            scratch = torch.empty(self._code.scratch)
-            pointers = [x.data_ptr() for x in (*tensors, scratch, *stages)]
-            self._run(start, min(start + step, n), (ctypes.c_void_p * len(pointers))(*pointers))
+            self._run(start, min(start + step, n), [*tensors, torch.empty(self._code.scratch), *stages])
 
         if threads <= 1:
             run(0)
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(run, range(0, n, step)))
-        if self._code.outputs is not None:
+        if self._product is None:
             return result
-        for at in self._plan:
-            row, column = (row + at.y.shift) // at.y.pool, (column + at.x.shift) // at.x.pool
-        return self._head(cache.head[image], row, column, result)
+        for stage in self._code.stages:
+            row, column = (row + stage.y.shift) // stage.y.pool, (column + stage.x.shift) // stage.x.pool
+        cells = result.view(n, last.y.cells, last.x.cells, last.channels)
+        return head[slot] + self._product(cells, row + last.y.margin, column + last.x.margin)
+
+
+def _stage_code(stage: ConvStage, y: Axis, x: Axis, idle_before: int) -> tuple[StageCode, int]:
+    """What the code depends on in a stage, and how many idle channels fill its vectors."""
+    processor = this_processor()
+    channels, bands = stage.weight.shape[:2]
+    lanes = processor.lanes_for(channels)
+    idle = -channels % lanes
+    affine = 0
+
+    def coded(function: Pointwise) -> FunctionCode:
+        nonlocal affine
+        if isinstance(function, Affine):
+            affine += 2
+            return ("affine", affine - 2)
+        return function
+
+    before = tuple(coded(function) for function in stage.before)
+    after = tuple(coded(function) for function in stage.after)
+    code = StageCode(y, x, bands + idle_before, channels + idle, lanes, stage.pool, before, after, processor.sums)
+    return code, idle
+
+
+def _margin(stage: ConvStage, y: Axis, x: Axis, idle: int) -> Margin:
+    """Around a convolution's outputs so many cells that whole pooling cells surround the map."""
+    height, width = stage.node.meta["shape"][2:]
+    top, left = y.margin * y.pool, x.margin * x.pool
+    bottom, right = y.total * y.pool - top - height, x.total * x.pool - left - width
+    cut = height - y.out * y.pool, width - x.out * x.pool  # what the pool drops
+    return Margin(OUTSIDE, top, left, bottom, right, cut, idle)
 
 
 def _by_block(weight: Tensor, block: int) -> Tensor:
@@ -106,57 +169,26 @@ def _by_block(weight: Tensor, block: int) -> Tensor:
     return weight.flip(2, 3).unflatten(0, (-1, block)).permute(0, 3, 2, 4, 1).contiguous()
 
 
-def fill_vectors(chain: Chain) -> Chain:
-    """The same chain with idle channels added, zeros throughout, so that channels fill whole vectors.
-
-    Raises:
-        MissingExtra: If llvmlite, which knows the processor, is not installed.
-    """
-    stages: list[Stage] = []
-    idle_before = 0
-    for stage in chain.stages:
-        channels = len(stage.bias)
-        idle = -channels % this_processor().lanes_for(channels)
-        stages.append(
-            replace(
-                stage,
-                weight=F.pad(stage.weight, (0, 0, 0, 0, 0, idle_before, 0, idle)),
-                bias=F.pad(stage.bias, (0, idle)),
-                before=_fill(stage.before, idle),
-                after=_fill(stage.after, idle),
-            )
-        )
-        idle_before = idle
-    by_channel = chain.weight.view(len(chain.bias), len(chain.stages[-1].bias), -1)
-    return replace(chain, stages=tuple(stages), weight=F.pad(by_channel, (0, 0, 0, idle_before)).flatten(1))
+def _affine_rows(stage: ConvStage, idle: int) -> Tensor:
+    """Scales and shifts of the affine maps of a stage, row by row."""
+    maps = [function for function in (*stage.before, *stage.after) if isinstance(function, Affine)]
+    rows = [F.pad(row.float(), (0, idle)) for function in maps for row in (function.scale, function.shift)]
+    return torch.stack(rows) if rows else torch.zeros(1)
 
 
-def _fill(functions: tuple[Pointwise, ...], idle: int) -> tuple[Pointwise, ...]:
-    return tuple(
-        Affine(F.pad(f.scale, (0, idle)), F.pad(f.shift, (0, idle))) if isinstance(f, Affine) else f for f in functions
-    )
-
-
-def _function_codes(stage: Stage) -> tuple[tuple[FunctionCode, ...], tuple[FunctionCode, ...], Tensor]:
-    """The functions before and after the pool as data, and the affine maps among them: rows of scales and shifts."""
-    rows: list[Tensor] = []
-
-    def coded(function: Pointwise) -> FunctionCode:
-        if isinstance(function, Affine):
-            rows.extend((function.scale, function.shift))
-            return ("affine", len(rows) - 2)
-        if function.code is None:
-            raise UnsupportedChain("the compiled kernel knows piecewise linear activations only")
-        return function.code
-
-    before = tuple(coded(function) for function in stage.before)
-    after = tuple(coded(function) for function in stage.after)
-    return before, after, torch.stack(rows or [stage.bias])
+def _columns(chain: Chain, idle: int) -> Tensor:
+    """The columns of the affine map by cell, with margins of zeros, shape (rows, columns, C, D)."""
+    y, x = chain.axes[-1]
+    weight = chain.weight.float().view(len(chain.weight), -1, y.out, x.out)
+    columns = weight.new_zeros(y.total, x.total, weight.shape[1] + idle, len(weight))
+    inside = columns[y.margin :, x.margin :][: y.out, : x.out, : weight.shape[1]]
+    inside.copy_(weight.permute(2, 3, 1, 0))
+    return columns
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(code: KernelCode) -> Callable[[int, int, Any], None]:
-    """Machine code as a function of (start, stop, pointers); it runs without Python's lock."""
+def _compiled(code: KernelCode) -> Callable[[int, int, Sequence[Tensor]], None]:
+    """Machine code as a function of (start, stop, arguments); it runs without Python's lock."""
     binding = llvm()
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
@@ -171,7 +203,7 @@ def _compiled(code: KernelCode) -> Callable[[int, int, Any], None]:
     kind = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
     function = kind(engine.get_function_address("run"))
 
-    def run(start: int, stop: int, pointers: Any, _owner: Any = engine) -> None:  # the engine owns the code
-        function(start, stop, pointers)
+    def run(start: int, stop: int, tensors: Sequence[Tensor], _owner: Any = engine) -> None:  # the engine owns the code
+        function(start, stop, (ctypes.c_void_p * len(tensors))(*[tensor.data_ptr() for tensor in tensors]))
 
     return run

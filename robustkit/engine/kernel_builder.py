@@ -1,31 +1,17 @@
-"""Writes one LLVM function as text: numbers and vectors of float32, whole numbers for positions, counted loops."""
+"""One LLVM function by llvmlite's IR builder: vectors of float32, whole numbers for positions, counted loops."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import Any
 
-INT, FLOAT, POINTER = "i64", "float", "ptr"
+from robustkit.extras import require
 
+INT, POINTER = "int", "pointer"
 
-@dataclass(frozen=True)
-class Value:
-    """A value that an instruction made, or a constant.
-
-    Attributes:
-        text: Its name, or the constant.
-        kind: Its LLVM type.
-    """
-
-    text: str
-    kind: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.text}"
-
-
+# A value that an instruction made; llvmlite has no types.
+Value = Any
 # A position, which may be known beforehand.
 Whole = Value | int
 
@@ -35,183 +21,151 @@ class Builder:
 
     Args:
         name: The function's name.
-        kinds: Types of its arguments.
+        kinds: Types of its arguments, `INT` or `POINTER`.
+
+    Attributes:
+        arguments: The function's arguments.
+        ops: llvmlite's builder, for what needs no word of its own: `fadd`, `fsub`, `fmul`.
+
+    Raises:
+        MissingExtra: If llvmlite is not installed.
     """
 
     def __init__(self, name: str, kinds: Sequence[str]) -> None:
-        self.arguments = [Value(f"%a{i}", kind) for i, kind in enumerate(kinds)]
-        self._head = f"define void @{name}({', '.join(map(str, self.arguments))}) {{"
-        self._variables: list[str] = []  # made on entry, where LLVM turns them into registers
-        self._lines: list[str] = []
-        self._declared: dict[str, str] = {}
-        self._names = 0
-        self._block = "start"
+        self._ir = ir = require("llvmlite.ir", extra="fast", purpose="compile the fast kernel")
+        self._int, self._float, self._pointer = ir.IntType(64), ir.FloatType(), ir.PointerType()
+        self._module = ir.Module()
+        given = [self._int if kind == INT else self._pointer for kind in kinds]
+        self._function = ir.Function(self._module, ir.FunctionType(ir.VoidType(), given), name)
+        self.arguments: list[Value] = list(self._function.args)
+        # Variables are made on entry, where LLVM turns them into registers.
+        self._entry = ir.IRBuilder(self._function.append_basic_block("entry"))
+        self.ops = ir.IRBuilder(self._function.append_basic_block("start"))
 
     def module(self) -> str:
-        """The function as a whole module."""
-        body = ["entry:", *self._variables, "  br label %start", "start:", *self._lines, "  ret void", "}"]
-        return "\n".join([self._head, *body, *self._declared.values(), ""])
+        """The function as a whole module; nothing can be written after it."""
+        self._entry.branch(self._function.basic_blocks[1])
+        self.ops.ret_void()
+        return str(self._module)
 
-    def _make(self, kind: str, instruction: str) -> Value:
-        self._names += 1
-        value = Value(f"%v{self._names}", kind)
-        self._lines.append(f"  {value.text} = {instruction}")
-        return value
+    def _whole(self, value: Whole) -> Value:
+        return self._int(value) if isinstance(value, int) else value
+
+    def _vector(self, lanes: int) -> Any:
+        return self._ir.VectorType(self._float, lanes)
 
     # Positions
 
     def sum(self, first: Whole, *rest: Whole) -> Value:
         """The sum of positions."""
-        total = _whole(first)
+        total = self._whole(first)
         for term in rest:
-            total = self._make(INT, f"add {total}, {_whole(term).text}")
+            total = self.ops.add(total, self._whole(term))
         return total
 
     def minus(self, a: Value, b: Whole) -> Value:
         """The difference of two positions."""
-        return self._make(INT, f"sub {a}, {_whole(b).text}")
+        return self.ops.sub(a, self._whole(b))
 
     def times(self, a: Whole, b: Whole) -> Value:
         """The product of two positions."""
-        return self._make(INT, f"mul {_whole(a)}, {_whole(b).text}")
+        return self.ops.mul(self._whole(a), self._whole(b))
 
     def over(self, a: Value, b: int) -> Value:
         """A position, never negative, divided by a whole number and rounded down."""
-        return self._make(INT, f"udiv {a}, {b}")
+        return self.ops.udiv(a, self._whole(b))
 
-    def larger(self, a: Value, b: Whole) -> Value:
-        """The larger of two positions."""
-        return self._either("icmp sgt", a, _whole(b))
-
-    def smaller(self, a: Value, b: Whole) -> Value:
-        """The smaller of two positions."""
-        return self._either("icmp slt", a, _whole(b))
+    def either(self, a: Value, comparison: str, b: Whole) -> Value:
+        """`a` where it is `>` or `<` than b, else b: of positions, or lane by lane."""
+        b = self._whole(b)
+        compare = self.ops.icmp_signed if a.type == self._int else self.ops.fcmp_ordered
+        return self.ops.select(compare(comparison, a, b), a, b)
 
     # Memory
 
     def at(self, base: Value, index: Whole) -> Value:
         """The address of float32 number `index` after `base`."""
-        return self._make(POINTER, f"getelementptr float, {base}, {_whole(index)}")
+        return self.ops.gep(base, [self._whole(index)], source_etype=self._float)
 
     def pointer(self, base: Value, index: int) -> Value:
         """Pointer number `index` of a table."""
-        address = self._make(POINTER, f"getelementptr ptr, {base}, i64 {index}")
-        return self._make(POINTER, f"load ptr, {address}")
+        return self.ops.load(self.ops.gep(base, [self._whole(index)], source_etype=self._pointer), typ=self._pointer)
 
     def integer(self, base: Value, index: Whole) -> Value:
         """Number `index` of int64 numbers."""
-        address = self._make(POINTER, f"getelementptr i64, {base}, {_whole(index)}")
-        return self._make(INT, f"load i64, {address}")
+        return self.ops.load(self.ops.gep(base, [self._whole(index)], source_etype=self._int), typ=self._int)
 
     def number(self, base: Value, index: Whole) -> Value:
         """Number `index` of float32 numbers."""
-        return self._make(FLOAT, f"load float, {self.at(base, index)}, align 4")
+        return self.ops.load(self.at(base, index), align=4, typ=self._float)
 
     def vector(self, address: Value, lanes: int) -> Value:
         """A vector read from an address."""
-        kind = f"<{lanes} x float>"
-        return self._make(kind, f"load {kind}, {address}, align 4")
+        return self.ops.load(address, align=4, typ=self._vector(lanes))
 
     def put(self, value: Value, address: Value) -> None:
         """Writes a number or a vector to an address."""
-        self._lines.append(f"  store {value}, {address}, align 4")
+        self.ops.store(value, address, align=4)
 
     # Variables
 
     def variable(self, value: Value) -> Value:
         """A variable that begins with a vector."""
-        self._names += 1
-        place = Value(f"%v{self._names}", POINTER)
-        self._variables.append(f"  {place.text} = alloca {value.kind}")
+        place = self._entry.alloca(value.type)
         self.set(place, value)
         return place
 
     def get(self, variable: Value, lanes: int) -> Value:
         """The vector that a variable holds."""
-        kind = f"<{lanes} x float>"
-        return self._make(kind, f"load {kind}, {variable}")
+        return self.ops.load(variable, typ=self._vector(lanes))
 
     def set(self, variable: Value, value: Value) -> None:
         """Changes a variable."""
-        self._lines.append(f"  store {value}, {variable}")
+        self.ops.store(value, variable)
 
-    # Numbers and vectors
-
-    def plus(self, a: Value, b: Value) -> Value:
-        """The sum, lane by lane."""
-        return self._make(a.kind, f"fadd {a}, {b.text}")
-
-    def less(self, a: Value, b: Value) -> Value:
-        """The difference, lane by lane."""
-        return self._make(a.kind, f"fsub {a}, {b.text}")
-
-    def product(self, a: Value, b: Value) -> Value:
-        """The product, lane by lane."""
-        return self._make(a.kind, f"fmul {a}, {b.text}")
-
-    def greatest(self, a: Value, b: Value) -> Value:
-        """The greater, lane by lane."""
-        return self._either("fcmp ogt", a, b)
-
-    def least(self, a: Value, b: Value) -> Value:
-        """The lesser, lane by lane."""
-        return self._either("fcmp olt", a, b)
+    # Vectors
 
     def constant(self, number: float, lanes: int) -> Value:
         """A vector of the same number, rounded to float32, in every lane."""
-        rounded = struct.unpack("f", struct.pack("f", number))[0]
-        bits = f"float 0x{struct.pack('>d', rounded).hex().upper()}"
-        return Value(f"<{', '.join([bits] * lanes)}>", f"<{lanes} x float>")
+        return self._vector(lanes)([number] * lanes)
 
     def spread(self, number: Value, lanes: int) -> Value:
         """A vector of the same number in every lane."""
-        kind = f"<{lanes} x float>"
-        one = self._make(kind, f"insertelement {kind} poison, {number}, i32 0")
-        return self._make(kind, f"shufflevector {one}, {kind} poison, <{lanes} x i32> zeroinitializer")
+        ir, kind = self._ir, self._vector(lanes)
+        one = self.ops.insert_element(kind(ir.Undefined), number, ir.IntType(32)(0))
+        mask = ir.VectorType(ir.IntType(32), lanes)([0] * lanes)
+        return self.ops.shuffle_vector(one, kind(ir.Undefined), mask)
 
     def fma(self, a: Value, x: Value, total: Value) -> Value:
         """The sum of a * x and a total, rounded once where the processor can."""
-        return self._call(f"llvm.fmuladd.v{_lanes(a)}f32", a.kind, "", a, x, total)
+        return self._call(f"llvm.fmuladd.v{a.type.count}f32", a.type, a, x, total)
 
     def add_up(self, vector: Value, start: Value) -> Value:
         """A number plus the sum of a vector's lanes, in any order."""
-        return self._call(f"llvm.vector.reduce.fadd.v{_lanes(vector)}f32", FLOAT, "reassoc ", start, vector)
+        name = f"llvm.vector.reduce.fadd.v{vector.type.count}f32"
+        return self._call(name, self._float, start, vector, fastmath=("reassoc",))
 
-    def _call(self, name: str, kind: str, flags: str, *arguments: Value) -> Value:
-        self._declared[name] = f"declare {kind} @{name}({', '.join(x.kind for x in arguments)})"
-        return self._make(kind, f"call {flags}{kind} @{name}({', '.join(map(str, arguments))})")
-
-    def _either(self, comparison: str, a: Value, b: Value) -> Value:
-        """`a` where the comparison of a with b holds, `b` elsewhere."""
-        truth = a.kind.replace("float", "i1").replace("i64", "i1")
-        holds = self._make(truth, f"{comparison} {a}, {b.text}")
-        return self._make(a.kind, f"select {holds}, {a}, {b}")
+    def _call(self, name: str, kind: Any, *arguments: Value, fastmath: Sequence[str] = ()) -> Value:
+        function = self._module.globals.get(name)
+        if function is None:
+            taken = [value.type for value in arguments]
+            function = self._ir.Function(self._module, self._ir.FunctionType(kind, taken), name)
+        return self.ops.call(function, arguments, fastmath=fastmath)
 
     # Loops
 
     @contextmanager
     def loop(self, start: Whole, stop: Whole, step: int = 1) -> Generator[Value]:
         """`for index in range(start, stop, step)` as a `with` block."""
-        self._names += 1
-        head, body, done = (f"{name}{self._names}" for name in ("head", "body", "done"))
-        before = self._block
-        self._lines += [f"  br label %{head}", f"{head}:"]
-        place = len(self._lines)
-        index = self._make(INT, "")  # written below, when its second source is known
-        goes_on = self._make("i1", f"icmp slt {index}, {_whole(stop).text}")
-        self._lines += [f"  br {goes_on}, label %{body}, label %{done}", f"{body}:"]
-        self._block = body
+        before, b = self.ops.block, self.ops
+        head, body, done = (self._function.append_basic_block(name) for name in ("head", "body", "done"))
+        b.branch(head)
+        b.position_at_end(head)
+        index = b.phi(self._int)
+        index.add_incoming(self._whole(start), before)
+        b.cbranch(b.icmp_signed("<", index, self._whole(stop)), body, done)
+        b.position_at_end(body)
         yield index
-        following = self.sum(index, step)
-        sources = f"[{_whole(start).text}, %{before}], [{following.text}, %{self._block}]"
-        self._lines[place] = f"  {index.text} = phi i64 {sources}"
-        self._lines += [f"  br label %{head}", f"{done}:"]
-        self._block = done
-
-
-def _whole(value: Whole) -> Value:
-    return Value(str(value), INT) if isinstance(value, int) else value
-
-
-def _lanes(vector: Value) -> int:
-    return int(vector.kind[1:].split(" ")[0])
+        index.add_incoming(self.sum(index, step), b.block)
+        b.branch(head)
+        b.position_at_end(done)

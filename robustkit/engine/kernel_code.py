@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
-from robustkit.engine.chain_plan import StagePlan
+from robustkit.engine.chain import Axis
 from robustkit.extras import require
 
 # A function of one number as data: ("clamp", low, high), ("leaky", slope), or ("affine", row of its scale).
@@ -68,15 +68,21 @@ class StageCode:
     """What the code depends on in one stage.
 
     Attributes:
-        plan: The window arithmetic; `channels` is a multiple of `lanes`.
+        y: Window arithmetic down.
+        x: Window arithmetic across.
+        channels_in: Channels of the input; a multiple of the `lanes` of the stage before.
+        channels: Channels of the output, a multiple of `lanes`.
         lanes: Channels in one vector.
-        pool: As in `Stage`.
+        pool: As in `ConvStage`.
         before: Functions before the pool.
         after: Functions after it.
         sums: As in `Processor`.
     """
 
-    plan: StagePlan
+    y: Axis
+    x: Axis
+    channels_in: int
+    channels: int
     lanes: int
     pool: Literal["max", "mean", "none"]
     before: tuple[FunctionCode, ...]
@@ -86,24 +92,29 @@ class StageCode:
     @property
     def columns(self) -> int:
         """Columns of the convolution's outputs whose sums are held at a time."""
-        return min(self.plan.x.changed, self.sums)
+        return min(self.x.changed, self.sums)
 
     @property
     def block(self) -> int:
         """Channels whose sums are held at a time, a divisor of all channels."""
-        vectors = self.plan.channels // self.lanes
+        vectors = self.channels // self.lanes
         fitting = [n for n in range(1, vectors + 1) if vectors % n == 0 and n * self.columns <= self.sums]
         return max(fitting) * self.lanes
 
     @property
     def frame(self) -> int:
         """Numbers in the convolution's outputs over the window widened to whole pooling cells."""
-        return _whole_lines(self.plan.y.frame * self.plan.x.frame * self.plan.channels)
+        return _whole_lines(self.y.frame * self.x.frame * self.channels)
+
+    @property
+    def change(self) -> int:
+        """Numbers in the change of the stage's outputs over the window."""
+        return self.y.cells * self.x.cells * self.channels
 
     @property
     def cells(self) -> int:
-        """Numbers in the stage's outputs over the window."""
-        return _whole_lines(self.plan.y.cells * self.plan.x.cells * self.plan.channels)
+        """The same, in whole lines."""
+        return _whole_lines(self.change)
 
 
 @dataclass(frozen=True)
@@ -124,12 +135,6 @@ class KernelCode:
     width: int
     stages: tuple[StageCode, ...]
     outputs: int | None
-
-    @property
-    def change(self) -> int:
-        """Numbers in the change of the last feature map."""
-        plan = self.stages[-1].plan
-        return plan.y.cells * plan.x.cells * plan.channels
 
     @property
     def pixel(self) -> int:

@@ -11,7 +11,6 @@ from robustkit.engine.batching import Batches
 from robustkit.engine.candidates import Candidates
 from robustkit.engine.forward import Forward, batch_size
 from robustkit.engine.graph import Untraceable, trace
-from robustkit.engine.winograd import quicken
 from robustkit.models import AuditedClassifier
 
 
@@ -23,8 +22,6 @@ class PlainEvaluator:
         images: Clean network input, shape (N, C, H, W), on the classifier's device.
         batch: Candidates in one forward pass to begin with; it halves when memory runs out. By default what suits
             the size of the network's activations.
-        autocast: Lower precision for the layers that allow it, such as `torch.bfloat16`; the logits then are only
-            about as exact as that. None for float32.
 
     Attributes:
         name: `plain`.
@@ -43,7 +40,6 @@ class PlainEvaluator:
         images: Tensor,
         *,
         batch: int | None = None,
-        autocast: torch.dtype | None = None,
     ) -> None:
         self.classifier = classifier
         self.images = images
@@ -55,11 +51,10 @@ class PlainEvaluator:
         try:
             example = images.new_zeros(1, *classifier.input_shape) if len(images) == 0 else images[:1]
             self.graph = trace(classifier.module, example, part=classifier.output.part)
-            quicken(self.graph)
             module, self.output = self.graph, replace(classifier.output, part=None)
         except Untraceable as reason:
             self.why_not_traced = str(reason)
-        self.forward = Forward(module, autocast=autocast)
+        self.forward = Forward(module)
         self.batches = Batches(batch or batch_size(module, images.device))
         self.memory_format = torch.contiguous_format if self.graph is None else torch.channels_last
 
@@ -77,10 +72,15 @@ class PlainEvaluator:
 
     @torch.inference_mode()
     def __call__(self, candidates: Candidates) -> Tensor:
-        """Logits of candidates, shape (M, P, K)."""
+        """Logits of candidates, shape (M, P, K).
+
+        Raises:
+            InputError: If a pixel lies outside the images.
+        """
         m, p = candidates.row.shape[:2]
         if len(candidates) == 0:
             return self.images.new_zeros(m, p, self.classifier.classes)
+        candidates.check_places(self.images)
         # The rows go in blocks that fit a batch, and a block's candidates side by side: a batch holds each image of
         # the block some times over, so that the same clean images serve for all batches of the block.
         blocks = torch.arange(m, device=self.images.device).split(self.batches.size)

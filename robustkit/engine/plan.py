@@ -11,11 +11,10 @@ import numpy as np
 from torch import fx
 
 from robustkit.engine.dense import Ending, flattens, read_ending
-from robustkit.engine.graph import layer, layer_of
+from robustkit.engine.graph import layer
 from robustkit.engine.pointwise import is_pointwise
 from robustkit.engine.sliding import Sliding, read_sliding
 from robustkit.engine.windows import Reach
-from robustkit.engine.winograd import SmallMapConv, work
 
 # What passing a number through memory costs, in multiplications.
 _MEMORY = 10.0
@@ -28,7 +27,7 @@ Reaches = tuple[Reach, Reach]
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class WindowStep:
     """One layer on windows.
 
     Attributes:
@@ -43,7 +42,7 @@ class Step:
 
 
 @dataclass(eq=False)
-class Plan:
+class WindowPlan:
     """How candidates go through a network.
 
     Attributes:
@@ -58,14 +57,14 @@ class Plan:
 
     box: int
     bands: tuple[list[slice], list[slice]]
-    steps: list[Step] = field(default_factory=list)
+    steps: list[WindowStep] = field(default_factory=list)
     reaches: dict[fx.Node, Reaches] = field(default_factory=dict)
     frontier: list[fx.Node] = field(default_factory=list)
     work: float = 0.0
     full_work: float = 0.0
 
 
-def make_plan(graph_module: fx.GraphModule, shape: Sequence[int], *, box: int, worth: float) -> Plan:
+def plan_windows(graph_module: fx.GraphModule, shape: Sequence[int], *, box: int, worth: float) -> WindowPlan:
     """The cheapest plan among several numbers of bands.
 
     Args:
@@ -78,11 +77,11 @@ def make_plan(graph_module: fx.GraphModule, shape: Sequence[int], *, box: int, w
     return min(plans, key=lambda plan: plan.work + _CALL * len(plan.steps) * len(plan.bands[0]) ** 2)
 
 
-def _plan(graph_module: fx.GraphModule, shape: Sequence[int], box: int, bands: int, worth: float) -> Plan:
-    plan = Plan(box, (_cut(shape[1] - box + 1, bands), _cut(shape[2] - box + 1, bands)))
+def _plan(graph_module: fx.GraphModule, shape: Sequence[int], box: int, bands: int, worth: float) -> WindowPlan:
+    plan = WindowPlan(box, (_cut(shape[1] - box + 1, bands), _cut(shape[2] - box + 1, bands)))
     for node in graph_module.graph.nodes:
         if node.op == "placeholder":
-            plan.steps.append(Step(node, None, ()))
+            plan.steps.append(WindowStep(node, None, ()))
             plan.reaches[node] = (Reach.of_pixels(shape[1], box), Reach.of_pixels(shape[2], box))
         elif node.op != "output" and node.meta["varies"]:
             full = _full_work(node)
@@ -98,7 +97,7 @@ def _plan(graph_module: fx.GraphModule, shape: Sequence[int], box: int, bands: i
     return plan
 
 
-def _frontier(plan: Plan, graph_module: fx.GraphModule) -> list[fx.Node]:
+def _frontier(plan: WindowPlan, graph_module: fx.GraphModule) -> list[fx.Node]:
     """The steps whose outputs lead to the network's output through layers that are no steps."""
     done = {step.node for step in plan.steps}
     read: set[fx.Node] = set()
@@ -108,11 +107,11 @@ def _frontier(plan: Plan, graph_module: fx.GraphModule) -> list[fx.Node]:
     return [step.node for step in plan.steps if step.node in read]
 
 
-def _step(node: fx.Node, known: dict[fx.Node, Reaches]) -> tuple[Step | None, Reaches | None]:
+def _step(node: fx.Node, known: dict[fx.Node, Reaches]) -> tuple[WindowStep | None, Reaches | None]:
     """The node as a layer on windows, or None, and which cells of its maps change, where it has maps."""
     ending = read_ending(node)
     if ending is not None and ending.source in known:
-        return Step(node, ending, (ending.source,)), None
+        return WindowStep(node, ending, (ending.source,)), None
     sources = tuple(source for source in node.all_input_nodes if source.meta["varies"])
     if not all(source in known for source in sources):
         return None, None
@@ -120,12 +119,12 @@ def _step(node: fx.Node, known: dict[fx.Node, Reaches]) -> tuple[Step | None, Re
     if is_pointwise(node):
         for source in sources[1:]:
             down, across = down.union(known[source][0]), across.union(known[source][1])
-        return Step(node, None, sources), (down, across)
+        return WindowStep(node, None, sources), (down, across)
     sliding = read_sliding(node)
     if sliding is None:
         return None, None
     slides, sizes = sliding.slides, node.meta["shape"][2:]
-    return Step(node, sliding, sources), (down.slide(slides[0], sizes[0]), across.slide(slides[1], sizes[1]))
+    return WindowStep(node, sliding, sources), (down.slide(slides[0], sizes[0]), across.slide(slides[1], sizes[1]))
 
 
 def _cut(positions: int, bands: int) -> list[slice]:
@@ -133,7 +132,7 @@ def _cut(positions: int, bands: int) -> list[slice]:
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 
 
-def _mean_area(plan: Plan, reaches: Reaches) -> float:
+def _mean_area(plan: WindowPlan, reaches: Reaches) -> float:
     """Cells of a window, on average over all positions of the change."""
     area = 1.0
     for reach, bands in zip(reaches, plan.bands, strict=True):
@@ -148,9 +147,6 @@ def _full_work(node: fx.Node) -> float:
     if shape is None or flattens(node):
         return 0.0
     numbers = math.prod(shape[1:])
-    small = layer_of(node, SmallMapConv)
-    if small is not None:
-        return work(small.conv, small.size) + _MEMORY * numbers
     sliding = read_sliding(node)
     if sliding is not None:
         return math.prod(shape[2:]) * sliding.work + _MEMORY * numbers
@@ -159,7 +155,7 @@ def _full_work(node: fx.Node) -> float:
     return weights * (math.prod(shape[2:]) if len(shape) == 4 else 1) + _MEMORY * numbers
 
 
-def _window_work(plan: Plan, step: Step, reaches: Reaches | None) -> float:
+def _window_work(plan: WindowPlan, step: WindowStep, reaches: Reaches | None) -> float:
     """Multiplications of a layer on one window."""
     read = sum(_mean_area(plan, plan.reaches[source]) * source.meta["shape"][1] for source in step.sources)
     if reaches is None:

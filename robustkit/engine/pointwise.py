@@ -46,7 +46,7 @@ def is_pointwise(node: fx.Node) -> bool:
     module = layer(node)
     if module is not None:
         return _is_pointwise_layer(module)
-    name = _name(node)
+    name = called_name(node)
     if name in _NAMES:
         return not node.kwargs.get("training", False) and len(node.all_input_nodes) == 1
     if name in _NAMES_OF_TWO:
@@ -60,7 +60,7 @@ def _is_pointwise_layer(module: nn.Module) -> bool:
     return type(module) in _LAYERS and not module.training and not without_statistics
 
 
-def _name(node: fx.Node) -> str | None:
+def called_name(node: fx.Node) -> str | None:
     """The name of the function or method that a node calls, if it is torch's or Python's own."""
     if node.op == "call_method":
         return str(node.target)

@@ -13,14 +13,14 @@ from torch.fx.node import map_arg
 from robustkit.engine.cache import CleanMaps, Margin, Needs
 from robustkit.engine.dense import Ending
 from robustkit.engine.graph import layer
-from robustkit.engine.plan import Plan, Reaches, Step
+from robustkit.engine.plan import Reaches, WindowPlan, WindowStep
 from robustkit.engine.sliding import Sliding
-from robustkit.engine.windows import Maps, Place, Region, Where
+from robustkit.engine.windows import Crop, Maps, Place, Where
 
 Windows = dict[fx.Node, Tensor]
 
 
-def needs_of(plan: Plan) -> Needs:
+def needs_of(plan: WindowPlan) -> Needs:
     """Which clean outputs the programs of a plan read."""
     needs = Needs()
     for step in plan.steps:
@@ -41,7 +41,7 @@ def needs_of(plan: Plan) -> Needs:
     return needs
 
 
-def _margin(step: Step, sliding: Sliding) -> Margin:
+def _margin(step: WindowStep, sliding: Sliding) -> Margin:
     """What a sliding layer reads around its input."""
     sizes, outputs = step.sources[0].meta["shape"][2:], step.node.meta["shape"][2:]
     before = [max(0, slide.padding) for slide in sliding.slides]
@@ -71,7 +71,7 @@ class Program:
         clean: The clean maps.
     """
 
-    def __init__(self, plan: Plan, bands: tuple[slice, slice], clean: CleanMaps) -> None:
+    def __init__(self, plan: WindowPlan, bands: tuple[slice, slice], clean: CleanMaps) -> None:
         self._plan = plan
         self._bands = bands
         self._clean = clean
@@ -86,7 +86,7 @@ class Program:
     def start(self, where: Where) -> Tensor:
         """The clean pixels of each candidate's box, shape (B, C, box, box)."""
         node = self._plan.steps[0].node
-        region = self._region(*self._places[node], node)
+        region = self._crop(*self._places[node], node)
         rows = region.clean(self._clean.maps(node), where)
         return rows.view(len(where.slot), self._plan.box, self._plan.box, -1).permute(0, 3, 1, 2)
 
@@ -111,22 +111,22 @@ class Program:
                 del windows[other]
         return [whole[node] for node in self._plan.frontier]
 
-    def _compile(self, step: Step) -> Callable[[Windows, Where], Tensor]:
+    def _compile(self, step: WindowStep) -> Callable[[Windows, Where], Tensor]:
         if isinstance(step.kind, Sliding):
             return self._sliding(step, step.kind)
         return self._pointwise(step) if step.kind is None else self._ending(step, step.kind)
 
-    def _region(self, rows: Place, columns: Place, window_of: fx.Node) -> Region:
-        return Region(rows, columns, window=self._places[window_of], bands=self._bands, device=self._device)
+    def _crop(self, rows: Place, columns: Place, window_of: fx.Node) -> Crop:
+        return Crop(rows, columns, window=self._places[window_of], bands=self._bands, device=self._device)
 
-    def _sliding(self, step: Step, sliding: Sliding) -> Callable[[Windows, Where], Tensor]:
+    def _sliding(self, step: WindowStep, sliding: Sliding) -> Callable[[Windows, Where], Tensor]:
         source = step.sources[0]
         places = self._places[step.node]
         rows, columns = (
             place.read_by(slide, size)
             for place, slide, size in zip(places, sliding.slides, source.meta["shape"][2:], strict=True)
         )
-        region = self._region(rows, columns, source)
+        region = self._crop(rows, columns, source)
         margin = _margin(step, sliding)
         maps = self._clean.maps(source, margin.fill)
         scale = self._scale(sliding, places)
@@ -142,7 +142,7 @@ class Program:
         if sliding.scale is None:
             return None
         table = sliding.scale.to(self._device)
-        region = Region(places[0], places[1], window=places, bands=self._bands, device=self._device)
+        region = Crop(places[0], places[1], window=places, bands=self._bands, device=self._device)
         maps = Maps(table.reshape(-1, 1), table.shape[0], table.shape[1], 0, 0)
 
         def scale(where: Where) -> Tensor:
@@ -151,11 +151,11 @@ class Program:
 
         return scale
 
-    def _pointwise(self, step: Step) -> Callable[[Windows, Where], Tensor]:
+    def _pointwise(self, step: WindowStep) -> Callable[[Windows, Where], Tensor]:
         node, module = step.node, layer(step.node)
         # Sources that changed in a smaller window than the sum or concatenation are cut to its size.
         regions = {
-            source: (self._region(*self._places[node], source), self._clean.maps(source))
+            source: (self._crop(*self._places[node], source), self._clean.maps(source))
             for source in step.sources
             if not _same(self._plan.reaches[source], self._plan.reaches[node])
         }
@@ -177,10 +177,10 @@ class Program:
 
         return run
 
-    def _ending(self, step: Step, ending: Ending) -> Callable[[Windows, Where], Tensor]:
+    def _ending(self, step: WindowStep, ending: Ending) -> Callable[[Windows, Where], Tensor]:
         node, source = step.node, step.sources[0]
         places = self._places[source]
-        region, maps = self._region(*places, source), self._clean.maps(source)
+        region, maps = self._crop(*places, source), self._clean.maps(source)
         change = ending.at(places, self._device)
 
         def run(windows: Windows, where: Where) -> Tensor:
@@ -195,7 +195,7 @@ class Program:
         if node not in self._plan.reaches:
             return lambda windows, where: windows[node]
         rows, columns = (Place(p.size, np.zeros_like(p.start), p.size) for p in self._places[node])
-        region, maps = self._region(rows, columns, node), self._clean.maps(node)
+        region, maps = self._crop(rows, columns, node), self._clean.maps(node)
         return lambda windows, where: region(maps, windows[node], where)
 
     def _last_uses(self) -> list[list[fx.Node]]:

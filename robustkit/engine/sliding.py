@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx, nn
@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from robustkit.engine.graph import layer, layer_of
 from robustkit.engine.windows import Slide
-from robustkit.engine.winograd import SmallMapConv
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +26,8 @@ class Sliding:
         apply: The layer without its padding: region (B, C, h, w) to window.
         work: Multiplications and additions for one output cell.
         scale: What each output cell is multiplied with at the end, shape (H, W); None where that is 1.
+        weight: Of a convolution, shape (C_out, C_in / groups, kernel height, kernel width).
+        pool: Of a pool, what it makes of a cell.
     """
 
     source: fx.Node
@@ -35,6 +36,8 @@ class Sliding:
     apply: Callable[[Tensor], Tensor]
     work: float
     scale: Tensor | None = None
+    weight: Tensor | None = None
+    pool: Literal["max", "mean"] | None = None
 
 
 def read_sliding(node: fx.Node) -> Sliding | None:
@@ -66,8 +69,7 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _convolution(node: fx.Node) -> Sliding | None:
-    small = layer_of(node, SmallMapConv)
-    module = layer_of(node, nn.Conv2d) if small is None else small.conv
+    module = layer_of(node, nn.Conv2d)
     if module is not None:
         if module.padding_mode != "zeros":
             return None
@@ -95,7 +97,7 @@ def _convolution(node: fx.Node) -> Sliding | None:
         return functional.conv2d(region, weight, bias, stride, 0, dilation, groups)
 
     slides = _slides(kernel, stride, _pair(padding), dilation)
-    return Sliding(given["input"], slides, 0.0, apply, float(weight.numel()))
+    return Sliding(given["input"], slides, 0.0, apply, float(weight.numel()), weight=weight)
 
 
 def _max_pool(node: fx.Node) -> Sliding | None:
@@ -117,7 +119,7 @@ def _max_pool(node: fx.Node) -> Sliding | None:
 
     slides = _slides(kernel, stride, _pair(given["padding"]), dilation)
     work = float(kernel[0] * kernel[1] * node.meta["shape"][1])
-    return Sliding(given["input"], slides, float("-inf"), apply, work)
+    return Sliding(given["input"], slides, float("-inf"), apply, work, pool="max")
 
 
 def _average_pool(node: fx.Node) -> Sliding | None:
@@ -149,7 +151,8 @@ def _average_pool(node: fx.Node) -> Sliding | None:
     def apply(region: Tensor) -> Tensor:
         return functional.avg_pool2d(region, kernel, stride, divisor_override=1)
 
-    return Sliding(source, slides, 0.0, apply, float(kernel[0] * kernel[1] * node.meta["shape"][1]), scale)
+    work = float(kernel[0] * kernel[1] * node.meta["shape"][1])
+    return Sliding(source, slides, 0.0, apply, work, scale, pool="mean")
 
 
 def _even_adaptive_pool(node: fx.Node) -> dict[str, Any] | None:

@@ -103,10 +103,6 @@ class Place:
         """What windows of a layer's output read of an input of `size` cells; it may lie outside, in the padding."""
         return Place(size, self.start * slide.stride - slide.padding, slide.cells(self.extent))
 
-    def same_as(self, other: Place) -> bool:
-        """Whether the windows are the same."""
-        return self.extent == other.extent and np.array_equal(self.start, other.start)
-
 
 @dataclass(frozen=True, eq=False)
 class Maps:
@@ -142,7 +138,7 @@ class Where:
     column: Tensor
 
 
-class Region:
+class Crop:
     """Cuts a region of one size out of each candidate's map: the clean map, with the changed window laid over it.
 
     Args:

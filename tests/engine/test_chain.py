@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustkit.engine import Candidates, PlainEvaluator, paint
-from robustkit.engine import chain as chain_module
-from robustkit.engine.chain import ChainEvaluator
-from robustkit.engine.chain_stages import UnsupportedChain
-from robustkit.engine.kernel import KernelChain
+from robustkit.engine import Candidates, IncrementalEvaluator, PlainEvaluator, incremental, make_evaluator, paint
+from robustkit.engine.chain import UnsupportedChain
+from robustkit.engine.kernel import KernelFollower
 from robustkit.engine.kernel_code import this_processor
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier, ConvNet, DeepMerge, Output, ResNet18
@@ -72,13 +70,13 @@ def exact(classifier: AuditedClassifier, images: Tensor, candidates: Candidates)
         return classifier.output.logits(module(painted)).unflatten(0, (m, p))
 
 
-def assert_exact(evaluator: ChainEvaluator, candidates: Candidates) -> None:
+def assert_exact(evaluator: IncrementalEvaluator, candidates: Candidates) -> None:
     truth = exact(evaluator.classifier, evaluator.images, candidates)
-    came = evaluator(candidates)
+    logits = evaluator(candidates)
     scale = float(truth.abs().max())
     assert float(truth.std(1).max()) > 1e-4 * scale, "the candidates change nothing, so nothing is tested"
-    assert float((came - truth).abs().max()) < 1e-5 * scale
-    assert float((came - evaluator.plain(candidates)).abs().max()) <= evaluator.tolerance
+    assert float((logits - truth).abs().max()) < 1e-5 * scale
+    assert float((logits - evaluator.plain(candidates)).abs().max()) <= evaluator.tolerance
 
 
 class Functional(nn.Module):
@@ -190,8 +188,9 @@ def test_examples_agree_with_float64(example, compiled):
     torch.manual_seed(0)
     layers, bands, size, known_to_kernel = EXAMPLES[example]
     classifier = classifier_for(nn.Sequential(*layers()), bands=bands, size=size)
-    evaluator = ChainEvaluator(classifier, images_for(classifier), compiled=compiled)
-    assert evaluator.runner == ("kernel" if compiled and known_to_kernel else "torch"), evaluator.refusal
+    evaluator = IncrementalEvaluator(classifier, images_for(classifier), compiled=compiled)
+    assert evaluator.name == ("chain" if compiled and known_to_kernel else "incremental"), evaluator.not_compiled
+    assert evaluator.refusal == ""
     assert_exact(evaluator, candidates_for(evaluator.images))
 
 
@@ -200,8 +199,9 @@ def test_examples_agree_with_float64(example, compiled):
 def test_networks_of_the_papers(network, size, classes, compiled):
     torch.manual_seed(0)
     classifier = classifier_for(network().double(), size=(size, size))
-    evaluator = ChainEvaluator(classifier, images_for(classifier, 2), compiled=compiled)
-    assert evaluator.runner == ("kernel" if compiled else "torch"), evaluator.refusal
+    evaluator = IncrementalEvaluator(classifier, images_for(classifier, 2), compiled=compiled)
+    assert evaluator.name == ("chain" if compiled else "incremental"), evaluator.not_compiled
+    assert evaluator.refusal == ""
     assert_exact(evaluator, candidates_for(evaluator.images, 24))
 
 
@@ -210,8 +210,9 @@ def test_functions_views_and_one_part_of_the_output(compiled):
     torch.manual_seed(0)
     output = Output(part="scores", kind="log-probabilities")
     classifier = AuditedClassifier(Functional().eval(), latent="dense", input_shape=(3, 24, 27), output=output)
-    evaluator = ChainEvaluator(classifier, images_for(classifier), compiled=compiled)
-    assert evaluator.runner == ("kernel" if compiled else "torch"), evaluator.refusal
+    evaluator = IncrementalEvaluator(classifier, images_for(classifier), compiled=compiled)
+    assert evaluator.name == ("chain" if compiled else "incremental"), evaluator.not_compiled
+    assert evaluator.refusal == ""
     assert_exact(evaluator, candidates_for(evaluator.images))
 
 
@@ -244,13 +245,13 @@ def chains(draw) -> tuple[nn.Module, int, tuple[int, int]]:
 def test_any_chain_agrees_with_float64(drawn):
     module, bands, size = drawn
     classifier = classifier_for(module, bands=bands, size=size)
-    assume(ChainEvaluator.supports(classifier) is None)
     images = images_for(classifier)
     candidates = candidates_for(images, 30)
     truth = exact(classifier, images, candidates)
-    for compiled in (True, False):
-        evaluator = ChainEvaluator(classifier, images, compiled=compiled)
-        assert float((evaluator(candidates) - truth).abs().max()) < 2e-5 * float(truth.abs().max())
+    evaluator = IncrementalEvaluator(classifier, images)
+    assume(evaluator.name == "chain" or "piecewise" in evaluator.not_compiled)
+    for fast in (evaluator, IncrementalEvaluator(classifier, images, compiled=False, worth=50.0)):
+        assert float((fast(candidates) - truth).abs().max()) < 2e-5 * float(truth.abs().max())
 
 
 REFUSED = {
@@ -265,7 +266,7 @@ REFUSED = {
         nn.Conv2d(3, 4, 3), nn.MaxPool2d(3, 2, 1), nn.Flatten(), nn.LazyLinear(2)
     ),
     "ceil_mode": lambda: nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.MaxPool2d(2, ceil_mode=True), nn.Flatten(), nn.LazyLinear(2)
+        nn.Conv2d(3, 4, 2), nn.MaxPool2d(2, ceil_mode=True), nn.Flatten(), nn.LazyLinear(2)
     ),
     "two pools": lambda: nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Flatten(), nn.LazyLinear(2)
@@ -273,9 +274,6 @@ REFUSED = {
     "before the first": lambda: nn.Sequential(nn.ReLU(), nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2)),
     "no linear layer": lambda: nn.Sequential(nn.Conv2d(3, 4, 32), nn.Flatten(), nn.Softmax(1), nn.Linear(4, 2)),
     "Flatten comes before": lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(2)),
-    "Softmax\\(dim=0\\)": lambda: nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(4), nn.Softmax(0), nn.Linear(4, 2)
-    ),
     "of the work is saved": lambda: nn.Sequential(
         *[nn.Conv2d(bands, 4, 9, padding=4) for bands in (3, 4, 4, 4, 4)], nn.Flatten(), nn.LazyLinear(2)
     ),
@@ -287,15 +285,21 @@ def test_what_is_no_chain_is_refused_in_words(words):
     module = REFUSED[words]().eval()
     with torch.inference_mode():
         module(torch.rand(2, 3, 32, 32))
-    try:
-        classifier = classifier_for(module, size=(32, 32))
-    except InputError:  # such as a softmax over the batch, which is no classifier either
-        classifier = object.__new__(AuditedClassifier)
-        classifier.module, classifier.output, classifier.input_shape = module, Output(), (3, 32, 32)
-    reason = ChainEvaluator.supports(classifier)
-    assert reason is not None
+    classifier = classifier_for(module, size=(32, 32))
     with pytest.raises(UnsupportedChain, match=words):
-        ChainEvaluator(classifier, torch.rand(1, 3, 32, 32))
+        make_evaluator(classifier, torch.rand(1, 3, 32, 32), engine="chain")
+
+
+def why_no_chain(classifier: AuditedClassifier) -> str:
+    with pytest.raises(UnsupportedChain) as raised:
+        make_evaluator(classifier, images_for(classifier), engine="chain")
+    return str(raised.value)
+
+
+def test_what_mixes_images_is_no_classifier():
+    layers = [nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30 * 30, 4), nn.Softmax(0), nn.Linear(4, 2)]
+    with pytest.raises(InputError):
+        classifier_for(nn.Sequential(*layers), size=(32, 32))
 
 
 class Branching(nn.Module):
@@ -313,21 +317,21 @@ class Branching(nn.Module):
 
 
 def test_a_path_that_depends_on_the_data_is_refused():
-    assert "cannot trace" in str(ChainEvaluator.supports(classifier_for(Branching())))
+    assert "does not trace" in why_no_chain(classifier_for(Branching()))
 
 
 def test_a_hook_is_refused():
     classifier = classifier_for(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 22 * 25, 2)))
     handle = classifier.module[0].register_forward_hook(lambda module, inputs, output: output * 2)
-    assert "hook" in str(ChainEvaluator.supports(classifier))
+    assert "hook" in why_no_chain(classifier)
     handle.remove()
-    assert ChainEvaluator.supports(classifier) is None
+    assert make_evaluator(classifier, images_for(classifier), engine="chain").name == "chain"
 
 
 def test_a_layer_in_training_mode_is_refused():
     classifier = small()
     classifier.module[1].train()
-    assert "training mode" in str(ChainEvaluator.supports(classifier))
+    assert "training mode" in why_no_chain(classifier)
 
 
 def small() -> AuditedClassifier:
@@ -351,16 +355,16 @@ def classifier():
 def test_memory_for_few_images_gives_the_same(classifier, compiled):
     images = images_for(classifier, 7)
     candidates = candidates_for(images).select(torch.tensor([3, 0, 5, 5, 1, 6]))
-    whole = ChainEvaluator(classifier, images, compiled=compiled)
+    whole = IncrementalEvaluator(classifier, images, compiled=compiled)
     for numbers in (1, 100_000):
-        blocks = ChainEvaluator(classifier, images, compiled=compiled, cache_bytes=numbers)
+        blocks = IncrementalEvaluator(classifier, images, compiled=compiled, memory=numbers)
         for _ in range(2):
             torch.testing.assert_close(blocks(candidates), whole(candidates), rtol=0, atol=whole.tolerance)
 
 
 def test_pytorch_gives_the_same_in_several_threads_and_leaves_their_number(classifier):
     images = images_for(classifier, 2)
-    evaluator = ChainEvaluator(classifier, images, compiled=False)
+    evaluator = IncrementalEvaluator(classifier, images, compiled=False)
     candidates = candidates_for(images, 400)
     threads = torch.get_num_threads()
     try:
@@ -375,7 +379,7 @@ def test_pytorch_gives_the_same_in_several_threads_and_leaves_their_number(class
 
 def test_the_kernel_gives_the_same_bits_however_candidates_are_grouped(classifier):
     images = images_for(classifier, 5)
-    evaluator = ChainEvaluator(classifier, images)
+    evaluator = IncrementalEvaluator(classifier, images)
     candidates = candidates_for(images, 700)
     threads = torch.get_num_threads()
     try:
@@ -393,7 +397,7 @@ def test_the_kernel_gives_the_same_bits_however_candidates_are_grouped(classifie
 
 def test_strided_candidates_are_read_as_what_they_are(classifier):
     images = images_for(classifier)
-    evaluator = ChainEvaluator(classifier, images)
+    evaluator = IncrementalEvaluator(classifier, images)
     candidates = candidates_for(images, 30)
     strided = Candidates(
         candidates.image,
@@ -404,38 +408,48 @@ def test_strided_candidates_are_read_as_what_they_are(classifier):
     assert torch.equal(evaluator(strided), evaluator(candidates))
 
 
-def test_what_a_chain_cannot_score_goes_to_the_others(classifier):
+def test_what_the_kernel_cannot_score_goes_other_ways(classifier, monkeypatch):
     images = images_for(classifier)
+    evaluator = IncrementalEvaluator(classifier, images)
+    assert evaluator.name == "chain"
     asked = []
-
-    class Others(PlainEvaluator):
-        def __call__(self, candidates: Candidates) -> Tensor:
-            asked.append(candidates.pixels)
-            return super().__call__(candidates)
-
-    evaluator = ChainEvaluator(classifier, images, others=Others(classifier, images))
+    follow, plain = KernelFollower.__call__, PlainEvaluator.__call__
+    monkeypatch.setattr(KernelFollower, "__call__", lambda self, c: (asked.append("kernel"), follow(self, c))[1])
+    monkeypatch.setattr(PlainEvaluator, "__call__", lambda self, c: (asked.append("plain"), plain(self, c))[1])
     one = candidates_for(images)
-    two = Candidates(one.image, one.row.repeat(1, 1, 2), one.column.repeat(1, 1, 2), one.value.repeat(1, 1, 2, 1))
     evaluator(one)
-    assert asked == []
-    assert float((evaluator(two) - exact(classifier, images, two)).abs().max()) < 1e-4
+    assert asked == ["kernel"]
+    away = Candidates(
+        one.image,
+        torch.cat([one.row, (one.row + 12) % 24], 2),
+        torch.cat([one.column, (one.column + 13) % 27], 2),
+        one.value.repeat(1, 1, 2, 1),
+    )
+    assert float((evaluator(away) - exact(classifier, images, away)).abs().max()) < 1e-4
+    assert asked == ["kernel", "plain"]
+    # Of two pixels in one place the last holds, and a box of one pixel is for the kernel.
+    value = torch.cat([one.value.flip(3), one.value], 2)
+    two = Candidates(one.image, one.row.repeat(1, 1, 2), one.column.repeat(1, 1, 2), value)
+    assert torch.equal(evaluator(two), evaluator(one))
+    assert asked == ["kernel", "plain", "kernel", "kernel"]
     broken = Candidates(one.image, one.row, one.column, one.value.clone().fill_(float("nan")))
     assert evaluator(broken).isnan().all()
-    assert asked == [2, 1]
+    assert asked[4:] == ["plain"]
 
 
 def test_no_candidates_give_no_logits(classifier):
-    evaluator = ChainEvaluator(classifier, images_for(classifier))
+    evaluator = IncrementalEvaluator(classifier, images_for(classifier))
     candidates = candidates_for(evaluator.images)
     assert evaluator(candidates.select(torch.arange(0))).shape == (0, 40, 3)
     none = Candidates(candidates.image, candidates.row[:, :0], candidates.column[:, :0], candidates.value[:, :0])
     assert evaluator(none).shape == (3, 0, 3)
 
 
+@pytest.mark.parametrize("engine", ["chain", "incremental", "plain"])
 @pytest.mark.parametrize("field", ["image", "row", "column"])
 @pytest.mark.parametrize("place", [-1, 27])
-def test_places_outside_are_refused(classifier, field, place):
-    evaluator = ChainEvaluator(classifier, images_for(classifier))
+def test_places_outside_are_refused(classifier, engine, field, place):
+    evaluator = make_evaluator(classifier, images_for(classifier), engine=engine)
     parts = {name: part.clone() for name, part in vars(candidates_for(evaluator.images)).items()}
     parts[field].view(-1)[-1] = place
     with pytest.raises(InputError, match="outside"):
@@ -444,14 +458,14 @@ def test_places_outside_are_refused(classifier, field, place):
 
 def test_images_of_another_size_are_refused(classifier):
     with pytest.raises(InputError, match=r"\(N, 3, 24, 27\)"):
-        ChainEvaluator(classifier, torch.rand(2, 3, 27, 24))
+        IncrementalEvaluator(classifier, torch.rand(2, 3, 27, 24))
 
 
 def test_nothing_is_spoiled(classifier):
     images = images_for(classifier)
     kept = images.clone()
     state = copy.deepcopy(classifier.module.state_dict())
-    evaluator = ChainEvaluator(classifier, images)
+    evaluator = IncrementalEvaluator(classifier, images)
     candidates = candidates_for(images)
     first = evaluator(candidates)
     assert torch.equal(evaluator(candidates), first)
@@ -467,10 +481,11 @@ def test_nothing_is_spoiled(classifier):
 def test_without_llvmlite_pytorch_answers_and_says_why(classifier, monkeypatch):
     this_processor.cache_clear()
     monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
-    evaluator = ChainEvaluator(classifier, images_for(classifier))
+    evaluator = IncrementalEvaluator(classifier, images_for(classifier))
+    assert evaluator.refusal == ""
     this_processor.cache_clear()
-    assert evaluator.runner == "torch"
-    assert "robustkit[fast]" in evaluator.refusal
+    assert evaluator.name == "incremental"
+    assert "robustkit[fast]" in evaluator.not_compiled
     assert "robustkit[fast]" in evaluator.reason
     assert_exact(evaluator, candidates_for(evaluator.images))
 
@@ -480,10 +495,10 @@ def wrong(run):
 
 
 def test_a_kernel_that_is_wrong_is_not_used(classifier, monkeypatch):
-    monkeypatch.setattr(KernelChain, "__call__", wrong(KernelChain.__call__))
-    evaluator = ChainEvaluator(classifier, images_for(classifier))
-    assert evaluator.runner == "torch"
-    assert "from the plain ones" in evaluator.refusal
+    monkeypatch.setattr(KernelFollower, "__call__", wrong(KernelFollower.__call__))
+    evaluator = IncrementalEvaluator(classifier, images_for(classifier))
+    assert evaluator.name == "incremental"
+    assert "from the plain ones" in evaluator.not_compiled
     assert_exact(evaluator, candidates_for(evaluator.images))
 
 
@@ -495,21 +510,27 @@ def test_a_network_that_is_not_what_it_seems_is_refused(classifier):
             return logits
 
     images = images_for(classifier)
-    with pytest.raises(UnsupportedChain, match="from those of a plain forward pass"):
-        ChainEvaluator(classifier, images, plain=Liar(classifier, images))
+    evaluator = IncrementalEvaluator(classifier, images, plain=Liar(classifier, images))
+    assert "from the plain ones" in evaluator.refusal
+    assert "from the plain ones" in evaluator.not_compiled
+    candidates = candidates_for(images)
+    with torch.inference_mode():
+        torch.testing.assert_close(evaluator(candidates), evaluator.plain(candidates))
 
 
 def test_values_outside_the_trial_are_tried_first(classifier, monkeypatch):
     images = images_for(classifier)
-    evaluator = ChainEvaluator(classifier, images)
+    evaluator = IncrementalEvaluator(classifier, images)
     trials = []
-    compare = chain_module.trial_candidates
+    compare = incremental.trial_candidates
     monkeypatch.setattr(
-        chain_module,
+        incremental,
         "trial_candidates",
-        lambda *box: (trials.append([float(side.max()) for side in box[1:]]), compare(*box))[1],
+        lambda *box, work: (trials.append([float(side.max()) for side in box[1:]]), compare(*box, work=work))[1],
     )
+    assert evaluator.name == "chain"
     narrow = evaluator.tolerance
+    trials.clear()
     evaluator(candidates_for(images, spread=0.5))
     assert trials == []
     far = candidates_for(images, spread=300.0)
@@ -521,20 +542,21 @@ def test_values_outside_the_trial_are_tried_first(classifier, monkeypatch):
     assert len(trials) == 1
 
 
-def test_values_that_fail_the_trial_are_scored_plainly(classifier):
+def test_values_that_fail_the_trial_are_scored_plainly(classifier, monkeypatch):
     images = images_for(classifier)
-    evaluator = ChainEvaluator(classifier, images)
-    evaluator._run = wrong(evaluator._run)
+    evaluator = IncrementalEvaluator(classifier, images)
+    assert evaluator.name == "chain"
+    monkeypatch.setattr(KernelFollower, "__call__", wrong(KernelFollower.__call__))
     candidates = candidates_for(images, spread=300.0)
     torch.testing.assert_close(evaluator(candidates), evaluator.plain(candidates))
-    assert evaluator.runner == "plain"
+    assert evaluator.refusal
     assert evaluator.tolerance == 0.0
     assert "on values up to" in evaluator.reason
 
 
 def test_the_tolerance_holds_over_every_pixel(classifier):
     images = images_for(classifier, 1)
-    evaluator = ChainEvaluator(classifier, images)
+    evaluator = IncrementalEvaluator(classifier, images)
     row, column = (
         place.reshape(1, -1, 1) for place in torch.meshgrid(torch.arange(24), torch.arange(27), indexing="ij")
     )

@@ -7,14 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from robustkit.engine import kernel, kernel_code
-from robustkit.engine.chain_cache import make_cache
-from robustkit.engine.chain_layers import make_chain
-from robustkit.engine.chain_plan import make_plan
-from robustkit.engine.chain_torch import TorchChain
-from robustkit.engine.kernel import KernelChain, fill_vectors
+from robustkit.engine import Candidates, kernel, kernel_code, paint
+from robustkit.engine.graph import trace
+from robustkit.engine.kernel import KernelFollower
 from robustkit.engine.kernel_builder import INT, POINTER, Builder
 from robustkit.engine.kernel_code import Processor, this_processor
+from robustkit.models import Output
 
 binding = pytest.importorskip("llvmlite.binding")
 
@@ -41,7 +39,14 @@ def test_vectors_compute_lane_by_lane():
 
     def write(b, _, x, y, out):
         a, c = b.vector(x, 8), b.vector(y, 8)
-        made = [b.plus(a, c), b.less(a, c), b.product(a, c), b.greatest(a, c), b.least(a, c), b.fma(a, c, a)]
+        made = [
+            b.ops.fadd(a, c),
+            b.ops.fsub(a, c),
+            b.ops.fmul(a, c),
+            b.either(a, ">", c),
+            b.either(a, "<", c),
+            b.fma(a, c, a),
+        ]
         made += [b.constant(0.1, 8), b.spread(b.number(x, 3), 8)]
         for i, value in enumerate(made):
             b.put(value, b.at(out, 8 * i))
@@ -67,7 +72,7 @@ def test_loops_and_variables(count):
 
     def write(b, count, x, out):
         total = b.variable(b.constant(0.0, 4))
-        with b.loop(0, count) as i, b.loop(b.minus(i, 1), b.smaller(b.larger(i, 2), 3), 2) as j:
+        with b.loop(0, count) as i, b.loop(b.minus(i, 1), b.either(b.either(i, ">", 2), "<", 3), 2) as j:
             place = b.sum(b.times(i, 4), b.times(b.sum(j, 1), 4))
             b.set(total, b.fma(b.vector(b.at(x, place), 4), b.constant(1.0, 4), b.get(total, 4)))
         b.put(b.add_up(b.get(total, 4), b.number(x, 0)), out)
@@ -85,22 +90,18 @@ def test_code_for_other_processors_gives_the_same(lanes, sums, monkeypatch):
     layers = [nn.Conv2d(2, 9, (5, 4), padding=2), nn.MaxPool2d(2), nn.LeakyReLU(0.3)]
     layers += [nn.Conv2d(9, 20, 3, padding=1), nn.BatchNorm2d(20).eval(), nn.Hardtanh(-0.2, 0.3), nn.AvgPool2d(3)]
     network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(20 * 3 * 3, 5)).eval()
-    chain = make_chain(list(network), (20, 21)).map(lambda x: x.float())
     images = torch.rand(2, 2, 20, 21)
-    image, row, column = torch.randint(2, (300,)), torch.randint(20, (300,)), torch.randint(21, (300,))
-    value = torch.rand(300, 2)
-    plan = make_plan(chain, (20, 21))
-    expected = TorchChain(chain, plan)(make_cache(chain, plan, images), image, row, column, value)
-
+    row, column = torch.randint(20, (300, 1, 1)), torch.randint(21, (300, 1, 1))
+    candidates = Candidates(torch.randint(2, (300,)), row, column, torch.rand(300, 1, 1, 2))
+    painted = paint(images[candidates.image], row[:, 0], column[:, 0], candidates.value[:, 0])
     own = this_processor()
     other = Processor(own.name, own.features, lanes, sums)
     for module in (kernel, kernel_code):
         monkeypatch.setattr(module, "this_processor", lambda: other)
-    filled = fill_vectors(chain)
-    assert all(len(stage.bias) % 4 == 0 for stage in filled.stages)
-    plan = make_plan(filled, (20, 21))
-    came = KernelChain(filled, plan)(make_cache(filled, plan, images), image, row, column, value)
-    torch.testing.assert_close(came, expected, rtol=1e-5, atol=1e-5)
+    with torch.inference_mode():
+        follower = KernelFollower(trace(network, images), images, Output(), 1 << 30)
+        assert all(stage.channels % 4 == 0 for stage in follower._code.stages)
+        torch.testing.assert_close(follower(candidates), network(painted), rtol=1e-5, atol=1e-5)
 
 
 def test_vectors_are_few_and_then_full():

@@ -25,7 +25,8 @@ from tests.engine.contract import (
 from tests.engine.networks import Branching, Dense, Inception, Mobile, Random, Residual
 
 # Windows wherever they can be followed, also where whole maps would be cheaper.
-everywhere = partial(IncrementalEvaluator, worth=50.0)
+everywhere = partial(IncrementalEvaluator, worth=50.0, compiled=False)
+windows = partial(IncrementalEvaluator, compiled=False)
 
 
 def _classifier(module, shape, **options):
@@ -33,7 +34,9 @@ def _classifier(module, shape, **options):
     return AuditedClassifier(randomise(module), input_shape=shape, **options)
 
 
-@pytest.mark.parametrize("make", [IncrementalEvaluator, everywhere], ids=["as it pays", "everywhere"])
+@pytest.mark.parametrize(
+    "make", [IncrementalEvaluator, windows, everywhere], ids=["compiled", "as it pays", "everywhere"]
+)
 @pytest.mark.parametrize(
     ("network", "shape"),
     [
@@ -134,6 +137,10 @@ LAYERS = {
     "relu, in place": lambda m, x: F.relu(x, inplace=True),
     "relu method, in place": lambda m, x: x.relu_() + x,
     "leaky relu": nn.LeakyReLU(0.3, inplace=True),
+    "leaky relu, functional": lambda m, x: F.leaky_relu(x, 0.2, inplace=True),
+    "leaky relu that folds over": nn.LeakyReLU(1.5),
+    "hardtanh, functional": lambda m, x: F.hardtanh(x, max_val=0.4),
+    "relu6, functional": lambda m, x: F.relu6(x),
     "gelu": nn.GELU(approximate="tanh"),
     "silu": lambda m, x: F.silu(x),
     "sigmoid": torch.nn.Sigmoid(),
@@ -162,6 +169,7 @@ def test_each_layer_is_followed(name):
     for pixels in (1, 2):
         assert_agrees(evaluator, classifier, random_candidates(images, pixels=pixels, extra=4))
     assert evaluator.refusal == ""
+    assert_agrees(IncrementalEvaluator(classifier, images), classifier, random_candidates(images, extra=4))
     # Nothing but the head, and what flattens for it, is left to whole maps.
     follower = evaluator._follower(1)
     assert all(node not in follower.plan.reaches for node in follower.plan.frontier)
@@ -204,7 +212,7 @@ def test_windows_that_disagree_are_given_up_with_the_reason(monkeypatch):
     follow = Follower.__call__
     monkeypatch.setattr(Follower, "__call__", lambda self, candidates: follow(self, candidates) * 1.001)
     images = random_images(classifier)
-    evaluator = IncrementalEvaluator(classifier, images)
+    evaluator = windows(classifier, images)
     assert "from the plain ones" in evaluator.reason
     assert_agrees(evaluator, classifier, random_candidates(images))
 
@@ -212,7 +220,7 @@ def test_windows_that_disagree_are_given_up_with_the_reason(monkeypatch):
 def test_values_far_outside_are_tried_again(monkeypatch):
     classifier = _classifier(ConvNet(size=(40, 40)), (3, 40, 40))
     images = random_images(classifier)
-    evaluator = IncrementalEvaluator(classifier, images)
+    evaluator = windows(classifier, images)
     before, candidates = evaluator.tolerance, random_candidates(images)
     evaluator(candidates)
     assert evaluator.tolerance > before

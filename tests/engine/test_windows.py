@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from robustkit.engine.windows import Maps, Place, Reach, Region, Slide, Where
+from robustkit.engine.windows import Crop, Maps, Place, Reach, Slide, Where
 
 
 @st.composite
@@ -80,7 +80,7 @@ def test_region_is_the_clean_map_with_the_window_over_it(moving, shift):
     start = np.arange(positions)
     window = Place(size, start, 3)
     region = Place(size, (start if not moving else start // 2) - shift, 4)
-    cut = Region(region, region, window=(window, window), bands=(slice(0, 5), slice(0, 5)), device=clean.device)
+    cut = Crop(region, region, window=(window, window), bands=(slice(0, 5), slice(0, 5)), device=clean.device)
     slot, row, column = torch.tensor([2, 0, 1, 2]), torch.tensor([0, 4, 2, 3]), torch.tensor([4, 0, 1, 3])
     windows = torch.rand(4, c, 3, 3, generator=generator)
 

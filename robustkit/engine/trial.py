@@ -17,7 +17,9 @@ _SAFETY = 8.0
 _FLOOR = 1e-6
 
 _IMAGES = 4
-_PER_IMAGE = 64
+_PER_IMAGE, _LEAST_PER_IMAGE = 64, 24
+# Multiplications that a trial may cost, about a second on one core.
+_WORK = 5e10
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,17 @@ class Trial:
         return _SAFETY * self.error + _FLOOR * self.scale
 
 
-def trial_candidates(images: Tensor, low: Tensor, high: Tensor) -> Candidates:
+def trial_candidates(images: Tensor, low: Tensor, high: Tensor, *, work: float) -> Candidates:
     """Candidates of the first images: the corners, the borders and the inside, with values from all over a box.
 
     Args:
         images: Shape (N, C, H, W).
         low: Lowest value of each band, shape (C,).
         high: Highest value of each band, shape (C,).
+        work: Multiplications of one full forward pass; where it is large, there are fewer candidates.
 
     Returns:
-        The same candidates at every call.
+        The same candidates at every call, each in a row of its own.
     """
     n, bands, height, width = images.shape
     m, p = min(n, _IMAGES), _PER_IMAGE
@@ -70,6 +73,12 @@ def trial_candidates(images: Tensor, low: Tensor, high: Tensor) -> Candidates:
     unit[:, ::2] = unit[:, ::2].round()  # corners of the box
     device = images.device
     value = low + (high - low) * unit.to(device)
-    return Candidates(
-        torch.arange(m, device=device), row[..., None].to(device), column[..., None].to(device), value[:, :, None]
-    )
+    kept = min(p, max(_LEAST_PER_IMAGE, int(_WORK / (work + 1) / m)))
+    row, column = row[:, :kept, None].to(device), column[:, :kept, None].to(device)
+    return Candidates(torch.arange(m, device=device), row, column, value[:, :kept, None]).flat()
+
+
+def widened(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """A box of values with half its width added on every side, so that it is left rarely."""
+    room = (high - low) / 2 + 1e-3 * torch.maximum(low.abs(), high.abs()) + 1e-6
+    return low - room, high + room
