@@ -21,7 +21,7 @@ class Margin:
     """Cells around a map, and what they hold.
 
     Attributes:
-        fill: What they hold; None where there are none, and any will do.
+        fill: What they hold; None for no margin, where any will do.
         top: Rows above.
         left: Columns at the left.
         bottom: Rows below.

@@ -222,7 +222,7 @@ def _fold(graph_module: fx.GraphModule) -> None:
 
 
 def _fused(first: nn.Module, second: nn.Module) -> nn.Module | None:
-    """One layer that computes second(first(x)), or None where there is none or it would cost more."""
+    """One layer that computes second(first(x)), or None if no such layer exists or it would cost more."""
     if type(first) is nn.Linear and type(second) is nn.Linear:
         apart = first.weight.numel() + second.weight.numel()
         return _product(first, second) if first.in_features * second.out_features <= apart else None

@@ -57,9 +57,9 @@ class KernelFollower:
     reason = "compiled kernel"
 
     def __init__(self, graph: fx.GraphModule, images: Tensor, output: Output, memory: int) -> None:
-        chain = read_chain(graph)
         if images.device.type != "cpu":
-            raise UnsupportedChain("the compiled kernel is for the CPU")
+            raise UnsupportedChain("compiled code runs on the CPU only")
+        chain = read_chain(graph)
         self.full_work = chain.full_work
         self.output = replace(output, part=None)
         self._images = images.contiguous()

@@ -50,8 +50,22 @@ def read_sliding(node: fx.Node) -> Sliding | None:
     return None
 
 
-def arguments(node: fx.Node, names: Sequence[str], **defaults: Any) -> dict[str, Any] | None:
-    """The arguments of a call by name; None if there are others. What does not vary with the images is its value."""
+def arguments(
+    node: fx.Node, names: Sequence[str], *, of: nn.Module | None = None, **defaults: Any
+) -> dict[str, Any] | None:
+    """The input and the settings of a layer or a call, by name.
+
+    Args:
+        node: The node.
+        names: The name of the input, and of every setting that is known.
+        of: The layer that the node calls, if it is one.
+        defaults: Settings that a call need not give.
+
+    Returns:
+        What does not vary with the images as its value; None if the call gives more than is known.
+    """
+    if of is not None:
+        return {names[0]: node.all_input_nodes[0], **{name: getattr(of, name) for name in names[1:]}}
     given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
     if len(node.args) > len(names) or not set(given) <= set(names):
         return None
@@ -70,19 +84,13 @@ def _pair(value: Any) -> tuple[int, int]:
 
 def _convolution(node: fx.Node) -> Sliding | None:
     module = layer_of(node, nn.Conv2d)
-    if module is not None:
-        if module.padding_mode != "zeros":
-            return None
-        given: dict[str, Any] | None = {
-            "input": node.all_input_nodes[0],
-            **{name: getattr(module, name) for name in ("weight", "bias", "stride", "padding", "dilation", "groups")},
-        }
-    elif node.target in (functional.conv2d, torch.conv2d):
-        names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-        given = arguments(node, names, bias=None, stride=1, padding=0, dilation=1, groups=1)
-    else:
+    if module is None and node.target not in (functional.conv2d, torch.conv2d):
         return None
-    if given is None or not isinstance(given["weight"], Tensor) or isinstance(given["bias"], fx.Node):
+    names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+    given = arguments(node, names, of=module, bias=None, stride=1, padding=0, dilation=1, groups=1)
+    if given is None or getattr(module, "padding_mode", "zeros") != "zeros":
+        return None
+    if not isinstance(given["weight"], Tensor) or isinstance(given["bias"], fx.Node):
         return None
     weight, bias, groups = given["weight"], given["bias"], given["groups"]
     kernel, stride, dilation = tuple(weight.shape[2:]), _pair(given["stride"]), _pair(given["dilation"])
@@ -103,12 +111,10 @@ def _convolution(node: fx.Node) -> Sliding | None:
 def _max_pool(node: fx.Node) -> Sliding | None:
     module = layer_of(node, nn.MaxPool2d)
     names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
-    if module is not None:
-        given: dict[str, Any] | None = {"input": node.all_input_nodes[0], **{n: getattr(module, n) for n in names[1:]}}
-    elif node.target in (functional.max_pool2d, torch.max_pool2d):
-        given = arguments(node, names, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False)
-    else:
+    if module is None and node.target not in (functional.max_pool2d, torch.max_pool2d):
         return None
+    defaults: dict[str, Any] = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}
+    given = arguments(node, names, of=module, return_indices=False, **defaults)
     if given is None or given["return_indices"]:
         return None
     kernel, dilation = _pair(given["kernel_size"]), _pair(given["dilation"])
@@ -125,11 +131,9 @@ def _max_pool(node: fx.Node) -> Sliding | None:
 def _average_pool(node: fx.Node) -> Sliding | None:
     module = layer_of(node, nn.AvgPool2d)
     names = ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
-    if module is not None:
-        given: dict[str, Any] | None = {"input": node.all_input_nodes[0], **{n: getattr(module, n) for n in names[1:]}}
-    elif node.target is functional.avg_pool2d:
+    if module is not None or node.target is functional.avg_pool2d:
         defaults = {"stride": None, "padding": 0, "ceil_mode": False, "count_include_pad": True}
-        given = arguments(node, names, divisor_override=None, **defaults)
+        given = arguments(node, names, of=module, divisor_override=None, **defaults)
     else:
         given = _even_adaptive_pool(node)
     if given is None:

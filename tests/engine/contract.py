@@ -91,13 +91,13 @@ def reference(classifier: AuditedClassifier, images: Tensor, candidates: Candida
 def assert_agrees(evaluator: Evaluator, classifier: AuditedClassifier, candidates: Candidates) -> None:
     """The logits are those of a plain forward in float64, and the candidates moved them enough to tell."""
     expected = reference(classifier, evaluator.images, candidates)
-    came = evaluator(candidates)
-    assert came.shape == expected.shape
-    assert came.dtype == torch.float32
+    answer = evaluator(candidates)
+    assert answer.shape == expected.shape
+    assert answer.dtype == torch.float32
     scale = float(expected.abs().max())
     moved = float((expected - expected.mean(1, keepdim=True)).abs().max())
     assert moved > 30 * TOLERANCE * scale, f"the candidates move the logits by {moved:.1e} of {scale:.1e} only"
-    error = (came - expected).abs().amax(2)
+    error = (answer - expected).abs().amax(2)
     worst = int(error.argmax())
     assert float(error.max()) < TOLERANCE * scale, (
         f"error {float(error.max()) / scale:.1e} of the logit scale at row {candidates.row.flatten(0, 1)[worst]}, "

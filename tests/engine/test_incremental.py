@@ -236,8 +236,8 @@ def test_values_that_are_not_finite_are_answered_as_by_the_plain_evaluator():
     images = random_images(classifier)
     candidates = random_candidates(images)
     candidates.value[0, 0], candidates.value[1, 1] = torch.nan, torch.inf
-    came = IncrementalEvaluator(classifier, images)(candidates)
-    torch.testing.assert_close(came, PlainEvaluator(classifier, images)(candidates), equal_nan=True)
+    answer = IncrementalEvaluator(classifier, images)(candidates)
+    torch.testing.assert_close(answer, PlainEvaluator(classifier, images)(candidates), equal_nan=True)
 
 
 def test_little_memory_changes_no_answer_and_holds_few_images():

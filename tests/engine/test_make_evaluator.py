@@ -93,8 +93,8 @@ def test_all_agree(chain):
     candidates = random_candidates(images, pixels=2)
     plain = make_evaluator(chain, images, engine="plain")(candidates)
     for engine in ("auto", "incremental", "chain"):
-        came = make_evaluator(chain, images, engine=engine)(candidates)
-        torch.testing.assert_close(came, plain, rtol=0, atol=1e-5 * float(plain.abs().max()))
+        answer = make_evaluator(chain, images, engine=engine)(candidates)
+        torch.testing.assert_close(answer, plain, rtol=0, atol=1e-5 * float(plain.abs().max()))
 
 
 def test_no_images_are_no_error(chain):

@@ -92,9 +92,9 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_no_answer(monkeypatch
             return run(batch)
 
     monkeypatch.setattr(evaluator, "forward", Small())
-    came = evaluator(candidates)
+    answer = evaluator(candidates)
     assert evaluator.batches.size <= 5
-    assert float((came - expected).abs().max()) < ROUNDING * float(expected.abs().max())
+    assert float((answer - expected).abs().max()) < ROUNDING * float(expected.abs().max())
     assert_grouping_is_free(evaluator, candidates)
 
 

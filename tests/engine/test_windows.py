@@ -84,12 +84,12 @@ def test_region_is_the_clean_map_with_the_window_over_it(moving, shift):
     slot, row, column = torch.tensor([2, 0, 1, 2]), torch.tensor([0, 4, 2, 3]), torch.tensor([4, 0, 1, 3])
     windows = torch.rand(4, c, 3, 3, generator=generator)
 
-    came = cut(maps, windows, Where(slot, row, column))
+    answer = cut(maps, windows, Where(slot, row, column))
 
     for i in range(4):
         whole = padded[slot[i]].clone()
         top, left = row[i] + margin, column[i] + margin
         whole[:, top : top + 3, left : left + 3] = windows[i]
         top, left = int(region.start[row[i]]) + margin, int(region.start[column[i]]) + margin
-        torch.testing.assert_close(came[i], whole[:, top : top + 4, left : left + 4])
+        torch.testing.assert_close(answer[i], whole[:, top : top + 4, left : left + 4])
     torch.testing.assert_close(maps.rows, padded.permute(0, 2, 3, 1).reshape(-1, c))
