@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := sim,fits,hdf5,zarr,parquet,onnx,search,fast,dask,parsl,test
+EXTRAS := sim,fits,hdf5,zarr,parquet,pandas,onnx,search,fast,dask,parsl,test
 
 .PHONY: demo test soak package browser lint docs clean
 

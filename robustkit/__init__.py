@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from robustkit.data import ImageSet, open_images
+    from robustkit.data.simulate import simulate
     from robustkit.errors import InputError, RobustkitError
+    from robustkit.front import attack, audit, certify, sweep, train
     from robustkit.models import (
         AuditedClassifier,
         BlackBox,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     )
     from robustkit.records import Record
     from robustkit.seeds import Streams
+    from robustkit.training.evaluate import evaluate
 
 __version__ = "0.1.0"
 
@@ -45,10 +48,17 @@ __all__ = [
     "RobustkitError",
     "Streams",
     "__version__",
+    "attack",
+    "audit",
+    "certify",
+    "evaluate",
     "open_checkpoint",
     "open_images",
     "open_model",
     "save_checkpoint",
+    "simulate",
+    "sweep",
+    "train",
 ]
 
 # Where each name is, for those who run the code; type checkers read the imports above.
@@ -57,6 +67,9 @@ _HOME = {
     **dict.fromkeys(("ModelOptions", "open_checkpoint", "open_model", "save_checkpoint"), "robustkit.models"),
     **dict.fromkeys(("ImageSet", "open_images"), "robustkit.data"),
     **dict.fromkeys(("InputError", "RobustkitError"), "robustkit.errors"),
+    **dict.fromkeys(("attack", "audit", "certify", "sweep", "train"), "robustkit.front"),
+    "evaluate": "robustkit.training.evaluate",
+    "simulate": "robustkit.data.simulate",
     "Record": "robustkit.records",
     "Streams": "robustkit.seeds",
 }

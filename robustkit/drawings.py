@@ -26,12 +26,18 @@ def figure_of(on: Any, size: tuple[float, float]) -> Any:
     from matplotlib.figure import Figure
 
     if on is None:
-        return Figure(figsize=size, layout="constrained")
+        return shown(Figure(figsize=size, layout="constrained"))
     if not hasattr(on, "get_subplotspec"):
         return on
     place, figure = on.get_subplotspec(), on.figure
     on.remove()
     return figure.add_subfigure(place) if place is not None else figure
+
+
+def shown(figure: Figure) -> Figure:
+    """The figure, which a notebook now shows without pyplot."""
+    setattr(figure, "_repr_png_", lambda: png_bytes(figure))  # noqa: B010 - no attribute that a type checker knows
+    return figure
 
 
 def png_bytes(figure: Figure, *, dpi: float = 100) -> bytes:

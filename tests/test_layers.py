@@ -27,6 +27,8 @@ MAY_IMPORT = {
     "testing": LEAVES | {"data", "perturb"},
     "audit": LEAVES
     | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings"},
+    "front": LEAVES
+    | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings", "audit"},
     "reproduce": LEAVES
     | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings", "audit"},
 }

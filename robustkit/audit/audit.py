@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from robustkit.audit.audit_steps import attack, certify, check, look_at_latents, photograph, predict, sweep
@@ -13,13 +13,14 @@ from robustkit.audit.machine import check_names
 from robustkit.audit.metrics import MEANING
 from robustkit.audit.report import BASE, MODEL, Report, write_report
 from robustkit.audit.request import FILE, AuditRequest, of_effort, read_gate, save_request
-from robustkit.audit.subject import Subject, about_subject, check_same_images, open_subject, options_for
+from robustkit.audit.subject import Subject, about_subject, check_same_images, open_subject, options_for, subject_of
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import new_folder, write_json
 from robustkit.models import ModelOptions
 from robustkit.perturb.search.registry import make_search
 from robustkit.runs import interruptible, only_writer, trouble_in_words
 from robustkit.runs.opening import ImageSets, choose_device
+from robustkit.runs.sample import Sample
 
 
 def run_audit(
@@ -29,6 +30,7 @@ def run_audit(
     out: str | os.PathLike[str] = "audit",
     device: str | None = None,
     workers: int = 1,
+    samples: Mapping[str, Sample] | None = None,
     say: Callable[[str], None] = print,
 ) -> Report:
     """Audits a checkpoint, and a base checkpoint on the same images, and writes one page with the files beside it.
@@ -42,6 +44,7 @@ def run_audit(
         out: The folder of the audit: a new one, or that of an earlier audit.
         device: Where to run; by default a GPU if there is one.
         workers: How many processes draw the page; with 1 it is this one.
+        samples: The model and the base, if they are open already, by `MODEL` and `BASE`.
         say: Where the lines for the terminal go.
 
     Raises:
@@ -55,10 +58,13 @@ def run_audit(
         make_search(name)  # a misspelt one is refused now, and not after the sweeps
     models = {MODEL: request.model} | ({BASE: request.base} if request.base else {})
     used, sets = str(choose_device(device)), ImageSets()
-    subjects = {
-        name: open_subject(Path(path), options_for(path, options), request, used, folder / name, say, sets)
-        for name, path in models.items()
-    }
+    if samples is None:
+        subjects = {
+            name: open_subject(Path(path), options_for(path, options), request, used, folder / name, say, sets)
+            for name, path in models.items()
+        }
+    else:
+        subjects = {name: subject_of(sample, request, folder / name, say, sets) for name, sample in samples.items()}
     check_same_images(subjects)
     _claim(folder)
     again = "go on with the same command, finished steps are kept"

@@ -95,6 +95,22 @@ def open_subject(
     return Subject(path, options, data, request, sample, Steps(folder, say), device, sets)
 
 
+def subject_of(
+    sample: Sample, request: AuditRequest, folder: Path, say: Callable[[str], None], sets: ImageSets
+) -> Subject:
+    """A model and images that are open already.
+
+    Args:
+        sample: The model with its images, which are all looked at.
+        request: The audit.
+        folder: Where its steps are kept.
+        say: Receives progress messages.
+        sets: Image sets that are open already.
+    """
+    device = str(sample.checkpoint.classifier.device)
+    return Subject(sample.model, None, None, request, sample, Steps(folder, say), device, sets)
+
+
 def options_for(path: str, options: ModelOptions | None) -> ModelOptions | None:
     """What is said of models of others, for those that robustkit did not write."""
     if options is None or not options.given:

@@ -17,6 +17,7 @@ NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 TINY = {
     "01_external_classifier.ipynb": {"N": 48, "EPOCHS": 2, "ATTACKED": 6, "CERTIFIED": 1},
     "02_base_against_adapted.ipynb": {"N": 120, "EPOCHS": 8, "SEEDS": 1, "ATTACKED": 24},
+    "03_your_network_your_arrays.ipynb": {"TRAINED": 100, "STEPS": 30, "ATTACKED": 12},
 }
 
 
