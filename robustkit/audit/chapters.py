@@ -105,7 +105,7 @@ def sweeps(models: Sequence[Findings]) -> Chapter:
         sections.append(SweepCurves(of_exposure, said, "exposure"))
     sections.append(SweepGrid(all_curves))
     thresholds = [
-        (label, one.name, unit, str(one), f"{one.reached:.3f}")
+        (label, one.name, unit, *map(_end, (one.level, one.mildest, one.severest)), f"{one.reached:.3f}")
         for label, (_, summary) in drawn.items()
         for one, unit in zip(summary.thresholds, [c.unit for c in all_curves[label]], strict=True)
     ]
@@ -115,7 +115,7 @@ def sweeps(models: Sequence[Findings]) -> Chapter:
             "The level that costs 5 points of accuracy",
             "Interpolated between levels, with its 95% bootstrap interval over images from the milder to the severer "
             "end, and the share of resamples in which it is reached.",
-            ("model", "perturbation", "unit", "level", "share of resamples"),
+            ("model", "perturbation", "unit", "level", "mildest", "severest", "share of resamples"),
             thresholds,
         )
     )
@@ -156,6 +156,11 @@ def sweeps(models: Sequence[Findings]) -> Chapter:
                 "and as no other class."
             )
     return Chapter("sweeps", title, tuple(text), tuple(sections), missing)
+
+
+def _end(level: float | None) -> str:
+    """A level as a cell of a table; empty where accuracy never falls so far."""
+    return "" if level is None else f"{level:.4g}"
 
 
 def one_pixel(models: Sequence[Findings]) -> Chapter:

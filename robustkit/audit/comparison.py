@@ -104,12 +104,13 @@ def comparison(one: Findings, other: Findings) -> Chapter:
         adjusted |= dict(zip([r.name for r in rest], benjamini_hochberg([r.p for r in rest]), strict=True))
     lines = [
         (
-            row.name, row.difference.n, f"{row.first:.3f}", f"{row.second:.3f}", str(row.difference), row.test,
+            row.name, row.difference.n, f"{row.first:.3f}", f"{row.second:.3f}", *_cells(row.difference), row.test,
             f"{row.p:.3g}", f"{adjusted[row.name]:.3g}", "Holm" if row.planned else "Benjamini-Hochberg",
         )
         for row in rows
     ]  # fmt: skip
-    columns = ("question", "n", one.label, other.label, "difference", "test", "p", "adjusted p", "family")
+    columns = ("question", "n", one.label, other.label, "difference", "low", "high", "test", "p",
+               "adjusted p", "family")  # fmt: skip
     sections: list[Section] = [
         Forest(
             "differences", "Paired differences", f"difference of rates, {one.label} less {other.label}",
@@ -134,6 +135,12 @@ def comparison(one: Findings, other: Findings) -> Chapter:
         f"compares {what_is_compared(1, 1)}: how much another training of the same method would differ is not known.",
     )
     return Chapter("comparison", title, text, tuple(sections))
+
+
+def _cells(one: Estimate) -> tuple[str, str, str]:
+    """A number and the ends of its interval, a cell each."""
+    value, low, high = (f"{float(end):.4f}" for end in (one.value, one.low, one.high))
+    return value, low, high
 
 
 def _distances(one: Findings, other: Findings) -> Facts | None:

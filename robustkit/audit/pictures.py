@@ -77,8 +77,9 @@ def take_pictures(sample: Sample) -> Pictures:
     inverse = _inverse(checkpoint)
     sky = np.full((len(images), images.shape[1]), np.nan)
     if inverse is not None:
+        declared = _declared_noise(sample)
         for i, image in enumerate(images):
-            sky[i] = sky_noise(inverse(image))
+            sky[i] = sky_noise(inverse(image)) if declared is None else declared
     return Pictures(
         ids=sample.ids,
         true=sample.labels.numpy(),
@@ -87,6 +88,17 @@ def take_pictures(sample: Sample) -> Pictures:
         bands=list(checkpoint.card.bands),
         unit="calibrated units" if sample.whole.units == "unknown" else f"{sample.whole.units}s",
     )
+
+
+def _declared_noise(sample: Sample) -> np.ndarray | None:
+    """The noise of the sky that the image set itself declares for every band; `None` where it declares none.
+
+    Neighbours and the wings of galaxies lie along the borders of images, so that what is measured there is more.
+    """
+    noise, bands = sample.whole.meta.get("noise_sigma"), sample.checkpoint.card.bands
+    if not isinstance(noise, dict) or not set(bands) <= noise.keys():
+        return None
+    return np.array([float(noise[band]) for band in bands])
 
 
 def take_exhibits(sample: Sample, record: AttackRecord) -> Exhibits:

@@ -195,11 +195,11 @@ def methods_table(study: Study, network: NetworkStudy) -> Facts:
         line: list[str] = [_training(method)]
         for domain in (SOURCE, TARGET):
             scores = network.scores(method, domain)
-            line.append(seeds_text(over_runs(list(scores.values()))) if scores else "-")
+            line.append(seeds_text(over_runs(list(scores.values()), bounds=(0, 1))) if scores else "-")
         one, other = paired(network.scores(base, TARGET), network.scores(method, TARGET))
         line.append(seeds_text(over_runs(other - one)) if method != base and len(one) else "")
         if any(rates.values()):
-            line.append(seeds_text(over_runs(list(rates[method].values()))) if rates[method] else "-")
+            line.append(seeds_text(over_runs(list(rates[method].values()), bounds=(0, 1))) if rates[method] else "-")
         rows.append(line)
     columns = [
         "training", f"accuracy, {domains[0]}", f"accuracy, {domains[1]}", f"gain on {domains[1]}, seed by seed",
@@ -227,7 +227,7 @@ def _ours(scores: dict[int, float], published: float, same_data: bool) -> tuple[
     if not scores:
         return "-", "not run"
     values = list(scores.values())
-    found = over_runs(values)
+    found = over_runs(values, bounds=(0, 1) if all(0 <= one <= 1 for one in values) else (-1, 1))
     spread = f", sd {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
     return f"{seeds_text(found)}{spread}", _judged(found, published, same_data)
 

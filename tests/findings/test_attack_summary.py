@@ -59,7 +59,7 @@ def test_what_doubling_the_budget_added():
     attempts = [flip(0, "de", 50, 1), flip(1, "de", 51, 1), flip(2, "de", 90, 1), miss(3, "de", 100)]
     summary = summarize(make_record(attempts, true=[0] * 4, clean=[0] * 4, searches=["de"]))
     assert summary.searches["de"].doubled == (100, 2)
-    assert "doubling its budget to 100 queries added 2 of these flips" in summary.text()
+    assert "half of its 100 queries would have missed 2 of these flips" in summary.text()
     assert summary.to_json()["searches"]["de"]["flips_in_the_second_half_of_them"] == 2
 
 

@@ -1,7 +1,9 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from robustkit.audit.pictures import sky_noise
+from robustkit.audit.pictures import _declared_noise, sky_noise
 from robustkit.report.palette import Looks
 from robustkit.report.paper import paint
 from robustkit.report.saving import printing
@@ -51,6 +53,16 @@ def test_a_long_curve_is_thinned_by_the_rule_that_is_printed():
 
 def test_a_flip_is_said_in_electrons_and_in_sky_sigmas_where_both_are_known():
     assert make_exhibit().spoken() == "g +1,000 (+100 sky σ), r -50"
+
+
+def test_the_noise_that_an_image_set_declares_is_taken_before_any_is_measured():
+    def of(meta):
+        card = SimpleNamespace(bands=["g", "r"])
+        return _declared_noise(SimpleNamespace(whole=SimpleNamespace(meta=meta), checkpoint=SimpleNamespace(card=card)))
+
+    assert of({"noise_sigma": {"r": 2.0, "g": 160.1}}).tolist() == [160.1, 2.0]
+    assert of({}) is None
+    assert of({"noise_sigma": {"g": 1.0}}) is None
 
 
 def test_sky_noise_is_that_of_the_border_whatever_stands_in_the_middle():

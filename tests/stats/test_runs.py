@@ -40,3 +40,19 @@ def test_the_interval_covers_as_often_as_it_says():
 def test_what_has_no_mean_is_refused(make, values):
     with pytest.raises(InputError):
         make(values)
+
+
+def test_rates_have_intervals_between_their_bounds():
+    wild = [0.2, 0.5, 0.95]
+    assert over_runs(wild).high > 1  # what a rate cannot be
+    found = over_runs(wild, bounds=(0, 1))
+    assert found.value == pytest.approx(np.mean(wild))
+    assert 0 < found.low < found.value < found.high < 1
+    for values, bounds in (([0.0, 0.0, 0.4], (0, 1)), ([1.0, 1.0], (0, 1)), ([-0.9, 0.9, 0.1], (-1, 1))):
+        edge = over_runs(values, bounds=bounds)
+        assert bounds[0] <= edge.low <= edge.value <= edge.high <= bounds[1]
+    calm = over_runs([0.80, 0.82, 0.81], bounds=(0, 1))
+    plain = over_runs([0.80, 0.82, 0.81])
+    assert (calm.low, calm.high) == (pytest.approx(plain.low, abs=0.004), pytest.approx(plain.high, abs=0.004))
+    with pytest.raises(InputError, match="must lie between 0 and 1"):
+        over_runs([0.5, 1.2], bounds=(0, 1))

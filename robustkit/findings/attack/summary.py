@@ -116,7 +116,7 @@ class AttackSummary:
             lines.append(f"  {name:<{width}}  flips {flips} of {self.correct}: {one.flipped}{median}{speed}")
             if name != ANY and one.doubled[0] > 1:
                 most, late = one.doubled
-                lines.append(f"  {'':<{width}}  doubling its budget to {most:,} queries added {late} of these flips")
+                lines.append(f"  {'':<{width}}  half of its {most:,} queries would have missed {late} of these flips")
             if one.not_finite:
                 lines.append(
                     f"  {'':<{width}}  WARNING: the answers to {one.not_finite:,} candidates on "
