@@ -115,7 +115,8 @@ def limits(models: Sequence[Findings]) -> Chapter:
         "same survey, reduced in the same way.",
         "Perturbations of a sweep are models of what happens at a telescope, in the units of the images where they "
         "are declared. Their levels are named, not their frequencies, except where a rate is given.",
-        "Intervals are 95% and hold for each number by itself. Among twenty of them one is expected to miss.",
+        "Intervals outside the verdict are 95% and hold for each number by itself: on average one in twenty does not "
+        "contain the true value. The lines of the verdict are decided together.",
     ]
     if len(models) > 1:
         text.append("With one trained seed for each method, a difference is one between two checkpoints.")
@@ -162,6 +163,8 @@ def methods_text(models: Sequence[Findings]) -> str:
         parts.append(f"We swept {len(names)} perturbations ({', '.join(names)}) before the stretch where physical.")
     parts.append(
         "Rates have 95% Wilson intervals, paired differences Newcombe's intervals and exact McNemar tests (Holm over "
-        "the planned questions, Benjamini-Hochberg over the others); images that never flipped are treated as censored."
+        "the planned questions, Benjamini-Hochberg over the others); images that never flipped are treated as censored. "
+        "The claims of the verdict were decided together by empirical-likelihood tests against their margins, with the "
+        "chance of any false pass, and of any false fail, held at 5% (Holm)."
     )
     return " ".join(parts)
