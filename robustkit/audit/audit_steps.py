@@ -25,6 +25,7 @@ from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.attack.record import RECORD as ATTACK
 from robustkit.findings.attack.record import AttackRecord, AttackRequest
 from robustkit.findings.certify.measure import run_certify
+from robustkit.findings.certify.record import RECORD as CERTIFICATES
 from robustkit.findings.certify.record import CertifyRequest
 from robustkit.findings.sweep.measure import run_sweep, steps_of
 from robustkit.findings.sweep.record import SweepRequest
@@ -169,8 +170,12 @@ def look_at_latents(subject: Subject) -> None:
     inputs = {**inputs, "latents_sha256": made}
     subject.steps.run("windows", inputs, then(lambda folder: make_windows(folder, embedded(), seed=seed)))
     subject.steps.run("isomap", inputs, then(lambda folder: make_map(folder, latents.folder, model=model)))
+    done = subject.steps.done.get("certify")
+    certificates = None if done is None or done.refused else done.folder
+    options = {"model": model, "seed": seed, "sample": subject.sample, "certificates": certificates}
+    inputs["certificates_sha256"] = "" if certificates is None else sha256_file(certificates / CERTIFICATES)
     subject.steps.run(
-        "distances", inputs, then(lambda folder: make_distances(folder, latents.folder, record, model=model, seed=seed))
+        "distances", inputs, then(lambda folder: make_distances(folder, latents.folder, record, **options))
     )
 
 

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from robustkit.findings.distances.comparison import Comparison, DistanceComparison, binned
-from robustkit.findings.distances.record import PERTURBATIONS, DistanceRecord, Measure, shared_measures
+from robustkit.findings.distances.record import (
+    DANGEROUS,
+    NEAREST,
+    PERTURBATIONS,
+    DistanceRecord,
+    Measure,
+    shared_measures,
+)
 from robustkit.findings.distances.summary import DistanceSummary
 from robustkit.report.sections.distances import Histogram
 from robustkit.stats.divergence import Divergence
@@ -79,15 +86,29 @@ def per_image(records: Sequence[DistanceRecord]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     about = ["model", "id", "true", "clean", "perturbation", "new", "attacked", "flipped", "censored"]
-    writer.writerow([*about, *fields, "margin", "search", "queries", "generations", "search_flipped"])
+    writer.writerow(
+        [
+            *about,
+            *fields,
+            "margin",
+            "nearest_floor",
+            "best_margin",
+            "search",
+            "queries",
+            "generations",
+            "search_flipped",
+        ]
+    )
+    complete = any(record.has(p).any() for record in records for p in (NEAREST, DANGEROUS))
     for record in records:
         names = [*record.class_names, ""]  # -1 is the last one
         for i in range(len(record.ids)):
-            for p, name in enumerate(PERTURBATIONS):
+            for p, name in enumerate(PERTURBATIONS if complete else PERTURBATIONS[:NEAREST]):
                 state = [int(x[i]) for x in (record.attempted, record.flipped, record.censored)] if p else ["", "", ""]
                 line = [record.model, record.ids[i], names[record.true[i]], names[record.clean_class[i]], name]
                 line += [names[record.new_class[p, i]], *state]
-                line += [_digits(getattr(record, field)[p, i]) for field in fields] + [_digits(record.margin[i])]
+                line += [_digits(getattr(record, field)[p, i]) for field in fields]
+                line += [_digits(values[i]) for values in (record.margin, record.nearest_floor, record.best_margin)]
                 timed = [record.search, _digits(record.queries[i]), _digits(record.generations[i]), int(record.fell[i])]
                 known = p == 1 and np.isfinite(record.queries[i])
                 writer.writerow(line + (timed if known else ["", "", "", ""]))

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robustkit.audit.distance_files import bins_table, histograms, markdown, per_image, table
-from robustkit.audit.embed import latent_folder
+from robustkit.audit.embed import Embedded, latent_folder
 from robustkit.audit.isomap import about_embedded, check_base, embed_both
 from robustkit.errors import InputError
 from robustkit.files import jsonable, write_json, write_text
 from robustkit.findings.distances.comparison import DistanceComparison, compare_models, describe_comparison
+from robustkit.findings.distances.nearest import Complete, complete_twins, load_certificates
 from robustkit.findings.distances.record import DistanceRecord, measure_distances
 from robustkit.findings.distances.summary import DistanceSummary, describe, summarize
 from robustkit.models import ModelOptions
@@ -35,6 +36,9 @@ class DistancesRequest:
         search: Take the flips and the queries of this search alone.
         base: Another checkpoint to compare with.
         base_run: The attack on it.
+        certificates: The folder of `robustkit certify` on the same model and images, for the nearest flip and the most
+            dangerous cell of each image.
+        base_certificates: The same of the other checkpoint.
         seed: Of noise that is made here, and of resamples and relabellings.
         draws: How many resamples and relabellings.
     """
@@ -44,6 +48,8 @@ class DistancesRequest:
     search: str | None = None
     base: str | os.PathLike[str] | None = None
     base_run: str | os.PathLike[str] | None = None
+    certificates: str | os.PathLike[str] | None = None
+    base_certificates: str | os.PathLike[str] | None = None
     seed: int = 0
     draws: int = 1999
 
@@ -97,10 +103,13 @@ def run_distances(
     request = request or DistancesRequest()
     folder = latent_folder("distances", model, out)
     embedded = embed_both(model, attack, request, options=options, device=device, say=say)
+    folder_of = dict(zip(embedded, (request.certificates, request.base_certificates), strict=False))
     # The base comes first, as in the papers' tables.
     found = dict(reversed(embedded.items()))
     records = [
-        measure_distances(one.record, one.attacked.record, model=name, search=request.search)
+        measure_distances(
+            one.record, one.attacked.record, model=name, search=request.search, complete=_complete(one, folder_of[name])
+        )
         for name, one in found.items()
     ]
     summaries = [
@@ -146,3 +155,10 @@ def run_distances(
         say(describe_comparison(comparison))
     say(f"everything is in {folder}, the numbers in {folder / SUMMARY}")
     return DistancesRun(folder, tuple(records), tuple(summaries), comparison)
+
+
+def _complete(one: Embedded, folder: str | os.PathLike[str] | None) -> Complete | None:
+    """What a complete search says of embedded images; `None` without one."""
+    if folder is None:
+        return None
+    return complete_twins(one.attacked.sample, one.record, load_certificates(Path(folder), one.record))

@@ -200,7 +200,7 @@ def distances(models: Sequence[Findings]) -> Chapter:
         f"{one.label}: {line.strip()}."
         for one in have
         for line in one.distances_summary["text"]
-        if any(word in line for word in ("censored", "shrunk", "not affine"))
+        if any(word in line for word in ("censored", "shrunk", "not affine", "nearest flip ("))
     )
     return Chapter("distances", title, texts, tuple(sections), missing)
 

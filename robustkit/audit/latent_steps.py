@@ -11,6 +11,7 @@ from robustkit.audit.window_summary import summarise_windows
 from robustkit.errors import InputError
 from robustkit.files import jsonable, write_json
 from robustkit.findings.attack.record import AttackRecord
+from robustkit.findings.distances.nearest import complete_twins, load_certificates
 from robustkit.findings.distances.record import measure_distances
 from robustkit.findings.distances.summary import describe, summarize
 from robustkit.latent.any_window import window_method
@@ -18,6 +19,7 @@ from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.heads import as_function
 from robustkit.latent.latent_map import map_latents
 from robustkit.latent.window_record import measure_windows
+from robustkit.runs.sample import Sample
 
 EMBEDDINGS, WINDOWS, MAP, DISTANCES = "embeddings.npz", "windows.npz", "isomap.npz", "distances.npz"
 NOTES, SUMMARY = "notes.json", "summary.json"
@@ -65,7 +67,9 @@ def make_map(folder: Path, latents: Path, *, model: str) -> None:
     found.save(folder / MAP)
 
 
-def make_distances(folder: Path, latents: Path, attack: Path, *, model: str, seed: int) -> None:
+def make_distances(
+    folder: Path, latents: Path, attack: Path, *, model: str, seed: int, sample: Sample, certificates: Path | None
+) -> None:
     """Measures how far perturbations move the latents of a model.
 
     Args:
@@ -74,12 +78,15 @@ def make_distances(folder: Path, latents: Path, attack: Path, *, model: str, see
         attack: The run folder of the attack.
         model: What the model is called.
         seed: Of relabellings and resamples.
+        sample: The model and its images.
+        certificates: The run folder of the complete search; `None` where it was not run.
 
     Raises:
         InputError: If they cannot be measured.
     """
     found = Embeddings.load(latents / EMBEDDINGS)
-    record = measure_distances(found, AttackRecord.load(attack), model=model)
+    complete = None if certificates is None else complete_twins(sample, found, load_certificates(certificates, found))
+    record = measure_distances(found, AttackRecord.load(attack), model=model, complete=complete)
     summary = summarize(record, found, seed=seed)
     folder.mkdir(exist_ok=True)
     record.save(folder / DISTANCES)

@@ -15,6 +15,13 @@ from robustkit.cli.options import Command, attack_options, model_options
 @click.option("--search", help="Take flips and queries of one search.  [default: flips of any, queries of the first]")
 @click.option("--base", type=click.Path(path_type=Path), help="Another checkpoint to compare with, on the same images.")
 @click.option("--base-run", type=click.Path(path_type=Path), help="The folder of an attack on it.")
+@click.option(
+    "--certificates",
+    type=click.Path(path_type=Path),
+    help="A folder of `robustkit certify` on the same model and images: adds the nearest flip, and the most dangerous "
+    "cell.",
+)
+@click.option("--base-certificates", type=click.Path(path_type=Path), help="The same of the other checkpoint.")
 @click.option("--draws", default=1999, show_default=True, help="Resamples and relabellings.")
 @click.option("--seed", default=0, show_default=True, help="Of noise made here, of resamples and relabellings.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from robustkit.findings.distances.record import PERTURBATIONS, DistanceRecord
+from robustkit.findings.distances.record import NEAREST, PERTURBATIONS, DistanceRecord
 from robustkit.report.sections.facts import Facts
 from robustkit.reproduce.attacks import COMPLETE, PUBLISHED
 from robustkit.reproduce.claims import AGREES, DIFFERS, INCOMPARABLE, Claim, seeds_text
@@ -89,7 +89,7 @@ def distances_table(study: Study, network: NetworkStudy) -> Facts | None:
     paper, rows = study.plan.paper, []
     if not network.pairs:
         return None
-    for p, perturbation in enumerate(PERTURBATIONS):
+    for p, perturbation in enumerate(PERTURBATIONS[:NEAREST]):
         for side, method in enumerate(paper.methods[:2]):
             published = paper.distances[network.network, method, perturbation]
             found = [_moved((pair.base, pair.adapted), side, p) for pair in network.pairs.values()]

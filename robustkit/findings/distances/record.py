@@ -10,14 +10,15 @@ import numpy as np
 
 from robustkit.errors import InputError
 from robustkit.findings.attack.record import AttackRecord
+from robustkit.findings.distances.nearest import Complete
 from robustkit.latent.checks import check_classes
 from robustkit.latent.distances import Distances, WithinClass, latent_distances, within_class
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.geometry import AffineHead, margins
 from robustkit.records import Record
 
-NOISY, PIXEL = range(2)
-PERTURBATIONS = ("noisy", "one pixel")
+NOISY, PIXEL, NEAREST, DANGEROUS = range(4)
+PERTURBATIONS = ("noisy", "one pixel", "nearest flip", "most dangerous cell")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ def shared_measures(records: Sequence[DistanceRecord]) -> list[Measure]:
 
 @dataclass(frozen=True, eq=False)
 class DistanceRecord(Record):
-    """Distances of N images under two perturbations: 0 noisy, 1 one pixel. Nan where there is no twin.
+    """Distances of N images under four perturbations. Nan where there is no twin.
+
+    0 is noisy, 1 the flip that a search met first, 2 the flip that moves the latent least and 3 the most dangerous
+    cell, both from a complete search: they are properties of the network and the image, and not of a search.
 
     An image that was attacked and never flipped has no distance to its flip; it stays in the record as censored, with
     the queries that it withstood.
@@ -71,16 +75,19 @@ class DistanceRecord(Record):
         ids: Image ids, shape (N,), str.
         true: True classes, shape (N,).
         clean_class: Predicted classes of the clean images, shape (N,).
-        new_class: Predicted classes after each perturbation, shape (2, N); -1 where there is no twin.
+        new_class: Predicted classes after each perturbation, shape (4, N); -1 where there is no twin.
         attempted: Which images were attacked, shape (N,), bool.
         flipped: Which of them were flipped, shape (N,), bool.
-        euclidean: d_E, shape (2, N), latent units.
-        in_scatter: d_E over the scatter within classes, shape (2, N).
-        whitened: Mahalanobis distance in the covariance within classes, shape (2, N).
-        crossing: t*, shape (2, N): how far along the displacement the head's class first changes; inf for never.
-        reach: 1 / t*, shape (2, N), above 1 where the class changed.
-        decision_share: Share of the squared displacement that the head can see, shape (2, N).
+        euclidean: d_E, shape (4, N), latent units.
+        in_scatter: d_E over the scatter within classes, shape (4, N).
+        whitened: Mahalanobis distance in the covariance within classes, shape (4, N).
+        crossing: t*, shape (4, N): how far along the displacement the head's class first changes; inf for never.
+        reach: 1 / t*, shape (4, N), above 1 where the class changed.
+        decision_share: Share of the squared displacement that the head can see, shape (4, N).
         margin: Distance of the clean latent to the nearest boundary, shape (N,), latent units.
+        nearest_floor: No flip moves the latent by less, shape (N,), latent units: d_E of the nearest flip where that is
+            proved to be the nearest, else less; nan without a flip or a complete search.
+        best_margin: Margin of the most dangerous cell, in logits, shape (N,); above 0 where it flips the image.
         queries: To the flip by `search`, or in all where it did not flip the image, shape (N,); nan if not attacked.
         generations: The same in generations, shape (N,).
         fell: Whether `search` flipped the image, shape (N,), bool.
@@ -96,6 +103,8 @@ class DistanceRecord(Record):
         settings: Everything else.
     """
 
+    version = 2
+
     ids: np.ndarray
     true: np.ndarray
     clean_class: np.ndarray
@@ -109,6 +118,8 @@ class DistanceRecord(Record):
     reach: np.ndarray
     decision_share: np.ndarray
     margin: np.ndarray
+    nearest_floor: np.ndarray
+    best_margin: np.ndarray
     queries: np.ndarray
     generations: np.ndarray
     fell: np.ndarray
@@ -159,7 +170,12 @@ class DistanceRecord(Record):
 
 
 def measure_distances(
-    found: Embeddings, attack: AttackRecord, *, model: str, search: str | None = None
+    found: Embeddings,
+    attack: AttackRecord,
+    *,
+    model: str,
+    search: str | None = None,
+    complete: Complete | None = None,
 ) -> DistanceRecord:
     """Measures how far the latents of a model move.
 
@@ -168,6 +184,7 @@ def measure_distances(
         attack: The record of the attack that they were made of.
         model: Its name.
         search: The search whose queries and generations are taken; by default the first of the attack.
+        complete: What a complete search says of the same images; see `complete_twins`.
 
     Raises:
         InputError: If a single class is present, no class has two images, a latent is not finite, or the noisy twins
@@ -176,11 +193,11 @@ def measure_distances(
     check_classes(found)
     within = _within(found)
     head = found.head if isinstance(found.head, AffineHead) else None
-    parts = [
-        _distances(found.clean, twins, has, within, head)
-        for twins, has in ((found.noisy, found.has_noisy), (found.attacked, found.flipped))
-    ]
-    for name, part in zip(PERTURBATIONS, parts, strict=True):
+    complete = complete or Complete.nothing(*found.clean.shape)
+    twins = (found.noisy, found.attacked, complete.nearest, complete.dangerous)
+    there = (found.has_noisy, found.flipped, complete.nearest_class >= 0, np.isfinite(complete.dangerous).all(axis=1))
+    parts = [_distances(found.clean, some, has, within, head) for some, has in zip(twins, there, strict=True)]
+    for name, part in zip(PERTURBATIONS[:NEAREST], parts, strict=False):
         moved = part["euclidean"][np.isfinite(part["euclidean"])]
         if len(moved) and not moved.any():
             raise InputError(f"all distances of the {name} images are 0: their latents are those of the clean images")
@@ -191,7 +208,9 @@ def measure_distances(
         ids=found.ids,
         true=found.true,
         clean_class=found.clean_class,
-        new_class=np.stack([found.noisy_class, found.attacked_class]),
+        new_class=np.stack([found.noisy_class, found.attacked_class, complete.nearest_class, complete.dangerous_class]),
+        nearest_floor=complete.floor,
+        best_margin=complete.margin,
         attempted=found.attempted,
         flipped=found.flipped,
         **both,

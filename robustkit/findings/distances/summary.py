@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robustkit.findings.distances.record import NOISY, PERTURBATIONS, PIXEL, DistanceRecord
+from robustkit.findings.distances.record import NEAREST, NOISY, PERTURBATIONS, PIXEL, DistanceRecord
 from robustkit.latent.distances import summarize_distances
 from robustkit.latent.embeddings import Embeddings
 from robustkit.seeds import stream
@@ -84,7 +84,7 @@ def summarize(record: DistanceRecord, found: Embeddings, *, seed: int = 0, draws
     both = record.has(NOISY) & record.has(PIXEL)
     between = None
     if both.sum() >= FEWEST:
-        moved = record.euclidean[:, both]
+        moved = record.euclidean[[NOISY, PIXEL]][:, both]
         between = compare_samples(*moved, paired=True, draws=draws, rng=stream(seed, "both", "distances"))
     mmd, classifier = _clouds(found, seed, draws)
     return DistanceSummary(
@@ -139,6 +139,14 @@ def describe(record: DistanceRecord, summary: DistanceSummary) -> str:
     )
     if summary.survival is not None:
         lines.append(f"  queries of {record.search} to a flip: {summary.survival}")
+    both = record.has(PIXEL) & record.has(NEAREST)
+    if both.any():
+        farther = np.median(record.euclidean[PIXEL][both] / record.euclidean[NEAREST][both])
+        proved = int((record.euclidean[NEAREST] <= record.nearest_floor)[both].sum())
+        lines.append(
+            f"  the flip that a search met lies {farther:.2f} times as far as the nearest flip (median of {both.sum()} "
+            f"images, the nearest proved by a complete search in {proved})"
+        )
     if summary.between is not None:
         lines.append(f"  d_E, noisy against one pixel: {summary.between}")
     if summary.cloud_mmd is not None and summary.cloud_classifier is not None:
