@@ -172,7 +172,7 @@ def look_at_latents(subject: Subject) -> None:
     subject.steps.run("isomap", inputs, then(lambda folder: make_map(folder, latents.folder, model=model)))
     done = subject.steps.done.get("certify")
     certificates = None if done is None or done.refused else done.folder
-    options = {"model": model, "seed": seed, "sample": subject.sample, "certificates": certificates}
+    options: dict[str, Any] = {"model": model, "seed": seed, "sample": subject.sample, "certificates": certificates}
     inputs["certificates_sha256"] = "" if certificates is None else sha256_file(certificates / CERTIFICATES)
     subject.steps.run(
         "distances", inputs, then(lambda folder: make_distances(folder, latents.folder, record, **options))

@@ -195,7 +195,8 @@ def measure_distances(
     head = found.head if isinstance(found.head, AffineHead) else None
     complete = complete or Complete.nothing(*found.clean.shape)
     twins = (found.noisy, found.attacked, complete.nearest, complete.dangerous)
-    there = (found.has_noisy, found.flipped, complete.nearest_class >= 0, np.isfinite(complete.dangerous).all(axis=1))
+    dangerous: np.ndarray = np.isfinite(complete.dangerous[:, 0])
+    there = (found.has_noisy, found.flipped, complete.nearest_class >= 0, dangerous)
     parts = [_distances(found.clean, some, has, within, head) for some, has in zip(twins, there, strict=True)]
     for name, part in zip(PERTURBATIONS[:NEAREST], parts, strict=False):
         moved = part["euclidean"][np.isfinite(part["euclidean"])]
