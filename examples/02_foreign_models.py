@@ -3,7 +3,7 @@
     python examples/02_foreign_models.py --out foreign
 
 makes a folder of JPEGs, trains on it for a few minutes, and runs `robustkit inspect` and a short `robustkit attack` on
-every checkpoint.
+every checkpoint; then on two of them as one model, and on a cut on the score of one class.
 """
 
 import argparse
@@ -138,6 +138,18 @@ def main() -> None:
             "--out",
             out / f"attack-{name}",
         )
+
+    second = PlainNet()
+    train(second, images, labels, asked.epochs)
+    torch.save(second.state_dict(), out / "plain-2.pth")
+    names = sorted(folder.name for folder in jpegs.iterdir())
+    given = ["--arch", f"{CODE}:PlainNet", "--data", jpegs, "--mean", MEAN, "--std", STD, "--n", asked.attacked]
+    short = ["--search", "random", "--budget", 50, "--out"]
+    # Two checkpoints as one model, by the mean of their probabilities.
+    robustkit("attack", "--model", out / "plain.pth", out / "plain-2.pth", *given, *short, out / "attack-ensemble")
+    # A decision: is the score of the first class above one third?
+    question = ["--classes", ",".join(names), "--question", f"{names[0]}>0.333"]
+    robustkit("attack", "--model", out / "plain-2.pth", *given, *question, *short, out / "attack-question")
 
 
 if __name__ == "__main__":
