@@ -11,13 +11,6 @@ from robustkit.stats.calibration import Reliability, brier_scores, reliability
 from robustkit.stats.claims import Claim, Decision, claim_of_calibration, claim_of_means, decide, images_needed
 from robustkit.stats.classification import Scores, score_classifier
 from robustkit.stats.divergence import BinChoice, Divergence, compare_samples, js_distance
-from robustkit.stats.equivalence import (
-    Equivalence,
-    equivalent_means,
-    equivalent_paired_means,
-    equivalent_paired_rates,
-    equivalent_rates,
-)
 from robustkit.stats.estimate import Estimate, format_p
 from robustkit.stats.majority import AgainstChance, against_chance, chance
 from robustkit.stats.mmd import MMD, mmd_test
@@ -49,7 +42,6 @@ __all__ = [
     "ClassifierTest",
     "Decision",
     "Divergence",
-    "Equivalence",
     "Estimate",
     "LogRank",
     "McNemar",
@@ -73,10 +65,6 @@ __all__ = [
     "clopper_pearson",
     "compare_samples",
     "decide",
-    "equivalent_means",
-    "equivalent_paired_means",
-    "equivalent_paired_rates",
-    "equivalent_rates",
     "flips_sooner",
     "format_p",
     "hodges_lehmann",
