@@ -21,7 +21,7 @@ from robustkit.words import brief, shown
 
 MOST_JSON = 64 << 20  # of a page's records; what strangers write is read with less
 MOST_TOML = 1 << 20
-_UNFINISHED = ".part"
+_UNFINISHED = ".robustkit-part"  # no other program gives this name, so what has it may be cleared away
 # The parser of TOML takes the square of the length of a dotted key.
 _QUOTED = re.compile(r"\"(?:[^\"\\\n]|\\.)*+\"|'[^'\n]*+'")
 _LONG_KEY = re.compile(r"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){64}")
@@ -72,9 +72,10 @@ def is_unfinished(path: Path) -> bool:
 
 def clear_unfinished(folder: Path) -> None:
     """Removes what killed processes left unfinished in a folder, and in those below it."""
-    for path in folder.rglob(f".*{_UNFINISHED}"):
-        if path.is_file():
-            path.unlink(missing_ok=True)
+    for root, _, names in os.walk(folder):  # which follows no links
+        for name in names:
+            if is_unfinished(Path(name)):
+                Path(root, name).unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -184,7 +185,7 @@ def read_json(path: str | os.PathLike[str], *, most: int = MOST_JSON) -> Any:
         ) from error
 
 
-def read_object(path: str | os.PathLike[str], kind: str, **fields: type | tuple[type, ...]) -> dict[str, Any]:
+def read_object(path: str | os.PathLike[str], kind: str, /, **fields: type | tuple[type, ...]) -> dict[str, Any]:
     """Reads a JSON object that must have some fields.
 
     Args:
@@ -225,13 +226,42 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def refuse_shared(path: str | os.PathLike[str]) -> None:
+    """Refuses the folder that one stands in, one above it, and home as the folder of an output: they hold other files.
+
+    Raises:
+        InputError: If it is one of them.
+    """
+    place = Path(path).resolve()
+    here = Path.cwd().resolve()
+    home = Path(os.path.expanduser("~")).resolve()
+    if place in (here, *here.parents, home, *home.parents):
+        what = "the folder you stand in" if place == here else "your home folder" if place == home else "above that"
+        raise InputError(f"{path} is {what}, where other files lie; name a folder of its own with --out")
+
+
+def own_folder(path: str | os.PathLike[str]) -> Path:
+    """Makes a folder inside of an output, or takes the one that is there; a link is not followed.
+
+    Raises:
+        InputError: If a link stands there.
+        OSError: If it cannot be made.
+    """
+    path = Path(path)
+    if path.is_symlink():
+        raise InputError(f"{path} is a link, and what is written here stays here; take the link away")
+    path.mkdir(exist_ok=True)
+    return path
+
+
 def new_folder(path: str | os.PathLike[str]) -> Path:
     """Makes a folder for new output.
 
     Raises:
-        InputError: If the path is a file, or a folder that already holds something.
+        InputError: If the path is a file, the folder one stands in or home, or a folder that already holds something.
     """
     path = Path(path)
+    refuse_shared(path)
     if path.is_file():
         raise InputError(f"expected a folder for the output, but {path} is a file; name another with --out")
     if path.is_dir() and any(path.iterdir()):

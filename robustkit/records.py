@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, BinaryIO, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from robustkit.errors import InputError
-from robustkit.files import atomic_write
+from robustkit.errors import InputError, RobustkitError
+from robustkit.files import atomic_write, check_plain
+from robustkit.words import brief
 
 # In place of a predicted class.
 NOT_FINITE, OUT_OF_MEMORY = -1, -2
@@ -110,8 +114,10 @@ def load_records(path: str | os.PathLike[str], kinds: Mapping[str, type[R]]) -> 
 def load_note(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads the note of `save_records`, and none of the arrays; raises as `load_records` does."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        with _opened(path) as archive:
             return json.loads(str(archive[_HEADERS]))["note"]
+    except RobustkitError:
+        raise
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # as in `_read`
@@ -162,18 +168,49 @@ def _write(path: Path, arrays: dict[str, np.ndarray], name: str, header: dict[st
 def _read(path: str | os.PathLike[str], name: str) -> tuple[dict[str, np.ndarray], Any]:
     """The arrays of a file and its header."""
     try:
-        # Opened here, because NumPy leaves the file open when the archive inside is damaged.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        with _opened(path) as archive:
             content = {name: archive[name] for name in archive.files}
         return content, json.loads(str(content.pop(name)))
+    except RobustkitError:
+        raise
     except OSError as error:
         raise InputError(f"cannot read the record {path}: {error.strerror or error}") from error
     except Exception as error:  # zipfile, numpy and json each raise their own kinds on a damaged file
         raise _unreadable(path, error) from error
 
 
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Generator[Any]:
+    """The archive of arrays, which unpacks to no more than the file holds."""
+    check_plain(path, "a robustkit record")
+    # Opened here, because NumPy leaves the file open when the archive inside is damaged.
+    with open(path, "rb") as file:
+        _check_members(file)
+        with np.load(file, allow_pickle=False) as archive:
+            yield archive
+
+
+def _check_members(file: BinaryIO) -> None:
+    """Refuses an archive that would unpack to more than it holds, before any array of it is read.
+
+    Raises:
+        ValueError: If a member is compressed, or claims other values than it holds.
+    """
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+                raise ValueError(f"its member {brief(member.filename)} is compressed, and robustkit compresses none")
+            with archive.open(member) as inside:
+                version = np.lib.format.read_magic(inside)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(inside)
+                if math.prod(shape) * dtype.itemsize != member.file_size - inside.tell():
+                    raise ValueError(f"its member {brief(member.filename)} claims other values than it holds")
+    file.seek(0)
+
+
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> InputError:
-    return InputError(f"{path} is not a readable robustkit record ({error}); make it again")
+    return InputError(f"{path} is not a readable robustkit record ({brief(error)}); make it again")
 
 
 def _shown(value: Any) -> str:

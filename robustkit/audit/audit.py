@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from robustkit.audit.audit_steps import attack, certify, check, look_at_latents, photograph, predict, sweep
-from robustkit.audit.findings import ABOUT
+from robustkit.audit.findings import ABOUT, SCHEMA
 from robustkit.audit.fixed import fix_claims
 from robustkit.audit.machine import check_names
 from robustkit.audit.metrics import MEANING
@@ -15,12 +15,15 @@ from robustkit.audit.report import BASE, MODEL, Report, write_report
 from robustkit.audit.request import FILE, AuditRequest, of_effort, read_gate, save_request
 from robustkit.audit.subject import Subject, about_subject, check_same_images, open_subject, options_for, subject_of
 from robustkit.errors import InputError, RunInterrupted
-from robustkit.files import new_folder, write_json
+from robustkit.files import is_unfinished, new_folder, own_folder, read_object, refuse_shared, write_json
 from robustkit.models import ModelOptions
 from robustkit.perturb.search.registry import make_search
 from robustkit.runs import interruptible, only_writer, trouble_in_words
 from robustkit.runs.opening import ImageSets, choose_device
 from robustkit.runs.sample import Sample
+
+# The file by which an audit knows a folder as its own.
+NOTE, KIND, LOCK = "robustkit.json", "robustkit-audit", "lock"
 
 
 def run_audit(
@@ -66,10 +69,11 @@ def run_audit(
     else:
         subjects = {name: subject_of(sample, request, folder / name, say, sets) for name, sample in samples.items()}
     check_same_images(subjects)
-    _claim(folder)
+    _check_out(folder)
     again = "go on with the same command, finished steps are kept"
-    with trouble_in_words(folder, again), only_writer(folder / "lock"), interruptible():
+    with trouble_in_words(folder, again), only_writer(folder / LOCK), interruptible():
         try:
+            write_json(folder / NOTE, {"kind": KIND, "schema": SCHEMA})
             save_request(request, folder / FILE)
             fix_claims(folder, request.thresholds)
             for name, subject in subjects.items():
@@ -81,7 +85,7 @@ def run_audit(
 
 
 def _run_steps(subject: Subject, folder: Path, say: Callable[[str], None]) -> None:
-    folder.mkdir(exist_ok=True)
+    own_folder(folder)
     say(f"{folder.name}: {subject.path}, {len(subject.sample.images)} images of {subject.sample.path}")
     write_json(folder / ABOUT, about_subject(subject))
     check(subject)
@@ -93,9 +97,15 @@ def _run_steps(subject: Subject, folder: Path, say: Callable[[str], None]) -> No
     look_at_latents(subject)
 
 
-def _claim(folder: Path) -> None:
-    """A new folder, or that of an earlier audit."""
-    if not (folder / FILE).is_file():
+def _check_out(folder: Path) -> None:
+    """A new folder, or that of an earlier audit: what only an audit writes is in it, or nothing but its lock."""
+    refuse_shared(folder)
+    old = folder / MODEL / ABOUT
+    if (folder / NOTE).is_file():
+        read_object(folder / NOTE, "the note of an audit", kind=str, schema=int)
+    elif old.is_file():
+        read_object(old, "what an audit was of", schema=int, model_sha256=str)
+    elif not (folder.is_dir() and all(path.name == LOCK or is_unfinished(path) for path in folder.iterdir())):
         new_folder(folder)
     if not os.access(folder, os.W_OK):
         raise InputError(f"cannot write to {folder}; name another folder with --out")

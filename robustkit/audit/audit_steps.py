@@ -20,7 +20,7 @@ from robustkit.audit.subject import Subject
 from robustkit.engine import make_evaluator
 from robustkit.engine.rate import candidates_per_second
 from robustkit.errors import InputError
-from robustkit.files import read_json, sha256_file, write_json
+from robustkit.files import own_folder, read_json, sha256_file, write_json
 from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.attack.record import RECORD as ATTACK
 from robustkit.findings.attack.record import AttackRecord, AttackRequest
@@ -42,7 +42,7 @@ def check(subject: Subject) -> None:
     found: list[Preflight] = []
 
     def make(folder: Path, resume: bool) -> None:
-        folder.mkdir(exist_ok=True)
+        own_folder(folder)
         found.append(preflight(subject.checkpoint, subject.sample))
         write_json(folder / PREFLIGHT, found[0].to_json())
 
@@ -68,7 +68,7 @@ def predict(subject: Subject) -> None:
     }
 
     def make(folder: Path, resume: bool) -> None:
-        folder.mkdir(exist_ok=True)
+        own_folder(folder)
         for domain, sample in samples.items():
             predict_clean(sample, domain=domain).save(folder / f"{domain}.npz")
 
@@ -80,7 +80,7 @@ def photograph(subject: Subject) -> None:
     """Small pictures and the noise of the sky."""
 
     def make(folder: Path, resume: bool) -> None:
-        folder.mkdir(exist_ok=True)
+        own_folder(folder)
         take_pictures(subject.sample).save(folder / "pictures.npz")
 
     subject.steps.run("pictures", subject.inputs, make)
@@ -120,7 +120,7 @@ def attack(subject: Subject) -> None:
     attacked = subject.steps.run("attack", {**subject.inputs, "settings": settings}, make)
 
     def show(folder: Path, resume: bool) -> None:
-        folder.mkdir(exist_ok=True)
+        own_folder(folder)
         if attacked.refused:
             raise InputError(f"the attack was not run: {attacked.refused}")
         record = AttackRecord.load(attacked.folder / ATTACK)

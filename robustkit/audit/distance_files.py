@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 
@@ -22,6 +21,7 @@ from robustkit.report.sections.distances import Histogram
 from robustkit.stats.divergence import Divergence
 from robustkit.stats.estimate import format_p
 from robustkit.stats.summary import Summary
+from robustkit.tables import Writer
 
 _AXES = {
     "euclidean": "d_E, latent units",
@@ -33,7 +33,7 @@ Models = Sequence[tuple[DistanceRecord, DistanceSummary]]
 def table(models: Models) -> str:
     """Median, mean and standard error of every measure as CSV: a line for each perturbation, measure and model."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = Writer(text)
     ends = [f"{what}{end}" for what in ("median", "mean") for end in ("", "_low", "_high")]
     writer.writerow(["perturbation", "measure", "model", "n", "censored", *ends, "standard_error", "intervals"])
     for name, measure, record, found in _rows(models):
@@ -84,7 +84,7 @@ def per_image(records: Sequence[DistanceRecord]) -> str:
     """Every image as CSV: a line for each image, perturbation and model, those never flipped among them."""
     fields = ("euclidean", "in_scatter", "whitened", "crossing", "reach", "decision_share")
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = Writer(text)
     about = ["model", "id", "true", "clean", "perturbation", "new", "attacked", "flipped", "censored"]
     writer.writerow(
         [
@@ -118,7 +118,7 @@ def per_image(records: Sequence[DistanceRecord]) -> str:
 def bins_table(divergences: dict[str, Divergence]) -> str:
     """Jensen-Shannon distances for several numbers of bins as CSV."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = Writer(text)
     writer.writerow(["samples", "bins", "chosen", "js", "null_mean", "excess", "p", "base", "n", "m"])
     for name, found in divergences.items():
         for choice in found.sensitivity:

@@ -128,7 +128,8 @@ def run_distances(
             if one.divergence is not None
         }
     manifest = {"inputs": about_embedded(embedded), "versions": versions()}
-    with open_run(folder, manifest, advice=AGAIN), interruptible(AGAIN):
+    unfinished = not (folder / SUMMARY).is_file()  # written last: what a kill left is written again
+    with open_run(folder, manifest, resume=unfinished, advice=AGAIN), interruptible(AGAIN):
         for record, one in zip(reversed(records), embedded.values(), strict=True):
             suffix = "" if record is records[-1] else "-base"
             one.record.save(folder / EMBEDDINGS.format(suffix))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from robustkit.report.sections.gallery import CamPicture, draw_grad_cams
 from robustkit.report.sections.latent_maps import MapPoints, draw_maps, draw_spaces, space_panel
 from robustkit.runs import AGAIN, interruptible, open_run
 from robustkit.runs.opening import choose_device
+from robustkit.tables import Writer
 
 RECORD, EMBEDDINGS, TABLE, SUMMARY = "isomap.npz", "embeddings.npz", "isomap.csv", "summary.json"
 FLAT, SPACE, FILM, CAM = "isomap", "isomap-3d", "isomap-3d", "grad-cam"
@@ -128,7 +128,8 @@ def run_isomap(
     palette = make_palette(maps[0].class_names, request.colours)
     cams = _cams(next(iter(embedded.values())), maps[0]) if request.cams else []
     manifest = {"inputs": about_embedded(embedded), "versions": versions()}
-    with open_run(folder, manifest, advice=AGAIN), interruptible(AGAIN):
+    unfinished = not (folder / SUMMARY).is_file()  # written last: what a kill left is written again
+    with open_run(folder, manifest, resume=unfinished, advice=AGAIN), interruptible(AGAIN):
         for suffix, one, found in zip(("", "-base"), maps, embedded.values(), strict=False):
             found.record.save(folder / _named(EMBEDDINGS, suffix))
             one.save(folder / _named(RECORD, suffix))
@@ -226,7 +227,7 @@ def space_map(one: LatentMap, palette: Palette) -> MapPoints:
 def table(maps: Sequence[LatentMap]) -> str:
     """The points as CSV, a line each."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = Writer(text)
     places = ["flat_1", "flat_2", *(f"{name}_{d}" for name in ("solid", "pca") for d in (1, 2, 3))]
     writer.writerow(["model", "id", "kind", "true", "predicted", *places, "tsne_1", "tsne_2", "umap_1", "umap_2"])
     for one in maps:

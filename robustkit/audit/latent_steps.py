@@ -9,7 +9,7 @@ from robustkit.audit.embed import Embedded
 from robustkit.audit.window_axes import NOISE, ONE_PIXEL, RANDOM, make_axes
 from robustkit.audit.window_summary import summarise_windows
 from robustkit.errors import InputError
-from robustkit.files import jsonable, write_json
+from robustkit.files import jsonable, own_folder, write_json
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.distances.nearest import complete_twins, load_certificates
 from robustkit.findings.distances.record import measure_distances
@@ -29,7 +29,7 @@ _RESOLUTION = 151
 
 def make_latents(folder: Path, embedded: Embedded) -> None:
     """Keeps the embeddings of a model."""
-    folder.mkdir(exist_ok=True)
+    own_folder(folder)
     embedded.record.save(folder / EMBEDDINGS)
     write_json(folder / NOTES, list(embedded.notes))
 
@@ -50,7 +50,7 @@ def make_windows(folder: Path, embedded: Embedded, *, seed: int) -> None:
     except InputError:
         resolution = _RESOLUTION
     windows = measure_windows(record, *axes, function=as_function(embedded.classifier), resolution=resolution)
-    folder.mkdir(exist_ok=True)
+    own_folder(folder)
     windows.save(folder / WINDOWS)
     about = {axis.name: axis.words for axis in axes}
     write_json(folder / SUMMARY, jsonable({**summarise_windows(record, windows), "directions": about}))
@@ -63,7 +63,7 @@ def make_map(folder: Path, latents: Path, *, model: str) -> None:
         InputError: If they cannot be mapped.
     """
     found = map_latents(Embeddings.load(latents / EMBEDDINGS), model=model)
-    folder.mkdir(exist_ok=True)
+    own_folder(folder)
     found.save(folder / MAP)
 
 
@@ -88,7 +88,7 @@ def make_distances(
     complete = None if certificates is None else complete_twins(sample, found, load_certificates(certificates, found))
     record = measure_distances(found, AttackRecord.load(attack), model=model, complete=complete)
     summary = summarize(record, found, seed=seed)
-    folder.mkdir(exist_ok=True)
+    own_folder(folder)
     record.save(folder / DISTANCES)
     measures = [
         {

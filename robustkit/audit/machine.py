@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
 import numpy as np
@@ -23,6 +22,8 @@ from robustkit.errors import InputError
 from robustkit.files import atomic_write
 from robustkit.report.section import Check
 from robustkit.stats import Estimate
+from robustkit.tables import Writer
+from robustkit.words import brief
 
 # Raised when a key changes its meaning or goes; new keys do not raise it.
 SCHEMA = "robustkit-audit-2"
@@ -210,36 +211,66 @@ def image_table(models: Sequence[Findings]) -> tuple[list[str], list[list[Any]]]
     return columns, lines
 
 
-def write_image_table(folder: Path, columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> list[Path]:
-    """Writes the table as CSV, and as FITS and Parquet where astropy and pyarrow are installed."""
+def write_image_table(
+    folder: Path, columns: Sequence[str], lines: Sequence[Sequence[Any]], say: Callable[[str], None] = print
+) -> list[Path]:
+    r"""Writes the table as CSV, and as FITS and Parquet where astropy and pyarrow are installed.
+
+    FITS knows ASCII alone, so other letters are written there as in Python, `fusionn\xe9e`. A table that a library
+    cannot write is left out and said, because the page does not depend on it.
+
+    Args:
+        folder: Where.
+        columns: Headings.
+        lines: Cells, a line for each image and model.
+        say: Called with why a table is left out.
+
+    Returns:
+        The files written.
+    """
     with atomic_write(folder / "images.csv") as file:
         file.write(csv_text(columns, lines).encode())
     written = [folder / "images.csv"]
     arrays = {name: _column([line[i] for line in lines]) for i, name in enumerate(columns)}
-    try:
-        from astropy.table import Table
-    except ImportError:
-        pass
-    else:
-        with atomic_write(folder / "images.fits") as file:
-            Table(arrays).write(file, format="fits")
-        written.append(folder / "images.fits")
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        pass
-    else:
-        with atomic_write(folder / "images.parquet") as file:
-            pyarrow.parquet.write_table(pyarrow.table({k: pyarrow.array(v.tolist()) for k, v in arrays.items()}), file)
-        written.append(folder / "images.parquet")
+    for path, write in ((folder / "images.fits", _write_fits), (folder / "images.parquet", _write_parquet)):
+        try:
+            with atomic_write(path) as file:
+                write(arrays, file)
+        except ImportError:
+            continue
+        except OSError:
+            raise
+        except Exception as error:
+            say(f"{path} is not written: {brief(error)}")
+            continue
+        written.append(path)
     return written
+
+
+def _write_fits(arrays: Mapping[str, np.ndarray], file: BinaryIO) -> None:
+    from astropy.table import Table
+
+    Table({name: _ascii(values) for name, values in arrays.items()}).write(file, format="fits")
+
+
+def _ascii(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind != "U":
+        return values
+    return np.array([text.encode("ascii", "backslashreplace") for text in values.tolist()])
+
+
+def _write_parquet(arrays: Mapping[str, np.ndarray], file: BinaryIO) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({name: pyarrow.array(values.tolist()) for name, values in arrays.items()})
+    pyarrow.parquet.write_table(table, file)
 
 
 def csv_text(columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
     """Lines as CSV."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = Writer(text)
     writer.writerow(columns)
     writer.writerows(lines)
     return text.getvalue()

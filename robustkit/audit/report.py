@@ -106,7 +106,7 @@ def write_report(
     models = _read([folder / name for name in named])
     gates, kept = tuple(fail_under) or request.fail_under, baseline or request.baseline
     request = replace(request, fail_under=gates, baseline=kept)
-    report = _write(folder, models, request, workers, fixed_of(folder, request.thresholds))
+    report = _write(folder, models, request, workers, fixed_of(folder, request.thresholds), say)
     say(report.text())
     return report
 
@@ -138,13 +138,18 @@ def compare_audits(
     with reading(f"what is recorded in {folders[0]} and {folders[1]}", "the records of audits"):
         check_pair(*models)
     request = replace(_request(folders[0]), fail_under=(), baseline="")
-    report = _write(new_folder(out), models, request, workers, fixed_of(folders[0], request.thresholds))
+    report = _write(new_folder(out), models, request, workers, fixed_of(folders[0], request.thresholds), say)
     say(report.text())
     return report
 
 
 def _write(
-    folder: Path, models: Sequence[Findings], request: AuditRequest, workers: int, fixed: dict[str, Any]
+    folder: Path,
+    models: Sequence[Findings],
+    request: AuditRequest,
+    workers: int,
+    fixed: dict[str, Any],
+    say: Callable[[str], None],
 ) -> Report:
     gates = [read_gate(text) for text in request.fail_under]
     check_names(gates, list(MEANING))
@@ -164,7 +169,7 @@ def _write(
         chapters, lead = [*_chapters(models), method], _lead(models[0])
         sprite = sprite_of(models[0].pictures)
     try:
-        write_image_table(folder, columns, lines)
+        write_image_table(folder, columns, lines, say)
     except OSError as error:
         raise InputError(f"cannot write the table of images to {folder}: {error.strerror or error}") from error
     downloads = [

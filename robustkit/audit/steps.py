@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robustkit.errors import InputError
+from robustkit.errors import InputError, RobustkitError
 from robustkit.files import jsonable, read_json, write_json
 
 
@@ -67,6 +67,11 @@ class Steps:
             return self.done[name]
         resume = same and folder.is_dir()
         if not resume and folder.is_dir():
+            if not note.is_file():
+                raise RobustkitError(
+                    f"{folder} holds files and no note says that a step of this audit made them; move them away, or "
+                    "name another folder with --out"
+                )
             shutil.rmtree(folder)
         spent = float(known.get("seconds", 0.0)) if resume else 0.0
         write_json(note, {"inputs": inputs, "finished": False, "seconds": spent})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from robustkit.audit.embed import embed_run, latent_folder
 from robustkit.audit.window_axes import NOISE, ONE_PIXEL, make_axes
-from robustkit.audit.window_files import write_windows
+from robustkit.audit.window_files import SUMMARY, write_windows
 from robustkit.audit.window_summary import window_text
 from robustkit.latent.any_window import window_method
 from robustkit.latent.embeddings import Embeddings
@@ -121,7 +121,8 @@ def run_window(
         "versions": versions(),
     }
     manifest = {"inputs": about["inputs"], "versions": about["versions"]}
-    with open_run(folder, manifest, advice=AGAIN), interruptible(AGAIN):
+    unfinished = not (folder / SUMMARY).is_file()  # written last: what a kill left is written again
+    with open_run(folder, manifest, resume=unfinished, advice=AGAIN), interruptible(AGAIN):
         summary = write_windows(folder, record, windows, palette=palette, white=request.white, about=about)
     say(window_text(summary))
     say(f"everything is in {folder}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ import numpy as np
 from robustkit.audit.window_pictures import canonical_pictures, window_pictures
 from robustkit.audit.window_summary import summarise_windows
 from robustkit.errors import InputError
-from robustkit.files import write_json, write_text
+from robustkit.files import own_folder, write_json, write_text
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.window_record import Windows
 from robustkit.report.palette import Palette
 from robustkit.report.saving import save_drawing
 from robustkit.report.sections.geometry import draw_canonical, draw_window, draw_windows
+from robustkit.tables import Writer
 
 EMBEDDINGS, RECORD, TABLE, SUMMARY = "embeddings.npz", "windows.npz", "windows.csv", "summary.json"
 GALLERY, CANONICAL, PICTURES = "gallery", "canonical", "windows"
@@ -50,7 +50,7 @@ def write_windows(
     write_text(folder / TABLE, table(windows))
     pictures, rule = window_pictures(windows), windows.settings["shown"]
     files = save_drawing(draw_windows(pictures, palette, rule=rule, white=white), folder, GALLERY)
-    (folder / PICTURES).mkdir()
+    own_folder(folder / PICTURES)
     for picture, i in zip(pictures, windows.shown.tolist(), strict=True):
         name = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(windows.ids[i]))[:80]
         files += save_drawing(draw_window(picture, palette, white=white), folder / PICTURES, name)
@@ -77,7 +77,7 @@ def table(windows: Windows) -> str:
     columns += ["y_crossing_to", "angle_degrees", "x_length", "y_length", "plane_margin", "true_margin"]
     columns += [f"{what}_{name}" for what in ("area", "disc") for name in names] + ["drawn"]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = Writer(text)
     writer.writerow(columns)
     classes = [*names, ""]  # -1 is the last one
     for i in range(len(windows.ids)):

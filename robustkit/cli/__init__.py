@@ -9,6 +9,7 @@ import click
 
 from robustkit import __version__
 from robustkit.errors import RobustkitError, RunInterrupted
+from robustkit.words import shown
 
 # Name -> the line that `robustkit --help` shows; each lives in robustkit/cli/<name>.py as `command`.
 COMMANDS = {
@@ -66,9 +67,10 @@ def main(args: list[str] | None = None) -> None:
     try:
         group.main(args=args, prog_name="robustkit", standalone_mode=False)
     except (RobustkitError, RunInterrupted) as error:
-        click.echo(f"robustkit: {' '.join(str(error).split())}", err=True)
+        click.echo(shown(f"robustkit: {' '.join(str(error).split())}"), err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
+        error.__dict__["message"] = shown(error.message)  # a name that was typed, or expanded by the shell
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):

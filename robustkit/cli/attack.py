@@ -9,6 +9,7 @@ import click
 
 from robustkit.cli.cluster import cluster_options
 from robustkit.cli.options import Command, model_options
+from robustkit.cli.saying import say
 
 
 @click.command(name="attack", cls=Command)
@@ -37,5 +38,5 @@ def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: 
     from robustkit.findings.attack.measure import run_attack
     from robustkit.findings.attack.record import AttackRequest
 
-    where = cluster(say=click.echo)
-    run_attack(model, AttackRequest(**request), options=options, out=out, resume=resume, say=click.echo, **where)
+    where = cluster(say=say)
+    run_attack(model, AttackRequest(**request), options=options, out=out, resume=resume, say=say, **where)

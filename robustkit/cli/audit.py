@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from robustkit.cli.options import Command, model_options
+from robustkit.cli.saying import say
 
 
 @click.command(name="audit", cls=Command)
@@ -44,5 +45,5 @@ def command(file: Path | None, options: Any, device: str | None, out: Path, **as
 
     given = {name: value for name, value in asked.items() if value not in (None, ())}
     request = request_of(file, given)
-    if not run_audit(request, options=options, out=out, device=device, workers=cores(), say=click.echo).passed:
+    if not run_audit(request, options=options, out=out, device=device, workers=cores(), say=say).passed:
         sys.exit(1)

@@ -9,6 +9,7 @@ import click
 
 from robustkit.cli.cluster import cluster_options
 from robustkit.cli.options import Command, model_options
+from robustkit.cli.saying import say
 
 
 @click.command(name="certify", cls=Command)
@@ -30,5 +31,5 @@ def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: 
     from robustkit.findings.certify.measure import run_certify
     from robustkit.findings.certify.record import CertifyRequest
 
-    where = cluster(say=click.echo)
-    run_certify(model, CertifyRequest(**request), options=options, out=out, resume=resume, say=click.echo, **where)
+    where = cluster(say=say)
+    run_certify(model, CertifyRequest(**request), options=options, out=out, resume=resume, say=say, **where)

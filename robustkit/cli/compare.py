@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from robustkit.cli.saying import say
+
 
 @click.command(name="compare")
 @click.argument("first", type=click.Path(path_type=Path))
@@ -16,4 +18,4 @@ def command(first: Path, second: Path, out: Path) -> None:
     from robustkit.audit.report import compare_audits
     from robustkit.cores import cores
 
-    compare_audits(first, second, out=out, workers=cores(), say=click.echo)
+    compare_audits(first, second, out=out, workers=cores(), say=say)

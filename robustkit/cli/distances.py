@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from robustkit.cli.options import Command, attack_options, model_options
+from robustkit.cli.saying import say
 
 
 @click.command(name="distances", cls=Command)
@@ -31,4 +32,4 @@ def command(model: Path, attack: Path, options: Any, device: str | None, out: Pa
     """Measures how far noise and single pixels move latents, in units that two models can be compared by."""
     from robustkit.audit.distances import DistancesRequest, run_distances
 
-    run_distances(model, attack, DistancesRequest(**request), options=options, out=out, device=device, say=click.echo)
+    run_distances(model, attack, DistancesRequest(**request), options=options, out=out, device=device, say=say)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from robustkit.cli.saying import say
+
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
@@ -35,7 +37,7 @@ def command(check: bool) -> None:
     for name in _devices():
         _say("device", name)
     _say("ffmpeg", shutil.which("ffmpeg") or "not found; maps turn as GIF and not as MP4 too")
-    click.echo("extras")
+    say("extras")
     for extra, requirements in extras.items():
         missing = not all(map(_version, (requirement.name for requirement in requirements)))
         found = ", ".join(f"{each.name} {_version(each.name) or 'not installed'}" for each in requirements)
@@ -45,7 +47,7 @@ def command(check: bool) -> None:
 
 
 def _say(name: str, value: str) -> None:
-    click.echo(f"{name:14} {value}")
+    say(f"{name:14} {value}")
 
 
 def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:
@@ -92,6 +94,6 @@ def _attack_is_well() -> bool:
 
     well = True
     for finding in check_attack():
-        click.echo(f"{'ok' if finding.ok else 'FAILED':8} {finding.name}: {finding.detail}")
+        say(f"{'ok' if finding.ok else 'FAILED':8} {finding.name}: {finding.detail}")
         well &= finding.ok
     return well

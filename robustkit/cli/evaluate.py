@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from robustkit.cli.saying import say
+
 
 @click.command(name="evaluate")
 @click.option("--model", "models", multiple=True, required=True, help="A checkpoint or a folder of them; give more.")
@@ -21,6 +23,6 @@ def command(models: tuple[str, ...], out: Path | None, **options: Any) -> None:
     from robustkit.training.table import describe, save_evaluation
 
     rows = evaluate(models, **options)
-    click.echo(describe(rows))
+    say(describe(rows))
     if out is not None:
-        click.echo(f"\n{save_evaluation(rows, out)}")
+        say(f"\n{save_evaluation(rows, out)}")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from robustkit.cli.options import Command, model_options
+from robustkit.cli.saying import say
 
 
 @click.command(name="inspect", cls=Command)
@@ -24,4 +25,4 @@ def command(model: Path, data: str | None, options: Any, write: Path | None, **d
     from robustkit.runs import Selection
 
     images = None if data is None else Selection(data=data, take_all=True, **draw)
-    inspect_model(model, options, draw=images, card=write, say=click.echo)
+    inspect_model(model, options, draw=images, card=write, say=say)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from robustkit.cli.options import Command, attack_options, model_options
+from robustkit.cli.saying import say
 
 
 @click.command(name="isomap", cls=Command)
@@ -34,4 +35,4 @@ def command(model: Path, attack: Path, options: Any, device: str | None, out: Pa
     """Maps the latents of clean and noisy images in two and three dimensions, and places the flips on them."""
     from robustkit.audit.isomap import IsomapRequest, run_isomap
 
-    run_isomap(model, attack, IsomapRequest(**request), options=options, out=out, device=device, say=click.echo)
+    run_isomap(model, attack, IsomapRequest(**request), options=options, out=out, device=device, say=say)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from robustkit.cli.options import Command, model_options
+from robustkit.cli.saying import say
 
 
 @click.command(name="merge", cls=Command)
@@ -23,4 +24,4 @@ def command(folders: tuple[Path, ...], options: Any, out: Path, **where: Any) ->
     from robustkit.audit.merge import merge_runs
 
     options = options if options.given else None
-    merge_runs(folders, out=out, options=options, **where, say=click.echo)
+    merge_runs(folders, out=out, options=options, **where, say=say)

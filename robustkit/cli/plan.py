@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from robustkit.cli.saying import say
+
 
 @click.command(name="plan")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
@@ -20,4 +22,4 @@ def command(file: Path | None, pilot: Path | None, n: int | None, perturbations:
     request = AuditRequest("") if file is None else read_request(file)
     size = request.n if n is None else n
     found = None if pilot is None else read_pilot(pilot)
-    click.echo(plan_text(plan(request.thresholds, size, pilot=found, perturbations=perturbations), size))
+    say(plan_text(plan(request.thresholds, size, pilot=found, perturbations=perturbations), size))

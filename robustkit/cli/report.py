@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from robustkit.cli.saying import say
+
 
 @click.command(name="report")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -24,5 +26,5 @@ def command(run: Path, fail_under: tuple[str, ...], baseline: str | None) -> Non
     from robustkit.cores import cores
 
     kept = baseline or ""
-    if not write_report(run, fail_under=fail_under, baseline=kept, workers=cores(), say=click.echo).passed:
+    if not write_report(run, fail_under=fail_under, baseline=kept, workers=cores(), say=say).passed:
         sys.exit(1)

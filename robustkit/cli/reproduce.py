@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from robustkit.cli.options import Command
+from robustkit.cli.saying import say
 
 
 @click.command(name="reproduce", cls=Command)
@@ -28,4 +29,4 @@ def command(
     """
     from robustkit.reproduce.study import run_reproduction
 
-    run_reproduction(paper, scale=scale, data=data, out=out, device=device, workers=workers, say=click.echo)
+    run_reproduction(paper, scale=scale, data=data, out=out, device=device, workers=workers, say=say)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from robustkit.cli.options import Command, Numbers
+from robustkit.cli.saying import say
 
 
 @click.command("simulate", cls=Command)
@@ -20,7 +21,9 @@ def command(n: int, survey: str, years: tuple[float, ...], seed: int, size: int,
     from robustkit.data.imageset import ImageSet
     from robustkit.data.simulate import GALAXIES_FILE, simulate
     from robustkit.files import read_json
+    from robustkit.runs.trouble import trouble_in_words
 
-    folder = simulate(n, survey=survey, years=years, seed=seed, out=out, workers=workers, size=size)
+    with trouble_in_words(out, "give the same command again"):
+        folder = simulate(n, survey=survey, years=years, seed=seed, out=out, workers=workers, size=size)
     for depth in read_json(folder / GALAXIES_FILE)["depths"]:
-        click.echo(f"{folder / depth}: {ImageSet.load(folder / depth).describe()}")
+        say(f"{folder / depth}: {ImageSet.load(folder / depth).describe()}")

@@ -9,6 +9,7 @@ import click
 
 from robustkit.cli.cluster import cluster_options
 from robustkit.cli.options import Command, Numbers, model_options
+from robustkit.cli.saying import say
 
 
 @click.command(name="sweep", cls=Command)
@@ -39,5 +40,5 @@ def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: 
     from robustkit.training.memory import keep_freed_memory
 
     keep_freed_memory()
-    where = cluster(say=click.echo)
-    run_sweep(model, SweepRequest(**asked), options=options, out=out, resume=resume, say=click.echo, **where)
+    where = cluster(say=say)
+    run_sweep(model, SweepRequest(**asked), options=options, out=out, resume=resume, say=say, **where)

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from robustkit.cli.saying import say
+
 # Options of the training settings, in the order of the help; what is not given is left to the preset.
 _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--method", {"help": "source, adabn, augment, mmd, dann, coral, sinkhorn, mcc, cdan or oracle.  [source]"}),
@@ -53,6 +55,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--device", help="cpu or cuda.  [cuda where there is one]")
 def command(data: str | None, source: str | None, target: str | None, preset: str | None, **options: Any) -> None:
     """Trains a classifier, on one domain or on a labelled source and an unlabelled target."""
+    from robustkit.runs.trouble import trouble_in_words
     from robustkit.training import pair_of, train_many
     from robustkit.training import preset as settings_of
     from robustkit.training.distributed import is_first
@@ -62,6 +65,7 @@ def command(data: str | None, source: str | None, target: str | None, preset: st
     pair = pair_of(data=data, source=source, target=target)
     how = {name: options.pop(name) for name in ("out", "seeds", "resume", "report_oracle", "device")}
     given = {name: value for name, value in options.items() if value is not None}
-    for trained in train_many(*pair, settings=settings_of(preset, **given), **how):
-        if is_first():
-            click.echo(trained)
+    with trouble_in_words(how["out"], "go on with --resume, finished epochs are kept"):
+        for trained in train_many(*pair, settings=settings_of(preset, **given), **how):
+            if is_first():
+                say(trained)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from robustkit.cli.options import Command, attack_options, model_options
+from robustkit.cli.saying import say
 
 
 @click.command(name="window", cls=Command)
@@ -29,4 +30,4 @@ def command(model: Path, attack: Path, options: Any, device: str | None, out: Pa
     """Draws the classes around attacked images: church windows, and the plane that the head decides on."""
     from robustkit.audit.window import WindowRequest, run_window
 
-    run_window(model, attack, WindowRequest(**request), options=options, out=out, device=device, say=click.echo)
+    run_window(model, attack, WindowRequest(**request), options=options, out=out, device=device, say=say)

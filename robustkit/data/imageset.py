@@ -15,6 +15,7 @@ from robustkit.data.npyfile import map_npy, write_npy
 from robustkit.data.stretch import Stretch, stretch_from_json
 from robustkit.errors import InputError
 from robustkit.files import new_folder, read_json, sha256_file, write_json
+from robustkit.words import shown
 
 Units = Literal["electron", "display", "unknown"]
 IMAGE_SET_FILE = "imageset.json"
@@ -52,6 +53,10 @@ class ImageSet:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        # From here on names go to terminals, tables and pages, so what these would obey is written out at this door.
+        object.__setattr__(self, "class_names", tuple(map(shown, self.class_names)))
+        object.__setattr__(self, "bands", tuple(map(shown, self.bands)))
+        object.__setattr__(self, "ids", all_shown(self.ids))
         if self.images.ndim != 4:
             raise InputError(f"expected images of shape (N, C, H, W), got shape {self.images.shape}")
         if 0 in self.images.shape:
@@ -117,6 +122,7 @@ class ImageSet:
             InputError: If an id is not in the set.
         """
         place = {str(image_id): i for i, image_id in enumerate(self.ids)}
+        ids = [shown(image_id) for image_id in ids]
         missing = [str(image_id) for image_id in ids if str(image_id) not in place]
         if missing:
             raise InputError(f"{len(missing)} of {len(ids)} ids are not in the image set, the first is {missing[0]!r}")
@@ -196,6 +202,13 @@ class ImageSet:
                 provenance=dict(value["provenance"]) | digests,
                 notes=tuple(map(str, value["notes"])),
             )
+
+
+def all_shown(names: np.ndarray) -> np.ndarray:
+    """Names, shape (N,), str, with what is not printed written out; the same array where all is printed."""
+    if names.dtype.kind != "U" or all(name.isprintable() for name in names.tolist()):
+        return names
+    return np.array([shown(name) for name in names.tolist()])
 
 
 def _verified(folder: Path, name: str, expected: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import os
@@ -32,6 +31,7 @@ from robustkit.extras import require
 from robustkit.files import new_folder, write_json, write_text
 from robustkit.progress import progress
 from robustkit.seeds import stream
+from robustkit.tables import NamedWriter
 
 GALAXIES_FILE = "galaxies.json"
 CATALOGUE_FILE = "catalogue.csv"
@@ -249,7 +249,7 @@ def _write_catalogue(path: Path, rows: list[dict[str, Any]]) -> None:
     """One row for each galaxy; what only some classes have is empty for the others."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer = NamedWriter(text, columns)
     writer.writeheader()
     writer.writerows({key: f"{v:.6g}" if isinstance(v, float) else v for key, v in row.items()} for row in rows)
     write_text(path, text.getvalue())

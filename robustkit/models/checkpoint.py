@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from robustkit.files import atomic_write
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.foreign.weights import Content, read_weights
 from robustkit.models.networks import NETWORKS
+from robustkit.words import shown
 
 _MOST_VALUES = 1 << 26  # of an image that a card claims
 FORMAT = "robustkit-checkpoint-1"
@@ -130,9 +132,17 @@ def save_checkpoint(path: str | os.PathLike[str], module: nn.Module, card: Card)
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     path = Path(path)
+    content = {"format": FORMAT, "card": json.dumps(asdict(card), sort_keys=True), "state_dict": state}
     with atomic_write(path) as file:
-        torch.save({"format": FORMAT, "card": json.dumps(asdict(card), sort_keys=True), "state_dict": state}, file)
+        file.write(as_bytes(content))
     return path
+
+
+def as_bytes(content: Any) -> memoryview:
+    """What `torch.save` writes of something; by itself it would hide from us that a disk is full."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getbuffer()
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Checkpoint:
@@ -183,7 +193,7 @@ def checkpoint_of(content: Content, *, device: torch.device | str = "cpu") -> Ch
 
 def _card(value: dict[str, Any]) -> Card:
     """The card that JSON values are, each of the kind that it should be."""
-    texts = {name: tuple(map(str, value[name])) for name in ("class_names", "bands")}
+    texts = {name: tuple(map(shown, value[name])) for name in ("class_names", "bands")}
     shape = tuple(map(int, value["input_shape"]))
     ranges = tuple((float(low), float(high)) for low, high in value["input_range"])
     if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > _MOST_VALUES:

@@ -22,7 +22,7 @@ from PIL import Image
 
 from robustkit import __version__
 from robustkit.errors import InputError
-from robustkit.files import write_text
+from robustkit.files import own_folder, write_text
 from robustkit.report import screen
 from robustkit.report.blocks import Drawing
 from robustkit.report.palette import DARK, DARK_SCALES, SCALES, Looks
@@ -122,8 +122,8 @@ def write_page(page: Page, folder: Path, *, workers: Executor | None = None) -> 
     if twice:
         raise InputError(f"two parts of the report are called {twice[0]!r}; give each its own name")
     try:
-        (folder / FIGURES).mkdir(exist_ok=True)
-        (folder / TABLES).mkdir(exist_ok=True)
+        own_folder(folder / FIGURES)
+        own_folder(folder / TABLES)
         drawn = iter(_draw_all(page, folder, workers))
         chapters = [
             {

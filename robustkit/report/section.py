@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from robustkit.report.blocks import Drawing
 from robustkit.stats import Decision
+from robustkit.tables import Writer
 
 Status = Literal["pass", "warn", "fail", "not run"]
 
@@ -29,7 +29,7 @@ class Table:
     def csv(self) -> str:
         """The table as CSV."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        writer = Writer(text)
         writer.writerow(self.columns)
         writer.writerows(self.rows)
         return text.getvalue()

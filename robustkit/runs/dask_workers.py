@@ -5,13 +5,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from robustkit.errors import InputError, first_line
 from robustkit.extras import require
 
 _PATIENCE = 5.0  # seconds for the scheduler to answer
+
+
+def is_private(address: str) -> bool:
+    """Whether an address of Dask is within this machine, or encrypted with certificates.
+
+    Examples:
+        >>> [is_private(one) for one in ("tcp://127.0.0.1:8786", "tls://node7:8786", "tcp://node7:8786", "[::1]:8786")]
+        [True, True, False, True]
+    """
+    parts = urlsplit(address if "://" in address else f"tcp://{address}")
+    if parts.scheme in ("tls", "wss", "inproc"):
+        return True
+    with suppress(ValueError):
+        return ip_address(parts.hostname or "").is_loopback
+    return parts.hostname == "localhost"
 
 
 @contextmanager
@@ -53,6 +70,12 @@ def dask_workers(
                     f"the Dask worker {worker} cannot run robustkit ({first_line(answer)}); install it there"
                 )
         check(answers)
+        bound = client.scheduler_info(n_workers=0)["address"]
+        if not (is_private(address) and is_private(bound)):
+            say(
+                f"warning: whoever reaches the Dask scheduler at {bound} runs code as you; start it with --host "
+                "127.0.0.1, or with TLS between machines, as docs/howto/run-on-a-cluster.md says"
+            )
         say(f"{len(answers)} Dask workers at {address}")
         # Every unit is its own task, even where two have the same arguments.
         yield client.get_executor(pure=False)

@@ -12,6 +12,8 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from robustkit.errors import RobustkitError
+
 _assigned: str | None = None
 
 
@@ -30,7 +32,13 @@ def local_workers(devices: Sequence[str | None]) -> Generator[Executor]:
     """
     # Spawned, because a forked process cannot use CUDA, nor the thread pools of its parent.
     context = multiprocessing.get_context("spawn")
-    to_give = context.SimpleQueue()
+    try:
+        to_give = context.SimpleQueue()
+    except OSError as error:  # which names no file, and is about none of the run
+        raise RobustkitError(
+            f"worker processes need shared memory for their locks, and this system gives none ({error.strerror}); "
+            "mount /dev/shm writable, or do without --workers"
+        ) from error
     for device in devices:
         to_give.put(device)
     before = set(multiprocessing.active_children())

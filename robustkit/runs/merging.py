@@ -13,7 +13,7 @@ from robustkit.runs.folder import MANIFEST, check_format, differences, read_mani
 from robustkit.runs.shards import Shard
 
 _MOST_NAMED = 12
-MOST_UNITS = 1 << 27  # groups of images in a run; a manifest that claims more is not one of ours
+MOST_UNITS = 1 << 27  # of a run; a manifest that claims more was written by something else
 
 
 @dataclass(frozen=True)

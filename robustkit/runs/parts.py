@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.errors import InputError
-from robustkit.files import atomic_write
+from robustkit.files import atomic_write, own_folder
 from robustkit.records import Record, load_note, load_records, save_records
 
 PARTS = "parts"
@@ -46,7 +46,7 @@ class Parts:
 
     def keep(self, unit: int, records: Mapping[str, Record], note: dict[str, Any]) -> None:
         """Keeps a finished unit; it is on disk when this returns."""
-        self.folder.mkdir(exist_ok=True)
+        own_folder(self.folder)
         save_records(self.path(unit), records, note)
 
     def load(self, unit: int, kinds: Mapping[str, type[Any]]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Parts:
 
     def gather(self, others: Iterable[Parts]) -> None:
         """Copies the units of other run folders into this one."""
-        self.folder.mkdir(exist_ok=True)
+        own_folder(self.folder)
         for other in others:
             for unit in other:
                 with open(other.path(unit), "rb") as source, atomic_write(self.path(unit)) as target:

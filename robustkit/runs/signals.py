@@ -10,12 +10,12 @@ from types import FrameType
 
 from robustkit.errors import RunInterrupted
 
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 
 
 @contextmanager
 def interruptible(advice: str = "finished work is kept, go on with --resume") -> Generator[None]:
-    """Turns Ctrl-C, SIGTERM and SIGUSR1 into `RunInterrupted` while the block runs.
+    """Turns Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 into `RunInterrupted` while the block runs.
 
     The error is raised at once rather than at the end of a unit: a scheduler gives a few seconds, a unit may take
     minutes, and the journal is whole at every moment. It may stand inside another, whose advice is not given then. Only
@@ -33,7 +33,9 @@ def interruptible(advice: str = "finished work is kept, go on with --resume") ->
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    known = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    # What the parent had ignored stays ignored: `nohup` wants a run to outlive its terminal.
+    numbers = [one for one in known if one == signal.SIGINT or signal.getsignal(one) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield

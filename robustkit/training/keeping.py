@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import signal
@@ -17,6 +16,8 @@ import torch
 
 from robustkit.errors import InputError, RunInterrupted, first_line
 from robustkit.files import atomic_write, write_text
+from robustkit.models.checkpoint import as_bytes
+from robustkit.tables import NamedWriter
 from robustkit.training.distributed import World
 from robustkit.training.machinery import Run
 from robustkit.training.settings import Settings
@@ -118,7 +119,7 @@ class Keeper:
                 "run": run.state_dict(),
             }
             with atomic_write(self.state) as file:
-                torch.save(content, file)
+                file.write(as_bytes(content))
         self._saved = time.monotonic()
 
 
@@ -144,7 +145,7 @@ def write_log(out: Path, rows: list[dict[str, Any]]) -> None:
     write_text(out.with_suffix(".jsonl"), "".join(json.dumps(row) + "\n" for row in rows))
     table = io.StringIO()
     names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(table, fieldnames=names, restval="", lineterminator="\n")
+    writer = NamedWriter(table, names)
     writer.writeheader()
     writer.writerows(rows)
     write_text(out.with_suffix(".csv"), table.getvalue())
@@ -160,7 +161,8 @@ def signals_to(keeper: Keeper) -> Generator[None]:
     def note(number: int, frame: Any) -> None:
         keeper.signalled = True
 
-    before: dict[int, Any] = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    polite = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is not signal.SIG_IGN]  # by nohup
+    before: dict[int, Any] = {number: signal.signal(number, note) for number in (signal.SIGINT, *polite)}
     try:
         yield
     finally:

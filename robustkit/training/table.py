@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import os
@@ -12,6 +11,7 @@ from typing import Any
 
 from robustkit.files import new_folder, write_json, write_text
 from robustkit.stats import Estimate
+from robustkit.tables import NamedWriter
 from robustkit.training.evaluate import BASE, METRICS, Row
 
 _SHOWN = {"f1_macro": "macro F1", "auc": "AUC", "brier": "Brier", "ece": "ECE"}
@@ -55,7 +55,7 @@ def save_evaluation(rows: Sequence[Row], out: str | os.PathLike[str]) -> Path:
     write_json(folder / "evaluation.json", [to_json(row) for row in rows])
     table = io.StringIO()
     lines = [_flat(row) for row in rows]
-    writer = csv.DictWriter(table, fieldnames=list(dict.fromkeys(key for line in lines for key in line)), restval="")
+    writer = NamedWriter(table, list(dict.fromkeys(key for line in lines for key in line)))
     writer.writeheader()
     writer.writerows(lines)
     write_text(folder / "evaluation.csv", table.getvalue())

@@ -158,7 +158,7 @@ def test_a_folder_that_cannot_be_written_is_said(world, copy, tmp_path, monkeypa
         write_report(copy, say=_quiet)
     out = tmp_path / "audit"
     out.mkdir()
-    (out / "audit.toml").write_text("")
+    write_json(out / "robustkit.json", {"kind": "robustkit-audit", "schema": 1})
     (out / "model").write_text("")
     words = r"stopped at .*model: File exists; put that right and go on with the same command, finished steps are kept"
     with pytest.raises(RobustkitError, match=words):

@@ -10,6 +10,8 @@ from robustkit.findings.attack.record import AttackRequest
 from robustkit.findings.attack.show import file_name
 from robustkit.findings.sweep.measure import run_sweep
 from robustkit.findings.sweep.record import SweepRequest
+from robustkit.tables import cell
+from robustkit.words import shown
 from tests.attacks import silent
 from tests.audits import make_audit
 
@@ -46,16 +48,17 @@ def check_files(folder):
 def test_an_attack_on_odd_names_keeps_every_one(odd, tmp_path):
     done = run_attack(odd, AttackRequest(n=20, budget=60), out=tmp_path / "run", say=silent)
     table = rows(done.folder / "attacks.csv")
-    assert {row["id"] for row in table} == set(done.record.ids.tolist()) > set(ODD)
-    assert {row["true"] for row in table} <= set(CLASSES)
+    assert {row["id"] for row in table} == set(map(cell, done.record.ids.tolist()))
+    assert set(done.record.ids.tolist()) > set(map(shown, ODD))
+    assert {row["true"] for row in table} <= set(map(shown, CLASSES))
     assert list((done.folder / "pictures").iterdir())
     check_files(done.folder)
 
 
 def test_a_sweep_of_odd_classes_keeps_every_one(odd, tmp_path):
     done = run_sweep(odd, SweepRequest(perturbations=("gaussian",), n=20), codecs=0, out=tmp_path / "run", say=silent)
-    assert {f"recall_{name}" for name in CLASSES} <= rows(done.folder / "sweep.csv")[0].keys()
-    assert set(done.record.ids.tolist()) > set(ODD)
+    assert {f"recall_{shown(name)}" for name in CLASSES} <= rows(done.folder / "sweep.csv")[0].keys()
+    assert set(done.record.ids.tolist()) > set(map(shown, ODD))
     check_files(done.folder)
 
 

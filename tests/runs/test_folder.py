@@ -54,7 +54,9 @@ def dead_process():
     return dead.pid
 
 
-@pytest.mark.parametrize("left", [[], ["lock"], [".lock.a1.part"], ["lock", ".manifest.json.b2.part"]])
+@pytest.mark.parametrize(
+    "left", [[], ["lock"], [".lock.a1.robustkit-part"], ["lock", ".manifest.json.b2.robustkit-part"]]
+)
 def test_a_run_killed_before_its_manifest_is_started_again(tmp_path, left):
     (tmp_path / "run").mkdir()
     for name in left:
@@ -68,11 +70,11 @@ def test_what_a_kill_left_half_written_is_cleared_away_and_nothing_else(tmp_path
     with open_run(tmp_path / "run", MANIFEST):
         pass
     (tmp_path / "run" / "parts").mkdir()
-    for name in ("parts/.0000001.npz.x9.part", ".summary.json.y8.part", "mine.part", ".mine"):
+    for name in ("parts/.0000001.npz.x9.robustkit-part", ".summary.json.y8.robustkit-part", ".mine.part", ".mine"):
         (tmp_path / "run" / name).write_text("half")
     with open_run(tmp_path / "run", MANIFEST, resume=True) as run:
         left = sorted(str(path.relative_to(run.folder)) for path in run.folder.rglob("*"))
-    assert left == [".mine", "lock", "manifest.json", "mine.part", "parts"]
+    assert left == [".mine", ".mine.part", "lock", "manifest.json", "parts"]
 
 
 def test_a_folder_of_other_files_is_no_run_to_go_on_with(tmp_path):

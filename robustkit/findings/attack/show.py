@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 from collections.abc import Iterator
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robustkit.files import write_json, write_text
+from robustkit.files import own_folder, write_json, write_text
 from robustkit.findings.attack.record import RECORD, AttackRecord
 from robustkit.report.blocks import Drawing
 from robustkit.report.saving import draw_on, save_drawing
 from robustkit.report.sections.flips import FlipCurves, flip_curve
 from robustkit.report.sections.gallery import FlipPicture, draw_flip, draw_flips
+from robustkit.tables import NamedWriter
 
 if TYPE_CHECKING:
     from robustkit.data import Stretch
@@ -75,7 +75,7 @@ def table(record: AttackRecord, *, bands: tuple[str, ...], stretch: Stretch | No
     columns += [f"{band}_{when}{scale}" for scale in scales for when in ("before", "after") for band in bands]
     columns += ["p_true_before", "p_true_after", "p_new_before", "p_new_after", "latent_distance"]
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer = NamedWriter(text, columns)
     writer.writeheader()
     names = [*record.class_names, "out of memory", "not finite"]  # -1 is the last one, -2 the one before it
     attacked = set(record.image.tolist())
@@ -156,7 +156,7 @@ def draw_gallery(result: AttackResult, n: int, on: Any = None) -> Any:
 
 
 def _draw_pictures(folder: Path, result: AttackResult) -> Iterator[Path]:
-    folder.mkdir(exist_ok=True)
+    own_folder(folder)
     record = result.record
     for a in chosen_flips(record):
         i = int(record.image[a])

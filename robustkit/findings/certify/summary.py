@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from robustkit.findings.certify.record import CertificateRecord
 from robustkit.runs.result import Result
 from robustkit.stats import wilson
+from robustkit.tables import Writer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,7 +123,7 @@ def describe(record: CertificateRecord) -> str:
 def table(record: CertificateRecord) -> str:
     """A line of CSV for each image."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = Writer(buffer)
     flags = ("correct", "complete", "certified", "too_near")
     names = ("queries", "flipping", "chance_low", "chance_high", "best_margin", "error_bound", "best_row")
     names = (*names, "best_column", "not_finite")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from robustkit.records import NOT_FINITE
 from robustkit.report.saving import draw_on, save_drawing
 from robustkit.report.sections.sweeps import SweepCurve, SweepLatents, SweepSheet
 from robustkit.stats import wilson_shares
+from robustkit.tables import NamedWriter
 
 TABLE, SUMMARY = "sweep.csv", "summary.json"
 FIGURE, LATENTS = "sweep", "sweep-latents"
@@ -64,7 +64,7 @@ def table(record: SweepRecord, summary: SweepSummary) -> str:
     columns += [f"{what}_{name}" for name in record.class_names for what in ("recall", "recall_low", "recall_high")]
     columns += ["right_to_wrong", "wrong_to_right", "latent_distance", "margin", "not_finite", "outside", "risk"]
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer = NamedWriter(text, columns)
     writer.writeheader()
 
     def rates(accuracy: Any, recall: Any) -> dict[str, Any]:

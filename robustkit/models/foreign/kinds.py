@@ -90,7 +90,9 @@ def kind_of(path: Path) -> Kind:
         return LEGACY if _first_number(head) == _LEGACY_MAGIC else PICKLE
     if head[8:9] == b"{" and 0 < int.from_bytes(head[:8], "little") <= size - 8:
         return SAFETENSORS
-    if head[:1] == b"\x08" and 1 <= head[1] < 64:  # field 1 of an ONNX model: the version of its format
+    if (
+        len(head) > 1 and head[:1] == b"\x08" and 1 <= head[1] < 64
+    ):  # field 1 of an ONNX model: the version of its format
         return ONNX
     raise InputError(
         f"{path} is of no kind that robustkit opens, or is damaged; expected a PyTorch, safetensors or ONNX file, or a "

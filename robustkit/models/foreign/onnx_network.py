@@ -16,6 +16,7 @@ from robustkit.extras import require
 from robustkit.files import sha256_file
 from robustkit.models.foreign import kinds
 from robustkit.models.foreign.found import Found
+from robustkit.models.foreign.onnx_apart import try_apart
 from robustkit.models.foreign.onnx_graph import (
     GraphInput,
     cut,
@@ -128,9 +129,10 @@ def open_onnx(path: Path, options: ModelOptions, shown: Callable[[], Shown | Non
     model = read_graph(path)
     taken = describe_input(path, model)
     how: dict[str, Any] = {"batch": taken.batch, "bands_last": taken.bands_last, "name": path}
-    whole = OnnxPart(model, **how)
     real = shown()
     shape = _shape(path, taken, options, real)
+    try_apart(path, taken.batch, shape, bands_last=taken.bands_last)
+    whole = OnnxPart(model, **how)
     probes = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
     notes = [_describe(taken)]
     index = _output(path, whole, probes, options, real, notes)

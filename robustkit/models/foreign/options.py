@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from robustkit.files import MOST_TOML, read_text, read_toml, write_text
 from robustkit.models.decision import Decision, cut_at, labels_of, parse_question
 from robustkit.models.ensemble import Average, Combine
 from robustkit.models.outputs import OutputKind
+from robustkit.words import shown
+
+MOST_CLASSES = 100_000  # ImageNet's largest list has 21 841
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ class ModelOptions:
             raise InputError(f"{names} each say what is decided; give one of them")
         if self.output_kind is not None and self.output_kind not in get_args(OutputKind):
             raise InputError(f"unknown --output-kind {self.output_kind!r}; known are {', '.join(get_args(OutputKind))}")
-        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
+        if self.class_count is not None and not 0 < self.class_count <= MOST_CLASSES:
+            raise InputError(f"expected --classes between 1 and {MOST_CLASSES:,}, got {brief(self.class_count, 40)}")
+        if self.bounds is not None and not -math.inf < self.bounds[0] < self.bounds[1] < math.inf:
             raise InputError(f"expected --bounds as the lowest and the highest value, came {self.bounds}")
 
     @property
@@ -167,9 +173,9 @@ class ModelOptions:
 
 def parse_classes(text: str) -> dict[str, Any]:
     """`spiral,elliptical` or `3` as fields of `ModelOptions`."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    names = tuple(shown(name.strip()) for name in text.split(",") if name.strip())
     if len(names) == 1 and names[0].isdecimal():
-        return {"class_count": int(names[0])}
+        return {"class_count": int(names[0][:9])}
     if len(names) < 2 or len(set(names)) < len(names):
         raise InputError(f"expected --classes as names in the order of the outputs, or their number, came {text!r}")
     return {"classes": names}
@@ -230,7 +236,7 @@ def read_card(path: Path, *, named: bool) -> ModelOptions:
             value["arch"] = f"{path.parent / code.file}:{code.name}"
     for name in ("classes", "members", "bands", "mean", "std", "bounds", "input_size"):
         if isinstance(value.get(name), list):
-            value[name] = tuple(value[name])
+            value[name] = tuple(shown(item) if isinstance(item, str) else item for item in value[name])
     if isinstance(value.get("classes"), int):
         value["class_count"] = value.pop("classes")
     with reading(path, "a model card"):

@@ -75,6 +75,7 @@ def weights_of(value: Any) -> tuple[Any, tuple[str, ...]]:
         InputError: If a network is larger than any network is.
     """
     classes: dict[str, None] = {}
+    known: dict[tuple[int, int], Any] = {}
 
     def walk(item: Any, depth: int) -> Any:
         if isinstance(item, Record) and _is_module(item):
@@ -82,11 +83,13 @@ def weights_of(value: Any) -> tuple[Any, tuple[str, ...]]:
             tensors: dict[str, Tensor] = {}
             _collect(item, "", tensors, 0)
             return tensors
-        if depth < 4 and isinstance(item, Mapping):
-            return {key: walk(one, depth + 1) for key, one in item.items()}
-        if depth < 4 and isinstance(item, list | tuple):
-            return [walk(one, depth + 1) for one in item]
-        return item
+        if depth == 4 or not isinstance(item, Mapping | list | tuple):
+            return item
+        if (depth, id(item)) not in known:  # what is referred to often is walked through once
+            inside = item.items() if isinstance(item, Mapping) else enumerate(item)
+            made = {key: walk(one, depth + 1) for key, one in inside}
+            known[depth, id(item)] = made if isinstance(item, Mapping) else list(made.values())
+        return known[depth, id(item)]
 
     return walk(value, 0), tuple(classes)
 

@@ -20,6 +20,8 @@ from robustkit.models.foreign.pickled_modules import may_stand, record_of, weigh
 
 # The first release without a known hole in weights_only=True (CVE-2026-24747).
 LEAST_TORCH = (2, 10)
+# Each step takes microseconds: a file may have so many, and one more for so many of its bytes.
+_STEPS, _BYTES_PER_STEP = 200_000, 40
 # Pickles before the weights in the form before 1.6: number, version, system, object, keys.
 _LEGACY_PICKLES = 5
 
@@ -94,16 +96,25 @@ def globals_of(path: Path, kind: Kind) -> list[str]:
             pickles = io.BytesIO(file.read(MOST_PICKLE_BYTES))
         count = _LEGACY_PICKLES if kind is LEGACY else 1
     names: set[str] = set()
+    size = path.stat().st_size
+    left = _STEPS + size // _BYTES_PER_STEP
     try:
         for _ in range(count):
             strings: list[str] = []
             for opcode, argument, _position in pickletools.genops(pickles):
+                left -= 1
+                if left < 0:
+                    raise SecurityError(
+                        f"{path} has more steps in its pickle than {size:,} bytes of weights need; do not use it"
+                    )
                 if opcode.name in ("GLOBAL", "INST"):
                     names.add(str(argument).replace(" ", ".", 1))
                 elif opcode.name == "STACK_GLOBAL":
                     names.add(".".join(strings[-2:]))
                 elif isinstance(argument, str):
                     strings.append(argument)
+    except SecurityError:
+        raise
     except Exception as error:  # genops raises many kinds on random bytes
         raise InputError(
             f"{path} is not readable as {kind.name} ({brief(error)}); it is truncated or damaged, so fetch it again"

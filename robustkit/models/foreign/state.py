@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -85,18 +86,21 @@ class Loaded:
 
 def find_parts(content: Content) -> list[Part]:
     """The dicts of tensors in a checkpoint, in the order of the file; the state of optimisers is left out."""
-    return list(_parts(content.value, (), 0))[:_MOST_PARTS]
+    return list(islice(_parts(content.value, (), 0, set()), _MOST_PARTS))
 
 
-def _parts(value: Any, where: tuple[str, ...], depth: int) -> Iterator[Part]:
+def _parts(value: Any, where: tuple[str, ...], depth: int, seen: set[int]) -> Iterator[Part]:
     if not isinstance(value, Mapping) or depth > _DEPTH or any(not isinstance(key, str) for key in value):
         return
+    if id(value) in seen:  # a file of some kilobytes can refer to one dict as often as it likes
+        return
+    seen.add(id(value))
     tensors = {key: item for key, item in value.items() if isinstance(item, Tensor)}
     if tensors and len(tensors) >= len(value) / 2:
         yield Part(where, tensors)
     for key, item in value.items():
         if not (key.startswith("optim") or key.startswith("lr_sched")):
-            yield from _parts(item, (*where, key), depth + 1)
+            yield from _parts(item, (*where, key), depth + 1, seen)
 
 
 def load_state(module: nn.Module, content: Content, *, key: str | None = None) -> Loaded:

@@ -59,7 +59,7 @@ def read_weights(path: Path) -> Content:
     if kind not in (kinds.TORCH, kinds.LEGACY):
         raise InputError(f"{path} is {kind.name}; expected weights as a PyTorch or safetensors file")
     value, skipped, classes = read_pickled(path, kind)
-    _check(value, path, 0)
+    _check(value, path)
     return Content(path, kind, sha256_file(path), value, tuple(skipped), classes)
 
 
@@ -71,14 +71,28 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
 
 
-def _check(value: Any, path: Path, depth: int) -> None:
-    """Refuses tensors that claim more than the file has, which would grow when they are copied."""
+def _check(value: Any, path: Path) -> None:
+    """Refuses tensors that claim more than the file has, which would grow when they are copied.
+
+    Each object is looked at once, however often it is referred to, and not below the depth at which weights are.
+    """
+    seen: set[int] = set()
+    level = [value]
+    for _ in range(_DEPTH):
+        inside: list[Any] = []
+        for one in level:
+            _check_tensor(one, path)
+            if isinstance(one, Mapping | list | tuple) and id(one) not in seen:
+                seen.add(id(one))
+                inside += one.values() if isinstance(one, Mapping) else one
+        level = inside
+    for one in level:
+        _check_tensor(one, path)
+
+
+def _check_tensor(value: Any, path: Path) -> None:
     if isinstance(value, Tensor):
-        if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
+        if value.is_nested or value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
             raise InputError(f"{path} holds sparse, quantised or empty tensors; expected plain ones, so save it again")
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise SecurityError(f"{path} holds a tensor that claims more values than the file has; do not use it")
-    elif depth < _DEPTH:
-        items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-        for item in items:
-            _check(item, path, depth + 1)
