@@ -163,7 +163,7 @@ def methods_text(models: Sequence[Findings]) -> str:
         parts.append(f"We swept {len(names)} perturbations ({', '.join(names)}) before the stretch where physical.")
     parts.append(
         "Rates have 95% Wilson intervals, paired differences Newcombe's intervals and exact McNemar tests (Holm over "
-        "the planned questions, Benjamini-Hochberg over the others); images that never flipped are treated as censored. "
+        "the planned questions, Benjamini-Hochberg over the others); images that never flipped are censored. "
         "The claims of the verdict were decided together by empirical-likelihood tests against their margins, with the "
         "chance of any false pass, and of any false fail, held at 5% (Holm)."
     )
