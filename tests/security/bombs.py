@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -135,8 +136,6 @@ def expanded(folder: Path) -> bytes:
 
 @bomb
 def nested(folder: Path) -> bytes:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _saved({"weight": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])})
@@ -144,7 +143,10 @@ def nested(folder: Path) -> bytes:
 
 @bomb
 def sparse(folder: Path) -> bytes:
-    return _saved({"weight": torch.sparse_coo_tensor(torch.zeros(1, 1, dtype=torch.long), torch.zeros(1), (1 << 40,))})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        place = torch.zeros(1, 1, dtype=torch.long)
+        return _saved({"weight": torch.sparse_coo_tensor(place, torch.zeros(1), (1 << 40,))})
 
 
 @bomb

@@ -27,6 +27,7 @@ def limited():
     resource.setrlimit(resource.RLIMIT_AS, (6 * GIB, 6 * GIB))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_inspect_ends_soon_within_a_gigabyte_whatever_is_in_the_file(tmp_path, name):
     """Ten seconds and a gibibyte on a machine of its own; here others work too, so processor time is counted."""
