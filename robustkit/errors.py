@@ -13,6 +13,10 @@ class RobustkitError(Exception):
     exit_code = 1
 
 
+# How a note begins that says that numbers may mean something else than one thinks; every command shows these.
+WARNING = "warning: "
+
+
 class InputError(RobustkitError, ValueError):
     """What the user gave cannot be used: a file, a shape, a label, a setting."""
 

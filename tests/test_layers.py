@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "perturb": LEAVES | {"data", "models", "engine", "stats"},
     "latent": LEAVES | {"data", "models", "engine", "stats", "perturb"},
     "training": LEAVES | {"data", "models", "stats", "report"},
-    "runs": LEAVES | {"data", "models"},
+    "runs": LEAVES | {"data", "models", "stats"},
     "report": LEAVES | {"stats"},
     "findings": LEAVES | {"stats", "data", "models", "engine", "perturb", "latent", "runs", "report"},
     "testing": LEAVES | {"data", "perturb"},

@@ -32,6 +32,7 @@ VALUE_WORDS = {
     "corners": "each band at its lowest or highest value in the training data",
     "paper": "each band at 0 or 1 in network input",
     "single-band": "one band at its lowest or highest value in the training data",
+    "together": "all bands at their lowest or all at their highest value in the training data",
     "hot": "the pixel gains charge",
     "dead": "the pixel stays dark",
 }

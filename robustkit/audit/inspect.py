@@ -41,11 +41,11 @@ def inspect_model(
         SecurityError: If it is that opening the file could run code.
     """
     options = options or ModelOptions()
-    file = check_file(model)
+    trusted = options.trust is not None
+    file = check_file(model, trusted=trusted)
     found = file.found
     for finding in found.findings:
         say(str(finding))
-    trusted = options.trust is not None
     if found.refusals and not trusted:
         kind = SecurityError if file.unsafe else InputError
         raise kind(_count(found))
@@ -58,9 +58,10 @@ def inspect_model(
     except RobustkitError as error:
         say(str(Finding("network", "refusal", str(error))))
         raise
-    more = preflight(checkpoint, sample)
-    for finding in more.findings:
-        say(str(finding))
+    if draw is None and options.about_images:
+        said = "--data was not given, so what was said about images has no effect here"
+        say(str(Finding("images", "warning", said)))
+    more = preflight(checkpoint, sample, tell=lambda finding: say(str(finding)))
     if card is not None:
         _draft(Path(card), checkpoint, options)
         say(f"a model card is in {card}; look through it, and give it with --card")

@@ -21,7 +21,9 @@ from robustkit.cli.saying import say
     "--search", "searches", multiple=True, help="A search; give more for more.  [default: de, auto and random]"
 )
 @click.option("--budget", type=int, help="Most queries of an image, for each search and target.")
-@click.option("--values", help="corners, paper, grid:M, hot[:CHARGE] or dead[:LEVEL].  [default: corners]")
+@click.option(
+    "--values", help="corners, paper, together[:M], grid:M, hot[:CHARGE] or dead[:LEVEL].  [default: corners]"
+)
 @click.option("--single-band", "values", flag_value="single-band", help="One band at a time: --values single-band.")
 @click.option("--range", "value_range", help="Ends of the values: data or paper, [0, 1].  [default: data]")
 @click.option("--preset", help="paper: exactly the published search.")

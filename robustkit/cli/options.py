@@ -11,6 +11,10 @@ from typing import Any
 import click
 
 _KINDS = ("logits", "probabilities", "log-probabilities", "sigmoid", "votes")
+_UNITS = ("electron", "display", "unknown")
+_CHANNELS = ("first", "last", "none")
+# What is done to images, in the order in which a command line says it.
+_STEPS = ("resize", "crop", "pad", "grey", "invert")
 
 
 class Numbers(click.Option):
@@ -45,6 +49,24 @@ _MODEL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--std", {"cls": Numbers, "help": "Of each band."}),
     ("--bounds", {"type": (float, float), "help": "Lowest and highest value of the input.  [default: of the images]"}),
     ("--input-size", {"type": (int, int), "metavar": "H W", "help": "Size of the images.  [default: as they are]"}),
+    (
+        "--resize",
+        {"cls": Numbers, "type": int, "metavar": "H W|S", "help": "Resample the images, or their shorter side."},
+    ),
+    ("--crop", {"cls": Numbers, "type": int, "metavar": "H W|S", "help": "Cut the images about their centre."}),
+    ("--pad", {"cls": Numbers, "type": int, "metavar": "PIXELS...", "help": "Pad with 0: all, X Y, or L T R B."}),
+    ("--grey", {"is_flag": False, "flag_value": "1", "type": click.Choice(("1", "3")), "help": "Of colours, grey."}),
+    ("--invert", {"is_flag": True, "help": "Dark to bright: 255 - x."}),
+    (
+        "--image-range",
+        {"type": (float, float), "metavar": "LOW HIGH", "help": "Values a pixel of the images can take."},
+    ),
+    ("--units", {"type": click.Choice(_UNITS), "help": "Of the images.  [default: as their files say]"}),
+    ("--images", {"metavar": "KEY", "help": "The array, column or extension with the images."}),
+    ("--labels", {"metavar": "KEY", "help": "The array or column with the labels, or a .npy file."}),
+    ("--channels", {"type": click.Choice(_CHANNELS), "help": "Where the bands are.  [default: by shape]"}),
+    ("--bands", {"metavar": "A,B,C", "help": "Names of the bands in the order of the input."}),
+    ("--nan", {"type": click.Choice(("refuse", "fill")), "help": "Pixels that are not finite.  [default: refuse]"}),
     ("--output-index", {"type": int, "help": "Which of several outputs holds the scores.  [default: by shape]"}),
     ("--output-key", {"help": "The same, for a dict."}),
     ("--output-kind", {"type": click.Choice(_KINDS), "help": "What the scores are.  [default: logits]"}),
@@ -72,8 +94,8 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def called(**values: Any) -> Any:
-        names = [name[2:].replace("-", "_") for name, _ in _MODEL]
-        return command(options=_options({name: values.pop(name) for name in names}), **values)
+        names = {name[2:].replace("-", "_") for name, _ in _MODEL}
+        return command(options=_options({name: values.pop(name) for name in list(values) if name in names}), **values)
 
     wrapped: Callable[..., Any] = called
     for name, attributes in reversed(_MODEL):
@@ -99,20 +121,35 @@ def attack_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _options(values: dict[str, Any]) -> Any:
-    from robustkit.models.foreign.options import ModelOptions, parse_classes, parse_kwargs
+    from robustkit.models.foreign.options import ModelOptions, parse_bands, parse_classes, parse_kwargs
 
-    classes, kwargs = values.pop("classes"), values.pop("arch_kwargs")
+    classes, kwargs, bands = (values.pop(name) for name in ("classes", "arch_kwargs", "bands"))
+    # click hands the options over in the order in which they were typed.
+    steps = [(name, values.pop(name)) for name in list(values) if name in _STEPS]
     given = {name: value for name, value in values.items() if value not in (None, ())}
     if "trust_checkpoint" in given:
         given["trust"] = given.pop("trust_checkpoint")
     if "members" in given:
         # Workers and later commands may start in another folder.
         given["members"] = tuple(os.path.abspath(member) for member in given["members"])
+    if bands is not None:
+        given["bands"] = parse_bands(bands)
+    done = [_step(name, value) for name, value in steps if value not in (None, (), False)]
+    if done:
+        given["preprocess"] = tuple(done)
     if classes is not None:
         given |= parse_classes(classes)
     if kwargs is not None:
         given["arch_kwargs"] = parse_kwargs(kwargs)
     return ModelOptions(**given)
+
+
+def _step(name: str, value: Any) -> str:
+    """`--resize 64 64` as the step `resize 64 64`."""
+    if isinstance(value, bool):
+        return name
+    words = value if isinstance(value, tuple) else (value,) if value != "1" else ()
+    return " ".join([name, *map(str, words)])
 
 
 def _repeated(args: list[str], names: set[str]) -> list[str]:

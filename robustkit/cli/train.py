@@ -27,7 +27,7 @@ _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--entropy", {"type": float, "is_flag": False, "flag_value": 0.05, "help": "Weight of the information loss."}),
     ("--batch-norm", {"help": "joint or separate.  [joint]"}),
     ("--select", {"help": "information or source: what chooses the epoch.  [information]"}),
-    ("--stretch", {"help": "arcsinh, meanstd, lupton, minmax or none.  [arcsinh, fitted on the source]"}),
+    ("--stretch", {"help": "arcsinh, meanstd, lupton, minmax, unit or none.  [arcsinh, fitted on the source]"}),
     ("--dihedral/--no-dihedral", {"default": None, "help": "Turn and mirror at random.  [for electrons]"}),
     ("--precision", {"help": "float32 or bf16.  [float32]"}),
     ("--compile/--no-compile", {"default": None, "help": "Use torch.compile.  [no]"}),

@@ -78,7 +78,7 @@ def refuse_nonfinite(scan: Scan, ids: Sequence[str] | np.ndarray, bands: Sequenc
     )
     pixels = "pixel is" if scan.nonfinite == 1 else "pixels are"
     raise InputError(
-        f"{scan.nonfinite} {pixels} NaN or infinite, first: {first}; mask them first, or give nan='fill' to replace "
+        f"{scan.nonfinite} {pixels} NaN or infinite, first: {first}; mask them first, or give --nan fill to replace "
         "them by the median of their image and band"
     )
 

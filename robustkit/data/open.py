@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from robustkit.data.imageset import IMAGE_SET_FILE, ImageSet, Units
+from robustkit.data.preprocess import parse_steps
 from robustkit.data.readers import (
     catalogue,
     decode,
@@ -24,8 +25,8 @@ from robustkit.data.readers import (
     webdataset,
     zarr_store,
 )
-from robustkit.data.readers.assemble import assemble, checked
-from robustkit.data.readers.found import Channels, Fit, Found, Options
+from robustkit.data.readers.assemble import assemble, checked, stepped
+from robustkit.data.readers.found import Channels, Found, Options
 from robustkit.data.readers.shards import shard_files
 from robustkit.data.readers.single import find_files, names_of
 from robustkit.errors import InputError
@@ -40,7 +41,18 @@ class Format:
     options: frozenset[str]
 
 
-_COMMON = frozenset({"class_names", "bands", "units", "bounds", "size", "fit", "nan", "channels"})
+_COMMON = frozenset({"class_names", "bands", "units", "bounds", "steps", "nan", "channels"})
+# How the command line spells what readers are told.
+_SPELLED = {
+    "images": "--images",
+    "labels": "--labels",
+    "class_names": "--classes",
+    "bands": "--bands",
+    "channels": "--channels",
+    "units": "--units",
+    "bounds": "--image-range",
+    "nan": "--nan",
+}
 _NAMED = _COMMON | {"images", "labels", "ids"}
 
 
@@ -75,8 +87,8 @@ def open_images(
     channels: Channels | None = None,
     units: Units | None = None,
     bounds: tuple[float, float] | None = None,
+    preprocess: Sequence[str] = (),
     size: int | tuple[int, int] | None = None,
-    fit: Fit | None = None,
     nan: Literal["refuse", "fill"] = "refuse",
 ) -> ImageSet:
     """Opens images of any format as an `ImageSet`, whose `notes` say every choice that was made.
@@ -94,8 +106,8 @@ def open_images(
         channels: Where the bands of an image are: its `first` or `last` axis, or `none` for (N, H, W).
         units: `electron` (sky-subtracted counts), `display` or `unknown`.
         bounds: Lowest and highest value that a pixel can physically take.
-        size: Height and width to bring all images to, or one number for both.
-        fit: `crop` (the default) cuts and pads about the centre, `resize` resamples.
+        preprocess: What is done to them, in this order, such as `resize 64 64`; see `robustkit.data.preprocess`.
+        size: Height and width to cut and pad all images to about their centre, or one number for both.
         nan: `refuse` pixels that are not finite, or `fill` them with the median of their image and band.
 
     Raises:
@@ -112,8 +124,7 @@ def open_images(
         channels=channels,
         units=units,
         bounds=bounds,
-        size=_size_option(size),
-        fit=fit,
+        steps=parse_steps([*preprocess, *(["fit {} {}".format(*_size_option(size))] if size is not None else [])]),
         nan=nan,
     )
     _check_choices(options)
@@ -147,14 +158,14 @@ def open_pair(path: str | os.PathLike[str]) -> tuple[ImageSet, ImageSet]:
 def _open_own(path: Path, options: Options) -> ImageSet | None:
     """What robustkit wrote itself, or `None`."""
     if (path / galaxies.GALAXIES_FILE).is_file():
-        _refuse_options(options, frozenset(), "simulated galaxies, whose files already say all that")
+        _refuse_options(options, frozenset({"steps"}), "simulated galaxies, whose files already say all that")
         depth = galaxies.depths_of(path)
         note = f"depth: {depth[0]}, the deepest of {', '.join(depth)}"
         image_set = ImageSet.load(path / depth[0])
-        return replace(image_set, notes=(*image_set.notes, note))
+        return stepped(replace(image_set, notes=(*image_set.notes, note)), options)
     if (path / IMAGE_SET_FILE).is_file():
-        _refuse_options(options, frozenset(), "a saved image set, whose files already say all that")
-        return ImageSet.load(path)
+        _refuse_options(options, frozenset({"steps"}), "a saved image set, whose files already say all that")
+        return stepped(ImageSet.load(path), options)
     return None
 
 
@@ -184,18 +195,17 @@ def _folder_format(path: Path) -> Format:
 
 def _refuse_options(options: Options, understood: frozenset[str], name: str) -> None:
     for field in fields(Options):
-        if getattr(options, field.name) is not field.default and field.name not in understood:
-            raise InputError(f"{field.name}= does not apply to {name}; leave it out")
+        value = getattr(options, field.name)
+        if value is not field.default and not (isinstance(value, tuple) and not value) and field.name not in understood:
+            raise InputError(f"{_SPELLED.get(field.name, field.name)} does not apply to {name}; leave it out")
 
 
 def _check_choices(options: Options) -> None:
-    known = {"channels": ("first", "last", "none"), "fit": ("crop", "resize"), "nan": ("refuse", "fill")}
+    known = {"channels": ("first", "last", "none"), "nan": ("refuse", "fill")}
     for name, choices in known.items():
         value = getattr(options, name)
         if value is not None and value not in choices:
-            raise InputError(f"unknown {name}={value!r}; known are {', '.join(choices)}")
-    if options.fit is not None and options.size is None:
-        raise InputError(f"fit={options.fit!r} needs size=, the height and width to bring the images to")
+            raise InputError(f"unknown --{name} {value!r}; known are {', '.join(choices)}")
 
 
 def _label_option(labels: object) -> str | np.ndarray | None:
@@ -217,9 +227,7 @@ def _names(names: Sequence[str] | None, what: str) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _size_option(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    if size is None:
-        return None
+def _size_option(size: int | tuple[int, int]) -> tuple[int, int]:
     pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2 or not all(isinstance(side, int) and 0 < side <= 1 << 16 for side in pair):
         raise InputError(f"expected size as pixels, one number or height and width, got {size!r}")

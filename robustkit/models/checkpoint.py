@@ -66,7 +66,7 @@ class Origin:
     Attributes:
         form: What the file is, in words.
         sha256: Of the file; of the list of hashes where there are several files.
-        options: What the user said about it, JSON values; empty for robustkit's own checkpoints.
+        options: What the user said about it, JSON values; of robustkit's own checkpoints, about its images alone.
         notes: What was found and chosen when it was opened, one sentence each.
         code_sha256: Of the file that `--arch` named, or `None`.
     """
@@ -76,6 +76,11 @@ class Origin:
     options: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     code_sha256: str | None = None
+
+    @property
+    def spelled(self) -> list[str]:
+        """What was said, as the command line spells it."""
+        return ["--" + name.replace("_", "-") for name in self.options]
 
     @property
     def own(self) -> bool:

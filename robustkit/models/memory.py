@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 import torch
+from torch import Tensor, nn
 
 from robustkit.errors import OutOfMemory
 
@@ -16,6 +17,33 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError, OutOfMemory)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def bytes_per_image(module: nn.Module, image: Tensor) -> tuple[int, int]:
+    """How much memory the layers of a network fill for one image: the largest of them, and all together.
+
+    Args:
+        module: The network, in evaluation mode.
+        image: Network input, shape (1, C, H, W), or of two images where it takes no single one.
+
+    Returns:
+        Bytes of float32; for a network whose layers cannot be seen, those of 64 bands of the size of the image.
+    """
+    found: list[int] = []
+
+    def note(layer: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            found.append(output.numel() * 4 // len(image))
+
+    handles = [layer.register_forward_hook(note) for layer in module.modules() if layer is not module]
+    try:
+        with torch.inference_mode():
+            module(image.clone())
+    finally:
+        for handle in handles:
+            handle.remove()
+    unseen = 64 * image[0, 0].numel() * 4
+    return (max(found), sum(found)) if found else (unseen, 4 * unseen)
 
 
 def free_memory() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -12,12 +12,19 @@ from torch import Tensor, nn
 
 from robustkit.errors import InputError, first_line
 from robustkit.models.classifier import AuditedClassifier
-from robustkit.models.memory import free_memory, is_out_of_memory
+from robustkit.models.initial import is_initial
+from robustkit.models.memory import bytes_per_image, free_memory, is_out_of_memory
 from robustkit.models.probing import accepts
+
+# Logits that move by less than this between images, alone or beside the gap between classes, hardly move.
+_HARDLY = 0.01
 
 Verdict = Literal["ok", "warning", "refusal"]
 
-BATCHES = (1, 7, 64)
+LARGEST = 64
+BATCHES = (1, 7, LARGEST)
+# What the largest layer may fill for a batch, with what its computation holds besides: three times its output.
+_MOST_BYTES = 512 << 20
 # How far logits may lie apart that should be equal, relative to the largest: float32 rounding and no more.
 _TOLERANCE = 1e-4
 
@@ -76,15 +83,42 @@ class Preflight:
 
 @torch.inference_mode()
 def check_network(
-    classifier: AuditedClassifier, images: Tensor | None = None, *, batches: tuple[int, ...] = BATCHES
+    classifier: AuditedClassifier,
+    images: Tensor | None = None,
+    *,
+    batches: tuple[int, ...] = BATCHES,
+    tell: Callable[[Finding], None] | None = None,
 ) -> Preflight:
     """Looks at what a network does, whatever its classes mean.
 
     Args:
         classifier: The classifier.
         images: Network input, shape (N, C, H, W); by default random values from 0 to 1.
-        batches: Sizes of batches whose answers must agree, the largest last; smaller ones where memory runs out.
+        batches: Sizes of batches whose answers must agree, the largest last; smaller ones for large networks, and where
+            memory runs out.
+        tell: Called with each finding as it is made.
     """
+    return Preflight(tuple(_checked(classifier, images, batches, tell or (lambda finding: None))))
+
+
+def images_at_once(classifier: AuditedClassifier, most: int) -> int:
+    """How many images go through a network in one batch of bounded memory, at least 2."""
+    largest, _ = bytes_per_image(classifier.module, torch.zeros(1, *classifier.input_shape, device=classifier.device))
+    return max(2, min(most, _MOST_BYTES // (3 * largest)))
+
+
+def _checked(
+    classifier: AuditedClassifier,
+    images: Tensor | None,
+    batches: tuple[int, ...],
+    tell: Callable[[Finding], None],
+) -> list[Finding]:
+    try:
+        able = images_at_once(classifier, batches[-1])
+    except Exception:  # the network's own code, which is run again below
+        able = batches[-1]
+    if able < batches[-1]:
+        batches = (*(size for size in batches if size < able), able)
     most = batches[-1]
     drawn = torch.rand(most, *classifier.input_shape, generator=torch.Generator().manual_seed(0))
     given = drawn if images is None else images
@@ -94,22 +128,27 @@ def check_network(
         images = given[[i % len(given) for i in range(count)]].to(classifier.device)
         findings: list[Finding] = []
         try:
-            findings.extend(_findings(classifier, images, batches, before))
+            for finding in _findings(classifier, images, batches, before):
+                findings.append(finding)
+                tell(finding)
             break
         except Exception as error:  # the network's own code
             if not is_out_of_memory(error):
                 text = f"the network fails on a batch of {count}: {first_line(error)}"
                 findings.append(Finding("running", "refusal", text, "correct it"))
+                tell(findings[-1])
                 break
         free_memory()
         if count == 1:
             advice = "use a device with more, or smaller images"
-            return Preflight((Finding("memory", "refusal", "memory ran out for a single image", advice),))
+            tell(Finding("memory", "refusal", "memory ran out for a single image", advice))
+            return [Finding("memory", "refusal", "memory ran out for a single image", advice)]
         batches = _fewer(batches)
     if count < most:
         text = f"memory ran out for a batch of {most}, so at most {count} were tried at once"
         findings.append(Finding("memory", "warning", text, "a device with more memory is faster"))
-    return Preflight(tuple(findings))
+        tell(findings[-1])
+    return findings
 
 
 def _fewer(batches: tuple[int, ...]) -> tuple[int, ...]:
@@ -134,7 +173,7 @@ def _findings(
     else:
         yield Finding("input", "refusal", "the network writes into its input", "let it work on a copy, x = x.clone()")
     yield _latent(classifier, clean[: batches[-2]], logits[: batches[-2]])
-    yield _trained(classifier.module, logits, len({image.numpy().tobytes() for image in clean.cpu()}))
+    yield from _trained(classifier, logits, len({image.numpy().tobytes() for image in clean.cpu()}))
 
 
 def _size(classifier: AuditedClassifier) -> Finding:
@@ -274,10 +313,13 @@ def _latent(classifier: AuditedClassifier, images: Tensor, logits: Tensor) -> Fi
     )
 
 
-def _trained(module: nn.Module, logits: Tensor, images: int) -> Finding:
+def _trained(classifier: AuditedClassifier, logits: Tensor, images: int) -> Iterator[Finding]:
+    """Whether the network was trained, and says of one image something else than of another."""
+    module = classifier.module
     spread = float((logits - logits.mean(0)).abs().max())
     if images > 1 and spread <= 1e-6 * (float(logits.abs().max()) + 1e-6):
-        return Finding("training", "refusal", f"{images} images get the same answer", "the network is constant")
+        yield Finding("training", "refusal", f"{images} images get the same answer", "the network is constant")
+        return
     norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
     fresh = [
         layer
@@ -288,8 +330,26 @@ def _trained(module: nn.Module, logits: Tensor, images: int) -> Finding:
         and bool((layer.running_var == 1).all())
     ]
     if norms and len(fresh) == len(norms):
-        return Finding(
+        yield Finding(
             "training", "warning", f"all {len(norms)} batch norms have mean 0 and variance 1, as before any training",
             "look whether the trained weights are in another file, or their statistics were not saved",
         )  # fmt: skip
-    return Finding("training", "ok", f"logits differ between images by up to {2 * spread:.3g}")
+    elif is_initial(module):
+        yield Finding(
+            "training", "warning", "every layer has weights as PyTorch draws them before any training",
+            "look whether the trained weights are in another file",
+        )  # fmt: skip
+    else:
+        yield Finding("training", "ok", f"logits differ between images by up to {2 * spread:.3g}")
+    yield from _answers(logits, images, spread)
+
+
+def _answers(logits: Tensor, images: int, spread: float) -> Iterator[Finding]:
+    """Whether the answers hardly move between images, beside what they differ between classes."""
+    first, second = logits.mean(0).topk(2).values.tolist()
+    if images > 1 and spread < max(_HARDLY, _HARDLY * (first - second)):
+        yield Finding(
+            "answers", "warning",
+            f"the logits of {images} images lie within {2 * spread:.3g}, so it says nearly the same whatever it sees",
+            "the network is untrained, or its input is on another scale: check --stretch, --mean and --image-range",
+        )  # fmt: skip

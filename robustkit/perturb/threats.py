@@ -12,10 +12,21 @@ from torch import Tensor
 from robustkit.data import Stretch
 from robustkit.errors import InputError
 from robustkit.perturb.defects import Defect
-from robustkit.perturb.values import Corners, Grid, SingleBand, ValueSet
+from robustkit.perturb.values import Corners, Grid, SingleBand, Together, ValueSet
 
 ValueRange = Literal["data", "paper"]
-VALUE_NAMES = ("corners", "paper", "single-band", "grid:M", "hot", "hot:CHARGE", "dead", "dead:LEVEL")
+VALUE_NAMES = (
+    "corners",
+    "paper",
+    "single-band",
+    "together",
+    "together:M",
+    "grid:M",
+    "hot",
+    "hot:CHARGE",
+    "dead",
+    "dead:LEVEL",
+)
 
 
 def make_values(
@@ -32,7 +43,8 @@ def make_values(
 
     Args:
         name: `corners` (each band at its lowest or highest value), `paper` (the same, from 0 to 1), `single-band`
-            (one band at its lowest or highest value), `grid:M` (M values of each band), `hot` (the pixel saturates),
+            (one band at its lowest or highest value), `together` (all bands at their lowest or highest value),
+            `together:M` (or at M levels between), `grid:M` (M values of each band), `hot` (the pixel saturates),
             `hot:CHARGE` (it gains so many electrons), `dead` (it shows the sky) or `dead:LEVEL` (it shows so many
             electrons above the sky); hot and dead in all bands or in one.
         input_range: Lowest and highest network input of each band in the training data, C pairs.
@@ -56,6 +68,9 @@ def make_values(
     if kind == "grid":
         low, high = _ends(clean_range, value_range == "paper")
         return Grid(low, high, _levels(argument))
+    if kind == "together":
+        low, high = _ends(clean_range, value_range == "paper")
+        return Together(low, high, _levels(argument) if argument else 2)
     if argument or kind not in VALUE_NAMES:
         raise InputError(f"unknown values {name!r}; known are {', '.join(VALUE_NAMES)}")
     if kind == "paper" and value_range == "data":

@@ -145,6 +145,45 @@ class Grid:
 
 
 @dataclass(frozen=True, eq=False)
+class Together:
+    """All bands at the same share of their range: m options, for images whose bands are equal.
+
+    Attributes:
+        low: Lowest value of each band, shape (C,), network input.
+        high: Highest value of each band, shape (C,).
+        levels: m, at least 2.
+    """
+
+    low: Tensor
+    high: Tensor
+    levels: int = 2
+
+    @property
+    def name(self) -> str:
+        """Its name on the command line."""
+        return "together" if self.levels == 2 else f"together:{self.levels}"
+
+    @property
+    def size(self) -> int:
+        """V, the number of options."""
+        return self.levels
+
+    def option(self, clean: Tensor, index: Tensor) -> Tensor:
+        """The index is the level of all bands."""
+        level = index[..., None].expand(*index.shape, len(self.low))
+        inside = self.low + (self.high - self.low) * (level / (self.levels - 1))
+        return torch.where(level == self.levels - 1, self.high, inside)
+
+    def point(self, clean: Tensor, unit: Tensor) -> Tensor:
+        """The level whose share of [0, 1] the mean of the units falls in."""
+        return self.option(clean, (unit.mean(-1) * self.levels).long().clamp(0, self.levels - 1))
+
+    def to_json(self) -> dict[str, Any]:
+        """The set as JSON values."""
+        return {"name": self.name, "low": self.low.tolist(), "high": self.high.tolist(), "levels": self.levels}
+
+
+@dataclass(frozen=True, eq=False)
 class SingleBand:
     """One band goes to its lowest or highest value, the others stay: 2 C options.
 

@@ -4,43 +4,42 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from robustkit.data import ImageSet, open_images
-from robustkit.data.imageset import IMAGE_SET_FILE
-from robustkit.data.readers.galaxies import GALAXIES_FILE
+from robustkit.data.readers.bandfiles import may_be_joined
 from robustkit.errors import InputError
 from robustkit.models import ModelOptions, open_model
 from robustkit.models.foreign.arrange import arrange
 from robustkit.models.foreign.weights import Content
-from robustkit.models.preflight import check_network
 from robustkit.runs.draw import draw_sample
+from robustkit.runs.looking import look
 from robustkit.runs.sample import Sample
 from robustkit.runs.selection import Selection
-
-_LOOK = 8  # images that a third-party network is checked with before it is used
 
 
 class ImageSets:
     """Image sets that are opened, and hashed, once however often they are asked for."""
 
     def __init__(self) -> None:
-        self._opened: dict[tuple[str, tuple[int, int] | None], ImageSet] = {}
+        self._opened: dict[tuple[str, str], ImageSet] = {}
 
     def open(self, data: str | os.PathLike[str], options: ModelOptions | None = None) -> ImageSet:
-        """The image set at a path, resized as the options for a third-party model say.
+        """The image set at a path, as the options say: which images, what they are, and what is done to them first.
 
         Raises:
             InputError: If it cannot be read.
         """
-        path = Path(data)
-        own = (path / IMAGE_SET_FILE).is_file() or (path / GALAXIES_FILE).is_file()
-        size = None if options is None or own else options.input_size
-        key = (os.path.realpath(path), size)
+        path, options = Path(data), options or ModelOptions()
+        said = {**options.about_images, "size": options.input_size}
+        if options.bands and may_be_joined(path):  # elsewhere they are those of the network, in whatever order
+            said["bands"] = options.bands
+        key = (os.path.realpath(path), repr(sorted(said.items())))
         if key not in self._opened:
-            self._opened[key] = open_images(path) if size is None else open_images(path, size=size)
+            self._opened[key] = open_images(path, **said)
         return self._opened[key]
 
 
@@ -95,13 +94,21 @@ def open_sample(
         if part == "test" and "test" not in (card.data.get("split") or {}):
             tell("  part all: neither the model nor the images come with a split, so it may have been trained on these")
             part = "all"
+    elif asked.about_images and data is None:
+        raise InputError(f"{', '.join(checkpoint.origin.spelled)} says something of images; name them with --data")
     sample = draw_sample(
         checkpoint, path, data=data, part=part, n=selection.n, seed=selection.seed, take_all=selection.take_all,
-        images=image_set, said=said, opener=sets.open,
+        images=image_set, said=said, opener=lambda where: sets.open(where, asked),
     )  # fmt: skip
-    if check and not checkpoint.origin.own:
-        check_network(checkpoint.classifier, sample.first(_LOOK).images, batches=(1, 3, _LOOK)).require()
-    return sample
+    if not check or checkpoint.origin.own:
+        return sample
+    found = look(sample)
+    found.require()
+    warned = [finding for finding in found.findings if finding.verdict == "warning"]
+    for finding in warned:
+        if finding.name != "chosen":  # those were said above
+            tell(str(finding))
+    return replace(sample, said=tuple(said), warnings=tuple(map(str, warned)))
 
 
 def reopen_sample(sample: Sample, selection: Selection, sets: ImageSets) -> Sample:

@@ -30,6 +30,7 @@ class Sample:
         whole: The whole image set; its images may be memory-mapped.
         rows: Positions of the images drawn, shape (N,).
         said: What was said when model and images were opened.
+        warnings: What the preflight warned of, one sentence each.
     """
 
     checkpoint: Checkpoint
@@ -41,6 +42,7 @@ class Sample:
     whole: ImageSet
     rows: np.ndarray
     said: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -84,7 +86,8 @@ class Sample:
         """What a run is about, as JSON values: hashes under `inputs`, names and versions beside them."""
         origin = self.checkpoint.origin
         said = ModelOptions.from_json(origin.options).without_paths  # a worker finds the same code under another path
-        foreign = {} if origin.own else {"model_options": said, "code_sha256": origin.code_sha256}
+        known = origin.own and not origin.options
+        foreign = {} if known else {"model_options": said, "code_sha256": origin.code_sha256}
         return {
             "inputs": {
                 "model_sha256": origin.sha256,
@@ -96,6 +99,7 @@ class Sample:
             },
             "model": str(self.model),
             "model_notes": list(origin.notes),
+            "warnings": list(self.warnings),
             "data": str(self.path),
             "versions": versions(),
             "device": str(self.checkpoint.classifier.device),

@@ -17,6 +17,7 @@ from robustkit.data import fit_stretch as fit_named_stretch
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.data.split import PARTS
 from robustkit.data.split import Part as PartName
+from robustkit.data.unit import unit_stretch
 from robustkit.errors import InputError
 from robustkit.training.holding import hold
 
@@ -217,6 +218,8 @@ def fit_stretch(domain: Domain, name: str | None) -> Stretch:
                 "calibrated images"
             )
         return images.stretch
+    if name == "unit":
+        return unit_stretch(images, images.images.shape[1], [])
     return fit_named_stretch(name or "arcsinh", images.images[domain.rows("train")])
 
 

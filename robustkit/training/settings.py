@@ -154,6 +154,6 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "fisher": (None, *get_args(FisherForm)),
     "batch_norm": get_args(BatchNorm),
     "select": get_args(Select),
-    "stretch": (None, *STRETCHES),
+    "stretch": (None, "unit", *STRETCHES),
     "precision": get_args(Precision),
 }

@@ -70,7 +70,7 @@ def test_what_is_offered_is_what_there_is():
         "--suite": {*SUITES},
         "--search": {*SEARCHES},
         "--survey": {*SURVEYS},
-        "--stretch": {*STRETCHES},
+        "--stretch": {*STRETCHES, "unit"},
         **{
             f"--{name.replace('_', '-')}": {*CHOICES[name]} for name in ("kernels", "batch_norm", "select", "precision")
         },

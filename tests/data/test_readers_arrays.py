@@ -113,14 +113,14 @@ def test_axes_that_can_be_told(save, shape, options, expected):
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
-        ((4, 3, 100, 3), {}, "cannot tell which axis .* give channels='first' or channels='last'"),
+        ((4, 3, 100, 3), {}, "cannot tell which axis .* give --channels first or --channels last"),
         ((4, 3, 100, 3), {"bands": ["g", "r", "i"]}, "cannot tell which axis"),
         ((4, 40, 50, 60), {}, "cannot tell which axis"),
         ((4, 5, 5, 5), {}, "cannot tell which axis"),
         ((4, 3, 12, 14), {"bands": ["g", "r"]}, "cannot tell which axis"),
         ((4, 3, 12, 14), {"bands": ["g", "r"], "channels": "first"}, "2 bands are named .* the images have 3"),
         ((4, 3, 12, 14), {"channels": "none"}, "expected"),
-        ((3, 12, 14), {}, "one image with bands or several of one band; give channels="),
+        ((3, 12, 14), {}, "one image with bands or several of one band; give --channels"),
         ((12, 14, 3), {}, "one image with bands or several of one band"),
         ((20, 144), {}, r"a.npy has shape \(20, 144\); expected \(N, C, H, W\)"),
         ((7,), {}, "expected"),
@@ -139,7 +139,7 @@ def test_not_finite_pixels_are_counted_and_named_or_filled(save):
     values[4, 1, 2, 3], values[4, 1, 2, 4], values[9, 0, 0, 0], values[9, 2, 11, 13] = np.nan, np.inf, -np.inf, np.nan
     path = save("a.npy", values)
     with pytest.raises(
-        InputError, match=r"4 pixels are NaN or infinite, first: 000004 band band1 row 2 column 3; 000004 .* nan='fill'"
+        InputError, match=r"4 pixels are NaN or infinite, first: 000004 band band1 row 2 column 3; 000004 .* --nan fill"
     ):
         open_images(path)
     filled = open_images(path, nan="fill")
@@ -186,7 +186,7 @@ def test_labels_from_a_twin_file(save, image_file, label_file):
 def test_two_twins_are_refused(save):
     save("y_test.npy", labels())
     save("Y_test.npy", labels())
-    with pytest.raises(InputError, match="name one with labels="):
+    with pytest.raises(InputError, match="name one with --labels"):
         open_images(save("X_test.npy", images()))
     assert open_images(save("X_test.npy", images()), labels=save("Y_test.npy", labels())).labels is not None
 

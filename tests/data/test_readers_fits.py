@@ -61,7 +61,7 @@ def test_scaled_integers_are_unscaled(tmp_path):
 def test_one_hdu_an_object_of_different_sizes(tmp_path):
     arrays = stamps(16, 40, 25)
     path = write(tmp_path / "cosmos.fits", *arrays)
-    with pytest.raises(InputError, match=r"the 3 images in cosmos\.fits are from 16x16 to 40x40; give size="):
+    with pytest.raises(InputError, match=r"the 3 images in cosmos\.fits are from 16x16 to 40x40; --resize H W"):
         open_images(path)
     image_set = open_images(path, size=25, bands=["F814W"])
     assert image_set.ids.tolist() == ["cosmos-0000", "cosmos-0001", "cosmos-0002"]
@@ -79,7 +79,7 @@ def test_named_hdus_give_ids_and_an_empty_primary_is_none(tmp_path):
 
 def test_errors_and_masks_are_never_taken_for_images(tmp_path):
     path = write(tmp_path / "a.fits", None, *stamps(8, 8, 8), names=["SCI", "ERR", "DQ"])
-    with pytest.raises(InputError, match=r"holds errors or masks beside images \(DQ, ERR\); name one with images="):
+    with pytest.raises(InputError, match=r"holds errors or masks beside images \(DQ, ERR\); name one with --images"):
         open_images(path)
     image_set = open_images(path, images="SCI")
     assert image_set.ids.tolist() == ["SCI"]
@@ -99,7 +99,7 @@ def test_compressed_hdus(tmp_path):
     [
         ("electron", "electron", "from BUNIT 'electron'"),
         ("ELECTRONS", "electron", "from BUNIT"),
-        ("counts", "electron", "one electron per count; units='unknown' if not so"),
+        ("counts", "electron", "one electron per count; --units unknown if not so"),
         ("electron/s", "unknown", "not one that robustkit recognises"),
         ("nJy", "unknown", "not one that robustkit recognises"),
         (None, "unknown", "not stated"),
@@ -137,7 +137,7 @@ def test_a_folder_of_files_with_one_image_each(tmp_path):
 def test_one_cube_a_band(tmp_path):
     for band, name in enumerate("gri"):
         write(tmp_path / f"{name}.fits", images()[:, band])
-    with pytest.raises(InputError, match=r"give bands=\('g', 'i', 'r'\) in the order"):
+    with pytest.raises(InputError, match=r"give --bands g,i,r in the order"):
         open_images(tmp_path)
     image_set = open_images(tmp_path, bands=["g", "r", "i"], labels=labels())
     np.testing.assert_array_equal(image_set.images, images())

@@ -90,7 +90,7 @@ def test_what_cannot_be_read_is_refused_in_words(tmp_path):
     pq.write_table(pa.table({"x": [1, 2]}), file)
     refused(file, r"holds no images; it holds x \(int64\)")
     pq.write_table(hub(other=[b"x"] * 20).rename_columns(["one", "label", "two"]), file)
-    refused(file, r"several columns could be the images \(one, two\); name one with images=")
+    refused(file, r"several columns could be the images \(one, two\); name one with --images")
     refused(file, "'two' .* is no|not a PNG or JPEG picture", images="two")
     refused(file, "no column 'three' of images", images="three")
     refused(file, "no column 'kind'", images="one", labels="kind")

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from robustkit.data import given_split, open_images
-from robustkit.data.readers.resize import fit_size
+from robustkit.data.preprocess import Fit, Resize
 from robustkit.errors import InputError
 from tests.data.samples import has_note, images
 
@@ -88,15 +88,17 @@ def test_a_flat_folder_has_no_labels_and_takes_them(tmp_path):
 
 def test_sizes_differ(classes):
     put(classes / "spiral" / "9.png", colour(5, 20, 9))
-    with pytest.raises(InputError, match=r"0.png is 12x14 and spiral/9.png is 20x9; give size="):
+    with pytest.raises(
+        InputError, match=r"0.png is 12x14 and spiral/9.png is 20x9; --resize H W brings all to one size"
+    ):
         open_images(classes)
     image_set = open_images(classes, size=(16, 14))
     assert image_set.images.shape == (7, 3, 16, 14)
     assert has_note(image_set, "size: 12x14 to 20x9 became 16x14; 1 cut, 7 padded with the median of their border")
     np.testing.assert_array_equal(image_set.images[6][:, :, 2:11], np.moveaxis(colour(5, 20, 9)[2:18], -1, 0))
-    resized = open_images(classes, size=8, fit="resize")
+    resized = open_images(classes, preprocess=["resize 8 8"])
     assert resized.images.shape == (7, 3, 8, 8)
-    assert has_note(resized, "7 resampled bilinearly")
+    assert has_note(resized, "size: 12x14 to 20x9 became 8x8")
 
 
 def test_modes_differ(classes):
@@ -211,7 +213,7 @@ def test_a_folder_of_arrays_says_to_name_one(tmp_path):
 @pytest.mark.parametrize("size", [(12, 14), (6, 6), (7, 9), (20, 20), (5, 30), (1, 1)])
 def test_cropping_and_padding_keep_the_centre(size):
     values = images(2)
-    fitted = fit_size(values, size, "crop")
+    fitted = Fit(size)(values, None)
     assert fitted.shape == (2, 3, *size)
     rows, columns = np.indices(size)
     for axis, (new, old) in enumerate(zip(size, (12, 14), strict=True)):
@@ -227,15 +229,15 @@ def test_an_odd_stamp_in_an_odd_size_keeps_its_central_pixel():
     stamp = np.zeros((1, 1, 7, 7), dtype=np.float32)
     stamp[..., 3, 3] = 1
     for size in (3, 11, 191):
-        assert np.argwhere(fit_size(stamp, (size, size), "crop")[0, 0] == 1).tolist() == [[size // 2, size // 2]]
+        assert np.argwhere(Fit((size, size))(stamp, None)[0, 0] == 1).tolist() == [[size // 2, size // 2]]
 
 
 def test_resampling_keeps_a_gradient_and_averages_where_it_shrinks():
     ramp = np.broadcast_to(np.arange(32, dtype=np.float32), (1, 1, 32, 32))
-    half = fit_size(ramp, (16, 16), "resize")[0, 0, 5, 3:-3]
+    half = Resize((16, 16))(ramp, None)[0, 0, 5, 3:-3]
     np.testing.assert_allclose(half, np.arange(16)[3:-3] * 2 + 0.5, atol=1e-5)
     noise = np.random.default_rng(0).normal(0, 1, (1, 1, 256, 256)).astype(np.float32)
-    assert fit_size(noise, (32, 32), "resize").std() < 0.2
+    assert Resize((32, 32))(noise, None).std() < 0.2
 
 
 # ---------------------------------------------------------------------------------------------- catalogue
@@ -273,7 +275,7 @@ def test_columns_can_be_named(catalogue):
     catalogue.write_text(text)
     with pytest.raises(InputError, match="has no column of paths among name, where, type, label, split; name it"):
         open_images(catalogue)
-    with pytest.raises(InputError, match="the columns type and label could be the labels; name it with labels="):
+    with pytest.raises(InputError, match="the columns type and label could be the labels; name it with --labels"):
         open_images(catalogue, images="where")
     image_set = open_images(catalogue, images="where", labels="label", ids="name")
     assert image_set.class_counts() == {"merger": 2, "spiral": 1}

@@ -74,7 +74,7 @@ def test_shards_of_arrays_with_json_are_one_set_with_its_split(tmp_path):
 
 def test_several_images_a_sample_can_be_chosen_from(tmp_path):
     write(tmp_path / "a.tar", [(f"1.{kind}.png", png(PIXELS[i])) for i, kind in enumerate(("deep", "shallow"))])
-    with pytest.raises(InputError, match=r"several images \(deep.png, shallow.png\); name one with images="):
+    with pytest.raises(InputError, match=r"several images \(deep.png, shallow.png\); name one with --images"):
         open_images(tmp_path / "a.tar")
     image_set = open_images(tmp_path / "a.tar", images="shallow.png")
     np.testing.assert_array_equal(image_set.images[0, 0], PIXELS[1])

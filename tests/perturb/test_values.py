@@ -53,7 +53,10 @@ def test_single_band_changes_one_band_to_an_end():
     assert sorted(options[changed].tolist()) == sorted([*LOW.tolist(), *HIGH.tolist()])
 
 
-@pytest.mark.parametrize("name", ["corners", "paper", "single-band", "grid:3", "hot:5000", "hot", "dead", "dead:-40"])
+@pytest.mark.parametrize(
+    "name",
+    ["corners", "paper", "single-band", "together", "together:5", "grid:3", "hot:5000", "hot", "dead", "dead:-40"],
+)
 def test_contract(name):
     values = make_values(name, input_range=RANGE, stretch=STRETCH, units="electron", bounds=(-100.0, 20000.0))
     generator = torch.Generator().manual_seed(0)

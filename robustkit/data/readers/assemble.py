@@ -11,11 +11,12 @@ import numpy as np
 
 from robustkit.data.checks import duplicate_note, refuse_nonfinite, scan_images
 from robustkit.data.imageset import ImageSet, Units
-from robustkit.data.readers.found import Found, Options
+from robustkit.data.preprocess import Grey, Resize
+from robustkit.data.readers.found import Found, Options, array_frames
 from robustkit.data.readers.gather import as_float32
 from robustkit.data.readers.labels import resolve_ids, resolve_labels
 from robustkit.data.readers.provenance import manifest
-from robustkit.errors import InputError
+from robustkit.errors import WARNING, InputError
 
 
 def assemble(found: Found, options: Options, path: Path) -> ImageSet:
@@ -34,7 +35,7 @@ def assemble(found: Found, options: Options, path: Path) -> ImageSet:
         raise InputError(f"{path} holds no images; expected at least one")
     labels, class_names = resolve_labels(found.labels, options.class_names, found.class_names, count, notes)
     ids = resolve_ids(found.ids, count, notes)
-    images, dtype = as_float32(found.frames, options, notes)
+    images, dtype = as_float32(found.frames, options, notes, options.bounds or found.bounds)
     units, bounds = _units(found, options, dtype, notes)
     meta: dict[str, Any] = {"source": path.name, **found.meta}
     parts = _parts(found.split, count, notes)
@@ -56,6 +57,32 @@ def assemble(found: Found, options: Options, path: Path) -> ImageSet:
     return checked(image_set, parts)
 
 
+def stepped(image_set: ImageSet, options: Options) -> ImageSet:
+    """A set that robustkit wrote, after the steps that were asked for.
+
+    Raises:
+        InputError: If it was stretched already, so that the steps come too late.
+    """
+    if not options.steps:
+        return image_set
+    if image_set.stretch is not None:
+        raise InputError(
+            f"the images are stretched by {image_set.stretch.name} already, and --resize, --crop, --pad, --grey, "
+            "--invert and --input-size come before a stretch; give calibrated images"
+        )
+    notes = list(image_set.notes)
+    found = Found(array_frames(image_set.images, "the set"), bands=image_set.bands, units=image_set.units)
+    images, dtype = as_float32(found.frames, options, notes, image_set.bounds)
+    units, _ = _units(found, options, dtype, notes)
+    return replace(
+        image_set,
+        images=images,
+        bands=_bands(images.shape[1], found, options, notes),
+        units=units,
+        notes=tuple(notes),
+    )
+
+
 def checked(image_set: ImageSet, parts: list[str] | None = None) -> ImageSet:
     """The image set once every pixel is seen to be finite, with a note on images that are equal.
 
@@ -72,9 +99,12 @@ def checked(image_set: ImageSet, parts: list[str] | None = None) -> ImageSet:
 
 def _bands(count: int, found: Found, options: Options, notes: list[str]) -> tuple[str, ...]:
     bands = options.bands or found.bands
+    grey = [step.bands for step in options.steps if isinstance(step, Grey)]
+    if grey and not options.bands:
+        return ("grey",) if grey[-1] == 1 else ("R", "G", "B")
     if bands is None:
         bands = tuple(f"band{number}" for number in range(count))
-        notes.append(f"bands: not named, so they are called {', '.join(bands)}; name them with bands=")
+        notes.append(f"bands: not named, so they are called {', '.join(bands)}; name them with --bands")
     if len(bands) != count:
         raise InputError(f"{len(bands)} bands are named ({', '.join(bands)}) but the images have {count}")
     return bands
@@ -89,7 +119,13 @@ def _units(
         notes.append(f"units: display, because the values are {dtype.name}; bounds {bounds[0]:g} to {bounds[1]:g}")
     elif units is None:
         units = "unknown"
-        notes.append("units: not stated, so unknown; give units='electron' for sky-subtracted counts")
+        notes.append("units: not stated, so unknown; say --units electron for sky-subtracted counts")
+    if units == "electron" and options.units is None and any(isinstance(step, Resize) for step in options.steps):
+        units = "unknown"  # a pixel after resampling holds no counts of its own, so no noise can be made for it
+        notes.append(
+            f"{WARNING}the images were in electrons and are resampled, so their noise is that of no detector and their "
+            "units are unknown; --units electron takes them as they are"
+        )
     if units != "display" and options.bounds is None:
         bounds = None
     return units, bounds

@@ -32,12 +32,19 @@ def is_one_file_a_band(files: Sequence[Path], options: Options) -> bool:
     ends = [_split(path, _FILTERS) for path in files]
     bands = sorted({end[1] for end in ends if end})
     if all(ends) and len(bands) > 1:
-        listed = ", ".join(f"'{band}'" for band in bands)
         raise InputError(
-            f"the names of the FITS files end in filters; give bands=({listed}) in the order to join them, or "
-            "bands=('NAME',) with one name if each file is an image by itself"
+            f"the names of the FITS files end in filters; give --bands {','.join(bands)} in the order to join "
+            "them, or --bands NAME with one name if each file is an image by itself"
         )
     return False
+
+
+def may_be_joined(path: Path) -> bool:
+    """Whether a path is a folder of FITS files, without classes, whose names could end in bands."""
+    if not path.is_dir():
+        return False
+    files = [one for one in path.iterdir() if not one.name.startswith(".")]
+    return bool(files) and all(one.is_file() and one.suffix.lower() in fits.SUFFIXES for one in files)
 
 
 def read_bands(folder: Path, files: Sequence[Path], options: Options) -> Found:

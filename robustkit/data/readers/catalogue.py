@@ -31,7 +31,7 @@ def read_catalogue(path: Path, options: Options) -> Found:
     notes: list[str] = []
     paths = _column(columns, options.images, _PATHS, "images", path, notes)
     if paths is None:
-        raise InputError(f"{path} has no column of paths among {', '.join(columns)}; name it with images=")
+        raise InputError(f"{path} has no column of paths among {', '.join(columns)}; name it with --images")
     files = _files(path.parent, columns[paths], path)
     single = replace(options, images=None)  # which named the column
     found = find_files(path.parent, files, lambda data, file: read_one(data, file, single))
@@ -59,6 +59,8 @@ def _columns(path: Path) -> dict[str, list[str]]:
             raise InputError(f"{path} has no header of different column names; expected one in its first line")
         columns: dict[str, list[str]] = {name: [] for name in names}
         for row in rows:
+            if not row:  # an empty line
+                continue
             if len(row) != len(names):
                 raise InputError(f"line {rows.line_num} of {path} has {len(row)} cells; expected {len(names)}")
             for name, cell in zip(names, row, strict=True):
@@ -78,7 +80,7 @@ def _column(
         return stated
     present = [name for name in columns if name.lower() in usual]
     if len(present) > 1:
-        raise InputError(f"{path}: the columns {' and '.join(present)} could be the {what}; name it with {what}=")
+        raise InputError(f"{path}: the columns {' and '.join(present)} could be the {what}; name it with --{what}")
     if present:
         notes.append(f"{what}: the column {present[0]!r}")
     return present[0] if present else None

@@ -70,10 +70,10 @@ def read_fits(path: Path, options: Options) -> Found:
     else:
         layouts = [image_layout(hdu.shape, options, f"HDU {hdu.index} of {path.name}") for hdu in hdus]
         notes.append(f"images: one HDU per object, {len(hdus)} of {_span(hdus)}")
-        if options.size is None and len({hdu.shape for hdu in hdus}) > 1:
+        if not options.steps and len({hdu.shape for hdu in hdus}) > 1:
             raise InputError(
-                f"the {len(hdus)} images in {path.name} are from {_span(hdus)}; give size= to cut and pad all images "
-                "about their centre, or size= with fit='resize' to resample them"
+                f"the {len(hdus)} images in {path.name} are from {_span(hdus)}; --resize H W brings all to one size, "
+                "and --input-size H W cuts and pads them about their centre"
             )
         frames = _hdu_frames(path, hdus, layouts)
     found = Found(frames, labels=labels, notes=notes, provenance=provenance, units=_units(hdus, notes))
@@ -93,7 +93,7 @@ def read_fits_image(data: bytes, name: str, options: Options) -> SingleImage:
     notes: list[str] = []
     hdus = _chosen(_survey(data, name, len(data), notes), options, name)
     if len(hdus) > 1:
-        raise InputError(f"{name} holds {len(hdus)} images; expected one per file, or name an extension with images=")
+        raise InputError(f"{name} holds {len(hdus)} images; expected one per file, or name an extension with --images")
     layout = image_layout(hdus[0].shape, options, name)
     with _opened(data, name) as file:
         pixels = _section(file[hdus[0].index], slice(None), name)
@@ -151,7 +151,7 @@ def _chosen(hdus: list[ImageHdu], options: Options, name: str) -> list[ImageHdu]
     planes = sorted({hdu.name for hdu in hdus if hdu.name.upper() in _NOT_IMAGES})
     if planes:
         raise InputError(
-            f"{name} holds errors or masks beside images ({', '.join(planes)}); name one with images='SCI'"
+            f"{name} holds errors or masks beside images ({', '.join(planes)}); name one with --images SCI"
         )
     return hdus
 
@@ -192,6 +192,12 @@ def _section(hdu: Any, rows: Any, name: str) -> np.ndarray:
     with reading(name, _KIND), warnings.catch_warnings():
         warnings.simplefilter("error")
         values = np.asarray(hdu.section[rows])
+        if (
+            "BLANK" in hdu.header and values.dtype.kind in "iu"
+        ):  # which astropy leaves out of integers that stay integers
+            scale, zero = (float(hdu.header.get(key, default)) for key, default in (("BSCALE", 1), ("BZERO", 0)))
+            undefined = values == int(hdu.header["BLANK"]) * scale + zero
+            values = np.where(undefined, np.nan, values) if undefined.any() else values
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
@@ -241,16 +247,16 @@ def _filter(hdus: list[ImageHdu], notes: list[str]) -> tuple[str] | None:
 def _units(hdus: list[ImageHdu], notes: list[str]) -> Units | None:
     stated = {hdu.unit for hdu in hdus}
     if len(stated) > 1:
-        notes.append(f"units: BUNIT differs ({', '.join(sorted(stated)[:4])}), so unknown; give units=")
+        notes.append(f"units: BUNIT differs ({', '.join(sorted(stated)[:4])}), so unknown; give --units")
         return "unknown"
     unit = stated.pop()
     if unit.lower() in _ELECTRONS:
         notes.append(f"units: electron, from BUNIT {unit!r}")
         return "electron"
     if unit.lower() in _COUNTS:
-        notes.append(f"units: electron, taking BUNIT {unit!r} as one electron per count; units='unknown' if not so")
+        notes.append(f"units: electron, taking BUNIT {unit!r} as one electron per count; --units unknown if not so")
         return "electron"
     if unit:
-        notes.append(f"units: BUNIT {unit!r} is not one that robustkit recognises, so unknown; give units= if you can")
+        notes.append(f"units: BUNIT {unit!r} is not one that robustkit recognises, so unknown; give --units if you can")
         return "unknown"
     return None

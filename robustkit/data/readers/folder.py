@@ -12,7 +12,7 @@ from robustkit.data.readers.decode import read_one
 from robustkit.data.readers.found import Found, Options
 from robustkit.data.readers.labels import stated_labels
 from robustkit.data.readers.single import find_files, names_of
-from robustkit.errors import InputError
+from robustkit.errors import WARNING, InputError
 
 PARTS = ("train", "valid", "val", "validation", "test")
 _IMAGES = (*pictures.SUFFIXES, *fits.SUFFIXES)
@@ -37,7 +37,7 @@ def read_folder(folder: Path, options: Options) -> Found:
             f"{folder.name}/train/CLASS/image.png, or all in one folder without classes"
         )
     if options.images is not None and not any(path.suffix.lower() in fits.SUFFIXES for path in files):
-        raise InputError(f"images= names a FITS extension, and {folder} holds pictures; leave it out")
+        raise InputError(f"--images names a FITS extension, and {folder} holds pictures; leave it out")
     if depths == {1} and is_one_file_a_band(files, options):
         return read_bands(folder, files, options)
     found = find_files(folder, files, lambda data, path: read_one(data, path, options))
@@ -45,7 +45,7 @@ def read_folder(folder: Path, options: Options) -> Found:
     _split(found, folder, files, depths.pop())
     found.labels = stated_labels(options, found.notes, found.provenance)
     if found.labels is None:
-        _classes(found, folder, files)
+        _classes(found, folder, files, options)
     others = sorted(path.name for path in inside if path.is_file() and path not in set(files))
     if others:
         found.notes.append(f"images: {len(others)} other files were left out ({', '.join(others[:3])})")
@@ -69,13 +69,24 @@ def _split(found: Found, folder: Path, files: list[Path], depth: int) -> None:
         raise InputError(f"{folder} has parts of a split but no classes inside; expected {tops[0]}/CLASS/image.png")
 
 
-def _classes(found: Found, folder: Path, files: list[Path]) -> None:
+def _classes(found: Found, folder: Path, files: list[Path], options: Options) -> None:
     parents = [path.relative_to(folder).parts[:-1] for path in files]
     if not parents[0]:
         found.notes.append("labels: none, because the images lie in one folder; put each class into its own")
         return
     found.labels = np.array([parent[-1] for parent in parents])
+    found.class_names = tuple(sorted({parent[-1] for parent in parents}))
     found.notes.append("labels: the names of the folders")
+    if options.class_names is None:
+        found.notes.append(f"class names: {', '.join(found.class_names)}, in sorted order, from the folders")
+    if all(name.isascii() and name.isdigit() for name in found.class_names):
+        by_number = tuple(sorted(found.class_names, key=int))
+        if by_number != found.class_names:
+            found.notes.append(
+                f"{WARNING}the folders are numbers and stand in the order of text, {', '.join(found.class_names[:4])} "
+                f"..., as in torchvision's ImageFolder; for a network of the order of numbers say --classes "
+                f"{','.join(by_number)}"
+            )
 
 
 def _hidden(path: Path, folder: Path) -> bool:

@@ -11,10 +11,10 @@ import numpy as np
 
 from robustkit.data.imageset import Units
 from robustkit.data.pixels import rows_per_block
+from robustkit.data.preprocess import Step
 from robustkit.errors import InputError
 
 Channels = Literal["first", "last", "none"]
-Fit = Literal["crop", "resize"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Options:
     channels: Channels | None = None
     units: Units | None = None
     bounds: tuple[float, float] | None = None
-    size: tuple[int, int] | None = None
-    fit: Fit | None = None
+    steps: tuple[Step, ...] = ()
     nan: Literal["refuse", "fill"] = "refuse"
 
 

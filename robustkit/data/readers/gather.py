@@ -8,19 +8,28 @@ import tempfile
 
 import numpy as np
 
+from robustkit.data.preprocess import Bounds, Fit, Grey, Resize, kept_area
 from robustkit.data.readers.found import Frames, Options
-from robustkit.data.readers.resize import fit_size
-from robustkit.errors import InputError
+from robustkit.errors import WARNING, InputError
 from robustkit.progress import progress
 
 IN_MEMORY_BYTES = 2 << 30  # converted images larger than this go to a temporary file
+_MUCH = 0.5  # when less than this share of an image is left, that is a warning
 EXACT_INTEGER = 1 << 24  # above it, float32 no longer holds every integer
 
 
-def as_float32(frames: Frames, options: Options, notes: list[str]) -> tuple[np.ndarray, np.dtype]:
-    """The images as float32 (N, C, H, W), and the dtype they had.
+def as_float32(
+    frames: Frames, options: Options, notes: list[str], bounds: Bounds | None = None
+) -> tuple[np.ndarray, np.dtype]:
+    """The images as float32 (N, C, H, W), after the steps that were asked for, and the dtype they had.
 
-    Float32 images of the wanted size in native byte order are not copied. All others are converted block by block.
+    Float32 images in native byte order that no step changes are not copied. All others are converted block by block.
+
+    Args:
+        frames: The images.
+        options: What the user said.
+        notes: Receives what was done.
+        bounds: The range of a pixel, where it is known.
 
     Raises:
         InputError: If the images differ in shape, do not fit float32, or are too many for the disk.
@@ -29,20 +38,22 @@ def as_float32(frames: Frames, options: Options, notes: list[str]) -> tuple[np.n
     if (
         view is not None
         and view.dtype == np.float32
-        and options.size in (None, view.shape[2:])
+        and all(isinstance(step, Fit) and step.size == view.shape[2:] for step in options.steps)
         and options.nan == "refuse"
     ):
         return view, view.dtype
-    return _Gathering(frames, options, notes).run()
+    return _Gathering(frames, options, notes, bounds).run()
 
 
 class _Gathering:
     """One pass over frames that are converted."""
 
-    def __init__(self, frames: Frames, options: Options, notes: list[str]) -> None:
-        self.frames, self.options, self.notes = frames, options, notes
-        self.filled_pixels = self.filled_images = self.cropped = self.padded = self.resized = 0
+    def __init__(self, frames: Frames, options: Options, notes: list[str], bounds: Bounds | None) -> None:
+        self.frames, self.options, self.notes, self.bounds = frames, options, notes, bounds
+        self.filled_pixels = self.filled_images = self.cropped = self.padded = 0
         self.sizes: set[tuple[int, int]] = set()
+        self.bands = self.bands_before = 0
+        self.size: tuple[int, int] = (0, 0)
         self.rounded = False
 
     def run(self) -> tuple[np.ndarray, np.dtype]:
@@ -52,7 +63,8 @@ class _Gathering:
         with progress(total=len(self.frames), label="reading images", unit="images") as bar:
             for block in self.frames.blocks(None):
                 dtypes.add(block.dtype)
-                block = self._fit(self._fill(self._cast(block, start), start))
+                picture = bool(self.options.steps) and block.dtype == np.uint8
+                block = self._stepped(block if picture else self._fill(self._cast(block, start), start))
                 if out is None:
                     out = _allocate((len(self.frames), *block.shape[1:]), self.notes)
                 if block.shape[1:] != out.shape[1:]:
@@ -96,27 +108,28 @@ class _Gathering:
         self.filled_images += int(bad.any((1, 2, 3)).sum())
         return block
 
-    def _fit(self, block: np.ndarray) -> np.ndarray:
+    def _stepped(self, block: np.ndarray) -> np.ndarray:
+        """The block after all steps; pictures of 8 bits stay so until the last of them."""
         height, width = block.shape[2:]
         self.sizes.add((height, width))
-        size = self.options.size
-        if size is None or size == (height, width):
-            return block
-        if self.options.fit == "resize":
-            self.resized += len(block)
-        else:
-            self.cropped += len(block) * (height > size[0] or width > size[1])
-            self.padded += len(block) * (height < size[0] or width < size[1])
-        return fit_size(block, size, self.options.fit or "crop")
+        self.bands_before = block.shape[1]
+        for step in self.options.steps:
+            if isinstance(step, Fit) and block.shape[2:] != step.size:
+                self.cropped += len(block) * (block.shape[2] > step.size[0] or block.shape[3] > step.size[1])
+                self.padded += len(block) * (block.shape[2] < step.size[0] or block.shape[3] < step.size[1])
+            block = step(block, self.bounds)
+        self.bands, self.size = block.shape[1], (block.shape[2], block.shape[3])
+        return block.astype(np.float32, copy=False)
 
     def _refuse_shape(self, expected: tuple[int, ...], found: tuple[int, ...], start: int) -> None:
         first, other = self.frames.names[0], self.frames.names[start]
         if expected[0] != found[0]:
             raise InputError(f"{first} has {expected[0]} bands and {other} has {found[0]}; expected the same in all")
-        raise InputError(
-            f"{first} is {expected[1]}x{expected[2]} and {other} is {found[1]}x{found[2]}; give size= to cut and pad "
-            "all images about their centre, or size= with fit='resize' to resample them"
-        )
+        advice = "--resize S alone keeps their shapes, so add --crop, or say --resize H W"
+        if not self.options.steps:
+            advice = "--resize H W brings all to one size, and --input-size H W cuts and pads them about their centre"
+        sizes = f"{first} is {expected[1]}x{expected[2]} and {other} is {found[1]}x{found[2]}"
+        raise InputError(f"{sizes}{' after these steps' if self.options.steps else ''}; {advice}")
 
     def _report(self, dtypes: set[np.dtype]) -> None:
         if dtypes != {np.dtype(np.float32)}:
@@ -128,13 +141,33 @@ class _Gathering:
                 f"NaN: {self.filled_pixels} pixels of {self.filled_images} images were not finite and took the median "
                 "of their image and band"
             )
-        if self.options.size is not None and self.sizes != {self.options.size}:
-            low, high = min(self.sizes), max(self.sizes)
-            span = f"{low[0]}x{low[1]}" + (f" to {high[0]}x{high[1]}" if high != low else "")
-            how = f"{self.resized} resampled bilinearly"
-            if self.options.fit != "resize":
-                how = f"{self.cropped} cut, {self.padded} padded with the median of their border, about the centre"
-            self.notes.append(f"size: {span} became {self.options.size[0]}x{self.options.size[1]}; {how}")
+        if self.options.nan == "fill" and not self.filled_pixels:
+            self.notes.append("NaN: every pixel is finite, so --nan fill has no effect")
+        self._report_steps()
+
+    def _report_steps(self) -> None:
+        steps = [step for step in self.options.steps if not isinstance(step, Fit)]
+        if steps:
+            words = "; ".join(step.words for step in steps)
+            self.notes.append(f"preprocessing, in this order: {words}; then the stretch")
+        if any(isinstance(step, Grey) for step in steps) and self.bands_before == self.bands == 1:
+            self.notes.append("grey: the images have one band already, so --grey has no effect")
+        if any(isinstance(step, Resize) for step in steps) and self.sizes == {self.size}:
+            self.notes.append(f"size: the images are {self.size[0]}x{self.size[1]} already, before any step")
+        if not self.options.steps or self.sizes == {self.size}:
+            return
+        low, high = min(self.sizes), max(self.sizes)
+        span = f"{low[0]}x{low[1]}" + (f" to {high[0]}x{high[1]}" if high != low else "")
+        how = ""
+        if self.cropped or self.padded:
+            how = f"; {self.cropped} cut, {self.padded} padded with the median of their border, about the centre"
+        self.notes.append(f"size: {span} became {self.size[0]}x{self.size[1]}{how}")
+        kept, size = min((kept_area(self.options.steps, size), size) for size in self.sizes)
+        if kept < _MUCH:
+            self.notes.append(
+                f"{WARNING}{kept:.0%} of the area of {size[0]}x{size[1]} is left and the rest was cut away; "
+                f"--resize {self.size[0]} {self.size[1]} keeps all of it"
+            )
 
 
 def _allocate(shape: tuple[int, ...], notes: list[str]) -> np.ndarray:

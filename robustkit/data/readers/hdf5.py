@@ -38,8 +38,14 @@ def read_hdf5(path: Path, options: Options) -> Found:
     require("h5py", extra="hdf5", purpose="read HDF5 files")
     notes: list[str] = []
     provenance = {path.name: file_hash(path)}
-    members = _members(path, options)
+    members, unwritten = _members(path, options)
     chosen = choose(members, options, path.name, notes)
+    for name in (chosen.images, chosen.labels, chosen.ids, chosen.class_names, chosen.split):
+        if name in unwritten:
+            raise InputError(
+                f"{name!r} in {path} was not written whole ({unwritten[name]} missing), and what is missing would be "
+                "read as the fill value, such as class 0; write the file again"
+            )
     beside = _read(path, [chosen.labels, chosen.ids, chosen.class_names, chosen.split], members)
     labels = beside.get(chosen.labels)
     if labels is None:
@@ -63,11 +69,12 @@ def read_hdf5(path: Path, options: Options) -> Found:
     )
 
 
-def _members(path: Path, options: Options) -> dict[str, Member]:
-    """The datasets of the file that can be used, by name."""
+def _members(path: Path, options: Options) -> tuple[dict[str, Member], dict[str, str]]:
+    """The datasets of the file that can be used, by name, and what of them was never written."""
     with _Worker(path, "list") as worker:
         listed = json.loads(worker.read())
-    members = {}
+    members: dict[str, Member] = {}
+    unwritten: dict[str, str] = {}
     for entry in listed:
         if entry["refused"]:
             if entry["name"] in (options.images, options.labels, options.ids):
@@ -77,7 +84,9 @@ def _members(path: Path, options: Options) -> dict[str, Member]:
         if member.nbytes > entry["stored"] * _MOST_COMPRESSED + 4096:
             raise InputError(f"{entry['name']!r} in {path} claims {member.nbytes} bytes and stores {entry['stored']}")
         members[entry["name"]] = member
-    return members
+        if entry.get("unwritten"):
+            unwritten[entry["name"]] = entry["unwritten"]
+    return members, unwritten
 
 
 def _read(path: Path, names: Iterable[str | None], members: dict[str, Member]) -> dict[str | None, np.ndarray]:

@@ -33,7 +33,24 @@ def describe(name: str, dataset: Any) -> dict[str, Any]:
         return entry | {"dtype": values.dtype.str, "stored": values.nbytes}
     if dataset.dtype.kind not in TAKEN:
         return entry | {"refused": f"holds values of type {dataset.dtype}"}
-    return entry | {"dtype": dataset.dtype.str, "stored": dataset.id.get_storage_size()}
+    return entry | {
+        "dtype": dataset.dtype.str,
+        "stored": dataset.id.get_storage_size(),
+        "unwritten": unwritten(dataset),
+    }
+
+
+def unwritten(dataset: Any) -> str:
+    """Which part of a dataset was never written, so that it would be read as the fill value; empty for none."""
+    if dataset.size == 0:
+        return ""
+    if dataset.chunks is None:
+        return "" if dataset.id.get_storage_size() else "all"
+    chunks = 1
+    for side, length in zip(dataset.shape, dataset.chunks):  # noqa: B905 - as many as there are axes
+        chunks *= -(-side // length)
+    missing = chunks - dataset.id.get_num_chunks()
+    return f"{missing} of {chunks} chunks" if missing > 0 else ""
 
 
 def strings(dataset: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from robustkit.data.readers.found import Options
 from robustkit.data.readers.provenance import file_hash
 from robustkit.errors import InputError
 
+# How tables write that a label is not there, without capital letters.
+_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "nat", "-", "?"})
+_NUMBER = re.compile(r"[+-]?\d{1,15}(\.0*)?")
 MOST_UNNAMED = 10_000  # a label above this is more likely not a label
 
 
@@ -52,10 +56,10 @@ def _from_integers(labels: np.ndarray, names: tuple[str, ...], notes: list[str])
     if names and high >= len(names):
         raise InputError(f"labels run from {low} to {high} but {len(names)} classes are named: {', '.join(names)}")
     if not names and high >= MOST_UNNAMED:
-        raise InputError(f"labels run up to {high} and no class is named; give class_names=, or name the right labels")
+        raise InputError(f"labels run up to {high} and no class is named; give --classes, or name the right labels")
     if not names:
         names = tuple(str(number) for number in range(high + 1))
-        notes.append(f"class names: not found, so the classes are called {_few(names)}; give class_names=")
+        notes.append(f"class names: not found, so the classes are called {_few(names)}; give --classes")
     absent = [name for name, n in zip(names, np.bincount(labels, minlength=len(names)), strict=True) if n == 0]
     if absent:
         notes.append(f"labels: no images of class {_few(absent)}")
@@ -78,8 +82,18 @@ def _from_one_hot(values: np.ndarray, names: Sequence[str], notes: list[str]) ->
 
 def _from_names(values: np.ndarray, names: tuple[str, ...], notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     present = Counter(values.tolist())
-    if "" in present:
-        raise InputError(f"{present['']} of {len(values)} labels are empty; leave out images without a class")
+    missing = [value for value in present if value.casefold() in _MISSING and value not in names]
+    if missing:
+        count = sum(present[value] for value in missing)
+        shown = ", ".join(repr(value) for value in missing)
+        raise InputError(
+            f"{count} of {len(values)} labels are empty or say that there is none ({shown}); leave out images without "
+            "a class, or name all classes with --classes if it is one"
+        )
+    if not names and all(_NUMBER.fullmatch(value) for value in present):
+        values = np.array([str(int(float(value))) for value in values.tolist()])
+        notes.append("labels: numbers stored as text, turned into integers") if set(values) != set(present) else None
+        present = Counter(values.tolist())
     integers = all(value.isascii() and value.isdigit() for value in present)
     if names and integers and not set(present) <= set(names):
         return _from_integers(values.astype(np.int64), names, notes)

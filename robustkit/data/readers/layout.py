@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,14 +20,17 @@ class Layout:
         channels: Where the bands are in one image; `none` for a single band without an axis.
         single: Whether the array is one image and lacks the first axis.
         note: What was found, in words.
+        lead: How many first axes of length 1 are left out.
     """
 
     channels: Channels
     single: bool
     note: str
+    lead: int = 0
 
     def apply(self, array: np.ndarray) -> np.ndarray:
         """The array, or some of its rows, as a view of shape (n, C, H, W)."""
+        array = array.reshape(array.shape[self.lead :]) if self.lead else array
         array = array[None] if self.single else array
         if self.channels == "none":
             return array[:, None]
@@ -48,6 +51,12 @@ def set_layout(shape: tuple[int, ...], options: Options, name: str, *, labelled:
     """
     if len(shape) == 4 and options.channels != "none":
         return _layout(shape[1:], options, f"{name} of shape {shape}", shape)
+    if len(shape) == 3 and shape[0] == 1 and options.channels != "last":  # one image of one band, either way
+        return Layout("none", False, f"channel axis: none in {shape}; one band")
+    if len(shape) > 4 and set(shape[:-4]) == {1} and shape[-4] == 1:
+        lead = len(shape) - 4
+        inside = set_layout(shape[lead:], options, name, labelled=labelled)
+        return replace(inside, lead=lead, note=f"{lead} axes of length 1 in {shape} left out; {inside.note}")
     if len(shape) == 3:
         bands = len(options.bands) if options.bands else None
         if options.channels in ("first", "last") or (options.channels is None and bands and bands > 1):
@@ -55,11 +64,11 @@ def set_layout(shape: tuple[int, ...], options: Options, name: str, *, labelled:
         if options.channels is None and bands is None and labelled != shape[0] and _small(shape):
             raise InputError(
                 f"{name} has shape {shape}, which may be one image with bands or several of one band; give "
-                "channels='first' or 'last' for one image, channels='none' for several"
+                "--channels first or last for one image, --channels none for several"
             )
         return Layout("none", False, f"channel axis: none in {shape}; one band")
     raise InputError(
-        f"{name} has shape {shape}; expected (N, C, H, W), (N, H, W, C), or (N, H, W) with channels='none'"
+        f"{name} has shape {shape}; expected (N, C, H, W), (N, H, W, C), or (N, H, W) with --channels none"
     )
 
 
@@ -69,6 +78,12 @@ def image_layout(shape: tuple[int, ...], options: Options, name: str) -> Layout:
     Raises:
         InputError: If the shape can be read in two ways, or in none.
     """
+    lead = next((i for i, side in enumerate(shape) if side != 1), 0) if len(shape) > 2 else 0
+    lead = min(lead, len(shape) - 2)
+    if lead and (len(shape) - lead == 2 or len(shape) > 3):  # of radio images: frequency and Stokes
+        plain = replace(options, channels=None) if len(shape) - lead == 2 else options
+        inside = image_layout(shape[lead:], plain, name)
+        return replace(inside, lead=lead, note=f"{lead} axes of length 1 in {shape} left out; {inside.note}")
     if len(shape) == 2 and options.channels in (None, "none"):
         return Layout("none", True, f"channel axis: none in {shape}; one band")
     if len(shape) == 3 and options.channels != "none":
@@ -83,7 +98,7 @@ def _layout(sides: tuple[int, ...], options: Options, name: str, shape: tuple[in
         able = _fitting(sides, len(options.bands)) if options.bands else _small(sides)
         if len(able) != 1:
             raise InputError(
-                f"cannot tell which axis of {name} holds the bands; give channels='first' or channels='last'"
+                f"cannot tell which axis of {name} holds the bands; give --channels first or --channels last"
             )
         channels = able[0]
     else:

@@ -90,7 +90,7 @@ def _choose_images(members: Mapping[str, Member], stated: str | None, name: str)
     if "images" in able:
         return "images"
     listed = ", ".join(f"{key} {member.shape} {member.dtype}" for key, member in sorted(members.items())) or "nothing"
-    several = f"several arrays could be the images ({', '.join(sorted(able))}); name one with images="
+    several = f"several arrays could be the images ({', '.join(sorted(able))}); name one with --images"
     raise InputError(f"{name}: {several}" if able else f"{name} holds no array of images; it holds {listed}")
 
 
@@ -112,7 +112,7 @@ def _choose_labels(
     twin = [key for key in twins(images) if key in columns]
     usual = twin or [key for key in LABELS if key in columns and len(columns[key].shape) <= 2]
     if len(usual) > 1:
-        raise InputError(f"{name}: {' and '.join(map(repr, usual))} could be the labels; name one with labels=")
+        raise InputError(f"{name}: {' and '.join(map(repr, usual))} could be the labels; name one with --labels")
     return usual[0] if usual else None
 
 

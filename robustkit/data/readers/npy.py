@@ -51,7 +51,7 @@ def read_npy(path: Path, options: Options) -> Found:
         found.bands, found.class_names = known.bands, known.class_names
         notes.append(
             f"bands {', '.join(known.bands)} and classes {', '.join(known.class_names)} are those of the publication; "
-            "give bands= or class_names= for others"
+            "give --bands or --classes for others"
         )
     return found
 
@@ -77,10 +77,10 @@ def _twin_labels(
     if len(present) > 1:
         raise InputError(
             f"{' and '.join(file.name for file in present)} could both hold the labels of {path.name}; "
-            "name one with labels="
+            "name one with --labels"
         )
     if present:
         return read_label_file(present[0], notes, provenance)
     looked = f" (looked for {' and '.join(names)})" if names else ""
-    notes.append(f"labels: none found beside the images{looked}; name a file with labels=")
+    notes.append(f"labels: none found beside the images{looked}; name a file with --labels")
     return None

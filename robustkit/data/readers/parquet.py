@@ -117,7 +117,7 @@ def _image_column(table: _Table, options: Options, path: Path) -> str:
         return options.images
     usual = able if len(able) == 1 else [name for name in _IMAGES if name in able][:1]
     if not usual:
-        several = f"several columns could be the images ({', '.join(able)}); name one with images="
+        several = f"several columns could be the images ({', '.join(able)}); name one with --images"
         raise InputError(f"{path}: {several}" if able else f"{path} holds no images; it holds {_listed(table.schema)}")
     return usual[0]
 

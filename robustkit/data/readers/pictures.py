@@ -14,6 +14,7 @@ from robustkit.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _KIND = "a PNG or JPEG picture"
+_ORIENTATION = 0x0112  # of EXIF
 _GREY, _COLOUR = ("grey",), ("R", "G", "B")
 _COLOUR_TYPES_OF_SEVERAL_BANDS = (2, 4, 6)  # of PNG: RGB, grey with alpha, RGB with alpha
 
@@ -52,6 +53,14 @@ def _byte(number: int) -> bytes:
 
 def _bands(image: Image.Image, name: str) -> SingleImage:
     remark = None
+    turned = image.getexif().get(_ORIENTATION, 1)
+    if turned != 1:
+        remark = f"stored turned (EXIF orientation {turned}) and taken as stored, as torchvision does"
+    if image.mode in ("L", "RGB") and "transparency" in image.info:
+        # One colour is transparent; whether a pixel has it is seen once it is an alpha channel.
+        image = image.convert("LA" if image.mode == "L" else "RGBA")
+    if image.mode == "I;16" and (np.asarray(image) == image.info.get("transparency", -1)).any():
+        raise InputError(f"{name} is partly transparent; expected plain pixels, so flatten it on a background")
     if image.mode in ("1", "P"):
         remark = f"mode {image.mode} pictures expanded to plain pixels"
         image = image.convert("L" if image.mode == "1" else "RGBA" if "transparency" in image.info else "RGB")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from robustkit.data.readers.folder import PARTS
 from robustkit.data.readers.found import Found, Names
 from robustkit.data.readers.provenance import file_hash
 from robustkit.data.readers.single import SingleImage, check_same
-from robustkit.errors import InputError
+from robustkit.errors import WARNING, InputError
+
+_MOST_SHARDS = 100_000
 
 
 def shard_files(path: Path, suffix: str) -> list[Path]:
@@ -23,10 +27,26 @@ def shard_files(path: Path, suffix: str) -> list[Path]:
 
 
 def hash_shards(found: Found, path: Path, files: Sequence[Path]) -> None:
-    """Notes the hash of each file."""
+    """Notes the hash of each file, and which of the files that their names count are not there."""
+    if len(files) > 1 or path.is_dir():
+        found.notes += [
+            f"{WARNING}{len(gone)} of the {of} files {stem}-...-of-{of:05d} are not there, the first {gone[0]:05d}"
+            for (stem, of), gone in _gone(files).items()
+        ]
     for file in files:
         name = file.name if file == path else file.relative_to(path).as_posix()
         found.hashes[name] = file_hash(file)
+
+
+def _gone(files: Sequence[Path]) -> dict[tuple[str, int], list[int]]:
+    """The shards that are missing, by the start of their name and how many there should be."""
+    there: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for file in files:
+        named = re.search(r"^(.*)-(\d+)-of-(\d+)", file.name)
+        if named:
+            there[named[1], int(named[3])].add(int(named[2]))
+    missing = {key: [number for number in range(key[1]) if number not in found] for key, found in there.items()}
+    return {key: gone for key, gone in missing.items() if gone and key[1] < _MOST_SHARDS}
 
 
 def split_of(files: Sequence[Path], counts: Sequence[int]) -> np.ndarray | None:

@@ -114,7 +114,7 @@ def _image_ending(samples: list[_Sample], options: Options, path: Path) -> str:
     if options.images is not None:
         able = [options.images.removeprefix(".").lower()]
     if len(able) != 1:
-        what = f"several images ({', '.join(able)}); name one with images=" if able else "no image"
+        what = f"several images ({', '.join(able)}); name one with --images" if able else "no image"
         raise InputError(f"the sample {samples[0].key!r} in {path} has {what}; it has {', '.join(samples[0].parts)}")
     for sample in samples:
         if able[0] not in sample.parts:
@@ -137,7 +137,7 @@ def _labels(samples: list[_Sample], shards: _Shards, options: Options) -> tuple[
         return _as_array(values), f"labels: the files .{ending}"
     if "json" not in samples[0].parts:
         if stated is not None:
-            raise InputError(f"the sample {samples[0].key!r} has neither a .{stated} nor a .json; omit labels=")
+            raise InputError(f"the sample {samples[0].key!r} has neither a .{stated} nor a .json; omit --labels")
         return None
     first = shards.json(samples[0])
     name = next((one for one in ((stated,) if stated is not None else LABELS) if one in first), None)

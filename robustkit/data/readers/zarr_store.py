@@ -54,6 +54,8 @@ def read_zarr(path: Path, options: Options) -> Found:
         usable = {name: member for name, member in members.items() if member is not None}
         chosen = choose(usable, options, path.name, notes)
         _check_size(arrays[chosen.images], usable[chosen.images], chosen.images, path)
+        for name in filter(None, (chosen.images, chosen.labels, chosen.ids, chosen.class_names, chosen.split)):
+            _check_written(arrays[name], name, path)
         beside = {name: _values(arrays[name]) for name in (chosen.labels, chosen.ids, chosen.class_names, chosen.split)
                   if name is not None}  # fmt: skip
     found = Found(frames=Frames(rows_of(chosen.images, 0), lambda _: iter(())), notes=notes)
@@ -153,6 +155,18 @@ def _values(array: Any) -> np.ndarray:
     """A whole array in memory, strings as strings of one length."""
     values = np.asarray(array[...])
     return values.astype(str) if values.dtype.kind in "OT" else values
+
+
+def _check_written(array: Any, name: str, path: Path) -> None:
+    """Refuses an array of which parts are not stored: they would be read as the fill value, such as class 0."""
+    with reading(path, _KIND):
+        there, all_of_them = int(array.nchunks_initialized), int(array.nchunks)
+    if there < all_of_them:
+        raise InputError(
+            f"{all_of_them - there} of the {all_of_them} chunks of {name!r} in {path} are not stored and would be read "
+            f"as {array.fill_value}; copy the store again, or, if they really hold that value, write them with "
+            "write_empty_chunks switched on"
+        )
 
 
 def _check_size(array: Any, member: Member, name: str, path: Path) -> None:

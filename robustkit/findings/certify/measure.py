@@ -102,6 +102,8 @@ class Certify(Measurement):
         """Says what is about to be tried, and how long it takes."""
         sample, card = self.sample, self.sample.checkpoint.card
         say(f"{len(sample)} of {sample.available} images, part {sample.part} of {sample.path}")
+        for note in sample.whole.notes:
+            say(note)
         stretch, units = sample.checkpoint.stretch, sample.whole.units
         say(describe_values(self.values, bands=card.bands, stretch=stretch, units=units))
         cells = int(np.prod(self.images.shape[2:])) * self.values.size

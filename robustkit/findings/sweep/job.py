@@ -113,7 +113,7 @@ class SweepJob:
         with torch.inference_mode():
             values = np.array(self.images[part], dtype=np.float32)
             if not np.isfinite(values).all():
-                raise InputError("some images hold values that are not finite; open them with nan='fill' or omit them")
+                raise InputError("some images hold values that are not finite; open them with --nan fill or omit them")
             stored = torch.from_numpy(values).to(self.classifier.device)
             true = torch.as_tensor(self.labels[part], device=stored.device).long()
             seen = stored if self.stretch is None else self.stretch(stored)

@@ -30,14 +30,19 @@ def arrange(images: ImageSet, class_names: Sequence[str] | None, bands: Sequence
             images = replace(images, class_names=tuple(class_names), labels=labels)
             notes.append(f"classes: {how}")
     if bands is not None and tuple(bands) != images.bands:
-        if set(bands) <= set(images.bands):
+        if len(bands) == len(images.bands) and images.bands == tuple(f"band{k}" for k in range(len(bands))):
+            images = replace(images, bands=tuple(bands))
+            notes.append(
+                f"bands: the images do not name theirs, so they are taken as {', '.join(bands)}, in this order"
+            )
+        elif set(bands) <= set(images.bands):
             order = [images.bands.index(name) for name in bands]
             images = replace(images, images=np.ascontiguousarray(images.images[:, order]), bands=tuple(bands))
             notes.append(f"bands: {', '.join(bands)}, taken in the order of the model")
         elif len(bands) == len(images.bands):
             raise InputError(
                 f"the model takes bands {', '.join(bands)} and the images have {', '.join(images.bands)}; name them "
-                "alike, or leave the bands out of the card"
+                "alike, or leave --bands out, and the bands out of the card"
             )
     return replace(images, notes=tuple(notes))
 

@@ -9,14 +9,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from robustkit.code_gate import read_code, say_runs
-from robustkit.data import STRETCHES, IdentityStretch, ImageSet, MeanStdStretch, Stretch, fit_stretch, stretch_from_json
-from robustkit.data.pixels import blocks
-from robustkit.errors import InputError
+from robustkit.data import ImageSet, Stretch
+from robustkit.errors import WARNING, InputError
 from robustkit.files import sha256_file
 from robustkit.models.blackbox import BlackBox
 from robustkit.models.checkpoint import Card, Checkpoint, Origin, checkpoint_of, is_own
@@ -32,6 +30,7 @@ from robustkit.models.foreign.keras_network import open_keras, wrap_keras
 from robustkit.models.foreign.kinds import Kind, kind_of
 from robustkit.models.foreign.options import ModelOptions, card_beside, read_card
 from robustkit.models.foreign.published import build_published, recognise
+from robustkit.models.foreign.scaling import input_range, make_stretch
 from robustkit.models.foreign.several import open_several
 from robustkit.models.foreign.shown import Shown, show
 from robustkit.models.foreign.state import Part, find_parts, load_state
@@ -74,12 +73,13 @@ def open_model(
     if kind in (kinds.TORCH, kinds.LEGACY, kinds.SAFETENSORS) and options.trust is None:
         content = content or read_weights(path)
         if is_own(content):
-            if options.given:
+            if options.about_network:
                 raise InputError(
-                    f"{path} is a robustkit checkpoint and knows its network; leave "
-                    f"{', '.join('--' + name.replace('_', '-') for name in options.given)} away"
+                    f"{path} is a robustkit checkpoint and knows its network; leave {', '.join(options.about_network)} "
+                    "out"
                 )
-            return checkpoint_of(content, device=device)
+            own = checkpoint_of(content, device=device)
+            return replace(own, origin=replace(own.origin, options=options.given))
     options = _with_card(path, options)
     if callable(images):
         images = images(options)
@@ -88,8 +88,11 @@ def open_model(
     found = _find(path, kind, content, options, images)
     if not found.black_box:
         found.network.eval()
-    classifier = _split(found, options, images)
-    stretch = _stretch(found, options, images, classifier.input_shape[0], found.notes)
+    found.notes += _without_effect(found, kind, options)
+    stretch = None if images is None else make_stretch(found, options, images, images.images.shape[1])
+    classifier = _split(found, options, images, stretch)
+    if stretch is None:
+        stretch = make_stretch(found, options, None, classifier.input_shape[0])
     channels, height, width = classifier.input_shape
     card = Card(
         network=options.arch or found.form,
@@ -97,7 +100,7 @@ def open_model(
         bands=_bands(options, images, classifier.input_shape[0]),
         input_shape=(channels, height, width),
         stretch=stretch.to_json(),
-        input_range=_input_range(options, images, stretch, classifier.input_shape[0], found.notes),
+        input_range=input_range(options, images, stretch, classifier.input_shape[0], found.notes),
         latent=classifier.latent_name or "",
         data={"split": _given_split(images)} if images is not None and images.meta.get("split") else {},
     )
@@ -137,7 +140,7 @@ def _find(path: Path, kind: Kind, content: Content | None, options: ModelOptions
     if kind is kinds.ONNX:
         from robustkit.models.foreign.onnx_network import open_onnx  # rarely needed, and not quick to load
 
-        return open_onnx(path, options, lambda: _shown(Found(nn.Identity(), "", ""), options, images))
+        return open_onnx(path, options, lambda: _shown_first(options, images))
     if kind is kinds.FOLDER:
         return open_folder(path, options)
     if kind is kinds.KERAS_WEIGHTS:
@@ -229,7 +232,27 @@ def _no_arch(content: Content, parts: Sequence[Part]) -> InputError:
     )
 
 
-def _split(found: Found, options: ModelOptions, images: ImageSet | None) -> AuditedClassifier:
+def _without_effect(found: Found, kind: Kind, options: ModelOptions) -> list[str]:
+    """What was said and changes nothing, one sentence each."""
+    given = {
+        "--arch": options.arch is not None,
+        "--arch-kwargs": bool(options.arch_kwargs),
+        "--key": options.key is not None,
+    }
+    notes = []
+    whole = any(note.startswith("network: ") and note.endswith("from the file") for note in found.notes)
+    if kind is kinds.ONNX or found.black_box or whole:
+        said = [name for name, value in given.items() if value]
+        if said:
+            notes.append(f"{WARNING}{' and '.join(said)} has no effect: the network is in the file, {found.form}")
+    elif options.arch_kwargs and options.arch is None:
+        notes.append(f"{WARNING}--arch-kwargs has no effect without --arch")
+    if found.black_box and options.latent is not None:
+        notes.append(f"{WARNING}--latent has no effect: nothing inside of {found.form} can be seen")
+    return notes
+
+
+def _split(found: Found, options: ModelOptions, images: ImageSet | None, stretch: Stretch | None) -> AuditedClassifier:
     guess = options.class_names or found.class_names
     if guess is None and images is not None and images.labels is not None:
         guess = images.class_names
@@ -246,7 +269,7 @@ def _split(found: Found, options: ModelOptions, images: ImageSet | None) -> Audi
         guess = decision.names
     part = options.part if options.part is not None and not found.chosen else found.part
     output = Output(part, found.output_kind or options.output_kind or "logits", decision)
-    shown = _shown(found, options, images)
+    shown = None if images is None or stretch is None else _shown(options, images, stretch)
     # For networks that have no answer to random values.
     examples = None if shown is None else shown.images[[0, len(shown.images) // 2]]
     if found.black_box:
@@ -309,68 +332,17 @@ def _check_reach(classifier: AuditedClassifier, decision: Decision, shown: Shown
     )
 
 
-def _shown(found: Found, options: ModelOptions, images: ImageSet | None) -> Shown | None:
-    """Some of the images, as the network takes them; `None` where there are none."""
+def _shown_first(options: ModelOptions, images: ImageSet | None) -> Shown | None:
+    """The same before a network is there; `None` where there are no images."""
     if images is None:
         return None
+    return _shown(options, images, make_stretch(Found(nn.Identity(), "", ""), options, images, images.images.shape[1]))
+
+
+def _shown(options: ModelOptions, images: ImageSet, stretch: Stretch) -> Shown:
+    """Some of the images, as the network takes them."""
     classes = None if options.class_names is None else len(options.class_names)
-    return show(images, _stretch(found, options, images, images.images.shape[1], []), classes)
-
-
-def _stretch(found: Found, options: ModelOptions, images: ImageSet | None, bands: int, notes: list[str]) -> Stretch:
-    """The stretch that was said; on pictures, mean and std are those of values from 0 to 1."""
-    said, mean, std = options.stretch, options.mean, options.std
-    if said is None and mean is None and found.mean is not None and found.std is not None:
-        mean, std = found.mean, found.std
-        notes.append(f"mean {_numbers(mean)} and std {_numbers(std)} come from the files of the model")
-    if mean is not None and std is not None:
-        return _normalise(mean, std, images, bands, notes)
-    if said is None or said == "none":
-        if said is None:
-            notes.append("stretch: none said, so the images go into the network as they are; see --stretch, --mean")
-        return IdentityStretch()
-    if isinstance(said, dict):
-        return stretch_from_json(said)
-    if said == "unit":
-        return _normalise((0.0,), (1.0,), images, bands, notes)
-    if said not in STRETCHES:
-        raise InputError(f"unknown --stretch {said!r}; known are unit, {', '.join(STRETCHES)}")
-    if images is None:
-        raise InputError(
-            f"the {said} stretch is fitted on images; name them with --data, or put its constants in a card"
-        )
-    fitted = fit_stretch(said, images.images)
-    notes.append(f"stretch: {said}, fitted on the images given, because the model does not say its constants")
-    return fitted
-
-
-def _normalise(
-    mean: Sequence[float], std: Sequence[float], images: ImageSet | None, bands: int, notes: list[str]
-) -> Stretch:
-    if len({len(mean), len(std), bands} - {1}) > 1:
-        raise InputError(f"the network takes {bands} bands; give --mean and --std one or {bands} numbers each")
-    wide = [tuple(values) * (bands if len(values) == 1 else 1) for values in (mean, std)]
-    low, high = (images.bounds if images is not None and images.units == "display" else None) or (0.0, 1.0)
-    if images is not None and images.units == "display" and max(map(abs, mean)) <= 1:
-        notes.append(f"pictures: {low:g} to {high:g} becomes 0 to 1, then mean and std")
-    elif max(map(abs, mean)) > 1:
-        low, high = 0.0, 1.0  # given on the scale of the stored values
-    return MeanStdStretch(tuple(low + m * (high - low) for m in wide[0]), tuple(s * (high - low) for s in wide[1]))
-
-
-def _input_range(
-    options: ModelOptions, images: ImageSet | None, stretch: Stretch, bands: int, notes: list[str]
-) -> tuple[tuple[float, float], ...]:
-    if options.bounds is not None:
-        return (options.bounds,) * bands
-    if images is None:
-        return ((0.0, 1.0),) * bands
-    low, high = np.full(bands, np.inf), np.full(bands, -np.inf)
-    for block in blocks(images.images):
-        seen = block if images.stretch is not None else stretch(block)
-        low, high = np.minimum(low, seen.min((0, 2, 3))), np.maximum(high, seen.max((0, 2, 3)))
-    notes.append("range of values: that of the images given, because the training images are not known")
-    return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
+    return show(images, stretch, classes)
 
 
 def _bands(options: ModelOptions, images: ImageSet | None, count: int) -> tuple[str, ...]:
@@ -386,7 +358,3 @@ def _given_split(images: ImageSet) -> dict[str, list[str]]:
         name = "valid" if part in ("val", "validation") else str(part)
         parts.setdefault(name, []).append(image_id)
     return parts
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)

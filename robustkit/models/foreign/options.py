@@ -9,10 +9,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from robustkit.code_gate import read_code, refuse_code
 from robustkit.data.guard import brief, reading
+from robustkit.data.imageset import Units
+from robustkit.data.preprocess import parse_steps
+from robustkit.data.readers.found import Channels
 from robustkit.errors import InputError
 from robustkit.files import MOST_TOML, read_text, read_toml, write_text
 from robustkit.models.decision import Decision, cut_at, labels_of, parse_question
@@ -21,6 +24,8 @@ from robustkit.models.outputs import OutputKind
 from robustkit.words import shown
 
 MOST_CLASSES = 100_000  # ImageNet's largest list has 21 841
+
+_ABOUT_IMAGES = ("preprocess", "images", "labels", "channels", "units", "image_range", "nan")
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,14 @@ class ModelOptions:
         threshold: Score of the second of two classes above which it is decided.
         multi_label: Whether each output is a label of its own.
         question: Which outputs are answers to which question, see `robustkit.models.decision.parse_question`.
+        preprocess: What is done to the images before the stretch, in this order, such as `resize 64 64`; see
+            `robustkit.data.preprocess`.
+        images: Which array, column of paths or FITS extension holds the images.
+        labels: Which array or column holds the labels, or a .npy file with them.
+        channels: Where the bands of an image are: `first`, `last` or `none`.
+        units: Of the images: `electron`, `display` or `unknown`.
+        image_range: Lowest and highest value that a pixel of the images can take.
+        nan: `refuse` or `fill` pixels that are not finite.
         trust: SHA-256 of a file whose code may run.
         card: Where a card was read from.
     """
@@ -75,6 +88,13 @@ class ModelOptions:
     threshold: float | None = None
     multi_label: bool | None = None
     question: str | None = None
+    preprocess: tuple[str, ...] | None = None
+    images: str | None = None
+    labels: str | None = None
+    channels: Channels | None = None
+    units: Units | None = None
+    image_range: tuple[float, float] | None = None
+    nan: Literal["refuse", "fill"] | None = None
     trust: str | None = None
     card: str | None = None
 
@@ -82,7 +102,7 @@ class ModelOptions:
         if (self.mean is None) != (self.std is None):
             raise InputError("--mean and --std belong together; give both")
         if self.mean is not None and self.stretch not in (None, "meanstd"):
-            raise InputError("--mean and --std are a stretch of their own; leave --stretch away")
+            raise InputError("--mean and --std are a stretch of their own; leave --stretch out")
         if self.output_index is not None and self.output_key is not None:
             raise InputError("--output-index is for a tuple and --output-key for a dict; give one of them")
         said = [name for name in ("threshold", "multi_label", "question") if getattr(self, name) is not None]
@@ -94,7 +114,16 @@ class ModelOptions:
         if self.class_count is not None and not 0 < self.class_count <= MOST_CLASSES:
             raise InputError(f"expected --classes between 1 and {MOST_CLASSES:,}, got {brief(self.class_count, 40)}")
         if self.bounds is not None and not -math.inf < self.bounds[0] < self.bounds[1] < math.inf:
-            raise InputError(f"expected --bounds as the lowest and the highest value, came {self.bounds}")
+            raise InputError(f"expected --bounds as the lowest and the highest value, got {self.bounds}")
+        if self.image_range is not None and not self.image_range[0] < self.image_range[1]:
+            raise InputError(f"expected --image-range as the lowest and the highest value, got {self.image_range}")
+        for name, known in (("channels", Channels), ("units", Units)):
+            value = getattr(self, name)
+            if value is not None and value not in get_args(known):
+                raise InputError(f"unknown --{name} {value!r}; known are {', '.join(get_args(known))}")
+        if self.nan not in (None, "refuse", "fill"):
+            raise InputError(f"unknown --nan {self.nan!r}; known are refuse, fill")
+        parse_steps(self.preprocess or ())
 
     @property
     def given(self) -> dict[str, Any]:
@@ -109,7 +138,11 @@ class ModelOptions:
             arch = self.arch
         else:
             arch = f"{os.path.abspath(code.file)}:{code.name}"
-        return replace(self, arch=arch, card=None if self.card is None else os.path.abspath(self.card))
+        labels = self.labels
+        if labels is not None and labels.endswith(".npy"):
+            labels = os.path.abspath(labels)
+        card = None if self.card is None else os.path.abspath(self.card)
+        return replace(self, arch=arch, card=card, labels=labels)
 
     @property
     def without_paths(self) -> dict[str, Any]:
@@ -118,9 +151,22 @@ class ModelOptions:
         given = self.given
         if code is not None and code.file is not None:
             given["arch"] = f"{code.file.name}:{code.name}"
-        if self.card is not None:
-            given["card"] = os.path.basename(self.card)
+        for name in ("card", "labels"):
+            if name in given:
+                given[name] = os.path.basename(given[name])
         return given
+    @property
+    def about_images(self) -> dict[str, Any]:
+        """What was said about the images and not about the network, as arguments of `open_images`."""
+        names = {name: name for name in ("images", "labels", "channels", "units", "nan", "preprocess")}
+        names["image_range"] = "bounds"
+        return {to: getattr(self, name) for name, to in names.items() if getattr(self, name) is not None}
+
+    @property
+    def about_network(self) -> list[str]:
+        """What was said about the network, as the command line spells it."""
+        mine = set(self.given) - set(_ABOUT_IMAGES)
+        return ["--" + name.replace("_", "-") for name in self.given if name in mine]
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ModelOptions:
@@ -169,6 +215,14 @@ class ModelOptions:
         if "output_index" in mine or "output_key" in mine:
             other = replace(other, output_index=None, output_key=None)
         return replace(other, **mine)
+
+
+def parse_bands(text: str) -> tuple[str, ...]:
+    """`g,r,i` as names of bands."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"expected --bands as different names in the order of the input, got {text!r}")
+    return names
 
 
 def parse_classes(text: str) -> dict[str, Any]:
@@ -234,7 +288,10 @@ def read_card(path: Path, *, named: bool) -> ModelOptions:
         code = read_code(arch, f"arch in {path}")
         if code.file is not None:
             value["arch"] = f"{path.parent / code.file}:{code.name}"
-    for name in ("classes", "members", "bands", "mean", "std", "bounds", "input_size"):
+    labels = value.get("labels")
+    if isinstance(labels, str) and labels.endswith(".npy") and not Path(labels).is_absolute():
+        value["labels"] = str(path.parent / labels)
+    for name in ("classes", "members", "bands", "mean", "std", "bounds", "input_size", "preprocess", "image_range"):
         if isinstance(value.get(name), list):
             value[name] = tuple(shown(item) if isinstance(item, str) else item for item in value[name])
     if isinstance(value.get("classes"), int):
@@ -250,10 +307,12 @@ def _checked(value: Mapping[str, Any], where: str) -> dict[str, Any]:
         "threshold": (int, float), "multi_label": bool, "question": str,
         "members": tuple, "combine": str, "average": str, "arch_kwargs": dict, "stretch": (str, dict),
         "classes": tuple, "bands": tuple, "mean": tuple, "std": tuple, "bounds": tuple, "input_size": tuple,
+        "preprocess": tuple, "images": str, "labels": str, "channels": str, "units": str, "image_range": tuple,
+        "nan": str,
     }  # fmt: skip
     for name, item in value.items():
-        inside: dict[str, Any] = dict.fromkeys(("classes", "members", "bands"), str)
-        inside |= dict.fromkeys(("mean", "std", "bounds"), (int, float))
+        inside: dict[str, Any] = dict.fromkeys(("classes", "members", "bands", "preprocess"), str)
+        inside |= dict.fromkeys(("mean", "std", "bounds", "image_range"), (int, float))
         wrong = (
             name not in kinds
             or not isinstance(item, kinds[name])
@@ -261,7 +320,7 @@ def _checked(value: Mapping[str, Any], where: str) -> dict[str, Any]:
         )
         if not wrong and isinstance(item, tuple):
             wrong = not all(isinstance(one, inside.get(name, int)) for one in item)
-        if wrong or (name in ("bounds", "input_size") and isinstance(item, tuple) and len(item) != 2):
+        if wrong or (name in ("bounds", "input_size", "image_range") and isinstance(item, tuple) and len(item) != 2):
             raise InputError(
                 f"{where} gives {name} as {brief(repr(item))}; see the example of `robustkit inspect --write`"
             )

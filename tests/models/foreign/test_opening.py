@@ -313,6 +313,6 @@ def test_an_own_checkpoint_takes_no_options(tmp_path):
 
     model, _ = make_audit(tmp_path)
     assert open_model(model).origin.own
-    with pytest.raises(InputError, match="knows its network; leave --arch, --latent away"):
+    with pytest.raises(InputError, match="knows its network; leave --arch, --latent out"):
         open_model(model, ModelOptions(arch="x:y", latent="z"))
     assert isinstance(model, pathlib.Path)
