@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from robustkit.errors import InputError, SecurityError
 from robustkit.files import sha256_file
-from robustkit.models import AuditedClassifier, Checkpoint
+from robustkit.models import Checkpoint
 from robustkit.models.foreign import kinds
 from robustkit.models.foreign.kinds import kind_of
 from robustkit.models.foreign.pickles import globals_of

@@ -171,5 +171,3 @@ def _predict(classifier: AuditedClassifier, images: Tensor) -> np.ndarray:
     at_once = images_at_once(classifier, _BATCH)
     parts = [classifier(part.to(classifier.device)).argmax(1).cpu() for part in images.split(at_once)]
     return torch.cat(parts).numpy()
-
-

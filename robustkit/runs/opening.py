@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -34,7 +35,7 @@ class ImageSets:
             InputError: If it cannot be read.
         """
         path, options = Path(data), options or ModelOptions()
-        said = {**options.about_images, "size": options.input_size}
+        said: dict[str, Any] = {**options.about_images, "size": options.input_size}
         if options.bands and may_be_joined(path):  # elsewhere they are those of the network, in whatever order
             said["bands"] = options.bands
         key = (os.path.realpath(path), repr(sorted(said.items())))

@@ -155,6 +155,7 @@ class ModelOptions:
             if name in given:
                 given[name] = os.path.basename(given[name])
         return given
+
     @property
     def about_images(self) -> dict[str, Any]:
         """What was said about the images and not about the network, as arguments of `open_images`."""
