@@ -115,7 +115,7 @@ class ModelOptions:
             raise InputError(f"expected --classes between 1 and {MOST_CLASSES:,}, got {brief(self.class_count, 40)}")
         if self.bounds is not None and not -math.inf < self.bounds[0] < self.bounds[1] < math.inf:
             raise InputError(f"expected --bounds as the lowest and the highest value, got {self.bounds}")
-        if self.image_range is not None and not self.image_range[0] < self.image_range[1]:
+        if self.image_range is not None and not -math.inf < self.image_range[0] < self.image_range[1] < math.inf:
             raise InputError(f"expected --image-range as the lowest and the highest value, got {self.image_range}")
         for name, known in (("channels", Channels), ("units", Units)):
             value = getattr(self, name)
