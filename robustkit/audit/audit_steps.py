@@ -11,8 +11,8 @@ from typing import Any
 from robustkit.audit.attacked import Attacked
 from robustkit.audit.clean import MOST, predict_clean, target_of
 from robustkit.audit.embed import Embedded, embed_attacked
-from robustkit.audit.findings import PREFLIGHT
-from robustkit.audit.latent_steps import EMBEDDINGS, make_distances, make_latents, make_map, make_windows
+from robustkit.audit.findings import EMBEDDINGS, PREFLIGHT
+from robustkit.audit.latent_steps import make_distances, make_latents, make_map, make_windows
 from robustkit.audit.pictures import take_exhibits, take_pictures
 from robustkit.audit.preflight import preflight
 from robustkit.audit.request import QUICK

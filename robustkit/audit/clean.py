@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from scipy.special import expit
 
 from robustkit.errors import InputError
-from robustkit.models import Checkpoint
+from robustkit.lazy import torch
 from robustkit.records import Record
-from robustkit.runs.sample import Sample
+
+if TYPE_CHECKING:
+    from robustkit.models import Checkpoint
+    from robustkit.runs.sample import Sample
 
 # More images than this make the intervals hardly shorter, and are not looked at; they are the first drawn.
 MOST = 5000

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.audit import latent_steps
 from robustkit.audit.clean import CleanRecord
 from robustkit.audit.pictures import Exhibits, Pictures
 from robustkit.errors import InputError
@@ -25,6 +24,9 @@ from robustkit.latent.latent_map import LatentMap
 from robustkit.latent.window_record import Windows
 
 ABOUT, PREFLIGHT = "about.json", "findings.json"
+# Of the steps on latents.
+EMBEDDINGS, WINDOWS, MAP, DISTANCES = "embeddings.npz", "windows.npz", "isomap.npz", "distances.npz"
+NOTES, SUMMARY = "notes.json", "summary.json"
 # Version of what is kept of an audit; another one is refused.
 SCHEMA = 1
 # Steps in the order in which they run, and the command that makes each by itself.
@@ -136,13 +138,13 @@ def read_findings(folder: Path, label: str) -> Findings:
         exhibits=load("exhibits", Exhibits, "exhibits.npz"),
         certificate=load("certify", CertificateRecord, CERTIFICATES),
         sweep=load("sweep", SweepRecord, SWEEP),
-        latents=load("latents", Embeddings, latent_steps.EMBEDDINGS),
-        notes=tuple(say("latents", latent_steps.NOTES) or ()),
-        windows=load("windows", Windows, latent_steps.WINDOWS),
-        windows_summary=say("windows", latent_steps.SUMMARY) or {},
-        isomap=load("isomap", LatentMap, latent_steps.MAP),
-        distances=load("distances", DistanceRecord, latent_steps.DISTANCES),
-        distances_summary=say("distances", latent_steps.SUMMARY) or {},
+        latents=load("latents", Embeddings, EMBEDDINGS),
+        notes=tuple(say("latents", NOTES) or ()),
+        windows=load("windows", Windows, WINDOWS),
+        windows_summary=say("windows", SUMMARY) or {},
+        isomap=load("isomap", LatentMap, MAP),
+        distances=load("distances", DistanceRecord, DISTANCES),
+        distances_summary=say("distances", SUMMARY) or {},
     )
     _check_together(found)
     return found

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from robustkit.audit.embed import Embedded, embed_run, latent_folder
+from robustkit.audit.map_pictures import flat_maps, space_map
 from robustkit.errors import InputError
 from robustkit.files import jsonable, sha256_file, write_json, write_text
 from robustkit.latent.grad_cam import grad_cam
@@ -23,7 +24,7 @@ from robustkit.report.films import frames, save_gif, save_mp4
 from robustkit.report.palette import Looks, Palette, make_palette
 from robustkit.report.saving import save_drawing
 from robustkit.report.sections.gallery import CamPicture, draw_grad_cams
-from robustkit.report.sections.latent_maps import MapPoints, draw_maps, draw_spaces, space_panel
+from robustkit.report.sections.latent_maps import draw_maps, draw_spaces, space_panel
 from robustkit.runs import AGAIN, interruptible, open_run
 from robustkit.runs.opening import choose_device
 from robustkit.tables import Writer
@@ -207,23 +208,6 @@ def about_embedded(embedded: dict[str, Embedded]) -> dict[str, Any]:
     }
 
 
-def flat_maps(one: LatentMap, palette: Palette) -> list[MapPoints]:
-    """What is drawn of a model on paper: the Isomap, its control, and what else was asked for."""
-    laid = f"\nlaid onto the other with disparity {one.disparity['flat']:.2f}" if one.disparity else ""
-    neighbours = one.settings["neighbours"]
-    maps = [
-        _drawn(one, palette, f"{one.model}: Isomap, {neighbours} neighbours{laid}", one.flat, "axis", one.bridges),
-        _drawn(one, palette, f"{one.model}: principal components (control)", one.pca[:, :2], "component"),
-    ]
-    maps += [_drawn(one, palette, f"{one.model}: t-SNE", one.tsne, "axis")] if len(one.tsne) else []
-    return maps + ([_drawn(one, palette, f"{one.model}: UMAP", one.umap, "axis")] if len(one.umap) else [])
-
-
-def space_map(one: LatentMap, palette: Palette) -> MapPoints:
-    """What is drawn of a model in space."""
-    return _drawn(one, palette, f"{one.model}", one.solid, "axis", one.bridges)
-
-
 def table(maps: Sequence[LatentMap]) -> str:
     """The points as CSV, a line each."""
     text = io.StringIO()
@@ -240,13 +224,6 @@ def table(maps: Sequence[LatentMap]) -> str:
                 places += [*other[p]] if len(other) else [np.nan, np.nan]
             writer.writerow(line + ["" if np.isnan(x) else f"{x:.9g}" for x in places])
     return text.getvalue()
-
-
-def _drawn(
-    one: LatentMap, palette: Palette, title: str, places: np.ndarray, axes: str, bridges: np.ndarray | None = None
-) -> MapPoints:
-    joined = np.empty((0, 2), dtype=np.int64) if bridges is None else bridges
-    return MapPoints(title, places, one.image, one.kind, one.predicted, one.examples, joined, palette, axes)
 
 
 def _films(

@@ -8,7 +8,7 @@ import numpy as np
 
 from robustkit.audit.distance_files import histograms
 from robustkit.audit.findings import Findings
-from robustkit.audit.isomap import flat_maps, space_map
+from robustkit.audit.map_pictures import flat_maps, space_map
 from robustkit.audit.window_pictures import canonical_pictures, window_pictures
 from robustkit.errors import InputError
 from robustkit.findings.distances.summary import DistanceSummary

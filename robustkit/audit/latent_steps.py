@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from robustkit.audit.embed import Embedded
+from robustkit.audit.findings import DISTANCES, EMBEDDINGS, MAP, NOTES, SUMMARY, WINDOWS
 from robustkit.audit.window_axes import NOISE, ONE_PIXEL, RANDOM, make_axes
 from robustkit.audit.window_summary import summarise_windows
 from robustkit.errors import InputError
@@ -21,8 +22,6 @@ from robustkit.latent.latent_map import map_latents
 from robustkit.latent.window_record import measure_windows
 from robustkit.runs.sample import Sample
 
-EMBEDDINGS, WINDOWS, MAP, DISTANCES = "embeddings.npz", "windows.npz", "isomap.npz", "distances.npz"
-NOTES, SUMMARY = "notes.json", "summary.json"
 # Cells along an axis of the windows of a head whose regions have no formula.
 _RESOLUTION = 151
 

@@ -6,18 +6,21 @@ import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 
-from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.attack.show import chosen_flips
-from robustkit.models import Checkpoint
+from robustkit.lazy import torch
 from robustkit.records import Record
 from robustkit.report.page import Sprite
 from robustkit.report.sections.gallery import Exhibit, picture_limits, to_picture
-from robustkit.runs.sample import Sample
+
+if TYPE_CHECKING:
+    from robustkit.findings.attack.record import AttackRecord
+    from robustkit.models import Checkpoint
+    from robustkit.runs.sample import Sample
 
 # Side of a small picture, and of how many images there are some: the first drawn.
 SIDE, MOST = 48, 1000

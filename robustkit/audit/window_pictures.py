@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from robustkit.errors import InputError
-from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.geometry import AffineHead
-from robustkit.latent.window_record import Windows
 from robustkit.latent.windows import canonical_window
 from robustkit.report.sections.geometry import CanonicalPicture, WindowPicture
+
+if TYPE_CHECKING:
+    from robustkit.latent.embeddings import Embeddings
+    from robustkit.latent.window_record import Windows
 
 _MARKS = {"one-pixel": "attacked", "noise": "noisy"}
 

@@ -5,20 +5,27 @@ their calibrated values to network input; it is fitted once, on source training 
 of a set into train, valid and test.
 """
 
-from robustkit.data.imageset import ImageSet, Units
-from robustkit.data.open import open_images, open_pair
-from robustkit.data.split import Split, given_split, split_images
-from robustkit.data.stretch import (
-    STRETCHES,
-    ArcsinhStretch,
-    IdentityStretch,
-    LuptonStretch,
-    MeanStdStretch,
-    MinMaxStretch,
-    Stretch,
-    fit_stretch,
-    stretch_from_json,
-)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from robustkit.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from robustkit.data.imageset import ImageSet, Units
+    from robustkit.data.open import open_images, open_pair
+    from robustkit.data.split import Split, given_split, split_images
+    from robustkit.data.stretch import (
+        STRETCHES,
+        ArcsinhStretch,
+        IdentityStretch,
+        LuptonStretch,
+        MeanStdStretch,
+        MinMaxStretch,
+        Stretch,
+        fit_stretch,
+        stretch_from_json,
+    )
 
 __all__ = [
     "STRETCHES",
@@ -38,3 +45,5 @@ __all__ = [
     "split_images",
     "stretch_from_json",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

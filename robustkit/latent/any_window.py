@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import numpy as np
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING
 
 from robustkit.errors import InputError
 from robustkit.latent.geometry import AffineHead
-from robustkit.latent.heads import Head
 from robustkit.latent.relu_windows import ReLUWindow, relu_window
 from robustkit.latent.sampled import SampledWindow, check_resolution, sample_window
 from robustkit.latent.windows import ChurchWindow, church_window
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from robustkit.latent.heads import Head
 
 AnyWindow = ChurchWindow | ReLUWindow | SampledWindow
 EXACT_AFFINE, EXACT_RELU, SAMPLED = "exact, affine head", "exact, ReLU head", "sampled"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import solve_triangular
-from sklearn.covariance import ledoit_wolf
 
 from robustkit.errors import InputError
 from robustkit.latent.geometry import AffineHead, check_latents, crossings, decision_share, decision_space
@@ -55,6 +54,8 @@ def within_class(latents: ArrayLike, labels: ArrayLike) -> WithinClass:
 
     Source: Ledoit & Wolf 2004, doi:10.1016/S0047-259X(03)00096-4.
     """
+    from sklearn.covariance import ledoit_wolf
+
     points, classes = check_latents(latents), np.asarray(labels)
     if classes.shape != (len(points),) or not len(points):
         raise InputError(f"each latent needs a label; the shapes are {points.shape} and {classes.shape}")

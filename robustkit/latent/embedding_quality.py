@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics.pairwise import euclidean_distances
 
 from robustkit.errors import InputError
 from robustkit.latent.geometry import check_latents
@@ -84,6 +83,8 @@ def trustworthiness(latents: ArrayLike, coordinates: ArrayLike, *, neighbours: i
 
     Source: Venna & Kaski 2001, Neighborhood preservation in nonlinear projection methods.
     """
+    from sklearn.metrics.pairwise import euclidean_distances
+
     high, low = check_latents(latents), check_latents(coordinates, "coordinates")
     n = len(high)
     if len(low) != n:
@@ -124,6 +125,8 @@ def residual_variance(graph: NeighbourGraph, coordinates: ArrayLike) -> float:
     Raises:
         InputError: If a point has no place, or all places are the same.
     """
+    from sklearn.metrics.pairwise import euclidean_distances
+
     low = check_latents(coordinates, "coordinates")
     if len(low) != len(graph.component):
         raise InputError(f"each of the {len(graph.component)} points needs a place on the map; there are {len(low)}")
@@ -157,6 +160,8 @@ def neighbourhood_hit(points: ArrayLike, labels: ArrayLike, *, neighbours: int =
 
 def _nearest(points: np.ndarray, some: np.ndarray, neighbours: int) -> np.ndarray:
     """The nearest other points of some, (S, k), in no order."""
+    from sklearn.metrics.pairwise import euclidean_distances
+
     apart = euclidean_distances(points[some], points, squared=True)
     apart[np.arange(len(some)), some] = np.inf
     return np.argpartition(apart, neighbours - 1, axis=1)[:, :neighbours]

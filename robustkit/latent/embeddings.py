@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from robustkit.engine.batching import Batches
 from robustkit.errors import InputError
 from robustkit.latent.geometry import AffineHead
 from robustkit.latent.heads import Head, ReLUHead
-from robustkit.models import AuditedClassifier
+from robustkit.lazy import torch
 from robustkit.records import Record
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustkit.models import AuditedClassifier
 
 _BATCH = 64
 
@@ -123,6 +125,8 @@ def embed_images(
     Raises:
         InputError: If the latent is a map with places, or a latent is not finite.
     """
+    from robustkit.engine.batching import Batches  # here, as reading a record needs no network
+
     check_flat(classifier)
 
     def both(start: int, stop: int) -> Tensor:

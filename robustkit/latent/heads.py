@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike
-from torch import Tensor, nn
 
 from robustkit.errors import InputError
 from robustkit.latent.geometry import AffineHead, check_latents, find_affine_head
-from robustkit.models import AuditedClassifier
+from robustkit.lazy import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from robustkit.models import AuditedClassifier
 
 # How far the weights' answer may lie from the head's, relative to the size of the logits: float32 rounding.
 _TOLERANCE = 1e-4
 # A head that cannot be read is probed along every axis of the latent, which is too much for more of them.
 _MOST_PROBED = 4096
-_FLAT = (nn.Flatten, nn.Identity, nn.Dropout, nn.AlphaDropout, nn.LogSoftmax)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,18 +102,22 @@ def as_function(classifier: AuditedClassifier) -> Callable[[np.ndarray], np.ndar
 def _guesses(classifier: AuditedClassifier, latents: np.ndarray) -> list[Head]:
     """What the layers after the latent may be: as they stand, and with ReLUs that are functions and not layers."""
     layers = _layers_after(classifier, latents)
-    between = [kind for layer in layers for kind in ((layer, nn.ReLU()) if isinstance(layer, nn.Linear) else (layer,))]
-    while between and not isinstance(between[-1], nn.Linear):
+    between = [
+        kind
+        for layer in layers
+        for kind in ((layer, torch.nn.ReLU()) if isinstance(layer, torch.nn.Linear) else (layer,))
+    ]
+    while between and not isinstance(between[-1], torch.nn.Linear):
         between.pop()
     return [head for found in (layers, between) if (head := _compose(found, latents.shape[1])) is not None]
 
 
-def _layers_after(classifier: AuditedClassifier, latents: np.ndarray) -> list[nn.Module]:
+def _layers_after(classifier: AuditedClassifier, latents: np.ndarray) -> list[torch.nn.Module]:
     """The layers without children that run after the latent, in order."""
-    seen: list[nn.Module] = []
+    seen: list[torch.nn.Module] = []
     begun, latent, takes = False, classifier.latent_layer, classifier.latent_is_input
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal begun
         begun = begun or (takes and module is latent)
         if begun and not list(module.children()):
@@ -126,15 +133,16 @@ def _layers_after(classifier: AuditedClassifier, latents: np.ndarray) -> list[nn
     return seen
 
 
-def _compose(layers: list[nn.Module], dimension: int) -> Head | None:
+def _compose(layers: list[torch.nn.Module], dimension: int) -> Head | None:
     """Affine layers joined, ReLUs between them; `None` if anything else is there or the shapes do not follow."""
+    flat = torch.nn.Flatten, torch.nn.Identity, torch.nn.Dropout, torch.nn.AlphaDropout, torch.nn.LogSoftmax
     done: list[tuple[np.ndarray, np.ndarray]] = []
     weight, bias = np.eye(0), np.zeros(0)
     size, fresh = dimension, True  # the width here, and whether nothing affine came since the last ReLU
     for layer in layers:
-        if isinstance(layer, _FLAT):
+        if isinstance(layer, flat):
             continue
-        if isinstance(layer, nn.ReLU):
+        if isinstance(layer, torch.nn.ReLU):
             if fresh:
                 return None
             done.append((weight, bias))
@@ -153,11 +161,11 @@ def _compose(layers: list[nn.Module], dimension: int) -> Head | None:
     return ReLUHead(tuple(weights), tuple(biases))
 
 
-def _affine(layer: nn.Module) -> tuple[np.ndarray, np.ndarray] | None:
-    if isinstance(layer, nn.Linear):
+def _affine(layer: torch.nn.Module) -> tuple[np.ndarray, np.ndarray] | None:
+    if isinstance(layer, torch.nn.Linear):
         bias = np.zeros(layer.out_features) if layer.bias is None else _array(layer.bias)
         return _array(layer.weight), bias
-    if isinstance(layer, nn.BatchNorm1d) and layer.running_mean is not None and layer.running_var is not None:
+    if isinstance(layer, torch.nn.BatchNorm1d) and layer.running_mean is not None and layer.running_var is not None:
         mean, scale = _array(layer.running_mean), 1 / np.sqrt(_array(layer.running_var) + layer.eps)
         scale = scale if layer.weight is None else scale * _array(layer.weight)
         shift = np.zeros_like(mean) if layer.bias is None else _array(layer.bias)

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.manifold import Isomap
-from sklearn.neighbors import NearestNeighbors
 
 from robustkit.errors import InputError
 from robustkit.latent.geometry import check_latents
@@ -116,6 +114,8 @@ def fit_isomap(
 
 def _full(points: np.ndarray, neighbours: int, dimensions: int) -> tuple[np.ndarray, Callable[..., Any]]:
     # ARPACK would start from NumPy's global random numbers; the dense solver does not.
+    from sklearn.manifold import Isomap
+
     isomap = Isomap(n_neighbors=neighbours, n_components=dimensions, eigen_solver="dense")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pieces that are joined; the graph says so itself
@@ -132,6 +132,8 @@ def _full(points: np.ndarray, neighbours: int, dimensions: int) -> tuple[np.ndar
 def _landmark(
     points: np.ndarray, graph: NeighbourGraph, dimensions: int, count: int
 ) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:
+    from sklearn.neighbors import NearestNeighbors
+
     start = int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmax())
     landmarks = farthest_landmarks(graph, count, start)
     placed = triangulate(landmarks, dimensions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,11 +12,13 @@ from robustkit.errors import InputError
 from robustkit.latent.align import align_maps
 from robustkit.latent.checks import check_classes
 from robustkit.latent.embedding_quality import evaluate_map, neighbourhood_hit
-from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.isomap import IsomapFit, fit_isomap
 from robustkit.latent.other_maps import pca_map, tsne_map, umap_map
 from robustkit.progress import progress
 from robustkit.records import Record
+
+if TYPE_CHECKING:
+    from robustkit.latent.embeddings import Embeddings
 
 CLEAN, NOISY, ATTACKED = range(3)
 KINDS = ("clean", "noisy", "attacked")

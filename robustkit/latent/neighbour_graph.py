@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components, dijkstra
-from sklearn.metrics import pairwise_distances_argmin_min
-from sklearn.neighbors import kneighbors_graph
 
 from robustkit.errors import InputError
 from robustkit.latent.geometry import check_latents
@@ -53,6 +51,8 @@ def neighbour_graph(points: ArrayLike, neighbours: int) -> NeighbourGraph:
     Raises:
         InputError: If there are no more points than neighbours, or a point is not finite.
     """
+    from sklearn.neighbors import kneighbors_graph
+
     array = check_latents(points, "points")
     if neighbours < 1:
         raise InputError(f"neighbours is {neighbours}; a map needs at least 1")
@@ -73,6 +73,8 @@ def neighbour_graph(points: ArrayLike, neighbours: int) -> NeighbourGraph:
 
 
 def _bridges(points: np.ndarray, component: np.ndarray, components: int) -> np.ndarray:
+    from sklearn.metrics import pairwise_distances_argmin_min
+
     members = [np.flatnonzero(component == c) for c in range(components)]
     found = []
     for i in range(components):

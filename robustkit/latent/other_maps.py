@@ -6,8 +6,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 
 from robustkit.errors import InputError
 from robustkit.extras import require
@@ -30,6 +28,8 @@ def pca_map(
     Raises:
         InputError: If there are fewer points or latent dimensions than d.
     """
+    from sklearn.decomposition import PCA
+
     points, others = check_latents(latents), check_latents(further)
     if min(points.shape) < dimensions:
         raise InputError(f"{points.shape[0]} latents of {points.shape[1]} dimensions have no {dimensions} components")
@@ -54,6 +54,8 @@ def tsne_map(latents: ArrayLike, *, perplexity: float = 30.0, seed: int = 0) -> 
     Raises:
         InputError: If there are fewer than 10 latents.
     """
+    from sklearn.manifold import TSNE
+
     points = check_latents(latents)
     if len(points) < 10:
         raise InputError(f"t-SNE needs at least 10 latents; there are {len(points)}")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from robustkit.errors import InputError
 from robustkit.latent.any_window import AnyWindow, any_window, window_method
-from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.sampled import SampledWindow
 from robustkit.progress import progress
 from robustkit.records import Record
+
+if TYPE_CHECKING:
+    from robustkit.latent.embeddings import Embeddings
 
 GALLERY_RULE = (
     "for each pair of the classes of an image and of the end of x, most frequent first, the windows whose class "

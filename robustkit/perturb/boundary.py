@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from scipy.stats import norm
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from robustkit.models import AuditedClassifier
-from robustkit.perturb.decision import decide
+import numpy as np
+from scipy.stats import norm
+
+from robustkit.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustkit.models import AuditedClassifier
 
 _CLASSES = 10  # the likeliest others that are looked at
 _HALVINGS = 12
@@ -37,7 +41,7 @@ def boundary_distance(
     with torch.inference_mode(False), torch.enable_grad():
         start, labels = images.detach().clone(), labels.clone()
         way = torch.zeros_like(start)
-        crossed = decide(classifier(start)) != labels
+        crossed = _decide(classifier(start)) != labels
         wrong = crossed.clone()
         for _ in range(steps):
             open_ = (~crossed).nonzero()[:, 0]
@@ -74,7 +78,13 @@ def implied_distance(error: np.ndarray | float, sigma: float) -> np.ndarray:
 
 def _classes(classifier: AuditedClassifier, images: Tensor) -> Tensor:
     with torch.no_grad():
-        return decide(classifier(images))
+        return _decide(classifier(images))
+
+
+def _decide(logits: Tensor) -> Tensor:
+    from robustkit.perturb.decision import decide  # here, as what is below needs no network
+
+    return decide(logits)
 
 
 def _step(classifier: AuditedClassifier, images: Tensor, labels: Tensor) -> Tensor:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from robustkit.data import ImageSet
 from robustkit.errors import InputError
+from robustkit.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustkit.data import ImageSet
 
 INVERTED = "inverted stretch"
 

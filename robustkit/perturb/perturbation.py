@@ -6,15 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from robustkit.errors import InputError
-from robustkit.perturb.conditions import Conditions
-from robustkit.seeds import Streams
+from robustkit.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustkit.perturb.conditions import Conditions
+    from robustkit.seeds import Streams
 
 LEVEL_NAMES = ("s1", "s2", "s3", "s4", "s5")
 
@@ -99,8 +102,8 @@ class Perturbation:
         if self.level == self.identity:
             return images.clone()
         made = self.apply(images, conditions, streams)  # type: ignore[arg-type]
-        if not isinstance(made, Tensor) or (made.shape, made.dtype) != (images.shape, images.dtype):
-            came = f"{tuple(made.shape)} {made.dtype}" if isinstance(made, Tensor) else type(made).__name__
+        if not isinstance(made, torch.Tensor) or (made.shape, made.dtype) != (images.shape, images.dtype):
+            came = f"{tuple(made.shape)} {made.dtype}" if isinstance(made, torch.Tensor) else type(made).__name__
             raise InputError(
                 f"{self.name} must give back images of shape {tuple(images.shape)} and {images.dtype}, came {came}; "
                 "robustkit.testing.check_perturbation finds such faults"

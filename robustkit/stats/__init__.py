@@ -6,33 +6,40 @@ differed. Functions that draw random numbers take a NumPy `rng`. What cannot be 
 `InputError`, or has no interval and says why in `method`.
 """
 
-from robustkit.stats.bounded import bounded_mean, p_above, p_below
-from robustkit.stats.calibration import Reliability, brier_scores, reliability
-from robustkit.stats.claims import Claim, Decision, claim_of_calibration, claim_of_means, decide, images_needed
-from robustkit.stats.classification import Scores, score_classifier
-from robustkit.stats.divergence import BinChoice, Divergence, compare_samples, js_distance
-from robustkit.stats.estimate import Estimate, format_p
-from robustkit.stats.majority import AgainstChance, against_chance, chance
-from robustkit.stats.mmd import MMD, mmd_test
-from robustkit.stats.multiple import benjamini_hochberg, holm
-from robustkit.stats.paired import PairedShift, hodges_lehmann, paired_ratio, paired_shift, what_is_compared
-from robustkit.stats.permutation import permutation_null, permutation_p
-from robustkit.stats.proportions import (
-    McNemar,
-    PairedCounts,
-    clopper_pearson,
-    mcnemar,
-    newcombe,
-    newcombe_paired,
-    paired_counts,
-    wilson,
-    wilson_shares,
-)
-from robustkit.stats.resampling import bootstrap, bootstrap_many, bootstrap_weights, weighted_mean, weighted_median
-from robustkit.stats.runs import over_runs, ratio_over_runs
-from robustkit.stats.summary import Summary, standard_error, summarize
-from robustkit.stats.survival import LogRank, Survival, flips_sooner, kaplan_meier, log_rank
-from robustkit.stats.two_sample import ClassifierTest, classifier_two_sample
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from robustkit.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from robustkit.stats.bounded import bounded_mean, p_above, p_below
+    from robustkit.stats.calibration import Reliability, brier_scores, reliability
+    from robustkit.stats.claims import Claim, Decision, claim_of_calibration, claim_of_means, decide, images_needed
+    from robustkit.stats.classification import Scores, score_classifier
+    from robustkit.stats.divergence import BinChoice, Divergence, compare_samples, js_distance
+    from robustkit.stats.estimate import Estimate, format_p
+    from robustkit.stats.majority import AgainstChance, against_chance, chance
+    from robustkit.stats.mmd import MMD, mmd_test
+    from robustkit.stats.multiple import benjamini_hochberg, holm
+    from robustkit.stats.paired import PairedShift, hodges_lehmann, paired_ratio, paired_shift, what_is_compared
+    from robustkit.stats.permutation import permutation_null, permutation_p
+    from robustkit.stats.proportions import (
+        McNemar,
+        PairedCounts,
+        clopper_pearson,
+        mcnemar,
+        newcombe,
+        newcombe_paired,
+        paired_counts,
+        wilson,
+        wilson_shares,
+    )
+    from robustkit.stats.resampling import bootstrap, bootstrap_many, bootstrap_weights, weighted_mean, weighted_median
+    from robustkit.stats.runs import over_runs, ratio_over_runs
+    from robustkit.stats.summary import Summary, standard_error, summarize
+    from robustkit.stats.survival import LogRank, Survival, flips_sooner, kaplan_meier, log_rank
+    from robustkit.stats.two_sample import ClassifierTest, classifier_two_sample
 
 __all__ = [
     "MMD",
@@ -96,3 +103,5 @@ __all__ = [
     "wilson",
     "wilson_shares",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

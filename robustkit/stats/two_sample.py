@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.preprocessing import StandardScaler
 
 from robustkit.errors import InputError
 from robustkit.stats.checks import points
@@ -109,6 +106,8 @@ def classifier_two_sample(
 
 def _fold_of(n: int, m: int, folds: int, paired: bool, rng: np.random.Generator) -> np.ndarray:
     """The fold of each pooled point, (N + M,); twins share theirs."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
     seed = int(rng.integers(2**31))
     size = n if paired else n + m
     if paired:
@@ -123,6 +122,9 @@ def _fold_of(n: int, m: int, folds: int, paired: bool, rng: np.random.Generator)
 
 def _balanced_accuracy(pooled: np.ndarray, membership: np.ndarray, fold_of: np.ndarray, shrinkage: float) -> np.ndarray:
     """Mean share of each cloud that is recognised when held out, (B,), for memberships (B, N + M)."""
+    from sklearn.linear_model import Ridge
+    from sklearn.preprocessing import StandardScaler
+
     targets = membership.T  # (N + M, B)
     right = np.empty(targets.shape, dtype=bool)
     for fold in range(fold_of.max() + 1):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robustkit.findings.attack.record import AttackRecord
 from robustkit.records import NOT_FINITE, OUT_OF_MEMORY
 from robustkit.runs.result import Result
-from robustkit.stats.estimate import Estimate
 from robustkit.stats.proportions import wilson
+
+if TYPE_CHECKING:
+    from robustkit.findings.attack.record import AttackRecord
+    from robustkit.stats.estimate import Estimate
 
 ANY = "any"
 

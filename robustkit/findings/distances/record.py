@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from robustkit.errors import InputError
-from robustkit.findings.attack.record import AttackRecord
-from robustkit.findings.distances.nearest import Complete
 from robustkit.latent.checks import check_classes
 from robustkit.latent.distances import Distances, WithinClass, latent_distances, within_class
-from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.geometry import AffineHead, margins
 from robustkit.records import Record
+
+if TYPE_CHECKING:
+    from robustkit.findings.attack.record import AttackRecord
+    from robustkit.findings.distances.nearest import Complete
+    from robustkit.latent.embeddings import Embeddings
 
 NOISY, PIXEL, NEAREST, DANGEROUS = range(4)
 PERTURBATIONS = ("noisy", "one pixel", "nearest flip", "most dangerous cell")

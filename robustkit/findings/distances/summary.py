@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from robustkit.findings.distances.record import NEAREST, NOISY, PERTURBATIONS, PIXEL, DistanceRecord
 from robustkit.latent.distances import summarize_distances
-from robustkit.latent.embeddings import Embeddings
 from robustkit.seeds import stream
 from robustkit.stats.divergence import Divergence, compare_samples
-from robustkit.stats.estimate import Estimate
 from robustkit.stats.mmd import MMD, mmd_test
 from robustkit.stats.proportions import wilson
-from robustkit.stats.summary import Summary
 from robustkit.stats.survival import Survival, kaplan_meier
 from robustkit.stats.two_sample import ClassifierTest, classifier_two_sample
+
+if TYPE_CHECKING:
+    from robustkit.latent.embeddings import Embeddings
+    from robustkit.stats.estimate import Estimate
+    from robustkit.stats.summary import Summary
 
 FEWEST = 5  # images, below which no test is made
 _MOST_CLOUD = 1500  # points of a cloud in the tests of whole clouds, whose memory grows as its square

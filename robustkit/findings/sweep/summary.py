@@ -6,19 +6,21 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from robustkit.errors import InputError
-from robustkit.findings.sweep.record import SweepRecord
 from robustkit.perturb.boundary import flat_error, implied_distance
 from robustkit.perturb.faults.plain_noise import GaussianNoise
 from robustkit.perturb.faults.registry import PERTURBATIONS
-from robustkit.perturb.perturbation import Perturbation
 from robustkit.records import NOT_FINITE, OUT_OF_MEMORY
 from robustkit.runs.result import Result
 from robustkit.stats import Estimate, wilson, wilson_shares
+
+if TYPE_CHECKING:
+    from robustkit.findings.sweep.record import SweepRecord
+    from robustkit.perturb.perturbation import Perturbation
 
 DROP = 0.05
 _MOST_WEIGHTS = 1 << 20  # of images in resamples that are held at once

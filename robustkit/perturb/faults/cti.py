@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.stats import binom
-from torch import Tensor
-from torch.nn import functional
 
 from robustkit.errors import InputError
-from robustkit.perturb.conditions import Conditions
+from robustkit.lazy import torch
 from robustkit.perturb.perturbation import Perturbation, Stage
-from robustkit.seeds import Streams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustkit.perturb.conditions import Conditions
+    from robustkit.seeds import Streams
 
 # Length of the trail in pixels; what trails further is put into the last.
 _TRAIL = 20
@@ -52,8 +55,8 @@ class ChargeTransfer(Perturbation):
         left[-1] += 1 - left.sum()
         count, bands, height, width = images.shape
         kernel = torch.as_tensor(left[::-1].copy(), dtype=images.dtype, device=images.device)[None, None, :, None]
-        planes = functional.pad(images.reshape(-1, 1, height, width), (0, 0, _TRAIL, 0), mode="replicate")
-        return functional.conv2d(planes, kernel).reshape(count, bands, height, width)
+        planes = torch.nn.functional.pad(images.reshape(-1, 1, height, width), (0, 0, _TRAIL, 0), mode="replicate")
+        return torch.nn.functional.conv2d(planes, kernel).reshape(count, bands, height, width)
 
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
-from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.faults.hot_pixel import DEFECT_FRACTION
 from robustkit.perturb.faults.local import LocalFault, pixel
 from robustkit.perturb.perturbation import Stage
-from robustkit.seeds import Streams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustkit.perturb.conditions import Conditions
+    from robustkit.seeds import Streams
 
 
 @dataclass(frozen=True)

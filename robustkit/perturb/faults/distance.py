@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from robustkit.errors import InputError
-from robustkit.perturb.conditions import Conditions
+from robustkit.lazy import torch
 from robustkit.perturb.faults.fourier import filtered, gaussian
 from robustkit.perturb.faults.psf import FWHM_PER_SIGMA
 from robustkit.perturb.perturbation import Perturbation, Stage, mixture, tensor
-from robustkit.seeds import Streams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustkit.perturb.conditions import Conditions
+    from robustkit.seeds import Streams
 
 _EDGE = 1 + 1e-6  # of the image, so that rounding does not decide about a pixel on the edge
 
@@ -55,10 +58,10 @@ class Distance(Perturbation):
         sigma = seeing * math.sqrt(self.level**2 - 1)  # (C, 1, 1), pixels before the shrinking
         blurred = filtered(images, gaussian(2 * height, 2 * width, sigma, images))
         shrink = images.new_tensor([[self.level, 0, 0], [0, self.level, 0]]).expand(count, 2, 3)
-        grid = functional.affine_grid(shrink, list(images.shape), align_corners=False)
+        grid = torch.nn.functional.affine_grid(shrink, list(images.shape), align_corners=False)
         inside = (grid.abs() <= _EDGE).all(-1)[:, None].to(images.dtype)  # (N, 1, H, W)
         light = inside * (1 + self.redshift) ** -4
-        small = light * functional.grid_sample(
+        small = light * torch.nn.functional.grid_sample(
             blurred, grid, mode="bicubic", padding_mode="border", align_corners=False
         )
         kept = _kept(height, width, sigma, images)

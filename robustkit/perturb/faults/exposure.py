@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
-from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.perturbation import Perturbation, Stage, tensor
-from robustkit.seeds import Streams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustkit.perturb.conditions import Conditions
+    from robustkit.seeds import Streams
 
 
 @dataclass(frozen=True)

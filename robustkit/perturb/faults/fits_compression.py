@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from robustkit.extras import require
-from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.perturbation import Perturbation, Stage, tensor
 from robustkit.perturb.workers import encode
-from robustkit.seeds import Streams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustkit.perturb.conditions import Conditions
+    from robustkit.seeds import Streams
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from robustkit.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _AT_ONCE = 4
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from torch import Tensor
-
-from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.faults.local import LocalFault, pixel
 from robustkit.perturb.perturbation import Stage
-from robustkit.seeds import Streams
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from robustkit.perturb.conditions import Conditions
+    from robustkit.seeds import Streams
 
 # SITCOMTN-148: defects are about 0.001 % of LSSTCam's pixels.
 DEFECT_FRACTION = 1e-5

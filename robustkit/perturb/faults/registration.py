@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
-from robustkit.perturb.conditions import Conditions
+from robustkit.lazy import torch
 from robustkit.perturb.faults.fourier import filtered, frequencies
 from robustkit.perturb.perturbation import Perturbation, Stage, tensor
-from robustkit.seeds import Streams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustkit.perturb.conditions import Conditions
+    from robustkit.seeds import Streams
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,10 @@ class Rotation(Perturbation):
         count, _, height, width = images.shape
         sine, cosine = math.sin(math.radians(self.level)), math.cos(math.radians(self.level))
         turn = images.new_tensor([[cosine, sine * height / width, 0], [-sine * width / height, cosine, 0]])
-        grid = functional.affine_grid(turn.expand(count, 2, 3), list(images.shape), align_corners=False)
-        return functional.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+        grid = torch.nn.functional.affine_grid(turn.expand(count, 2, 3), list(images.shape), align_corners=False)
+        return torch.nn.functional.grid_sample(
+            images, grid, mode="bicubic", padding_mode="reflection", align_corners=False
+        )
 
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]

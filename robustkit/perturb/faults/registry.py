@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from robustkit.perturb.faults.bad_line import BadColumn, BadRow
 from robustkit.perturb.faults.bands import BandDrop, BandSwap
 from robustkit.perturb.faults.calibration import FlatError, ZeroPoint
@@ -21,7 +23,9 @@ from robustkit.perturb.faults.registration import Rotation, Shift
 from robustkit.perturb.faults.satellite import Satellite
 from robustkit.perturb.faults.saturation import Saturation
 from robustkit.perturb.faults.sky import SkyGradient, SkyOffset
-from robustkit.perturb.perturbation import Perturbation
+
+if TYPE_CHECKING:
+    from robustkit.perturb.perturbation import Perturbation
 
 PERTURBATIONS: dict[str, type[Perturbation]] = {
     kind.name: kind

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from robustkit.errors import InputError
-from robustkit.perturb.conditions import Conditions
+from robustkit.lazy import torch
 from robustkit.perturb.faults.local import LocalFault, offsets
 from robustkit.perturb.faults.psf import FWHM_PER_SIGMA
 from robustkit.perturb.perturbation import Stage, tensor
-from robustkit.seeds import Streams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustkit.perturb.conditions import Conditions
+    from robustkit.seeds import Streams
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from robustkit.perturb.conditions import Conditions
+from robustkit.lazy import torch
 from robustkit.perturb.faults.local import offsets
 from robustkit.perturb.perturbation import Perturbation, Stage
-from robustkit.seeds import Streams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustkit.perturb.conditions import Conditions
+    from robustkit.seeds import Streams
 
 _BETA = 4.765  # of the Moffat profile that turbulence makes
 
