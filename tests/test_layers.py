@@ -11,7 +11,7 @@ ROOT = Path(robustkit.__file__).parent
 
 # What each part may import, beside itself and the leaves.
 LEAVES = {"code_gate", "cores", "drawings", "errors", "extras", "files", "options"}
-LEAVES |= {"progress", "seeds", "records", "tables", "words"}
+LEAVES |= {"lazy", "progress", "seeds", "records", "tables", "words"}
 MAY_IMPORT = {
     **dict.fromkeys(LEAVES, LEAVES),
     "stats": LEAVES,

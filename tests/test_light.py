@@ -1,6 +1,7 @@
 """`import robustkit`, `robustkit --help` and what a shell completes load nothing heavy."""
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -57,3 +58,35 @@ def test_every_name_that_is_promised_is_there_and_loaded_where_a_type_checker_fi
     assert set(robustkit.__all__) == {*seen, "__version__"}
     for name in robustkit.__all__:
         assert getattr(robustkit, name) is not None
+
+
+@pytest.mark.parametrize("code", [
+    "import robustkit.report.page",
+    "import robustkit.audit.report",
+    "import robustkit.latent, robustkit.models, robustkit.data, robustkit.stats",
+    "from robustkit.perturb.faults.registry import PERTURBATIONS; PERTURBATIONS['psf'].unit",
+])  # fmt: skip
+def test_what_draws_a_page_computes_with_no_tensor(code):
+    loaded = _loaded_after(code)
+    assert not [name for name in ("torch", "sklearn", "plotly", "pandas", "onnxruntime") if name in loaded]
+    engine = [name for name in loaded if name.startswith(("robustkit.engine", "robustkit.models."))]
+    assert not engine
+
+
+@pytest.mark.parametrize("package", ["latent", "models", "data", "stats"])
+def test_lazy_packages_hold_every_name_that_they_promise(package):
+    module = importlib.import_module(f"robustkit.{package}")
+    assert set(module.__all__) <= set(dir(module))
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    with pytest.raises(AttributeError, match=f"module 'robustkit.{package}' has no attribute 'nothing'"):
+        _ = module.nothing
+
+
+def test_the_lazy_torch_is_torch():
+    import torch
+
+    from robustkit import lazy
+
+    assert lazy.torch.zeros is torch.zeros
+    assert lazy.torch.nn.functional is torch.nn.functional

@@ -1,5 +1,7 @@
 import csv
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,19 @@ def copy(audit, tmp_path):
     """The records of the audit, without its page, in a folder of the test's own."""
     names = ("report.html", "figures", "tables")
     return Path(shutil.copytree(audit[0], tmp_path / "copy", ignore=shutil.ignore_patterns(*names)))
+
+
+def test_a_page_is_drawn_again_without_torch(copy):
+    code = """
+import sys, time
+from robustkit.audit.report import write_report
+imports = time.process_time()
+write_report(sys.argv[1], say=lambda line: None)
+print(imports, "torch" in sys.modules, [name for name in sys.modules if name.startswith("robustkit.engine")])
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(copy)], capture_output=True, text=True, check=True)
+    assert done.stdout.split(maxsplit=1)[1].strip() == "False []"
+    assert (copy / "report.html").stat().st_size > 1_000_000
 
 
 def test_an_audit_leaves_a_page_and_its_files(audit):
