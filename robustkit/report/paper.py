@@ -60,7 +60,9 @@ def paint(drawing: Drawing, looks: Looks, figure: Figure | None = None) -> Figur
     axes = figure.subplots(rows, columns, squeeze=False, sharey=drawing.shared).ravel()
     for place, (panel, ax) in enumerate(zip(drawing.panels, axes, strict=False)):
         hidden = drawing.shared and place % columns > 0
-        _flat(replace(panel, y=replace(panel.y, title="")) if hidden else panel, ax, looks)
+        title = "\n".join(wrapped(line, int(16 * drawing.size[0] / columns)) for line in panel.title.splitlines())
+        y = replace(panel.y, title="") if hidden else panel.y
+        _flat(replace(panel, title=title, y=y), ax, looks)
     for ax in axes[len(drawing.panels) :]:
         ax.set_axis_off()
     paint_legend(figure, drawing, looks)
@@ -179,7 +181,8 @@ def _points(block: Points, ax: Any, looks: Looks, order: float) -> None:
     hollow = block.hollow or not look.filled
     style: Any = {
         "marker": look.marker, "ls": "", "ms": block.size * (1.35 if look.marker == "*" else 1.0), "zorder": order,
-        "color": look.colour, "mec": "white" if block.edged else look.colour, "mew": 0.7 if hollow else 0.4,
+        "color": look.colour, "mec": "white" if block.edged else look.colour,
+        "mew": 0.7 if hollow else 0.4 * block.edged,
         "rasterized": len(block.places) > _MANY,
     }  # fmt: skip
     if hollow:

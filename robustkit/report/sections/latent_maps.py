@@ -182,7 +182,7 @@ def _points(one: MapPoints, kind: int, label: int, ids: np.ndarray | None) -> Po
     hover = [] if ids is None else [
         f"{ids[one.image[p]]}: {KINDS[kind]}, {one.palette.class_names[one.predicted[p]]}" for p in mine
     ]  # fmt: skip
-    of, size = Meaning(label=label, kind=KINDS[kind]), (3.8, 3.8, 4.4)[kind]
+    of, size = Meaning(label=label, kind=KINDS[kind]), (4.2, 3.8, 4.4)[kind]
     return Points(one.places[mine], of, size=size, images=one.image[mine], hover=hover)
 
 
