@@ -60,6 +60,7 @@ if (values.hover) {
       const div = document.getElementById(name);
       if (div._fullLayout && div._fullLayout.scene) return null;
       const trace = div.data.findIndex((one) => one.hoverinfo !== "skip");
+      if (trace < 0) return ""; // pictures and windows say what they are in words
       Plotly.Fx.hover(div, [{ curveNumber: trace, pointNumber: div.data[trace].type === "heatmap" ? [0, 1] : 0 }]);
       return [...div.querySelectorAll(".hovertext text")].map((one) => one.textContent).join(" ");
     }, id);
@@ -80,13 +81,16 @@ if (values.hover) {
       return { colours: colours.size, camera: JSON.stringify(scene.getCamera().eye) };
     }, id);
     const box = await plot.boundingBox();
-    await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+    await page.mouse.move(box.x + box.width / 4, box.y + box.height / 2); // two spaces stand side by side
     await page.mouse.down();
-    await page.mouse.move(box.x + box.width / 2 + 120, box.y + box.height / 2 + 40, { steps: 8 });
+    await page.mouse.move(box.x + box.width / 4 + 120, box.y + box.height / 2 + 40, { steps: 8 });
     await page.mouse.up();
     await page.waitForTimeout(400);
-    const turned = await page.evaluate((name) => JSON.stringify(document.getElementById(name)._fullLayout.scene._scene.getCamera().eye), id);
-    found.space.push({ id, colours: seen.colours, turned: turned !== seen.camera });
+    const eyes = await page.evaluate((name) => {
+      const layout = document.getElementById(name)._fullLayout;
+      return Object.keys(layout).filter((key) => /^scene\d*$/.test(key)).map((key) => JSON.stringify(layout[key]._scene.getCamera().eye));
+    }, id);
+    found.space.push({ id, colours: seen.colours, turned: eyes[0] !== seen.camera, together: new Set(eyes).size === 1, spaces: eyes.length });
   }
 }
 if (values.axe) {

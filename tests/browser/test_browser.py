@@ -96,6 +96,7 @@ def test_the_map_in_space_is_drawn_and_turns(wide):
     (space,) = wide["space"]
     assert space["colours"] > 5
     assert space["turned"]
+    assert (space["together"], space["spaces"]) == (True, 2)
 
 
 def test_who_cannot_see_or_point_can_use_it(wide):

@@ -54,6 +54,21 @@
     return { data, layout: dress(layout) };
   }
 
+  const spaces = (div) => Object.keys(div.layout).filter((key) => /^scene\d*$/.test(key));
+
+  // Spaces side by side are seen from one side.
+  function turnTogether(div) {
+    let turning = false;
+    if (spaces(div).length < 2) return;
+    div.on("plotly_relayout", async (event) => {
+      const key = Object.keys(event).find((one) => /^scene\d*\.camera$/.test(one));
+      if (!key || turning) return;
+      turning = true;
+      await Plotly.relayout(div, Object.fromEntries(spaces(div).map((name) => [`${name}.camera`, event[key]])));
+      turning = false;
+    });
+  }
+
   const drawn = new Set();
   async function draw(div) {
     if (drawn.has(div)) return;
@@ -62,6 +77,7 @@
     await Plotly.newPlot(div, spec.data, spec.layout, { displayModeBar: false, responsive: true });
     div.closest("figure").classList.add("drawn");
     if (spec.data.some((trace) => trace.meta === "thumbnails")) show(div);
+    turnTogether(div);
   }
 
   // The picture of the image under the pointer.
@@ -107,8 +123,7 @@
     if (!button) return;
     const div = document.getElementById(button.dataset.plot);
     await draw(div);
-    const scenes = Object.keys(div.layout).filter((key) => /^scene\d*$/.test(key));
-    Plotly.relayout(div, Object.fromEntries(scenes.map((key) => [`${key}.camera.eye`, cameras[button.dataset.camera]])));
+    Plotly.relayout(div, Object.fromEntries(spaces(div).map((key) => [`${key}.camera.eye`, cameras[button.dataset.camera]])));
   });
 
   function redress() {
