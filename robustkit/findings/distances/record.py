@@ -195,7 +195,10 @@ def measure_distances(
     check_classes(found)
     within = _within(found)
     head = found.head if isinstance(found.head, AffineHead) else None
-    complete = complete or Complete.nothing(*found.clean.shape)
+    if complete is None:
+        from robustkit.findings.distances.nearest import Complete  # here, as reading a record needs no network
+
+        complete = Complete.nothing(*found.clean.shape)
     twins = (found.noisy, found.attacked, complete.nearest, complete.dangerous)
     dangerous: np.ndarray = np.isfinite(complete.dangerous[:, 0])
     there = (found.has_noisy, found.flipped, complete.nearest_class >= 0, dangerous)
