@@ -16,7 +16,6 @@ class Option:
         help: What it does, in a line.
         flag: The option, such as `--all`; by default the field's name.
         shown: The default in words, where the value itself says little.
-        choices: Names that a shell completes; what is none of them is judged by the library.
         click: Further arguments of `click.option`.
         aliases: Options that stand for one value of this one: option, value and help of each.
     """
@@ -24,7 +23,6 @@ class Option:
     help: str
     flag: str = ""
     shown: str = ""
-    choices: tuple[str, ...] = ()
     click: dict[str, Any] = field(default_factory=dict[str, Any])
     aliases: tuple[tuple[str, str, str], ...] = ()
 

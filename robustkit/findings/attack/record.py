@@ -40,18 +40,16 @@ class AttackRequest(Selection):
     searches: Sequence[str] = option(
         (), "A search; give more for more.", flag="--search", shown="de, auto and random",
         click={"multiple": True},
-        choices=("auto", "de", "de-best1bin", "best-first", "gradient", "universal", "chains", "random", "complete"),
     )  # fmt: skip
     budget: int | None = option(None, "Most queries per image, for each search and target.", click={"type": int})
     values: str | None = option(
-        None, "corners, paper, grid:M, hot[:CHARGE] or dead[:LEVEL].", shown="corners",
-        choices=("corners", "paper", "grid:", "hot", "dead", "single-band"),
+        None, "corners, paper, together[:M], grid:M, hot[:CHARGE] or dead[:LEVEL].", shown="corners",
         aliases=(("--single-band", "single-band", "One band at a time: --values single-band."),),
     )  # fmt: skip
     value_range: ValueRange | None = option(
-        None, "Ends of the values: data or paper, [0, 1].", flag="--range", shown="data", choices=("data", "paper")
+        None, "Ends of the values: data or paper, [0, 1].", flag="--range", shown="data"
     )
-    preset: str | None = option(None, "paper: exactly the published search.", choices=PRESETS)
+    preset: str | None = option(None, "paper: exactly the published search.")
     targeted: Literal["in-turn", "each"] | None = option(
         None, "Wrong classes in turn, or `--targeted each`.", click={"is_flag": False, "flag_value": "in-turn"}
     )

@@ -32,11 +32,9 @@ class CertifyRequest(Selection):
     budget: int | None = option(
         None, "Most queries per image; too few for a complete pass give a bound only.", click={"type": int}
     )
-    values: str = option(
-        "corners", "As for `robustkit attack`.", choices=("corners", "paper", "grid:", "hot", "dead", "single-band")
-    )
+    values: str = option("corners", "As for `robustkit attack`.")
     value_range: ValueRange | None = option(
-        None, "Ends of the values: data or paper, [0, 1].", flag="--range", shown="data", choices=("data", "paper")
+        None, "Ends of the values: data or paper, [0, 1].", flag="--range", shown="data"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from robustkit.errors import InputError
+from robustkit.options import option
 from robustkit.records import Record
 from robustkit.runs.selection import Selection
 
@@ -31,11 +32,16 @@ class SweepRequest(Selection):
         draws: How often a perturbation with random numbers is drawn for each image; the answers are averaged.
     """
 
-    perturbations: Sequence[str] = ()
-    levels: Sequence[float] = ()
-    suite: str | None = None
-    base: str | os.PathLike[str] | None = None
-    draws: int = DRAWS
+    perturbations: Sequence[str] = option(
+        (), "exposure, cosmic-ray ..., psf,restore_noise=false with options, or package.module:Class.",
+        flag="--perturb", click={"multiple": True},
+    )  # fmt: skip
+    levels: Sequence[float] = option(
+        (), "Of one perturbation, in its unit.", shown="its five named levels", click={"numbers": True}
+    )
+    suite: str | None = option(None, "lsst: every perturbation at five levels; plain: those that need no units.")
+    base: str | os.PathLike[str] | None = option(None, "A checkpoint to compare with (mCE).", click={"type": str})
+    draws: int = option(DRAWS, "Draws of the random numbers of a perturbation for each image, averaged.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

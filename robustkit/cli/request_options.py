@@ -1,0 +1,45 @@
+"""Options of a command made from the fields of its request, so that an option is written once, where it is used."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from robustkit.cli.options import Numbers
+from robustkit.options import Option, options_of
+
+
+def request_options(request: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds an option for each field of a request that has one; the command gets them by the names of the fields.
+
+    Args:
+        request: A dataclass whose fields were made by `robustkit.options.option`.
+    """
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name, (default, one) in reversed(options_of(request).items()):
+            for option in reversed(_options(name, default, one)):
+                command = option(command)
+        return command
+
+    return add
+
+
+def _options(name: str, default: Any, one: Option) -> list[Callable[..., Any]]:
+    flag = one.flag or "--" + name.replace("_", "-")
+    how: dict[str, Any] = dict(one.click)
+    if how.pop("numbers", False):
+        how["cls"] = Numbers
+    shown = f"  [default: {one.shown}]" if one.shown else ""
+    if default is dataclasses.MISSING or default is None or default == ():
+        pass  # what is not given is None, or ()
+    elif isinstance(default, bool):
+        how |= {"is_flag": True, "default": default}
+    else:
+        how |= {"default": default, "show_default": not one.shown}
+    found = [click.option(flag, name, help=one.help + shown, **how)]
+    found += [click.option(alias, name, flag_value=value, help=help) for alias, value, help in one.aliases]
+    return found
