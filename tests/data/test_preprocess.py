@@ -270,7 +270,7 @@ def _catalogue(folder, labels, end=""):
 
 @pytest.mark.parametrize("missing", ["nan", "NA", "None", "", "n/a"])
 def test_labels_that_are_missing_are_no_class(tmp_path, missing):
-    with pytest.raises(InputError, match="1 of 4 labels are empty or say that there is none"):
+    with pytest.raises(InputError, match="1 of 4 labels are empty or say that they are unknown"):
         open_images(_catalogue(tmp_path, ["bar", "disc", missing, "ring"]))
 
 

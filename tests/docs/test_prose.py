@@ -20,7 +20,7 @@ def options_of(name):
 
 
 OPTIONS = {name: options_of(name) | {"--help"} for name in COMMANDS}
-ELSEWHERE = {"jupyter"}  # programs of others
+ELSEWHERE = {"dask", "jupyter"}  # programs of others
 SCRIPTS = [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "examples").glob("*.py"), ROOT / "tests" / "fuzz_models.py"]
 
 
