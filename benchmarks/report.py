@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.audit.clean import CleanRecord
-from robustkit.audit.pictures import MOST, Pictures
+from robustkit.auditing.clean import CleanRecord
+from robustkit.auditing.pictures import MOST, Pictures
 from robustkit.files import read_json, write_json
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.certify.record import CertificateRecord

@@ -4,7 +4,7 @@
 
 An audit is simulated from the true rates of a model, or of two on the same images: answers before and after each
 perturbation, draw by draw, flips, chances of a random hit, confidences. They go through the claims and the decisions
-of `robustkit.audit` unchanged. A pass is false where the truth does not lie on the good side of the margin, a fail
+of `robustkit.auditing` unchanged. A pass is false where the truth does not lie on the good side of the margin, a fail
 where it does not lie on the bad side; at a margin both are. A finished scenario is kept in the file and not simulated
 again.
 """
@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.audit.claims import claims_of, claims_of_pair
-from robustkit.audit.clean import CleanRecord
-from robustkit.audit.findings import Findings
-from robustkit.audit.request import Thresholds
+from robustkit.auditing.claims import claims_of, claims_of_pair
+from robustkit.auditing.clean import CleanRecord
+from robustkit.auditing.findings import Findings
+from robustkit.auditing.request import Thresholds
 from robustkit.stats import Claim
 from robustkit.stats.claims import statuses
 

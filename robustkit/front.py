@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robustkit.audit.report import Report
+    from robustkit.auditing.report import Report
     from robustkit.findings.attack.summary import AttackResult
     from robustkit.findings.certify.summary import CertifyResult
     from robustkit.findings.sweep.summary import SweepResult
@@ -173,9 +173,9 @@ def audit(
     Raises:
         InputError: If the models, images, labels or settings do not fit each other.
     """
-    from robustkit.audit.audit import run_audit
-    from robustkit.audit.report import BASE, MODEL
-    from robustkit.audit.request import AuditRequest
+    from robustkit.auditing.audit import run_audit
+    from robustkit.auditing.report import BASE, MODEL
+    from robustkit.auditing.request import AuditRequest
     from robustkit.errors import InputError
 
     about = {name: more.pop(name) for name in _SAMPLE if name in more}

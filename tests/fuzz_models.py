@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from robustkit.audit.preflight import check_file
+from robustkit.auditing.preflight import check_file
 from robustkit.errors import RobustkitError
 from robustkit.models import ConvNet, ModelOptions, open_model
 from tests.audits import make_audit

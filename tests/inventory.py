@@ -37,8 +37,8 @@ def commands() -> dict[str, list[str]]:
 
 def offered() -> dict[str, list[str]]:
     """Everything with a name that a command line, a file or a call may hold, by kind."""
-    from robustkit.audit.metrics import MEANING
-    from robustkit.audit.request import EFFORTS, SUITES, AuditRequest
+    from robustkit.auditing.metrics import MEANING
+    from robustkit.auditing.request import EFFORTS, SUITES, AuditRequest
     from robustkit.data.open import FORMATS
     from robustkit.data.stretch import STRETCHES
     from robustkit.data.survey import SURVEYS

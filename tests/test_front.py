@@ -10,7 +10,6 @@ from torch import nn
 
 import robustkit as rk
 from robustkit.errors import InputError
-from robustkit.front import audit
 from tests.audits import make_audit
 
 
@@ -120,7 +119,7 @@ def test_a_run_folder_is_kept_and_gone_on_with(tmp_path):
 def test_the_page_comes_from_arrays(tmp_path):
     net, images, labels = world(n=8)
     other = world(n=8, seed=3)[0]
-    report = audit(
+    report = rk.audit(
         net, images, labels, base=other, out=tmp_path / "audit", say=lambda line: None, class_names=["a", "b", "c"],
     )  # fmt: skip
     assert report.page.exists()

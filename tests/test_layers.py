@@ -25,12 +25,12 @@ MAY_IMPORT = {
     "report": LEAVES | {"stats"},
     "findings": LEAVES | {"stats", "data", "models", "engine", "perturb", "latent", "runs", "report"},
     "testing": LEAVES | {"data", "perturb"},
-    "audit": LEAVES
+    "auditing": LEAVES
     | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings"},
     "front": LEAVES
-    | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings", "audit"},
+    | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings", "auditing"},
     "reproduce": LEAVES
-    | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings", "audit"},
+    | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings", "auditing"},
 }
 
 

@@ -62,7 +62,7 @@ def test_every_name_that_is_promised_is_there_and_loaded_where_a_type_checker_fi
 
 @pytest.mark.parametrize("code", [
     "import robustkit.report.page",
-    "import robustkit.audit.report",
+    "import robustkit.auditing.report",
     "import robustkit.latent, robustkit.models, robustkit.data, robustkit.stats",
     "from robustkit.perturb.faults.registry import PERTURBATIONS; PERTURBATIONS['psf'].unit",
 ])  # fmt: skip

@@ -39,8 +39,8 @@ from robustkit.cli.saying import say
 @model_options
 def command(file: Path | None, options: Any, device: str | None, out: Path, **asked: Any) -> None:
     """Audits a classifier and writes one page that answers; FILE is an audit.toml that holds the options."""
-    from robustkit.audit.audit import run_audit
-    from robustkit.audit.request import request_of
+    from robustkit.auditing.audit import run_audit
+    from robustkit.auditing.request import request_of
     from robustkit.cores import cores
 
     given = {name: value for name, value in asked.items() if value not in (None, ())}

@@ -15,7 +15,7 @@ from robustkit.cli.saying import say
 @click.option("--out", default="comparison", show_default=True, type=click.Path(path_type=Path), help="A new folder.")
 def command(first: Path, second: Path, out: Path) -> None:
     """Pairs two audits of the same images, FIRST against SECOND, image by image."""
-    from robustkit.audit.report import compare_audits
+    from robustkit.auditing.report import compare_audits
     from robustkit.cores import cores
 
     compare_audits(first, second, out=out, workers=cores(), say=say)

@@ -21,7 +21,7 @@ from robustkit.cli.saying import say
 @model_options
 def command(model: Path, data: str | None, options: Any, write: Path | None, **draw: Any) -> None:
     """Says what a checkpoint is, safely, and whether it can be audited: ok, warning or refusal with what to do."""
-    from robustkit.audit.inspect import inspect_model
+    from robustkit.auditing.inspect import inspect_model
     from robustkit.runs import Selection
 
     images = None if data is None else Selection(data=data, take_all=True, **draw)

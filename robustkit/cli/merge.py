@@ -21,7 +21,7 @@ from robustkit.cli.saying import say
 @model_options
 def command(folders: tuple[Path, ...], options: Any, out: Path, **where: Any) -> None:
     """Makes one run of its shards, byte for byte as if it had run in one piece."""
-    from robustkit.audit.merge import merge_runs
+    from robustkit.auditing.merge import merge_runs
 
     options = options if options.given else None
     merge_runs(folders, out=out, options=options, **where, say=say)

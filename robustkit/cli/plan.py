@@ -16,8 +16,8 @@ from robustkit.cli.saying import say
 @click.option("--perturbations", default=8, show_default=True, help="How many are swept, without a pilot.")
 def command(file: Path | None, pilot: Path | None, n: int | None, perturbations: int) -> None:
     """Says how many images each line of an audit needs, before any is scored; FILE is an audit.toml with thresholds."""
-    from robustkit.audit.plan import plan, plan_text, read_pilot
-    from robustkit.audit.request import AuditRequest, read_request
+    from robustkit.auditing.plan import plan, plan_text, read_pilot
+    from robustkit.auditing.request import AuditRequest, read_request
 
     request = AuditRequest("") if file is None else read_request(file)
     size = request.n if n is None else n

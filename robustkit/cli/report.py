@@ -22,7 +22,7 @@ from robustkit.cli.saying import say
 @click.option("--baseline", help="The audit.json of an earlier audit: a gate that fails where this one is worse.")
 def command(run: Path, fail_under: tuple[str, ...], baseline: str | None) -> None:
     """Draws the page of the audit in the folder RUN again, from its records alone."""
-    from robustkit.audit.report import write_report
+    from robustkit.auditing.report import write_report
     from robustkit.cores import cores
 
     kept = baseline or ""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from robustkit.audit.steps import Steps
+from robustkit.auditing.steps import Steps
 from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.attack.record import AttackRequest
 from robustkit.reproduce.plan import AttackPlan

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robustkit.audit.distance_files import histograms
-from robustkit.audit.map_pictures import flat_maps, space_map
-from robustkit.audit.window_pictures import window_pictures
+from robustkit.auditing.distance_files import histograms
+from robustkit.auditing.map_pictures import flat_maps, space_map
+from robustkit.auditing.window_pictures import window_pictures
 from robustkit.findings.distances.summary import DistanceSummary
 from robustkit.report.blocks import PAGE, Axis, Block, Drawing, Lines, Panel, Points
 from robustkit.report.palette import Meaning, make_palette

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from robustkit.audit.distances import DistancesRequest, run_distances
-from robustkit.audit.embed import Embedded, embed_run
-from robustkit.audit.steps import Steps
-from robustkit.audit.window_axes import NOISE, ONE_PIXEL, make_axes
+from robustkit.auditing.distances import DistancesRequest, run_distances
+from robustkit.auditing.embed import Embedded, embed_run
+from robustkit.auditing.steps import Steps
+from robustkit.auditing.window_axes import NOISE, ONE_PIXEL, make_axes
 from robustkit.errors import InputError
 from robustkit.files import sha256_file, write_json
 from robustkit.findings.attack.show import RECORD as ATTACK

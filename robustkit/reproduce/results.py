@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.audit.distances import RECORD as DISTANCES
-from robustkit.audit.distances import SUMMARY
+from robustkit.auditing.distances import RECORD as DISTANCES
+from robustkit.auditing.distances import SUMMARY
 from robustkit.files import read_json
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.attack.show import RECORD as ATTACK

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robustkit import __version__
-from robustkit.audit.steps import Steps
+from robustkit.auditing.steps import Steps
 from robustkit.cores import cores
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import new_folder, read_json, sha256_file, write_json

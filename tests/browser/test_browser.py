@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from robustkit.audit.audit import run_audit
-from robustkit.audit.request import AttackPart, AuditRequest, SweepPart
+from robustkit.auditing.audit import run_audit
+from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart
 from robustkit.data import ImageSet, open_images
 from robustkit.models import open_checkpoint, save_checkpoint
 from tests.audits import make_audit

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from robustkit.audit.request import read_request
+from robustkit.auditing.request import read_request
 from robustkit.models.foreign.options import read_card
 from tests.docs.blocks import LANGUAGES, Block, lines
 from tests.docs.shell import Shell, parse

@@ -45,9 +45,9 @@ def make_quick(patch):
         for kind in kinds:
             Figure(figsize=(0.2, 0.2)).savefig(folder / f"{name}.{kind}")
 
-    patch.setattr("robustkit.audit.audit_steps.QUICK", ("exposure", "psf"))
+    patch.setattr("robustkit.auditing.audit_steps.QUICK", ("exposure", "psf"))
     patch.setattr("robustkit.report.saving.lay_out", lambda figure: None)
     patch.setattr("robustkit.report.saving.save_print", blank)
-    patch.setattr("robustkit.audit.report._drawing", lambda workers: nullcontext())  # processes would draw as ever
+    patch.setattr("robustkit.auditing.report._drawing", lambda workers: nullcontext())  # processes would draw as ever
     patch.setattr("robustkit.report.page.lay_out", lambda figure: None)
     patch.setattr("robustkit.report.page.save_print", lambda figure, folder, name: EMPTY)

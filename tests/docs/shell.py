@@ -38,7 +38,7 @@ ALSO = {
 }
 # Options whose command needs machines that are not here, or starts processes that each load PyTorch; it is parsed
 # instead.
-# Such commands are run by tests/audit/test_executors.py and test_clusters.py.
+# Such commands are run by tests/auditing/test_executors.py and test_clusters.py.
 ELSEWHERE = {"--dask", "--device", "--parsl", "--workers"}
 # Commands that take minutes at any size, and have tests of their own.
 LONG = {"reproduce"}

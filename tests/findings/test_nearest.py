@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from robustkit.audit.distances import DistancesRequest, run_distances
-from robustkit.audit.embed import embed_run
+from robustkit.auditing.distances import DistancesRequest, run_distances
+from robustkit.auditing.embed import embed_run
 from robustkit.errors import InputError
 from robustkit.findings.certify.measure import run_certify
 from robustkit.findings.certify.record import CertifyRequest

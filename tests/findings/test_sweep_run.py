@@ -13,7 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from robustkit.audit.merge import merge_runs
+from robustkit.auditing.merge import merge_runs
 from robustkit.cli import group
 from robustkit.cores import cores
 from robustkit.data import ImageSet, MinMaxStretch

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustkit.audit.preflight import check_network
+from robustkit.auditing.preflight import check_network
 from robustkit.errors import InputError
 from robustkit.findings.attack.loop import AttackSettings
 from robustkit.findings.attack.measure import AttackJob, attack

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from robustkit.audit.pictures import _declared_noise, sky_noise
+from robustkit.auditing.pictures import _declared_noise, sky_noise
 from robustkit.report.palette import Looks
 from robustkit.report.paper import paint
 from robustkit.report.saving import printing

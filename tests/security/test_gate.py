@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from robustkit.audit.audit import run_audit
-from robustkit.audit.inspect import inspect_model
-from robustkit.audit.merge import merge_runs
-from robustkit.audit.report import write_report
-from robustkit.audit.request import AttackPart, AuditRequest, SweepPart, read_request, request_of
+from robustkit.auditing.audit import run_audit
+from robustkit.auditing.inspect import inspect_model
+from robustkit.auditing.merge import merge_runs
+from robustkit.auditing.report import write_report
+from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart, read_request, request_of
 from robustkit.code_gate import LIBRARIES, import_code, read_code, refuse_code
 from robustkit.errors import InputError, RobustkitError, SecurityError
 from robustkit.findings.attack.measure import run_attack
@@ -212,7 +212,7 @@ def test_an_audit_toml_chooses_no_code(stranger):
 
 
 def test_the_summary_of_an_attack_chooses_no_code(sweeps, stranger):
-    from robustkit.audit.attacked import open_attacked
+    from robustkit.auditing.attacked import open_attacked
 
     folder, marker = stranger
     shutil.copytree(sweeps / "attack", folder / "a")
@@ -261,7 +261,7 @@ def test_metadata_of_a_checkpoint_choose_no_code(stranger):
 
 def test_the_records_of_an_audit_choose_no_code(sweeps, stranger, monkeypatch):
     folder, marker = stranger
-    monkeypatch.setattr("robustkit.audit.report.write_page", lambda page, folder, workers: folder)  # drawing is slow
+    monkeypatch.setattr("robustkit.auditing.report.write_page", lambda page, folder, workers: folder)  # drawing is slow
     parts = {"attack": AttackPart(searches=("random",), budget=8), "sweep": SweepPart(perturbations=("gaussian",))}
     request = AuditRequest(str(sweeps / "net.pt"), n=8, effort="quick", **parts)
     run_audit(request, out=folder / "audit", device="cpu", say=silent)

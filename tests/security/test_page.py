@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import robustkit
-from robustkit.audit.audit import run_audit
-from robustkit.audit.machine import write_image_table
-from robustkit.audit.request import AttackPart, AuditRequest, SweepPart
+from robustkit.auditing.audit import run_audit
+from robustkit.auditing.machine import write_image_table
+from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart
 from robustkit.cli import main
 from robustkit.tables import NamedWriter, Writer, cell
 from robustkit.words import brief, shown
@@ -60,7 +60,7 @@ def test_a_table_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
     def refuse(arrays, file):
         raise ValueError("no such column")
 
-    monkeypatch.setattr("robustkit.audit.machine._write_fits", refuse)
+    monkeypatch.setattr("robustkit.auditing.machine._write_fits", refuse)
     written = write_image_table(tmp_path, ["id"], [["a"]], said.append)
     assert [path.suffix for path in written] == [".csv", ".parquet"]
     assert said == [f"{tmp_path / 'images.fits'} is not written: no such column"]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from robustkit.audit.audit import run_audit
-from robustkit.audit.report import write_report
-from robustkit.audit.request import AttackPart, AuditRequest, SweepPart
+from robustkit.auditing.audit import run_audit
+from robustkit.auditing.report import write_report
+from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart
 from robustkit.cli import main
 from robustkit.errors import InputError, RobustkitError
 from robustkit.files import new_folder, own_folder
@@ -51,7 +51,7 @@ def test_an_audit_leaves_a_project_of_the_user_alone(world, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("left", [{}, {"lock": ""}, {".audit.toml.x.robustkit-part": ""}])
 def test_an_audit_killed_at_its_beginning_is_begun_again(world, tmp_path, left):
-    from robustkit.audit.audit import NOTE, _check_out
+    from robustkit.auditing.audit import NOTE, _check_out
 
     (tmp_path / "a").mkdir()
     for name, text in left.items():

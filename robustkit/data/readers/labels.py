@@ -87,8 +87,8 @@ def _from_names(values: np.ndarray, names: tuple[str, ...], notes: list[str]) ->
         count = sum(present[value] for value in missing)
         shown = ", ".join(repr(value) for value in missing)
         raise InputError(
-            f"{count} of {len(values)} labels are empty or say that they are unknown ({shown}); leave out images without "
-            "a class, or name all classes with --classes if it is one"
+            f"{count} of {len(values)} labels are empty or say that they are unknown ({shown}); leave out images "
+            "without a class, or name all classes with --classes if it is one"
         )
     if not names and all(_NUMBER.fullmatch(value) for value in present):
         values = np.array([str(int(float(value))) for value in values.tolist()])

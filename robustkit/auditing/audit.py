@@ -1,0 +1,111 @@
+"""An audit from a checkpoint on disk to one page that answers: what `robustkit audit` does, for use from Python too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from robustkit.auditing.audit_steps import attack, certify, check, look_at_latents, photograph, predict, sweep
+from robustkit.auditing.findings import ABOUT, SCHEMA
+from robustkit.auditing.fixed import fix_claims
+from robustkit.auditing.machine import check_names
+from robustkit.auditing.metrics import MEANING
+from robustkit.auditing.report import BASE, MODEL, Report, write_report
+from robustkit.auditing.request import FILE, AuditRequest, of_effort, read_gate, save_request
+from robustkit.auditing.subject import Subject, about_subject, check_same_images, open_subject, options_for, subject_of
+from robustkit.errors import InputError, RunInterrupted
+from robustkit.files import is_unfinished, new_folder, own_folder, read_object, refuse_shared, write_json
+from robustkit.models import ModelOptions
+from robustkit.perturb.search.registry import make_search
+from robustkit.runs import interruptible, only_writer, trouble_in_words
+from robustkit.runs.opening import ImageSets, choose_device
+from robustkit.runs.sample import Sample
+
+# The file by which an audit knows a folder as its own.
+NOTE, KIND, LOCK = "robustkit.json", "robustkit-audit", "lock"
+
+
+def run_audit(
+    request: AuditRequest,
+    *,
+    options: ModelOptions | None = None,
+    out: str | os.PathLike[str] = "audit",
+    device: str | None = None,
+    workers: int = 1,
+    samples: Mapping[str, Sample] | None = None,
+    say: Callable[[str], None] = print,
+) -> Report:
+    """Audits a checkpoint, and a base checkpoint on the same images, and writes one page with the files beside it.
+
+    Every step is kept with the hashes of what it was made from. What has not changed is not made again, so a second
+    run only draws the page, and a run that was stopped goes on.
+
+    Args:
+        request: What to do.
+        options: What to say about a model that robustkit did not train; also said of such a base.
+        out: The folder of the audit: a new one, or that of an earlier audit.
+        device: Where to run; by default a GPU if there is one.
+        workers: How many processes draw the page; with 1 it is this one.
+        samples: The model and the base, if they are open already, by `MODEL` and `BASE`.
+        say: Where the lines for the terminal go.
+
+    Raises:
+        InputError: If anything given cannot be used.
+        RobustkitError: If the disk is full, or a file cannot be written.
+        RunInterrupted: If a signal stopped the audit; what was finished is kept.
+    """
+    request, folder = of_effort(request), Path(out)
+    check_names([read_gate(gate) for gate in request.fail_under], list(MEANING))
+    for name in request.attack.searches:
+        make_search(name)  # a misspelt one is refused now, and not after the sweeps
+    models = {MODEL: request.model} | ({BASE: request.base} if request.base else {})
+    used, sets = str(choose_device(device)), ImageSets()
+    if samples is None:
+        subjects = {
+            name: open_subject(Path(path), options_for(path, options), request, used, folder / name, say, sets)
+            for name, path in models.items()
+        }
+    else:
+        subjects = {name: subject_of(sample, request, folder / name, say, sets) for name, sample in samples.items()}
+    check_same_images(subjects)
+    _check_out(folder)
+    again = "go on with the same command, finished steps are kept"
+    with trouble_in_words(folder, again), only_writer(folder / LOCK), interruptible():
+        try:
+            write_json(folder / NOTE, {"kind": KIND, "schema": SCHEMA})
+            save_request(request, folder / FILE)
+            fix_claims(folder, request.thresholds)
+            for name, subject in subjects.items():
+                _run_steps(subject, folder / name, say)
+        except RunInterrupted as error:
+            raise RunInterrupted("the audit was stopped; finished work is kept, go on with the same command") from error
+        report = write_report(folder, workers=workers, say=say)
+    return report
+
+
+def _run_steps(subject: Subject, folder: Path, say: Callable[[str], None]) -> None:
+    own_folder(folder)
+    say(f"{folder.name}: {subject.path}, {len(subject.sample.images)} images of {subject.sample.path}")
+    write_json(folder / ABOUT, about_subject(subject))
+    check(subject)
+    predict(subject)
+    photograph(subject)
+    sweep(subject)
+    attack(subject)
+    certify(subject)
+    look_at_latents(subject)
+
+
+def _check_out(folder: Path) -> None:
+    """A new folder, or that of an earlier audit: what only an audit writes is in it, or nothing but its lock."""
+    refuse_shared(folder)
+    old = folder / MODEL / ABOUT
+    if (folder / NOTE).is_file():
+        read_object(folder / NOTE, "the note of an audit", kind=str, schema=int)
+    elif old.is_file():
+        read_object(old, "what an audit was of", schema=int, model_sha256=str)
+    elif not (folder.is_dir() and all(path.name == LOCK or is_unfinished(path) for path in folder.iterdir())):
+        new_folder(folder)
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write to {folder}; name another folder with --out")

@@ -1,0 +1,149 @@
+"""What an audit claims of a model, and of two: each claim with the numbers of the images that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from robustkit.auditing.findings import Findings
+from robustkit.auditing.request import Thresholds
+from robustkit.findings.sweep.record import SweepRecord
+from robustkit.stats import Claim, claim_of_calibration, claim_of_means, holm, p_above, p_below
+
+
+def claims_of(found: Findings, limits: Thresholds) -> list[Claim]:
+    """The claims about one model that its records can answer."""
+    claims = []
+    if found.clean:
+        record = next(iter(found.clean.values()))
+        if len(np.unique(record.labels)) > 1:
+            claims.append(_beats_constant_answers(record.probabilities, record.labels, limits.gain))
+        claims.append(claim_of_calibration("calibration_error", record.scores, record.labels, limits.calibration_error))
+    gap = gap_of(found)
+    if gap is not None:
+        claims.append(claim_of_means("domain_gap", gap, limits.domain_gap, low=-1))
+    losses = losses_of(found)
+    if "exposure" in losses:
+        claims.append(claim_of_means("exposure_loss", losses["exposure"], limits.exposure_loss, low=-1))
+    if losses:
+        claims.append(_of_each("fault_loss", losses, limits.fault_loss))
+    if found.attack is not None and found.attack.correct.any():
+        flipped = found.attack.flipped_images()[found.attack.correct]
+        claims.append(claim_of_means("flip_rate", flipped, limits.flip_rate))
+    chances = chances_of(found)
+    if len(chances):
+        claims.append(claim_of_means("random_hit", chances, limits.random_hit))
+    return claims
+
+
+def claims_of_pair(one: Findings, other: Findings, limits: Thresholds) -> list[Claim]:
+    """The claims that the one is better than the other, or loses nothing to it, image by image.
+
+    Where both were asked about a source and a target, the one was adapted: on the source it should lose nothing.
+    """
+    claims = []
+    for domain in [name for name in one.clean if name in other.clean]:
+        first, second = one.clean[domain], other.clean[domain]
+        if not np.array_equal(first.ids, second.ids):
+            continue
+        more = right_of(first).astype(float) - right_of(second)
+        if domain == "source" and "target" in one.clean:
+            claims.append(claim_of_means("keeps_accuracy_on_the_source", -more, limits.lost_to_base, low=-1))
+        else:
+            name = "better_accuracy" if domain == "images" else f"better_accuracy_on_the_{domain}"
+            claims.append(claim_of_means(name, more, 0.0, most=False, low=-1))
+    if one.attack is not None and other.attack is not None:
+        both = one.attack.correct & other.attack.correct
+        if both.any():
+            flips = [record.flipped_images()[both].astype(float) for record in (one.attack, other.attack)]
+            claims.append(claim_of_means("better_flip_rate", flips[1] - flips[0], 0.0, most=False, low=-1))
+    if one.sweep is not None and other.sweep is not None:
+        apart = apart_of(one.sweep, other.sweep)
+        if "exposure" in apart:
+            claims.append(claim_of_means("better_exposure", apart["exposure"], 0.0, most=False, low=-1))
+        claims.append(_of_each("keeps_under_perturbations", {k: -v for k, v in apart.items()}, limits.lost_to_base))
+    return claims
+
+
+def right_of(record: object) -> np.ndarray:
+    """Which images a clean record has right, shape (N,)."""
+    return record.probabilities.argmax(1) == record.labels  # type: ignore[attr-defined]
+
+
+def third(record: SweepRecord, name: str) -> int:
+    """The step of the third level of a perturbation, or of its last."""
+    steps = record.steps(name)
+    return int(steps[min(2, len(steps) - 1)])
+
+
+def losses_of(found: Findings) -> dict[str, np.ndarray]:
+    """Accuracy that each image loses to each perturbation at its third level, in [-1, 1], shape (N,)."""
+    record = found.sweep
+    if record is None:
+        return {}
+    was_right = record.clean_class == record.true
+    return {name: was_right - record.right[third(record, name)] for name in dict.fromkeys(record.name.tolist())}
+
+
+def apart_of(one: SweepRecord, other: SweepRecord) -> dict[str, np.ndarray]:
+    """How much more often the one is right than the other under each perturbation at its third level, shape (N,)."""
+    steps = {name: third(one, name) for name in dict.fromkeys(one.name.tolist())}
+    return {name: one.right[step] - other.right[step] for name, step in steps.items()}
+
+
+def gap_of(found: Findings) -> np.ndarray | None:
+    """Accuracy that each object loses from source to target; `None` where they show no object in common."""
+    if not {"source", "target"} <= found.clean.keys():
+        return None
+    right = {}
+    for domain in ("source", "target"):
+        record = found.clean[domain]
+        right[domain] = {
+            str(i).partition("#")[0]: float(hit) for i, hit in zip(record.ids, right_of(record), strict=True)
+        }
+    common = sorted(right["source"].keys() & right["target"].keys())
+    return np.array([right["source"][one] - right["target"][one] for one in common]) if common else None
+
+
+def chances_of(found: Findings) -> np.ndarray:
+    """The chance that a random hit flips each correct image; empty where some were not tried in every cell."""
+    record = found.certificate
+    if record is None or int(record.complete.sum()) < int(record.correct.sum()):
+        return np.zeros(0)
+    return record.chance_low[record.complete]
+
+
+def movers(changes: Mapping[str, np.ndarray], alpha: float = 0.05) -> tuple[list[str], list[str]]:
+    """Perturbations under which something is lost, and gained, for certain: those whose interval excludes 0.
+
+    Args:
+        changes: What each image loses under each perturbation, in [-1, 1], shape (N,).
+        alpha: How often any of them is named wrongly, at most.
+    """
+    if not changes:
+        return [], []
+    rows = np.stack(list(changes.values()))
+    ups, downs = np.atleast_1d(p_above(rows, 0, low=-1)), np.atleast_1d(p_below(rows, 0, low=-1))
+    named = holm(np.minimum(2 * np.minimum(ups, downs), 1)) <= alpha
+    lost = [name for name, yes, up, down in zip(changes, named, ups, downs, strict=True) if yes and up < down]
+    return lost, [name for name, yes in zip(changes, named, strict=True) if yes and name not in lost]
+
+
+def _of_each(name: str, changes: Mapping[str, np.ndarray], margin: float) -> Claim:
+    """The claim that none of several perturbations costs more than the margin."""
+    return claim_of_means(name, np.stack(list(changes.values())), margin, low=-1, series=list(changes))
+
+
+def _beats_constant_answers(probabilities: np.ndarray, labels: np.ndarray, gain: float) -> Claim:
+    """The claim that accuracy goes a part of the way from every constant answer to all right.
+
+    Every class is tried as the answer, so that none is chosen with the labels that it is held against.
+    """
+    right = (probabilities.argmax(1) == labels).astype(float)
+    classes = np.unique(labels)
+    constant = (labels == classes[:, None]).astype(float)  # (K, N)
+    ahead = right - constant - gain * (1 - constant)
+    return claim_of_means(
+        "better_than_chance", ahead, 0.0, most=False, low=-1, high=1 - gain, series=[str(k) for k in classes]
+    )

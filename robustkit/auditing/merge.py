@@ -1,0 +1,115 @@
+"""One run of its shards: the same tables and record, to the last byte, as if it had run in one piece."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from robustkit.auditing.attacked import same_options
+from robustkit.errors import InputError
+from robustkit.files import reading
+from robustkit.models import ModelOptions
+from robustkit.perturb.faults.naming import refuse_code_of_file
+from robustkit.perturb.threats import ValueRange
+from robustkit.runs import AGAIN, Parts, differences, interruptible, open_run
+from robustkit.runs.measurement import Measurement, start
+from robustkit.runs.merging import find_shards, refuse_unfinished
+from robustkit.runs.result import Result
+from robustkit.runs.running import finish
+from robustkit.words import brief
+
+# Measurements that can be shared out, and where they are.
+_COMMANDS = {
+    "attack": "robustkit.findings.attack.measure:Attack",
+    "certify": "robustkit.findings.certify.measure:Certify",
+    "sweep": "robustkit.findings.sweep.measure:Sweep",
+}
+
+
+def measurement(command: str) -> type[Measurement]:
+    """The measurement that a command makes."""
+    module, _, name = _COMMANDS[command].partition(":")
+    return getattr(import_module(module), name)
+
+
+def merge_runs(
+    folders: Sequence[str | os.PathLike[str]],
+    *,
+    out: str | os.PathLike[str],
+    options: ModelOptions | None = None,
+    model: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | None = None,
+    base: str | os.PathLike[str] | None = None,
+    perturbations: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+) -> Result:
+    """Makes one run of all its shards. No network is run; the model says the bands, the images make the pictures.
+
+    Args:
+        folders: The run folders of the shards, in any order.
+        out: The folder of the whole run.
+        options: Options for a third-party model; code must be named again.
+        model: The checkpoint, if it is no longer where the shards found it.
+        data: The images, if they are no longer where the shards found them.
+        base: The base model of a sweep, likewise.
+        perturbations: Those of a sweep that are code of your own, named again: a manifest never chooses code.
+        say: Receives progress messages.
+
+    Raises:
+        InputError: If shards are missing, overlap, are not finished or of different runs, or model or images changed.
+        SecurityError: If the shards were made with code that is not named again.
+    """
+    shards = find_shards(folders)
+    manifest = shards.manifest
+    if manifest["command"] not in _COMMANDS:
+        raise InputError(f"{folders[0]} holds no run that is merged; expected one of {', '.join(_COMMANDS)}")
+    kind = measurement(manifest["command"])
+    moved = {name: os.fspath(path) for name, path in (("data", data), ("base", base)) if path is not None}
+    where = f"the manifest in {folders[0]}"
+    with reading(where, "the manifest of a run"):
+        refuse_code_of_file(manifest["request"].get("perturbations") or (), file=where, allowed=perturbations)
+        said = {"options": same_options(manifest, options, folders[0])}
+        asked = manifest["request"] | moved
+        _check_fields(kind.request_type, asked)
+        request = kind.request_type(**(asked | said))
+    for shard, folder in shards.folders.items():
+        finished = Parts(folder)
+        refuse_unfinished(shards, shard, sum(unit in finished for unit in shards.units(shard)))
+    opened = start(kind, model if model is not None else manifest["model"], request, "cpu", lambda line: None)
+    inputs = {name: manifest["inputs"].get(name) for name in opened.inputs}
+    found = list(differences(inputs, opened.inputs))
+    if found:
+        raise InputError(
+            f"model or images are not those of the shards: {'; '.join(found)}; name them with --model, --data, --base"
+        )
+    with open_run(out, manifest, advice=AGAIN) as run, interruptible(AGAIN):
+        say(f"{len(shards.folders)} shards, {manifest['inputs']['units']} groups of {request.group} images")
+        Parts(run.folder).gather(map(Parts, shards.folders.values()))
+        return finish(opened, run.folder, say, device=manifest["device"], shards=len(shards.folders))
+
+
+def _check_fields(kind: Any, values: dict[str, Any]) -> None:
+    """Refuses JSON values that are not what the fields of a dataclass may be."""
+    hints = get_type_hints(kind, localns={"ModelOptions": ModelOptions, "ValueRange": ValueRange})
+    for name, value in values.items():
+        if name not in hints or (name != "options" and not _fits(value, hints[name])):
+            raise InputError(f"it gives {brief(name)} as {brief(repr(value), 60)}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value may stand where a type is expected."""
+    made, inside = get_origin(hint) or hint, get_args(hint)
+    if made in (Union, UnionType):
+        return any(_fits(value, one) for one in inside)
+    if made is Literal:
+        return value in inside
+    if made is Sequence or made is tuple:
+        return isinstance(value, list | tuple) and all(_fits(item, inside[0]) for item in value)
+    if made is os.PathLike:
+        return isinstance(value, str)
+    if isinstance(value, bool):
+        return made is bool
+    return isinstance(value, (int, float) if made is float else made)

@@ -1,0 +1,170 @@
+"""How the answers depend on choices, what they do not say, and how to write about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from robustkit import __version__
+from robustkit.auditing.findings import Findings
+from robustkit.findings.attack.record import AttackRecord
+from robustkit.report.section import Chapter, Section
+from robustkit.report.sections.facts import Facts
+from robustkit.report.sections.forest import Forest
+from robustkit.stats import Estimate, reliability, wilson
+
+BIBTEX = """@software{robustkit,
+  title   = {robustkit: audits of trained image classifiers},
+  author  = {{The robustkit developers}},
+  version = {%s}
+}
+
+@article{ciprijanovic2022,
+  title   = {DeepAdversaries: examining the robustness of deep learning models for galaxy morphology classification},
+  author  = {{\\'C}iprijanovi{\\'c}, Aleksandra and others},
+  journal = {Machine Learning: Science and Technology},
+  volume  = {3},
+  pages   = {035007},
+  year    = {2022},
+  doi     = {10.1088/2632-2153/ac7f1a}
+}
+
+@article{su2019,
+  title   = {One Pixel Attack for Fooling Deep Neural Networks},
+  author  = {Su, Jiawei and Vargas, Danilo Vasconcellos and Sakurai, Kouichi},
+  journal = {IEEE Transactions on Evolutionary Computation},
+  volume  = {23},
+  number  = {5},
+  pages   = {828--841},
+  year    = {2019},
+  doi     = {10.1109/TEVC.2019.2890858}
+}
+"""
+
+
+def sensitivity(models: Sequence[Findings]) -> Chapter:
+    """How the answers would have differed with other choices."""
+    title = "Sensitivity to choices"
+    sections: list[Section] = []
+    have = [(one, one.attack) for one in models if one.attack is not None]
+    if have:
+        sections.append(_budgets(have))
+        sections.append(_fewer_images(have))
+    bins = [
+        (one.label, domain, count, f"{error.ece:.4f}", f"{error.null_mean:.4f}", f"{error.p:.3g}")
+        for one in models
+        for domain, record in one.clean.items()
+        for count in (5, 10, 15, 30)
+        for error in [reliability(record.scores, record.labels, bins=count, rng=np.random.default_rng(0))]
+    ]
+    if bins:
+        said = "The calibration error with other numbers of bins, beside what a calibrated classifier would have."
+        columns = ("model", "domain", "bins", "ECE", "calibrated: mean", "p")
+        sections.append(Facts("bins", "Calibration against bins", said, columns, bins))
+    missing = () if sections else ("There is no attack and no prediction to vary; run the audit.",)
+    return Chapter("sensitivity", title, (), tuple(sections), missing)
+
+
+def _budgets(have: Sequence[tuple[Findings, AttackRecord]]) -> Forest:
+    """The flip rate that smaller budgets would have found."""
+    rows: list[tuple[str, str, Estimate]] = []
+    n = {one.label: int(record.correct.sum()) for one, record in have}
+    for budget in (100, 400, 1600, 6400, 25600, 102400):
+        for one, record in have:
+            fewest = np.min([record.queries_to_flip(name) for name in record.searches], axis=0)
+            if budget <= record.queries.max(initial=0):
+                rows.append((f"{budget:,} queries", one.label, wilson(int((fewest <= budget).sum()), n[one.label])))
+    for one, record in have:
+        rows.append(("the whole budget", one.label, wilson(int(record.flipped_images().sum()), n[one.label])))
+    return Forest(
+        "budgets", "Flip rate against the budget", "rate of images flipped", rows,
+        said="What any of the searches had found within smaller budgets of queries an image, each search with its own; "
+        "a rate is only as good as the search behind it.",
+    )  # fmt: skip
+
+
+def _fewer_images(have: Sequence[tuple[Findings, AttackRecord]]) -> Forest:
+    """The flip rate on the first images drawn."""
+    rows: list[tuple[str, str, Estimate]] = []
+    for share in (0.25, 0.5, 1.0):
+        for one, record in have:
+            first = np.arange(len(record.ids)) < round(share * len(record.ids))
+            known = record.correct & first
+            flips = int((record.flipped_images() & known).sum())
+            rows.append((f"the first {int(first.sum())} drawn", one.label, wilson(flips, int(known.sum()))))
+    return Forest(
+        "fewer-images", "Flip rate against the number of images", "rate of images flipped", rows,
+        said="The same rate on the first images drawn: how far an answer from fewer images would have been off.",
+    )  # fmt: skip
+
+
+def limits(models: Sequence[Findings]) -> Chapter:
+    """What the numbers do not say."""
+    first = models[0]
+    text = [
+        "A flip shows that one change exists that changes the answer. It does not say that the change is likely: see "
+        "the chance of a random hit, and the sweeps, for what may happen by accident.",
+        "A certificate speaks of one changed pixel and of the declared values only, for one image and this network. It "
+        "is exact within them. It says nothing about two pixels, other values, or other images.",
+        "A search that finds nothing proves nothing. Its rate is a lower bound that grows with the budget; the random "
+        "baseline beside it says how much the search is worth.",
+        "Rates are of images that were classified correctly before, so two models are compared on the images that both "
+        "know, and the question about all images stands beside it.",
+        f"The images are {first.about['data']}. A verdict about them is one about images like them: drawn from the "
+        "same survey, reduced in the same way.",
+        "Perturbations of a sweep are models of what happens at a telescope, in the units of the images where they "
+        "are declared. Their levels are named, not their frequencies, except where a rate is given.",
+        "Intervals outside the verdict are 95% and hold for each number by itself: on average one in twenty does not "
+        "contain the true value. The lines of the verdict are decided together.",
+    ]
+    if len(models) > 1:
+        text.append("With one trained seed for each method, a difference is one between two checkpoints.")
+    return Chapter("limits", "Limits, in plain words", tuple(text))
+
+
+def methods(models: Sequence[Findings]) -> tuple[Chapter, list[tuple[str, str]]]:
+    """A paragraph for a paper, and the references."""
+    paragraph = methods_text(models)
+    chapter = Chapter(
+        "methods", "Methods, to paste", ("Made from the records of this audit; check it before you use it.",)
+    )
+    return chapter, [("Methods paragraph", paragraph), ("References (BibTeX)", BIBTEX % __version__)]
+
+
+def methods_text(models: Sequence[Findings]) -> str:
+    """What was done, as one paragraph."""
+    first = models[0]
+    about = first.about
+    shape = " x ".join(map(str, about["input_shape"]))
+    named = " and ".join(f"{one.label} ({one.about['network']})" for one in models)
+    parts = [
+        f"We audited {named} with robustkit {__version__} on "
+        f"{len(about['ids'])} images ({shape}; bands {', '.join(about['bands'])}) of the part '{about['part']}', drawn "
+        f"by image id with seed {about['seed']}, one an object."
+    ]
+    if first.attack is not None:
+        record = first.attack
+        budget = int(record.queries.max(initial=0))
+        parts.append(
+            f"Images classified correctly ({int(record.correct.sum())} of {len(record.ids)} for {first.label}) were "
+            f"attacked by single pixels (Su et al. 2019) with the searches {', '.join(record.searches)}, at most "
+            f"{budget:,} queries an image and search, over the value set "
+            f"'{record.settings['values'].get('name', 'declared')}'. A flip was counted only after the changed image "
+            "was classified again by itself in float32."
+        )
+    if first.certificate is not None and first.certificate.complete.any():
+        parts.append(
+            f"For {int(first.certificate.complete.sum())} images all {first.certificate.cells:,} combinations of pixel "
+            "and value were evaluated, so that an image without a flip is certified against this set."
+        )
+    if first.sweep is not None:
+        names = list(dict.fromkeys(first.sweep.name.tolist()))
+        parts.append(f"We swept {len(names)} perturbations ({', '.join(names)}) before the stretch where physical.")
+    parts.append(
+        "Rates have 95% Wilson intervals, paired differences Newcombe's intervals and exact McNemar tests (Holm over "
+        "the planned questions, Benjamini-Hochberg over the others); images that never flipped are censored. "
+        "The claims of the verdict were decided together by empirical-likelihood tests against their margins, with the "
+        "chance of any false pass, and of any false fail, held at 5% (Holm)."
+    )
+    return " ".join(parts)

@@ -1,0 +1,237 @@
+"""The page of an audit, drawn from its records alone: no network, no data, no classifier."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from robustkit.auditing.baseline import against_baseline
+from robustkit.auditing.chapters import clean, one_pixel, sweeps
+from robustkit.auditing.comparison import compare_findings, comparison
+from robustkit.auditing.findings import ABOUT, Findings, check_pair, read_findings
+from robustkit.auditing.fixed import fixed_of, said_of
+from robustkit.auditing.latent_chapters import distances, geometry, maps, windows
+from robustkit.auditing.machine import (
+    GateResult,
+    as_json,
+    audit_json,
+    check_gates,
+    check_names,
+    csv_text,
+    image_table,
+    junit_xml,
+    model_index,
+    write_image_table,
+)
+from robustkit.auditing.metrics import MEANING, estimate_json, metrics_of
+from robustkit.auditing.pictures import sprite_of
+from robustkit.auditing.provenance import preflight, provenance
+from robustkit.auditing.reading import limits, methods, sensitivity
+from robustkit.auditing.request import FILE, AuditRequest, read_gate, read_request
+from robustkit.auditing.sentences import RULE, headline
+from robustkit.auditing.verdict import checks_of
+from robustkit.errors import InputError
+from robustkit.files import new_folder, read_object, reading
+from robustkit.report.page import Download, Page, write_page
+from robustkit.report.palette import Looks, make_palette
+from robustkit.report.section import Chapter, Check
+from robustkit.runs.local import local_workers
+from robustkit.stats import Estimate
+
+MODEL, BASE = "model", "base"
+JSON, JUNIT, INDEX = "audit.json", "junit.xml", "model-index.md"
+# More worker processes than this take longer to start than they save.
+_MOST_WORKERS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A finished report.
+
+    Attributes:
+        page: The HTML file.
+        checks: The verdict.
+        gates: What came of the gates.
+        numbers: The numbers of the audited model.
+    """
+
+    page: Path
+    checks: Sequence[Check]
+    gates: Sequence[GateResult]
+    numbers: dict[str, Estimate]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate holds; true where there is none."""
+        return all(gate.passed for gate in self.gates)
+
+    def text(self) -> str:
+        """What to print."""
+        words = [check.word or check.status for check in self.checks]
+        width = max(map(len, words))
+        lines = [f"{w:<{width}}  {check.claim}: {check.measured}" for w, check in zip(words, self.checks, strict=True)]
+        return "\n".join([*lines, headline(self.checks), *map(str, self.gates), f"the page is {self.page}"])
+
+
+def write_report(
+    folder: str | os.PathLike[str],
+    *,
+    fail_under: Sequence[str] = (),
+    baseline: str = "",
+    workers: int = 1,
+    say: Callable[[str], None] = print,
+) -> Report:
+    """Draws the page of an audit again, and writes the files beside it.
+
+    Args:
+        folder: The folder of an audit.
+        fail_under: Gates instead of those of the audit.
+        baseline: The audit.json of an earlier audit instead of that of the audit's own settings.
+        workers: How many processes draw; with 1 it is this one.
+        say: Where the lines for the terminal go.
+
+    Raises:
+        InputError: If the folder is no audit, or its records are of another version or do not belong together.
+    """
+    folder = Path(folder)
+    request = _request(folder)
+    named = [name for name in (MODEL, BASE) if (folder / name / ABOUT).is_file()]
+    if MODEL not in named:
+        raise InputError(f"{folder} holds no records of an audit; run robustkit audit --out {folder}")
+    models = _read([folder / name for name in named])
+    gates, kept = tuple(fail_under) or request.fail_under, baseline or request.baseline
+    request = replace(request, fail_under=gates, baseline=kept)
+    report = _write(folder, models, request, workers, fixed_of(folder, request.thresholds), say)
+    say(report.text())
+    return report
+
+
+def compare_audits(
+    first: str | os.PathLike[str],
+    second: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] = "comparison",
+    workers: int = 1,
+    say: Callable[[str], None] = print,
+) -> Report:
+    """Pairs two audits of the same images and writes one page about both.
+
+    Args:
+        first: The folder of the one audit.
+        second: The folder of the other, to compare with.
+        out: A new folder.
+        workers: How many processes draw; with 1 it is this one.
+        say: Where the lines for the terminal go.
+
+    Raises:
+        InputError: If a folder is no audit, or the two cannot be paired image by image.
+    """
+    folders = [Path(first), Path(second)]
+    for folder in folders:
+        _request(folder)
+    models = _read([folder / MODEL for folder in folders])
+    with reading(f"what is recorded in {folders[0]} and {folders[1]}", "the records of audits"):
+        check_pair(*models)
+    request = replace(_request(folders[0]), fail_under=(), baseline="")
+    report = _write(new_folder(out), models, request, workers, fixed_of(folders[0], request.thresholds), say)
+    say(report.text())
+    return report
+
+
+def _write(
+    folder: Path,
+    models: Sequence[Findings],
+    request: AuditRequest,
+    workers: int,
+    fixed: dict[str, Any],
+    say: Callable[[str], None],
+) -> Report:
+    gates = [read_gate(text) for text in request.fail_under]
+    check_names(gates, list(MEANING))
+    with reading(f"what is recorded in {folder}", "the records of an audit"):
+        numbers = [metrics_of(one) for one in models]
+        results = check_gates(gates, numbers[0])
+        if request.baseline:
+            results += against_baseline(Path(request.baseline), models[0])
+        checks = checks_of(models, request.thresholds)
+        rows: list[dict[str, Any]] = []
+        if len(models) == 2:
+            rows = [{**asdict(row), "difference": estimate_json(row.difference)} for row in compare_findings(*models)]
+        columns, lines = image_table(models)
+        everything = audit_json(models, numbers, checks, results, rows, fixed)
+        junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
+        method, copies = methods(models)
+        chapters, lead = [*_chapters(models), method], _lead(models[0])
+        sprite = sprite_of(models[0].pictures)
+    try:
+        write_image_table(folder, columns, lines, say)
+    except OSError as error:
+        raise InputError(f"cannot write the table of images to {folder}: {error.strerror or error}") from error
+    downloads = [
+        Download("images.csv", csv_text(columns, lines), "a line for each image and model"),
+        Download(JSON, as_json(everything), "every number of this page"),
+        Download(JUNIT, junit, "the verdict for a continuous integration"),
+        Download(INDEX, index, "a model-index block for the card of the model"),
+    ]
+    page = Page(
+        title=f"Audit of {models[0].label}" + (f" against {models[1].label}" if len(models) == 2 else ""),
+        lead=lead,
+        checks=checks,
+        verdict_text=(headline(checks), RULE, *filter(None, [said_of(fixed)]), *map(str, results)),
+        chapters=chapters,
+        copies={method.name: copies},
+        downloads=downloads,
+        sprite=sprite,
+        looks=Looks(make_palette(models[0].class_names), tuple(one.label for one in models)),
+    )
+    with _drawing(workers) as pool:
+        return Report(write_page(page, folder, workers=pool), checks, results, numbers[0])
+
+
+def _drawing(workers: int) -> AbstractContextManager[Executor | None]:
+    """Processes that draw, or nobody but this one."""
+    return local_workers([None] * min(workers, _MOST_WORKERS)) if workers > 1 else nullcontext()
+
+
+def _chapters(models: Sequence[Findings]) -> list[Chapter]:
+    """The chapters in the order in which one reads them."""
+    found = [provenance(models), preflight(models), clean(models), sweeps(models), one_pixel(models)]
+    found += [geometry(models), windows(models), maps(models), distances(models)]
+    if len(models) == 2:
+        found.append(comparison(*models))
+    return [*found, sensitivity(models), limits(models)]
+
+
+def _lead(one: Findings) -> str:
+    about = one.about
+    return (
+        f"What does it take to change its prediction, and can that happen by accident? {len(about['ids'])} images of "
+        f"{about['data']}, part {about['part']}, seed {about['seed']}."
+    )
+
+
+def _read(folders: Sequence[Path]) -> list[Findings]:
+    """What was found about each model, under the names of the report."""
+    found = []
+    for folder, label in zip(folders, _labels(folders), strict=True):
+        with reading(f"what is recorded in {folder}", "the records of an audit"):
+            found.append(read_findings(folder, label))
+    return found
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """Names for the report: those of the checkpoint files, told apart where they are the same."""
+    about = [read_object(folder / ABOUT, "what an audit was of", model=str) for folder in folders]
+    names = [Path(one["model"]).stem for one in about]
+    return names if len(set(names)) == len(names) else [names[0], f"{names[1]} (base)"]
+
+
+def _request(folder: Path) -> AuditRequest:
+    if not (folder / FILE).is_file():
+        raise InputError(f"expected the folder of an audit, but there is no {FILE} in {folder}")
+    return read_request(folder / FILE)

@@ -1,0 +1,174 @@
+"""One model with the images that it is audited on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robustkit import __version__
+from robustkit.auditing.findings import SCHEMA
+from robustkit.auditing.request import AuditRequest
+from robustkit.auditing.steps import Steps
+from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
+from robustkit.errors import InputError
+from robustkit.models import Checkpoint, ModelOptions
+from robustkit.models.checkpoint import is_own, versions
+from robustkit.models.foreign import kinds
+from robustkit.models.foreign.kinds import kind_of
+from robustkit.models.foreign.weights import read_weights
+from robustkit.runs.opening import ImageSets, open_sample
+from robustkit.runs.sample import Sample
+from robustkit.runs.selection import Selection
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One model with the images that it is audited on."""
+
+    path: Path
+    options: ModelOptions | None
+    data: str | None
+    request: AuditRequest
+    sample: Sample
+    steps: Steps
+    device: str
+    sets: ImageSets
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model."""
+        return self.sample.checkpoint
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What every step depends on."""
+        origin = self.checkpoint.origin
+        foreign = {} if origin.own else {"model_options": origin.options, "code_sha256": origin.code_sha256}
+        return {
+            "robustkit": __version__,
+            "model_sha256": origin.sha256,
+            **foreign,
+            "data_sha256": self.sample.data_sha256,
+            "part": self.request.part,
+            "n": len(self.sample),
+            "seed": self.request.seed,
+            "device": self.device,
+        }
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """How every step draws its images: the same ones."""
+        one = self.request
+        return {"data": self.data, "part": one.part, "n": one.n, "seed": one.seed, "take_all": one.take_all}
+
+
+def open_subject(
+    path: Path,
+    options: ModelOptions | None,
+    request: AuditRequest,
+    device: str,
+    folder: Path,
+    say: Callable[[str], None],
+    sets: ImageSets,
+) -> Subject:
+    """Opens a model of any form and draws its images.
+
+    Args:
+        path: The checkpoint.
+        options: What is said about a model that robustkit did not train.
+        request: The audit.
+        device: Where to run.
+        folder: Where its steps are kept.
+        say: Receives progress messages.
+        sets: Image sets that are open already.
+
+    Raises:
+        InputError: If model or images cannot be used.
+    """
+    data = _image_set(request.data)
+    drawn = Selection(
+        n=request.n, data=data, part=request.part, seed=request.seed, take_all=request.take_all, options=options
+    )
+    sample = open_sample(path, drawn, device=device, say=say, sets=sets)
+    return Subject(path, options, data, request, sample, Steps(folder, say), device, sets)
+
+
+def subject_of(
+    sample: Sample, request: AuditRequest, folder: Path, say: Callable[[str], None], sets: ImageSets
+) -> Subject:
+    """A model and images that are open already.
+
+    Args:
+        sample: The model with its images, which are all looked at.
+        request: The audit.
+        folder: Where its steps are kept.
+        say: Receives progress messages.
+        sets: Image sets that are open already.
+    """
+    device = str(sample.checkpoint.classifier.device)
+    return Subject(sample.model, None, None, request, sample, Steps(folder, say), device, sets)
+
+
+def options_for(path: str, options: ModelOptions | None) -> ModelOptions | None:
+    """What is said of models of others, for those that robustkit did not write."""
+    if options is None or not options.given:
+        return None
+    kind = kind_of(Path(path))
+    readable = kind in (kinds.TORCH, kinds.LEGACY, kinds.SAFETENSORS) and options.trust is None
+    return None if readable and is_own(read_weights(Path(path))) else options
+
+
+def _image_set(data: str) -> str | None:
+    """The image set that is named; of simulated galaxies at several depths the deepest, as in training."""
+    if not data:
+        return None
+    folder = Path(data)
+    return str(folder / depths_of(folder)[0]) if (folder / GALAXIES_FILE).is_file() else data
+
+
+def check_same_images(subjects: dict[str, Subject]) -> None:
+    """Refuses models that cannot be compared image by image.
+
+    Raises:
+        InputError: If they put aside different images.
+    """
+    drawn = [subject.sample.ids.tolist() for subject in subjects.values()]
+    if any(ids != drawn[0] for ids in drawn):
+        raise InputError(
+            "the model and the base put aside different test images, so they cannot be compared image by image; train "
+            "both with one --split-seed, or name images that neither has seen with --data and --part all"
+        )
+
+
+def about_subject(subject: Subject) -> dict[str, Any]:
+    """What a report must know of the model and its images, as JSON values."""
+    card, sample = subject.checkpoint.card, subject.sample
+    return {
+        "schema": SCHEMA,
+        "model": str(subject.path),
+        "model_sha256": subject.checkpoint.origin.sha256,
+        "form": subject.checkpoint.origin.form,
+        "network": card.network,
+        "method": card.training.get("settings", {}).get("method", ""),
+        "training_seed": card.training.get("settings", {}).get("seed"),
+        "latent": card.latent,
+        "class_names": list(card.class_names),
+        "bands": list(card.bands),
+        "input_shape": list(card.input_shape),
+        "stretch": card.stretch,
+        "data": str(sample.path),
+        "data_sha256": sample.data_sha256,
+        "split_sha256": card.data.get("split_sha256"),
+        "units": sample.whole.units,
+        "notes": [*subject.checkpoint.origin.notes, *sample.whole.notes],
+        "part": sample.part,
+        "available": sample.available,
+        "repeats": sample.repeats,
+        "seed": subject.request.seed,
+        "ids": sample.ids.tolist(),
+        "true": sample.labels.tolist(),
+        "versions": versions(),
+        "device": subject.device,
+    }

@@ -1,0 +1,171 @@
+"""The verdict: every claim of a page, decided together, and said in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from robustkit.auditing.claims import apart_of, claims_of, claims_of_pair, losses_of, movers, third
+from robustkit.auditing.findings import Findings
+from robustkit.auditing.request import Thresholds
+from robustkit.auditing.sentences import Line, check_of, not_run
+from robustkit.report.section import Check
+from robustkit.stats import Decision, decide
+
+# What each claim about one model is in words; a page asks them in this order.
+LINES = {
+    line.name: line
+    for line in (
+        Line("better_than_chance", "It beats always giving the same answer", "accuracy", "clean",
+             "Check the stretch, the order of the classes and the images first: until it holds, the other numbers mean "
+             "little.", side="above"),
+        Line("calibration_error", "Its probabilities are calibrated",
+             "confidence off by (root mean square, what chance adds subtracted)", "clean",
+             "Recalibrate its probabilities on validation images, by temperature scaling for example, or use its class "
+             "alone."),
+        Line("domain_gap", "It is as good on the target as on the source", "accuracy lost", "clean",
+             "Adapt it to the target (robustkit train --method mmd), or train it on images like those."),
+        Line("exposure_loss", "Accuracy holds up at a tenth of the exposure", "accuracy lost", "sweeps",
+             "Use it above the exposure that costs 5 points of accuracy (see the evidence), or train it on shallower "
+             "images too."),
+        Line("fault_loss", "No simulated fault of moderate strength costs much accuracy",
+             "accuracy lost at the third level", "sweeps",
+             "Do not use it on images worse than the level that costs 5 points of accuracy (see the evidence), correct "
+             "them, or train it with such images."),
+        Line("flip_rate", "Few images can be flipped by setting one pixel on purpose", "correct images flipped",
+             "one-pixel", "Reject or repair outlying pixels before it sees an image: the gallery shows their size."),
+        Line("random_hit", "A pixel at an extreme value, at a random place, seldom flips an image",
+             "chance that it flips a correct image", "one-pixel",
+             "Reject or repair outlying pixels before it sees an image: the maps show where they hurt most."),
+    )
+}  # fmt: skip
+# Claims that mean nothing of a classifier that does no better than one answer: it has nothing to lose.
+_OF_WHAT_IT_KNOWS = ("domain_gap", "exposure_loss", "fault_loss")
+_STEPS = {"better_than_chance": "clean", "calibration_error": "clean", "domain_gap": "clean", "exposure_loss": "sweep",
+          "fault_loss": "sweep", "flip_rate": "attack", "random_hit": "certify"}  # fmt: skip
+
+
+def checks_of(models: Sequence[Findings], thresholds: Thresholds) -> list[Check]:
+    """The verdict of a page: what is claimed of the first model, and of it against the second where there are two."""
+    first = models[0]
+    claims = claims_of(first, thresholds)
+    pairs = claims_of_pair(first, models[1], thresholds) if len(models) == 2 else []
+    decided = {one.name: one for one in decide([*claims, *pairs])}
+    checks = [_sound(first)]
+    for name, line in LINES.items():
+        if name in decided:
+            checks.append(_of_one(line, decided[name], first, thresholds))
+        elif name != "domain_gap" or "target" in first.clean:
+            checks.append(not_run(line, _why_not(name, first)))
+    if any(check.name == "better_than_chance" and check.status == "fail" for check in checks):
+        checks = [_idle(check) if check.name in _OF_WHAT_IT_KNOWS and check.status == "pass" else check
+                  for check in checks]  # fmt: skip
+    return checks + [_of_two(decided[one.name], first, models[1]) for one in pairs]
+
+
+def _of_one(line: Line, decision: Decision, found: Findings, thresholds: Thresholds) -> Check:
+    """A claim about one model as a line of the page."""
+    drawn, available = len(found.about["ids"]), int(found.about.get("available", len(found.about["ids"])))
+    if line.evidence == "clean":
+        record = next(iter(found.clean.values()))
+        drawn, available = len(record.labels), record.available
+        if line.name == "better_than_chance":
+            decision = _as_accuracy(decision, record.labels, found.class_names, thresholds.gain)
+            line = replace(line, claim=f"It beats always answering {decision.worst}", what="accuracy")
+            decision = replace(decision, worst="")
+    lost: list[str] = []
+    gained: list[str] = []
+    if line.name == "fault_loss":
+        lost, gained = movers(losses_of(found))
+    if line.name in ("exposure_loss", "fault_loss"):
+        name = decision.worst or "exposure"
+        level = _level(found, name)
+        line = replace(line, what=f"accuracy lost at {level}" if line.name == "exposure_loss" else line.what)
+        decision = replace(decision, worst=f"{name} at {level}") if decision.worst else decision
+    return check_of(line, decision, drawn=drawn, available=available, lost=lost, gained=gained)
+
+
+def _as_accuracy(decision: Decision, labels: np.ndarray, names: Sequence[str], gain: float) -> Decision:
+    """The claim against a constant answer said of accuracy itself, with the name of the answer."""
+    share = float((labels == int(decision.worst)).mean())
+    aim = share + gain * (1 - share)  # the claim is that accuracy minus this is at least 0
+    low, high = max(decision.low + aim, 0.0), min(decision.high + aim, 1.0)
+    answer = names[int(decision.worst)]
+    return replace(decision, value=decision.value + aim, low=low, high=high, margin=decision.margin + aim, worst=answer)
+
+
+def _of_two(decision: Decision, first: Findings, second: Findings) -> Check:
+    """A claim about two models as a line of the page."""
+    one, two = first.label, second.label
+    lost: list[str] = []
+    gained: list[str] = []
+    evidence, advice = "comparison", f"Here {two} is the better one."
+    if decision.name == "keeps_under_perturbations":
+        assert first.sweep is not None
+        assert second.sweep is not None
+        lost, gained = movers({name: -change for name, change in apart_of(first.sweep, second.sweep).items()})
+        line = Line(decision.name, f"{one} loses nothing that matters to {two} under any perturbation",
+                    f"accuracy of {two} minus that of {one}", evidence, advice)  # fmt: skip
+    elif decision.name == "keeps_accuracy_on_the_source":
+        line = Line(decision.name, f"{one} loses nothing that matters to {two} on the source",
+                    f"accuracy of {two} minus that of {one}", evidence, advice)  # fmt: skip
+    elif decision.name == "better_flip_rate":
+        line = Line(decision.name, f"{one} is flipped by one pixel less often than {two}",
+                    f"rate of {two} minus that of {one}, images that both have right", evidence, advice,
+                    side="above")  # fmt: skip
+    else:
+        where = f"at {_level(first, 'exposure')}" if decision.name == "better_exposure" else ""
+        where = where or decision.name.removeprefix("better_accuracy").replace("_", " ").strip()
+        line = Line(decision.name, " ".join([f"{one} is more often right than {two}", where]).strip(),
+                    f"accuracy of {one} minus that of {two}", evidence, advice, side="above")  # fmt: skip
+    clean = decision.name.partition("_")[2].startswith("accuracy")
+    record = next(iter(first.clean.values())) if clean else None
+    drawn = len(first.about["ids"]) if record is None else len(record.labels)
+    available = int(first.about.get("available", drawn)) if record is None else record.available
+    return check_of(line, decision, drawn=drawn, available=available, lost=lost, gained=gained)
+
+
+def _sound(found: Findings) -> Check:
+    """Preflight: certain, and therefore not one of the claims that are decided together."""
+    line = Line("preflight", "It is sound: the same answer twice, alone and in a batch", "", "preflight",
+                "Read the findings: each says what to do.")  # fmt: skip
+    if not found.preflight:
+        return not_run(line, found.why_missing("preflight"))
+    count = {verdict: sum(f["verdict"] == verdict for f in found.preflight) for verdict in ("ok", "warning", "refusal")}
+    status = "fail" if count["refusal"] else "warn" if count["warning"] else "pass"
+    words = [f"{count[kind]} {said}{'s' if count[kind] != 1 else ''}"
+             for kind, said in (("ok", "check passed"), ("warning", "warning"), ("refusal", "refusal"))
+             if count[kind]]  # fmt: skip
+    measured = ", ".join(words).replace("check passeds", "checks passed")
+    advice, word = ("", "") if status == "pass" else (line.advice, "" if status == "fail" else "warning")
+    return Check(line.name, line.claim, measured, "no warning and no refusal", status, line.evidence, advice, word)
+
+
+def _idle(check: Check) -> Check:
+    return replace(check, status="not run", advice="It does no better than a constant answer, so that losing nothing "
+                   "means nothing.")  # fmt: skip
+
+
+def _level(found: Findings, name: str) -> str:
+    """The third level of a perturbation in words."""
+    assert found.sweep is not None
+    step = third(found.sweep, name)
+    return f"{found.sweep.level[step]:.4g} {found.sweep.settings['perturbations'][step]['unit']}"
+
+
+def _why_not(name: str, found: Findings) -> str:
+    """Why there is no number, and how to get it."""
+    step = _STEPS[name]
+    there = {"clean": bool(found.clean), "sweep": found.sweep is not None, "attack": found.attack is not None,
+             "certify": found.certificate is not None}[step]  # fmt: skip
+    if not there:
+        return found.why_missing(step)
+    return {
+        "better_than_chance": "All images are of one class, so that one answer is right for all of them.",
+        "domain_gap": "The source and the target show no object in common.",
+        "exposure_loss": "The exposure was not swept: it needs images that say how they were taken.",
+        "random_hit": "Not every cell of every image was tried: raise the seconds of [certify] in audit.toml, or give "
+        "--full.",
+    }.get(name, "There is no image to measure it on.")

@@ -1,0 +1,110 @@
+import pytest
+
+from robustkit.auditing.request import (
+    AttackPart,
+    AuditRequest,
+    CertifyPart,
+    SweepPart,
+    of_effort,
+    read_gate,
+    read_request,
+    request_of,
+    save_request,
+)
+from robustkit.errors import InputError
+
+NASTY = '</script><img src=x onerror=alert(1)> $\\frac{$ "quoted" ü\n\t\x7f'
+
+
+def test_a_request_survives_its_file(tmp_path):
+    asked = AuditRequest(
+        str(tmp_path / "a.pt"),
+        base=str(tmp_path / "b.pt"),
+        part=NASTY,
+        n=7,
+        take_all=True,
+        fail_under=("flip_rate<=0.9", "accuracy.low>0.5"),
+        attack=AttackPart(searches=("de", "random"), budget=40),
+        sweep=SweepPart(perturbations=("gaussian",)),
+        certify=CertifyPart(0.5),
+    )
+    save_request(asked, tmp_path / "audit.toml")
+    assert read_request(tmp_path / "audit.toml") == asked
+
+
+def test_paths_in_a_file_start_beside_it(tmp_path):
+    (tmp_path / "audit.toml").write_text('model = "models/a.pt"\nn = 9\n[certify]\nseconds = 4\n')
+    asked = read_request(tmp_path / "audit.toml")
+    assert asked.model == str(tmp_path / "models" / "a.pt")
+    assert (asked.n, asked.base, asked.certify.seconds) == (9, "", 4.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('model = "a.pt"\nmodle = 1', "unknown key 'modle'; known here are model, base"),
+        ('model = "a.pt"\n[attack]\nbugdet = 1', "attack has the unknown key 'bugdet'; known here are searches"),
+        ('model = "a.pt"\nn = "many"', "n should be int, came 'many'"),
+        ('model = "a.pt"\nn = true', "n should be int, came True"),
+        ('model = "a.pt"\n[attack]\nsearches = "de"', "searches should be a list of texts, came 'de'"),
+        ('model = "a.pt"\nn = 0', "expected at least 1 image, came n = 0"),
+        ('model = "a.pt"\neffort = "some"', "unknown effort 'some'; known are quick, standard, full"),
+        ('model = "a.pt"\nfail_under = ["flips"]', "expected a gate such as"),
+        ('model = "a.pt"\n[sweep]\nsuite = "all"', "unknown suite 'all'; known are auto, quick, lsst, plain"),
+        ("n = 3", "names no model"),
+        ("n = ", "is not readable as an audit file in TOML"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_in_words(tmp_path, text, words):
+    (tmp_path / "audit.toml").write_text(text)
+    with pytest.raises(InputError, match="(?s)" + words.replace("(", r"\(")):
+        read_request(tmp_path / "audit.toml")
+
+
+def test_options_change_what_a_file_says(tmp_path):
+    (tmp_path / "audit.toml").write_text('model = "a.pt"\nn = 9\nseed = 4\n')
+    asked = request_of(tmp_path / "audit.toml", {"n": 3})
+    assert (asked.n, asked.seed) == (3, 4)
+    with pytest.raises(InputError, match="name a checkpoint with --model"):
+        request_of(None, {"n": 3})
+
+
+def test_an_effort_changes_only_what_nobody_asked_for():
+    quick = of_effort(AuditRequest("a.pt", effort="quick", certify=CertifyPart(5.0)))
+    assert (quick.sweep.suite, quick.certify.seconds) == ("quick", 5.0)
+    assert quick.attack.budget > 0
+    assert of_effort(AuditRequest("a.pt", effort="full")).certify.seconds == 0
+    assert of_effort(quick) == quick
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "holds"),
+    [
+        ("flip_rate<=0.9", 0.9, True),
+        ("flip_rate < 0.9", 0.9, False),
+        ("accuracy.low >= .5", 0.4, False),
+        ("loss.exposure>1e-2", 0.02, True),
+        ("flip_rate<=0.9", float("nan"), False),
+    ],
+)
+def test_a_gate_holds_or_not(text, value, holds):
+    assert read_gate(text).holds(value) is holds
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("flip_rate.spiral<=0.5", ("flip_rate.spiral", "value", "<=", 0.5)),
+        ("loss.psf.high < 0.2", ("loss.psf", "high", "<", 0.2)),
+        ("loss.bad-column>=0", ("loss.bad-column", "value", ">=", 0.0)),
+    ],
+)
+def test_a_gate_is_read_part_by_part(text, parts):
+    gate = read_gate(text)
+    assert (gate.metric, gate.end, gate.sign, gate.limit) == parts
+
+
+@pytest.mark.parametrize("text", ["flip_rate", "flip_rate=0.9", "flip_rate<=much", "<=0.9", "flip_rate<=nan", ""])
+def test_what_is_no_gate_is_refused(text):
+    with pytest.raises(InputError, match="expected a gate such as"):
+        read_gate(text)
