@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from robustkit.data import ArcsinhStretch, MinMaxStretch
@@ -65,7 +66,9 @@ def test_everything_is_written(tmp_path):
     record = small_record()
     about = {"versions": {"robustkit": "0"}, "inputs": {"model": {"sha256": "0"}}}
     checkpoint = SimpleNamespace(card=SimpleNamespace(bands=BANDS), stretch=STRETCH)
-    sample = SimpleNamespace(checkpoint=checkpoint, whole=SimpleNamespace(units="electron"), inputs=images())
+    sample = SimpleNamespace(
+        checkpoint=checkpoint, whole=SimpleNamespace(units="electron"), inputs=torch.from_numpy(images())
+    )
     said = write_attack(tmp_path, AttackResult(record, sample, tmp_path), about)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.name for path in written if path.parent == tmp_path} == {

@@ -170,7 +170,7 @@ def _picture(result: AttackResult, a: int) -> FlipPicture:
     record, bands = result.record, result.sample.checkpoint.card.bands
     i, new = int(record.image[a]), int(record.new_class[a])
     true, became = record.class_names[int(record.true[i])], record.class_names[new]
-    clean = np.asarray(result.sample.inputs[slice(i, i + 1)])[0]
+    clean = result.sample.inputs[slice(i, i + 1)][0].numpy()
     perturbed = clean.copy()
     row, column = tuple(record.row[a].tolist()), tuple(record.column[a].tolist())
     for pixel, value in enumerate(record.after[a]):

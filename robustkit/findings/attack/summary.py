@@ -163,7 +163,7 @@ class AttackResult(Result):
         found = []
         for a in first.tolist():
             i = int(self.record.image[a])
-            image = np.array(clean[slice(i, i + 1)][0])
+            image = clean[slice(i, i + 1)][0].numpy().copy()
             for row, column, after in zip(self.record.row[a], self.record.column[a], self.record.after[a], strict=True):
                 image[:, row, column] = after
             found.append(image)
