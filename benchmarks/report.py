@@ -21,16 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.auditing.clean import CleanRecord
 from robustkit.auditing.pictures import MOST, Pictures
 from robustkit.files import read_json, write_json
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.certify.record import CertificateRecord
+from robustkit.findings.clean.measure import CleanRecord
 from robustkit.findings.distances.record import DistanceRecord
+from robustkit.findings.maps.record import LatentMap
 from robustkit.findings.sweep.record import SweepRecord
+from robustkit.findings.windows.record import Windows
 from robustkit.latent.embeddings import Embeddings
-from robustkit.latent.latent_map import LatentMap
-from robustkit.latent.window_record import Windows
 from robustkit.records import Record
 
 KINDS: dict[str, type[Record]] = {

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from robustkit.auditing.claims import claims_of, claims_of_pair
-from robustkit.auditing.clean import CleanRecord
 from robustkit.auditing.findings import Findings
 from robustkit.auditing.request import Thresholds
+from robustkit.findings.clean.measure import CleanRecord
 from robustkit.stats import Claim
 from robustkit.stats.claims import statuses
 

@@ -21,8 +21,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from robustkit.findings.windows.record import Windows
 from robustkit.latent import Embeddings
-from robustkit.latent.window_record import Windows
 from robustkit.reproduce.latents import RULE, chosen
 
 

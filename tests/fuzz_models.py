@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from robustkit.auditing.preflight import check_file
 from robustkit.errors import RobustkitError
+from robustkit.findings.preflight.measure import check_file
 from robustkit.models import ConvNet, ModelOptions, open_model
 from tests.audits import make_audit
 from tests.models.foreign.networks import PublishedConvNet, settled

@@ -8,13 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from robustkit.auditing.attacked import Attacked
-from robustkit.auditing.clean import MOST, predict_clean, target_of
-from robustkit.auditing.embed import Embedded, embed_attacked
 from robustkit.auditing.findings import EMBEDDINGS, PREFLIGHT
 from robustkit.auditing.latent_steps import make_distances, make_latents, make_map, make_windows
 from robustkit.auditing.pictures import take_exhibits, take_pictures
-from robustkit.auditing.preflight import preflight
 from robustkit.auditing.request import QUICK
 from robustkit.auditing.subject import Subject
 from robustkit.engine import make_evaluator
@@ -27,6 +23,10 @@ from robustkit.findings.attack.record import AttackRecord, AttackRequest
 from robustkit.findings.certify.measure import run_certify
 from robustkit.findings.certify.record import RECORD as CERTIFICATES
 from robustkit.findings.certify.record import CertifyRequest
+from robustkit.findings.clean.measure import MOST, predict_clean, target_of
+from robustkit.findings.latents.attacked import Attacked
+from robustkit.findings.latents.measure import Embedded, embed_attacked
+from robustkit.findings.preflight.measure import preflight
 from robustkit.findings.sweep.measure import run_sweep, steps_of
 from robustkit.findings.sweep.record import SweepRequest
 from robustkit.models.preflight import Preflight

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.auditing.clean import CleanRecord
 from robustkit.auditing.findings import Findings
 from robustkit.auditing.pictures import exhibits_of, gallery_rule
 from robustkit.errors import InputError
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.attack.summary import summarize
+from robustkit.findings.clean.measure import CleanRecord
 from robustkit.findings.sweep.show import curves
 from robustkit.findings.sweep.summary import summarize_sweep
 from robustkit.report.palette import BASELINE, Meaning

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.auditing.clean import CleanRecord
 from robustkit.auditing.pictures import Exhibits, Pictures
 from robustkit.errors import InputError
 from robustkit.files import read_json
@@ -16,12 +15,13 @@ from robustkit.findings.attack.record import RECORD as ATTACK
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.certify.record import RECORD as CERTIFICATES
 from robustkit.findings.certify.record import CertificateRecord
+from robustkit.findings.clean.measure import CleanRecord
 from robustkit.findings.distances.record import DistanceRecord
+from robustkit.findings.maps.record import LatentMap
 from robustkit.findings.sweep.record import RECORD as SWEEP
 from robustkit.findings.sweep.record import SweepRecord
+from robustkit.findings.windows.record import Windows
 from robustkit.latent.embeddings import Embeddings
-from robustkit.latent.latent_map import LatentMap
-from robustkit.latent.window_record import Windows
 
 ABOUT, PREFLIGHT = "about.json", "findings.json"
 # Of the steps on latents.

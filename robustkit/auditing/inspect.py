@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from robustkit.auditing.preflight import check_file, preflight
 from robustkit.errors import InputError, RobustkitError, SecurityError
+from robustkit.findings.preflight.measure import check_file, preflight
 from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.foreign.options import write_card
 from robustkit.models.preflight import Finding, Preflight

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robustkit.auditing.distance_files import histograms
 from robustkit.auditing.findings import Findings
-from robustkit.auditing.map_pictures import flat_maps, space_map
-from robustkit.auditing.window_pictures import canonical_pictures, window_pictures
 from robustkit.errors import InputError
+from robustkit.findings.distances.show import histograms
 from robustkit.findings.distances.summary import DistanceSummary
+from robustkit.findings.maps.record import LatentMap, lay_onto
+from robustkit.findings.maps.show import flat_maps, space_map
+from robustkit.findings.windows.pictures import canonical_pictures, window_pictures
 from robustkit.latent.geometry import AffineHead, decision_space, margins
-from robustkit.latent.latent_map import LatentMap, lay_onto
 from robustkit.report.palette import make_palette
 from robustkit.report.section import Chapter, Section
 from robustkit.report.sections.distances import DistanceHistograms

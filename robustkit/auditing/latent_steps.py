@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from robustkit.auditing.embed import Embedded
 from robustkit.auditing.findings import DISTANCES, EMBEDDINGS, MAP, NOTES, SUMMARY, WINDOWS
-from robustkit.auditing.window_axes import NOISE, ONE_PIXEL, RANDOM, make_axes
-from robustkit.auditing.window_summary import summarise_windows
 from robustkit.errors import InputError
 from robustkit.files import jsonable, own_folder, write_json
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.distances.nearest import complete_twins, load_certificates
 from robustkit.findings.distances.record import measure_distances
 from robustkit.findings.distances.summary import describe, summarize
+from robustkit.findings.latents.measure import Embedded
+from robustkit.findings.maps.record import map_latents
+from robustkit.findings.windows.axes import NOISE, ONE_PIXEL, RANDOM, make_axes
+from robustkit.findings.windows.record import measure_windows
+from robustkit.findings.windows.summary import summarise_windows
 from robustkit.latent.any_window import window_method
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.heads import as_function
-from robustkit.latent.latent_map import map_latents
-from robustkit.latent.window_record import measure_windows
 from robustkit.runs.sample import Sample
 
 # Cells along an axis of the windows of a head whose regions have no formula.

@@ -8,9 +8,9 @@ from importlib import import_module
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from robustkit.auditing.attacked import same_options
 from robustkit.errors import InputError
 from robustkit.files import reading
+from robustkit.findings.latents.attacked import same_options
 from robustkit.models import ModelOptions
 from robustkit.perturb.faults.naming import refuse_code_of_file
 from robustkit.perturb.threats import ValueRange

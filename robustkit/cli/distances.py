@@ -30,6 +30,6 @@ from robustkit.cli.saying import say
 @model_options
 def command(model: Path, attack: Path, options: Any, device: str | None, out: Path | None, **request: Any) -> None:
     """Measures how far noise and single pixels move latents, in units that two models can be compared by."""
-    from robustkit.auditing.distances import DistancesRequest, run_distances
+    from robustkit.findings.distances.measure import DistancesRequest, run_distances
 
     run_distances(model, attack, DistancesRequest(**request), options=options, out=out, device=device, say=say)

@@ -33,6 +33,6 @@ from robustkit.cli.saying import say
 @model_options
 def command(model: Path, attack: Path, options: Any, device: str | None, out: Path | None, **request: Any) -> None:
     """Maps the latents of clean and noisy images in two and three dimensions, and places the flips on them."""
-    from robustkit.auditing.isomap import IsomapRequest, run_isomap
+    from robustkit.findings.maps.measure import IsomapRequest, run_isomap
 
     run_isomap(model, attack, IsomapRequest(**request), options=options, out=out, device=device, say=say)

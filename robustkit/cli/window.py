@@ -28,6 +28,6 @@ from robustkit.cli.saying import say
 @model_options
 def command(model: Path, attack: Path, options: Any, device: str | None, out: Path | None, **request: Any) -> None:
     """Draws the classes around attacked images: church windows, and the plane that the head decides on."""
-    from robustkit.auditing.window import WindowRequest, run_window
+    from robustkit.findings.windows.measure import WindowRequest, run_window
 
     run_window(model, attack, WindowRequest(**request), options=options, out=out, device=device, say=say)

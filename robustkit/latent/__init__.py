@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     )
     from robustkit.latent.heads import ReLUHead, find_head
     from robustkit.latent.isomap import IsomapFit, fit_isomap
-    from robustkit.latent.latent_map import LatentMap, lay_onto, map_latents
     from robustkit.latent.polygons import Boundary, Region, affine_boundaries, affine_regions
     from robustkit.latent.sampled import SampledWindow, sample_window
     from robustkit.latent.windows import CanonicalWindow, ChurchWindow, canonical_window, church_window
@@ -50,7 +49,6 @@ __all__ = [
     "Distances",
     "Embeddings",
     "IsomapFit",
-    "LatentMap",
     "MapQuality",
     "Margins",
     "ReLUHead",
@@ -73,8 +71,6 @@ __all__ = [
     "find_head",
     "fit_isomap",
     "latent_distances",
-    "lay_onto",
-    "map_latents",
     "margins",
     "residual_variance",
     "sample_window",

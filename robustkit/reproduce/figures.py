@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robustkit.auditing.distance_files import histograms
-from robustkit.auditing.map_pictures import flat_maps, space_map
-from robustkit.auditing.window_pictures import window_pictures
+from robustkit.findings.distances.show import histograms
 from robustkit.findings.distances.summary import DistanceSummary
+from robustkit.findings.maps.show import flat_maps, space_map
+from robustkit.findings.windows.pictures import window_pictures
 from robustkit.report.blocks import PAGE, Axis, Block, Drawing, Lines, Panel, Points
 from robustkit.report.palette import Meaning, make_palette
 from robustkit.report.section import Section, Table

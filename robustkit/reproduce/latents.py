@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from robustkit.auditing.distances import DistancesRequest, run_distances
-from robustkit.auditing.embed import Embedded, embed_run
 from robustkit.auditing.steps import Steps
-from robustkit.auditing.window_axes import NOISE, ONE_PIXEL, make_axes
 from robustkit.errors import InputError
 from robustkit.files import sha256_file, write_json
 from robustkit.findings.attack.show import RECORD as ATTACK
+from robustkit.findings.distances.measure import DistancesRequest, run_distances
+from robustkit.findings.latents.measure import Embedded, embed_run
+from robustkit.findings.maps.record import lay_onto, map_latents
+from robustkit.findings.windows.axes import NOISE, ONE_PIXEL, make_axes
+from robustkit.findings.windows.record import Windows, measure_windows
 from robustkit.latent.heads import as_function
-from robustkit.latent.latent_map import lay_onto, map_latents
-from robustkit.latent.window_record import Windows, measure_windows
 from robustkit.reproduce.attacks import PUBLISHED, step_name
 
 RULE = (

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.auditing.distances import RECORD as DISTANCES
-from robustkit.auditing.distances import SUMMARY
 from robustkit.files import read_json
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.attack.show import RECORD as ATTACK
+from robustkit.findings.distances.measure import RECORD as DISTANCES
+from robustkit.findings.distances.measure import SUMMARY
 from robustkit.findings.distances.record import DistanceRecord
-from robustkit.latent.latent_map import LatentMap
-from robustkit.latent.window_record import Windows
+from robustkit.findings.maps.record import LatentMap
+from robustkit.findings.windows.record import Windows
 from robustkit.reproduce.attacks import COMPLETE, PUBLISHED, step_name
 from robustkit.reproduce.examples import Examples
 from robustkit.reproduce.latents import SIDES, distances_step, figures_step

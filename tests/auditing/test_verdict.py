@@ -4,11 +4,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from robustkit.auditing.clean import CleanRecord
 from robustkit.auditing.findings import Findings
 from robustkit.auditing.request import Thresholds
 from robustkit.auditing.sentences import headline
 from robustkit.auditing.verdict import LINES, checks_of
+from robustkit.findings.clean.measure import CleanRecord
 
 NAMES = ["preflight", "better_than_chance", "calibration_error", "exposure_loss", "fault_loss", "flip_rate",
          "random_hit"]  # fmt: skip

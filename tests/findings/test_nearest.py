@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from robustkit.auditing.distances import DistancesRequest, run_distances
-from robustkit.auditing.embed import embed_run
 from robustkit.errors import InputError
 from robustkit.findings.certify.measure import run_certify
 from robustkit.findings.certify.record import CertifyRequest
 from robustkit.findings.distances import nearest as nearest_module
+from robustkit.findings.distances.measure import DistancesRequest, run_distances
 from robustkit.findings.distances.nearest import complete_twins, load_certificates
 from robustkit.findings.distances.record import DANGEROUS, NEAREST, PIXEL
+from robustkit.findings.latents.measure import embed_run
 from tests.attacks import make_attack, silent
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from robustkit.auditing.preflight import check_network
 from robustkit.errors import InputError
 from robustkit.findings.attack.loop import AttackSettings
 from robustkit.findings.attack.measure import AttackJob, attack
+from robustkit.findings.preflight.measure import check_network
 from robustkit.findings.sweep.job import sweep
 from robustkit.findings.sweep.summary import summarize_sweep
 from robustkit.models import AuditedClassifier, BlackBox, ConvNet

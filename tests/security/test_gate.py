@@ -212,7 +212,7 @@ def test_an_audit_toml_chooses_no_code(stranger):
 
 
 def test_the_summary_of_an_attack_chooses_no_code(sweeps, stranger):
-    from robustkit.auditing.attacked import open_attacked
+    from robustkit.findings.latents.attacked import open_attacked
 
     folder, marker = stranger
     shutil.copytree(sweeps / "attack", folder / "a")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustkit.latent.latent_map import LatentMap
+from robustkit.findings.maps.record import LatentMap
 from robustkit.report.palette import Palette
 from robustkit.report.sections.latent_maps import MapPoints
 

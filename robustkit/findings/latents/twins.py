@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.auditing.attacked import Attacked
 from robustkit.data import ImageSet, open_images
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.errors import InputError
+from robustkit.findings.latents.attacked import Attacked
 from robustkit.models import Checkpoint
 from robustkit.perturb.conditions import calibrated, conditions_of
 from robustkit.perturb.faults.naming import Named, read_name

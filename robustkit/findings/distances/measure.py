@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustkit.auditing.distance_files import bins_table, histograms, markdown, per_image, table
-from robustkit.auditing.embed import Embedded, latent_folder
-from robustkit.auditing.isomap import about_embedded, check_base, embed_both
 from robustkit.errors import InputError
 from robustkit.files import jsonable, write_json, write_text
 from robustkit.findings.distances.comparison import DistanceComparison, compare_models, describe_comparison
 from robustkit.findings.distances.nearest import Complete, complete_twins, load_certificates
 from robustkit.findings.distances.record import DistanceRecord, measure_distances
+from robustkit.findings.distances.show import bins_table, histograms, markdown, per_image, table
 from robustkit.findings.distances.summary import DistanceSummary, describe, summarize
+from robustkit.findings.latents.measure import Embedded, latent_folder
+from robustkit.findings.maps.measure import about_embedded, check_base, embed_both
 from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.report.saving import save_drawing
@@ -31,7 +31,7 @@ class DistancesRequest:
     """What distances are asked for.
 
     Attributes:
-        noisy: Where the noisy twins come from; see `robustkit.auditing.twins.make_twins`.
+        noisy: Where the noisy twins come from; see `robustkit.findings.latents.twins.make_twins`.
         data: The images that were attacked; by default where the run says they are.
         search: Take the flips and the queries of this search alone.
         base: Another checkpoint to compare with.

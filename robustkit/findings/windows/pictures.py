@@ -12,8 +12,8 @@ from robustkit.latent.windows import canonical_window
 from robustkit.report.sections.geometry import CanonicalPicture, WindowPicture
 
 if TYPE_CHECKING:
+    from robustkit.findings.windows.record import Windows
     from robustkit.latent.embeddings import Embeddings
-    from robustkit.latent.window_record import Windows
 
 _MARKS = {"one-pixel": "attacked", "noise": "noisy"}
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustkit.auditing.embed import embed_run, latent_folder
-from robustkit.auditing.window_axes import NOISE, ONE_PIXEL, make_axes
-from robustkit.auditing.window_files import SUMMARY, write_windows
-from robustkit.auditing.window_summary import window_text
+from robustkit.findings.latents.measure import embed_run, latent_folder
+from robustkit.findings.windows.axes import NOISE, ONE_PIXEL, make_axes
+from robustkit.findings.windows.record import Windows, measure_windows
+from robustkit.findings.windows.show import SUMMARY, write_windows
+from robustkit.findings.windows.summary import window_text
 from robustkit.latent.any_window import window_method
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.heads import as_function
-from robustkit.latent.window_record import Windows, measure_windows
 from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.report.palette import make_palette
@@ -42,10 +42,10 @@ class WindowRequest:
     """What windows are asked for.
 
     Attributes:
-        noisy: Where the noisy twins come from; see `robustkit.auditing.twins.make_twins`.
+        noisy: Where the noisy twins come from; see `robustkit.findings.latents.twins.make_twins`.
         data: The images that were attacked; by default where the run says they are.
         search: Take the flips of this search alone.
-        x: The first axis; see `robustkit.auditing.window_axes.make_axes`.
+        x: The first axis; see `robustkit.findings.windows.axes.make_axes`.
         y: The second axis.
         orthogonal: Whether to turn y at a right angle to x: the traditional window.
         white: Whether to leave the true class white, as there.

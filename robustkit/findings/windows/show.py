@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.auditing.window_pictures import canonical_pictures, window_pictures
-from robustkit.auditing.window_summary import summarise_windows
 from robustkit.errors import InputError
 from robustkit.files import own_folder, write_json, write_text
+from robustkit.findings.windows.pictures import canonical_pictures, window_pictures
+from robustkit.findings.windows.record import Windows
+from robustkit.findings.windows.summary import summarise_windows
 from robustkit.latent.embeddings import Embeddings
-from robustkit.latent.window_record import Windows
 from robustkit.report.palette import Palette
 from robustkit.report.saving import save_drawing
 from robustkit.report.sections.geometry import draw_canonical, draw_window, draw_windows

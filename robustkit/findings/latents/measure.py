@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.auditing.attacked import Attacked, open_attacked
-from robustkit.auditing.twins import Twins, make_twins
 from robustkit.errors import InputError
 from robustkit.files import new_folder
+from robustkit.findings.latents.attacked import Attacked, open_attacked
+from robustkit.findings.latents.twins import Twins, make_twins
 from robustkit.latent.embeddings import Embeddings, embed_images, pack_head
 from robustkit.latent.heads import find_head
 from robustkit.models import AuditedClassifier, ModelOptions
@@ -74,7 +74,7 @@ def embed_run(
         model: The checkpoint.
         run: The attack's run folder.
         options: What to say about a model that robustkit did not train.
-        noisy: Where the noisy twins come from; see `robustkit.auditing.twins.make_twins`.
+        noisy: Where the noisy twins come from; see `robustkit.findings.latents.twins.make_twins`.
         data: The images that were attacked; by default where the run says they are.
         search: Take the flips of this search alone; by default see `FLIPS`.
         seed: Of noise that is made here.
@@ -101,7 +101,7 @@ def embed_attacked(
 
     Args:
         attacked: The attack and its images.
-        noisy: Where the noisy partners of the images come from; see `robustkit.auditing.twins.make_twins`.
+        noisy: Where the noisy partners of the images come from; see `robustkit.findings.latents.twins.make_twins`.
         search: Take the flips of this search alone.
         seed: Of noise that is made here.
         say: Receives progress messages.

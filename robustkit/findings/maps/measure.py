@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from robustkit.auditing.embed import Embedded, embed_run, latent_folder
-from robustkit.auditing.map_pictures import flat_maps, space_map
 from robustkit.errors import InputError
 from robustkit.files import jsonable, sha256_file, write_json, write_text
+from robustkit.findings.latents.measure import Embedded, embed_run, latent_folder
+from robustkit.findings.maps.record import KINDS, NEIGHBOURS, LatentMap, lay_onto, map_latents
+from robustkit.findings.maps.show import flat_maps, space_map
 from robustkit.latent.grad_cam import grad_cam
-from robustkit.latent.latent_map import KINDS, NEIGHBOURS, LatentMap, lay_onto, map_latents
 from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.report.films import frames, save_gif, save_mp4
@@ -38,7 +38,7 @@ class IsomapRequest:
     """What maps of a model are asked for.
 
     Attributes:
-        noisy: Where the noisy twins come from; see `robustkit.auditing.twins.make_twins`.
+        noisy: Where the noisy twins come from; see `robustkit.findings.latents.twins.make_twins`.
         data: The images that were attacked; by default where the run says they are.
         search: Take the flips of this search alone.
         base: Another checkpoint, whose map is laid onto the first.

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from robustkit.errors import InputError
+from robustkit.findings.maps.record import ATTACKED, CLEAN, NOISY, LatentMap, chosen_examples, lay_onto, map_latents
 from robustkit.latent.isomap import fit_isomap
-from robustkit.latent.latent_map import ATTACKED, CLEAN, NOISY, LatentMap, chosen_examples, lay_onto, map_latents
 from robustkit.latent.other_maps import pca_map
 from tests.embeddings import make_embeddings
 

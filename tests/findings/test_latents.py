@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from robustkit.auditing.embed import embed_run
-from robustkit.auditing.twins import parse_perturbation
 from robustkit.data import ImageSet
 from robustkit.data.survey import LSST, Depth
 from robustkit.errors import InputError
 from robustkit.files import read_json, write_json
 from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.attack.record import AttackRecord, AttackRequest, attempt_arrays
+from robustkit.findings.latents.measure import embed_run
+from robustkit.findings.latents.twins import parse_perturbation
 from robustkit.latent.embeddings import Embeddings
 from robustkit.models import open_checkpoint
 from tests.attacks import make_attack

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from robustkit.auditing.isomap import IsomapRequest, run_isomap
 from robustkit.cli import group
 from robustkit.errors import InputError
 from robustkit.files import read_json
+from robustkit.findings.maps.measure import IsomapRequest, run_isomap
+from robustkit.findings.maps.record import LatentMap
 from robustkit.latent.embeddings import Embeddings
-from robustkit.latent.latent_map import LatentMap
 from tests.attacks import make_attack
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from robustkit.findings.windows.record import Windows
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.geometry import AffineHead, margins
-from robustkit.latent.window_record import Windows
 
 
 def summarise_windows(embeddings: Embeddings, windows: Windows) -> dict[str, Any]:

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from robustkit.auditing.preflight import preflight
 from robustkit.data import ImageSet
+from robustkit.findings.preflight.measure import preflight
 from robustkit.models import ModelOptions
 from robustkit.runs import Selection
 from robustkit.runs.opening import open_sample

@@ -8,12 +8,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from robustkit.auditing.distances import DistancesRequest, run_distances
 from robustkit.cli import group
 from robustkit.errors import InputError
 from robustkit.files import read_json
 from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.attack.record import AttackRequest
+from robustkit.findings.distances.measure import DistancesRequest, run_distances
 from robustkit.findings.distances.record import DistanceRecord
 from robustkit.latent.embeddings import Embeddings
 from robustkit.models import open_checkpoint, save_checkpoint

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustkit.auditing.embed import Embedded
-from robustkit.auditing.twins import parse_perturbation, perturbed
 from robustkit.errors import InputError
+from robustkit.findings.latents.measure import Embedded
+from robustkit.findings.latents.twins import parse_perturbation, perturbed
+from robustkit.findings.windows.record import Direction
 from robustkit.latent.embeddings import embed_images
-from robustkit.latent.window_record import Direction
 from robustkit.seeds import Streams
 
 ONE_PIXEL, NOISE, RANDOM = "one-pixel", "noise", "random"

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from robustkit.auditing import window
-from robustkit.auditing.window import WindowRequest, run_window
-from robustkit.auditing.window_pictures import window_pictures
 from robustkit.cli import group
 from robustkit.errors import InputError
 from robustkit.files import read_json
+from robustkit.findings.windows import measure as window
+from robustkit.findings.windows.measure import WindowRequest, run_window
+from robustkit.findings.windows.pictures import window_pictures
+from robustkit.findings.windows.record import Windows, gallery
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.geometry import crossings, margins
-from robustkit.latent.window_record import Windows, gallery
 from tests.attacks import make_attack
 
 

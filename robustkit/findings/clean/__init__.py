@@ -1,0 +1,1 @@
+"""What a classifier predicts before anything is done to the images."""

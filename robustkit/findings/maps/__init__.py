@@ -1,0 +1,1 @@
+"""Maps of the latent space, in the plane and in space, with what they keep."""

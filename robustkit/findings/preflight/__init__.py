@@ -1,0 +1,1 @@
+"""Preflight: what is checked before any number is made."""
