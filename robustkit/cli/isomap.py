@@ -23,7 +23,7 @@ from robustkit.cli.saying import say
 @click.option(
     "--landmarks", type=int, help="For many images; 0: the full map.  [default: 0 up to 3000 latents, then 300]"
 )
-@click.option("--image", "images", multiple=True, help="Id of an image to mark; give more for more.  [default: a rule]")
+@click.option("--image", "shown", multiple=True, help="Id of an image to mark; give more for more.  [default: a rule]")
 @click.option("--grad-cam", "cams", is_flag=True, help="Draw where the network looks, before and after the pixel.")
 @click.option("--colours", "--colors", default="safe", show_default=True, help="safe, or paper: the published ones.")
 @click.option("--frames", default=36, show_default=True, help="Of the turning map; 0 for none.")
@@ -31,8 +31,10 @@ from robustkit.cli.saying import say
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: runs/isomap-MODEL]")
 @model_options
-def command(model: Path, attack: Path, options: Any, device: str | None, out: Path | None, **request: Any) -> None:
+def command(
+    model: Path, attack: Path, options: Any, device: str | None, out: Path | None, shown: Any, **request: Any
+) -> None:
     """Maps the latents of clean and noisy images in two and three dimensions, and places the flips on them."""
     from robustkit.findings.maps.measure import IsomapRequest, run_isomap
 
-    run_isomap(model, attack, IsomapRequest(**request), options=options, out=out, device=device, say=say)
+    run_isomap(model, attack, IsomapRequest(images=shown, **request), options=options, out=out, device=device, say=say)
