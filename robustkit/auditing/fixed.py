@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.auditing.request import Thresholds
-from robustkit.files import read_json, write_json
+from robustkit.errors import InputError
+from robustkit.files import read_object, write_json
+from robustkit.words import shown
 
 FILE = "claims.json"
+_KIND = "the thresholds of an audit"
 
 
 def fix_claims(folder: Path, thresholds: Thresholds) -> None:
@@ -43,8 +46,10 @@ def fixed_of(folder: Path, thresholds: Thresholds) -> dict[str, Any]:
     """
     now, kept = asdict(thresholds), None
     if (folder / FILE).is_file():
-        kept = read_json(folder / FILE)
-    before = dict(kept["thresholds"]) if kept else {}
+        kept = read_object(folder / FILE, _KIND, thresholds=dict, sha256=str)
+        if not all(isinstance(value, int | float) for value in kept["thresholds"].values()):
+            raise InputError(f"{shown(folder / FILE)} holds thresholds that are no numbers; expected {_KIND}")
+    before: dict[str, Any] = kept["thresholds"] if kept else {}
     changed = {name: [before[name], value] for name, value in now.items() if name in before and before[name] != value}
     return {
         "sha256": thresholds_sha256(thresholds),

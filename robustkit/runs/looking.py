@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.errors import WARNING
+from robustkit.errors import WARNING, OutOfMemory
 from robustkit.models import AuditedClassifier, Checkpoint
-from robustkit.models.memory import bytes_per_image
+from robustkit.models.memory import bytes_per_image, free_memory, is_out_of_memory
 from robustkit.models.preflight import Finding, Preflight, check_network, images_at_once
 from robustkit.runs.sample import Sample
 
@@ -169,5 +169,15 @@ def _p_better(first: np.ndarray, second: np.ndarray) -> float:
 @torch.inference_mode()
 def _predict(classifier: AuditedClassifier, images: Tensor) -> np.ndarray:
     at_once = images_at_once(classifier, _BATCH)
-    parts = [classifier(part.to(classifier.device)).argmax(1).cpu() for part in images.split(at_once)]
-    return torch.cat(parts).numpy()
+    return torch.cat([_classes(classifier, part) for part in images.split(at_once)]).numpy()
+
+
+def _classes(classifier: AuditedClassifier, images: Tensor) -> Tensor:
+    """Predicted classes, half of the images after the other if memory runs out for all at once."""
+    try:
+        return classifier(images.to(classifier.device)).argmax(1).cpu()
+    except (RuntimeError, MemoryError, OutOfMemory) as error:
+        if len(images) == 1 or not is_out_of_memory(error):
+            raise
+    free_memory()  # outside the except block, whose traceback holds tensors
+    return torch.cat([_classes(classifier, half) for half in images.split(-(-len(images) // 2))])

@@ -63,7 +63,7 @@ def wilson_shares(shares: ArrayLike, chosen: ArrayLike = True, *, level: float =
         >>> print(wilson_shares([1.0] * 136 + [0.0] * 14))
         0.907 [0.849, 0.944], n = 150
         >>> print(wilson_shares([0.9] * 75 + [0.6] * 75))
-        0.750 [0.725, 0.774], n = 150
+        0.750 [0.725, 0.773], n = 150
     """
     found, counted = np.broadcast_arrays(np.asarray(shares, dtype=np.float64), np.asarray(chosen, dtype=bool))
     if not ((found >= 0) & (found <= 1)).all():  # written so that nan fails too

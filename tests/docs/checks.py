@@ -124,6 +124,9 @@ def imported(code: str) -> set[str]:
 def tiny_python(code: str) -> str:
     """Code of a page at the size of a test."""
     code = re.sub(r"AttackRequest\(n=\d+", "AttackRequest(n=6, take_all=True, budget=60, group=2", code)
+    code = re.sub(
+        r"rk\.attack\(\"(\S+)\", n=\d+, budget=\d+", r'rk.attack("\1", n=6, take_all=True, budget=60, group=2', code
+    )
     return re.sub(r"epochs=\d+", "epochs=3", code)
 
 

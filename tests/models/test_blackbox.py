@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -58,7 +56,7 @@ def test_it_is_attacked_and_swept_as_the_network_is_but_for_the_latent(box, netw
     assert records[1].flipped.any()
     assert np.isnan(records[1].latent_distance).all()
     job = AttackJob(box, images, labels, list("abcdef"), AttackSettings((RandomSearch(),), values, 0, budget=60))
-    json.dumps([attempt.to_json() for attempt in job.attempts()], allow_nan=False)  # as the journal of a run wants it
+    assert all(attempt.flip is None or attempt.flip.latent_distance is None for attempt in job.attempts())
     steps = [read_name("gaussian").kind(level) for level in (0.1, 3.0)]
     swept = [
         sweep(c, images.numpy(), labels.numpy(), list("abcdef"), steps, stretch=None, seed=0) for c in (clear, box)
