@@ -83,6 +83,35 @@ def test_published_mmd_is_its_numpy_reference_and_not_zero_for_one_distribution(
     assert len(PUBLISHED) == 19
 
 
+def published_code(x, y):
+    """The loss as the published code writes it, with a difference for each pair of rows."""
+    rows = torch.cat([x, y])
+    distances = ((rows[None] - rows[:, None]) ** 2).sum(2)
+    kernel = sum(torch.exp(-distances / (2 * s)) for s in PUBLISHED)
+    n = len(x)
+    return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
+
+
+def value_and_gradient(loss, x, y):
+    x, y = x.clone().requires_grad_(), y.clone().requires_grad_()
+    value = loss(x, y)
+    value.backward()
+    return float(value.detach()), torch.cat([x.grad, y.grad]).double().flatten()
+
+
+@pytest.mark.parametrize("equal", [1, 9])  # rows of each domain that are one and the same
+@pytest.mark.parametrize("sigma", [1, 5, 20])
+def test_published_mmd_in_float32_is_the_published_loss_with_its_gradient(sigma, equal):
+    x, y = sigma * torch.randn(2, 128, 256, generator=torch.Generator().manual_seed(sigma))
+    if equal > 1:
+        x[:equal] = y[:equal] = x[0].clone()
+    value, gradient = value_and_gradient(PublishedMMD(), x, y)
+    expected, published = value_and_gradient(published_code, x.double(), y.double())
+    assert value == pytest.approx(expected, rel=1e-5)
+    assert float(torch.cosine_similarity(gradient, published, dim=0)) > 0.9999
+    assert float(gradient.norm() / published.norm()) == pytest.approx(1, abs=1e-4)
+
+
 def test_coral_is_the_squared_distance_of_the_covariances():
     x, y = rows(30, dtype=torch.float64), rows(45, seed=1, dtype=torch.float64) * 2
     expected = ((np.cov(x.numpy().T) - np.cov(y.numpy().T)) ** 2).sum() / (4 * 6**2)
