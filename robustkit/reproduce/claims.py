@@ -11,7 +11,7 @@ import numpy as np
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.distances.record import NOISY, PERTURBATIONS, PIXEL
 from robustkit.reproduce.attacks import COMPLETE, PUBLISHED
-from robustkit.reproduce.papers import SOURCE, TARGET, Paper
+from robustkit.reproduce.papers import FLIPPED_MEANS, SOURCE, TARGET, Paper
 from robustkit.reproduce.results import NetworkStudy, Study, paired
 from robustkit.stats import Estimate, over_runs, ratio_over_runs
 
@@ -110,8 +110,9 @@ def _robustness(paper: Paper, network: NetworkStudy) -> list[Claim]:
     claims = [
         _claim(
             "one-pixel-flips-most", network, "One pixel flips most images, with adaptation and without.",
-            f"{flipped / of:.3f} ({flipped} of {of})", both, 0.5,
-            "share of the images correct for both models that the published search flips in both, above one half",
+            f"{flipped / of:.3f} ({flipped} of {of}, right or wrong)", both, 0.5,
+            "share of the images correct for both models that the published search flips in both, above one half; "
+            f"{FLIPPED_MEANS}",
         )
     ]  # fmt: skip
     moves = {

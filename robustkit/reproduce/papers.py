@@ -7,6 +7,12 @@ from dataclasses import dataclass, field
 
 SOURCE, TARGET = "source", "target"
 
+# What `Paper.flipped` counts, to stand wherever it is printed: our rates are of images that are classified correctly.
+FLIPPED_MEANS = (
+    "the published figure is of all images attacked, right or wrong, that flip under both trainings, and counts a "
+    "wrong image whose predicted class is a target above 0.5 as flipped before any pixel changes"
+)
+
 
 @dataclass(frozen=True)
 class Distance:
@@ -34,7 +40,7 @@ class Paper:
         scores: By network, method and domain: scores on test images, as fractions.
         over_seeds: By network, method and domain: mean accuracy over seeds and its standard deviation.
         distances: By network, method and perturbation (`noisy` or `one pixel`): d_E.
-        flipped: By network: images flipped with and without adaptation, and images attacked.
+        flipped: By network: images flipped with and without adaptation, and images attacked; see `FLIPPED_MEANS`.
         js: By network: the JS distance of d_E under one pixel, with adaptation and without.
         places: Table or figure numbers in the paper, by content and network.
     """

@@ -10,7 +10,7 @@ from robustkit.findings.distances.record import NEAREST, PERTURBATIONS, Distance
 from robustkit.report.sections.facts import Facts
 from robustkit.reproduce.attacks import COMPLETE, PUBLISHED
 from robustkit.reproduce.claims import AGREES, DIFFERS, INCOMPARABLE, Claim, seeds_text
-from robustkit.reproduce.papers import SOURCE, TARGET
+from robustkit.reproduce.papers import FLIPPED_MEANS, SOURCE, TARGET
 from robustkit.reproduce.results import NetworkStudy, Study, paired
 from robustkit.stats import Estimate, over_runs
 
@@ -176,14 +176,16 @@ def flips_table(study: Study, network: NetworkStudy) -> Facts | None:
     if not rows:
         return None
     columns = [
-        "training", "seed", "search", "drawn", "right", "flipped", "of those right", "published",
-        "median queries to a flip",
+        "training", "seed", "search", "drawn", "right", "flipped", "of those right",
+        "published (of all drawn, right or wrong, flipped in both)", "median queries to a flip",
     ]  # fmt: skip
     said = (
         f"{network.network}. Published search: differential evolution, values from 0 to 1, a wrong class above a "
         "probability of 0.5. Complete: every pixel with every corner of the range of the training data, so images "
         "not flipped cannot be flipped by these values. Differential evolution in that range is shown for comparison."
     )
+    if network.network in study.plan.paper.flipped:
+        said += f" The column before the last has another denominator: {FLIPPED_MEANS}."
     return Facts(f"flips-{network.network}", f"Flips of {network.network}", said, columns, rows)
 
 

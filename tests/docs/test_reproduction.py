@@ -7,8 +7,9 @@ import pytest
 
 from robustkit.files import read_json
 from robustkit.reproduce.claims import AGREES, DIFFERS, INCOMPARABLE, OPEN
+from robustkit.reproduce.papers import AD22, FLIPPED_MEANS
 from robustkit.reproduce.plan import plan_paper
-from tests.docs.blocks import ROOT
+from tests.docs.blocks import ROOT, pages, read
 
 FOLDERS = sorted(path.parent for path in (ROOT / "docs" / "reproduction").glob("*/reproduction.json"))
 
@@ -49,3 +50,25 @@ def test_what_is_shown_lies_beside_it(folder):
     assert all((folder / name).is_file() for name in named)
     drawn = {path.relative_to(folder).as_posix() for path in (folder / "figures").iterdir()}
     assert drawn == {name for name in named if name.startswith("figures/")}
+
+
+@pytest.mark.parametrize("page", pages())
+def test_the_published_count_of_flips_stands_beside_its_denominator(page):
+    text = re.sub(r"\s+", " ", read(page))
+    for network, (flipped, of) in AD22.flipped.items():
+        for place in re.finditer(f"{flipped} of {of}(?! \\|)", text):  # in a table, the heading of the column says it
+            assert "right or wrong" in text[place.start() : place.end() + 120], (
+                f"{page}: {network}, {text[place.start() :][:90]}"
+            )
+        if f"| {flipped} of {of} |" in text:
+            assert "published (of all drawn, right or wrong, flipped in both)" in text
+            assert FLIPPED_MEANS in text
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs" / "reproduction").glob("*/tables/*.csv")), ids=lambda path: path.name
+)
+def test_tables_of_published_counts_name_their_denominator(path):
+    text = path.read_text()
+    if any(f"{flipped} of {of}" in text for flipped, of in AD22.flipped.values()):
+        assert "right or wrong" in text

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from robustkit.reproduce.claims import AGREES, DIFFERS, INCOMPARABLE, OPEN, Claim, claims_of, spoken, verdict
-from robustkit.reproduce.papers import AD22, DA20, SOURCE, TARGET
+from robustkit.reproduce.papers import AD22, DA20, FLIPPED_MEANS, SOURCE, TARGET
 from robustkit.reproduce.plan import AttackPlan, PaperPlan, Part
 from robustkit.reproduce.results import NetworkStudy, Pair, Study
 from robustkit.reproduce.tables import flips_table, methods_table, scores_table, seeds_table
@@ -137,6 +137,18 @@ def test_numbers_of_other_images_are_not_judged_and_those_of_the_paper_are(found
     same = scores_table(study(found, published=True), found).rows
     assert same[0][:5] == ["source only", "accuracy", "0.7", "0.900 [0.873, 0.923], 3 trainings, sd 0.010", DIFFERS]
     assert same[0][7] == AGREES  # 0.48 published, 0.523 [0.461, 0.586] here
+
+
+def test_the_published_flips_stand_beside_what_they_count(found):
+    claim = next(claim for claim in claims_of(study(found)) if claim.name == "one-pixel-flips-most")
+    assert claim.published == "0.893 (134 of 150, right or wrong)"
+    assert FLIPPED_MEANS in claim.how
+    table = flips_table(study(found), found)
+    assert table is not None
+    assert FLIPPED_MEANS in table.said
+    assert "published (of all drawn, right or wrong, flipped in both)" in table.columns
+    for said in ("right or wrong", "both trainings", "target above 0.5", "before any pixel changes"):
+        assert said in FLIPPED_MEANS
 
 
 def test_tables_count_what_was_right(found):
