@@ -50,7 +50,7 @@ SEARCHES: dict[str, SearchSettings] = {
     "chains": Chains(),
     "random": RandomSearch(),
     "de, best1bin": DifferentialEvolution(form="best1bin"),
-    "de, published": DifferentialEvolution(form="published"),
+    "de, rand/1": DifferentialEvolution(form="published"),
 }
 
 

@@ -30,7 +30,7 @@ class AttackRequest(Selection):
         budget: The most queries per image, for each search and target.
         values: What a pixel may become; see `robustkit.perturb.threats.make_values`.
         value_range: `data` or `paper`.
-        preset: `paper` for exactly the published search: targeted at the wrong classes in turn, a success above
+        preset: `paper` for exactly the published attack: targeted at the wrong classes in turn, a success above
             probability 0.5, 400 candidates, 80 generations, values from 0 to 1.
         targeted: `in-turn` for the wrong classes one after another until one is reached, `each` for every wrong class
             as an attempt of its own, `None` for any other class.
@@ -49,7 +49,7 @@ class AttackRequest(Selection):
     value_range: ValueRange | None = option(
         None, "Ends of the values: data or paper, [0, 1].", flag="--range", shown="data"
     )
-    preset: str | None = option(None, "paper: exactly the published search.")
+    preset: str | None = option(None, "paper: the published attack, targeted, in [0, 1], p > 0.5.")
     targeted: Literal["in-turn", "each"] | None = option(
         None, "Wrong classes in turn, or `--targeted each`.", click={"is_flag": False, "flag_value": "in-turn"}
     )

@@ -28,7 +28,8 @@ SEARCHES: dict[str, Callable[[], SearchSettings]] = {
     "complete": Complete,
 }
 
-# The default searches: what papers report, what finds almost every flip, and the baseline of both.
+# The default searches: the published algorithm (the published attack is `--preset paper`), what finds almost every
+# flip, and the baseline of both.
 DEFAULT_SEARCHES = ("de", "auto", "random")
 
 
