@@ -1,5 +1,6 @@
 """Gates on change: an audit against the audit.json of an earlier one, image by image."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -64,3 +65,14 @@ def test_a_baseline_of_other_images_or_without_outcomes_is_refused(tmp_path):
     kept.write_text('{"models": []}')
     with pytest.raises(InputError, match="holds no outcomes"):
         against_baseline(kept, _found(np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("bad", [{"wrong": ["evil"] * 9}, {"wrong": [0.0]}, {"wrong": 3}, "words"])
+def test_a_baseline_whose_outcomes_are_no_numbers_is_refused_in_one_sentence(tmp_path, monkeypatch, bad):
+    found = {"ids": [f"i{k}" for k in range(9)], "bad": {"wrong": [0.0] * 9}}
+    monkeypatch.setattr("robustkit.auditing.baseline.outcomes_of", lambda audited: found)
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps({"models": [{"outcomes": {"ids": found["ids"], "bad": bad}}]}))
+    with pytest.raises(InputError) as caught:
+        against_baseline(path, None)
+    assert "\n" not in str(caught.value)
