@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from robustkit.data import ImageSet, open_images
     from robustkit.data.simulate import simulate
     from robustkit.errors import InputError, RobustkitError
-    from robustkit.front import attack, audit, certify, sweep, train
+    from robustkit.front import attack, audit, certify, distances, isomap, sweep, train, windows
     from robustkit.models import (
         AuditedClassifier,
         BlackBox,
@@ -51,7 +51,9 @@ __all__ = [
     "attack",
     "audit",
     "certify",
+    "distances",
     "evaluate",
+    "isomap",
     "open_checkpoint",
     "open_images",
     "open_model",
@@ -59,6 +61,7 @@ __all__ = [
     "simulate",
     "sweep",
     "train",
+    "windows",
 ]
 
 # Where each name is, for those who run the code; type checkers read the imports above.
@@ -67,7 +70,9 @@ _HOME = {
     **dict.fromkeys(("ModelOptions", "open_checkpoint", "open_model", "save_checkpoint"), "robustkit.models"),
     **dict.fromkeys(("ImageSet", "open_images"), "robustkit.data"),
     **dict.fromkeys(("InputError", "RobustkitError"), "robustkit.errors"),
-    **dict.fromkeys(("attack", "audit", "certify", "sweep", "train"), "robustkit.front"),
+    **dict.fromkeys(
+        ("attack", "audit", "certify", "distances", "isomap", "sweep", "train", "windows"), "robustkit.front"
+    ),
     "evaluate": "robustkit.training.evaluate",
     "simulate": "robustkit.data.simulate",
     "Record": "robustkit.records",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from robustkit.auditing.report import Report
     from robustkit.findings.attack.summary import AttackResult
     from robustkit.findings.certify.summary import CertifyResult
+    from robustkit.findings.latents.results import DistancesResult, MapResult, WindowsResult
     from robustkit.findings.sweep.summary import SweepResult
     from robustkit.runs.arrays import Model
     from robustkit.runs.sample import Sample
@@ -141,6 +142,67 @@ def sweep(
     return _measure(Sweep, SweepRequest, model, images, labels, {**asked, "seed": seed}, out, more)
 
 
+def windows(model: Any, images: Any = None, labels: Any = None, **more: Any) -> WindowsResult:
+    """Draws the classes around attacked images: church windows along the flip and the noise of each image.
+
+    Args:
+        model: What `attack` found, or a model as for `attack`, which is attacked first.
+        images: As for `attack`.
+        labels: As for `attack`.
+        **more: `noisy`, where the noisy partners of the images come from (such as `exposure:0.1`, or `none`), `seed`,
+            and for a model whatever `attack` takes.
+
+    Returns:
+        The windows: `summary()`, `to_pandas()`, `plot()`, and the `record`.
+
+    Raises:
+        InputError: If the network has no latent, or no image has a window.
+    """
+    from robustkit.findings.latents.results import windows_of
+
+    return _of_latents(windows_of, model, images, labels, more)
+
+
+def isomap(model: Any, images: Any = None, labels: Any = None, **more: Any) -> MapResult:
+    """Maps the latents of clean and noisy images, and places the flips on the map.
+
+    Args:
+        model: As for `windows`.
+        images: As for `attack`.
+        labels: As for `attack`.
+        **more: As for `windows`; besides `neighbours`, and `others` for `tsne` and `umap`.
+
+    Returns:
+        The map: `summary()`, `to_pandas()`, `plot()`, and the `record`.
+
+    Raises:
+        InputError: If the network has no latent, or there are too few images for a map.
+    """
+    from robustkit.findings.latents.results import map_of
+
+    return _of_latents(map_of, model, images, labels, more)
+
+
+def distances(model: Any, images: Any = None, labels: Any = None, **more: Any) -> DistancesResult:
+    """Measures how far noise and single pixels move latents.
+
+    Args:
+        model: As for `windows`.
+        images: As for `attack`.
+        labels: As for `attack`.
+        **more: As for `windows`.
+
+    Returns:
+        The distances: `summary()`, `to_pandas()`, `plot()`, and the `record`.
+
+    Raises:
+        InputError: If the network has no latent.
+    """
+    from robustkit.findings.latents.results import distances_of
+
+    return _of_latents(distances_of, model, images, labels, more)
+
+
 def audit(
     model: Model,
     images: Any = None,
@@ -221,6 +283,15 @@ def train(
     trained = train_many(*pair, settings=settings_of(preset, **settings), out=out, **how)
     found = list(trained)
     return found[0] if len(found) == 1 else found
+
+
+def _of_latents(measure: Any, model: Any, images: Any, labels: Any, more: dict[str, Any]) -> Any:
+    from robustkit.findings.attack.summary import AttackResult
+
+    asked = {name: more.pop(name) for name in ("noisy", "neighbours", "others") if name in more}
+    seed = more.get("seed", 0)
+    found = model if isinstance(model, AttackResult) else attack(model, images, labels, **more)
+    return measure(found, seed=seed, **asked)
 
 
 def _measure(

@@ -32,7 +32,8 @@ def world(bands=3, classes=3, n=12, seed=0):
     torch.manual_seed(seed)
     net = Net(bands, classes).eval()
     images = torch.rand(n, bands, 12, 12)
-    with torch.inference_mode():
+    with torch.no_grad():
+        net.fc.bias -= net(images).mean(0)  # so that no class wins always
         labels = net(images).argmax(1)
     return net, images.numpy(), labels.numpy()
 
@@ -171,3 +172,29 @@ def test_names_as_labels_are_looked_up():
 def test_the_door_opens_quickly():
     code = "import robustkit, sys; assert 'torch' not in sys.modules and 'numpy' not in sys.modules; robustkit.attack"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_latents_of_an_attack_and_of_a_network_say_the_same(found):
+    net, images, labels = world()
+    windows, distances = rk.windows(found, noisy="gaussian:0.1"), rk.distances(found, noisy="gaussian:0.1")
+    assert "have a window along one-pixel and noise" in windows.describe()
+    assert windows.plot().axes
+    assert windows.table().count("\n") == 13
+    assert distances.summary()["perturbations"]
+    assert "d_E" in distances.describe()
+    again = rk.distances(net, images, labels, search="random", budget=300, seed=1, noisy="gaussian:0.1")
+    assert np.array_equal(again.record.ids, distances.record.ids)
+    found_map = rk.isomap(found, noisy="gaussian:0.1", neighbours=4)
+    assert found_map.plot().axes
+    assert found_map.summary()["quality"]
+
+
+def test_a_function_has_no_latent_and_says_so():
+    net, images, labels = world(n=3)
+
+    def scores(batch):
+        with torch.inference_mode():
+            return net(torch.from_numpy(batch)).numpy()
+
+    with pytest.raises(InputError, match="latent"):
+        rk.windows(scores, images, labels, search="random", budget=20)

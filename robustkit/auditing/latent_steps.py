@@ -13,6 +13,7 @@ from robustkit.findings.distances.nearest import complete_twins, load_certificat
 from robustkit.findings.distances.record import measure_distances
 from robustkit.findings.distances.summary import describe, summarize
 from robustkit.findings.latents.measure import Embedded
+from robustkit.findings.latents.results import RESOLUTION
 from robustkit.findings.maps.record import map_latents
 from robustkit.findings.windows.axes import NOISE, ONE_PIXEL, RANDOM, make_axes
 from robustkit.findings.windows.record import measure_windows
@@ -21,9 +22,6 @@ from robustkit.latent.any_window import window_method
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.heads import as_function
 from robustkit.runs.sample import Sample
-
-# Cells along an axis of the windows of a head whose regions have no formula.
-_RESOLUTION = 151
 
 
 def make_latents(folder: Path, embedded: Embedded) -> None:
@@ -47,7 +45,7 @@ def make_windows(folder: Path, embedded: Embedded, *, seed: int) -> None:
         window_method(record.head, None)
         resolution = None
     except InputError:
-        resolution = _RESOLUTION
+        resolution = RESOLUTION
     windows = measure_windows(record, *axes, function=as_function(embedded.classifier), resolution=resolution)
     own_folder(folder)
     windows.save(folder / WINDOWS)
