@@ -165,7 +165,18 @@ def map_of(
     neighbours: int = NEIGHBOURS,
     seed: int = 0,
 ) -> MapResult:
-    """An Isomap of the latents; see `map_latents`."""
+    """An Isomap of the latents of an attack.
+
+    Args:
+        found: The attack.
+        noisy: Where the noisy partners of the images come from, such as `exposure:0.1`, or `none`.
+        others: Further maps of the same points: `tsne`, `umap`.
+        neighbours: How many nearest points each point is joined to.
+        seed: Of noise that is made here, of t-SNE and of UMAP.
+
+    Raises:
+        InputError: If the network has no latent, or there are too few images for a map.
+    """
     record = embedded_of(found, noisy=noisy, seed=seed).record
     name = found.sample.model.stem
     made = map_latents(record, model=name, neighbours=neighbours, others=others, seed=seed)
