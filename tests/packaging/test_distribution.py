@@ -113,7 +113,7 @@ def test_the_package_is_imported_from_the_environment(installed):
 
 
 def test_the_command_answers(installed):
-    assert "Audits any trained image classifier" in installed.run("robustkit", "--help")
+    assert "Audits trained image classifiers" in installed.run("robustkit", "--help")
     assert robustkit.__version__ in installed.run("robustkit", "--version")
     assert "galsim not installed; pip install 'robustkit[sim]'" in installed.run("robustkit", "doctor")
     assert "_robustkit_completion" in installed.run("robustkit", "completion", "bash")
