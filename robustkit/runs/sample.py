@@ -47,12 +47,12 @@ class Sample:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
+    @cached_property  # asked for by every unit of a run
     def ids(self) -> np.ndarray:
         """Ids of the images drawn, shape (N,), str."""
         return np.asarray(self.whole.ids[self.rows], dtype=str)
 
-    @property
+    @cached_property
     def labels(self) -> Tensor:
         """True classes of the images drawn, shape (N,), int64."""
         assert self.whole.labels is not None
