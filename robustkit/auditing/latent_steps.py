@@ -6,21 +6,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from robustkit.auditing.findings import DISTANCES, EMBEDDINGS, MAP, NOTES, SUMMARY, WINDOWS
-from robustkit.errors import InputError
 from robustkit.files import jsonable, own_folder, write_json
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.distances.nearest import complete_twins, load_certificates
 from robustkit.findings.distances.record import measure_distances
 from robustkit.findings.distances.summary import describe, summarize
 from robustkit.findings.latents.measure import Embedded
-from robustkit.findings.latents.results import RESOLUTION
+from robustkit.findings.latents.results import windows_along
 from robustkit.findings.maps.record import map_latents
-from robustkit.findings.windows.axes import NOISE, ONE_PIXEL, RANDOM, make_axes
-from robustkit.findings.windows.record import measure_windows
 from robustkit.findings.windows.summary import summarise_windows
-from robustkit.latent.any_window import window_method
 from robustkit.latent.embeddings import Embeddings
-from robustkit.latent.heads import as_function
 from robustkit.runs.sample import Sample
 
 
@@ -37,20 +32,11 @@ def make_windows(folder: Path, embedded: Embedded, *, seed: int) -> None:
     Raises:
         InputError: If no image has a window.
     """
-    record = embedded.record
-    x = ONE_PIXEL if record.flipped.any() else RANDOM
-    y = NOISE if record.has_noisy.any() else RANDOM
-    axes = make_axes(embedded, x, y, seed=seed)
-    try:
-        window_method(record.head, None)
-        resolution = None
-    except InputError:
-        resolution = RESOLUTION
-    windows = measure_windows(record, *axes, function=as_function(embedded.classifier), resolution=resolution)
+    windows, axes = windows_along(embedded, seed=seed)
     own_folder(folder)
     windows.save(folder / WINDOWS)
     about = {axis.name: axis.words for axis in axes}
-    write_json(folder / SUMMARY, jsonable({**summarise_windows(record, windows), "directions": about}))
+    write_json(folder / SUMMARY, jsonable({**summarise_windows(embedded.record, windows), "directions": about}))
 
 
 def make_map(folder: Path, latents: Path, *, model: str) -> None:

@@ -22,7 +22,7 @@ from robustkit.findings.maps.record import NEIGHBOURS, LatentMap, map_latents
 from robustkit.findings.maps.show import flat_maps
 from robustkit.findings.windows.axes import NOISE, ONE_PIXEL, RANDOM, make_axes
 from robustkit.findings.windows.pictures import window_pictures
-from robustkit.findings.windows.record import Windows, measure_windows
+from robustkit.findings.windows.record import Direction, Windows, measure_windows
 from robustkit.findings.windows.show import table as window_table
 from robustkit.findings.windows.summary import summarise_windows, window_text
 from robustkit.latent.any_window import window_method
@@ -144,6 +144,22 @@ def embedded_of(found: AttackResult, *, noisy: str | None = None, seed: int = 0)
 def windows_of(found: AttackResult, *, noisy: str | None = None, seed: int = 0) -> WindowsResult:
     """Church windows along the flips and the noise, or along random directions if there are no flips or no noise."""
     embedded = embedded_of(found, noisy=noisy, seed=seed)
+    return WindowsResult(windows_along(embedded, seed=seed)[0], found.sample, None, embedded.record)
+
+
+def windows_along(embedded: Embedded, *, seed: int) -> tuple[Windows, tuple[Direction, Direction]]:
+    """Church windows of embedded images along the flips and the noise, each random if no image has it.
+
+    Args:
+        embedded: The latents.
+        seed: Of random directions.
+
+    Returns:
+        The windows, and the directions of their axes.
+
+    Raises:
+        InputError: If no image has a window.
+    """
     record = embedded.record
     x = ONE_PIXEL if record.flipped.any() else RANDOM
     y = NOISE if record.has_noisy.any() else RANDOM
@@ -153,8 +169,7 @@ def windows_of(found: AttackResult, *, noisy: str | None = None, seed: int = 0) 
     except InputError:
         resolution = RESOLUTION
     axes = make_axes(embedded, x, y, seed=seed)
-    windows = measure_windows(record, *axes, function=as_function(embedded.classifier), resolution=resolution)
-    return WindowsResult(windows, found.sample, None, record)
+    return measure_windows(record, *axes, function=as_function(embedded.classifier), resolution=resolution), axes
 
 
 def map_of(
