@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,8 @@ class Findings:
         """Why a step is not there, and how to get it."""
         refused = self.steps.get(step, {}).get("refused", "")
         command = COMMANDS[step].format(model=self.about["model"], attack=self.folder / "attack")
+        if refused and not self.steps[step].get("finished"):
+            return f"{self.label}: {refused}; run the audit again, which makes this step again, or look with: {command}"
         if refused:
             return f"{self.label}: {refused}."
         return f"{self.label}: the step {step!r} is not in {self.folder}; run the audit again, or look with: {command}"
@@ -119,13 +122,25 @@ def read_findings(folder: Path, label: str) -> Findings:
         raise InputError(f"a note of a step in {folder} is damaged; run the audit again")
     finished = {name for name, step in steps.items() if step.get("finished") and not step.get("refused")}
 
+    def kept(step: str, read: Callable[[], Any]) -> Any:
+        """What is kept of a step; one that cannot be read is missing, and the others are shown."""
+        if step not in finished or steps[step].get("refused"):
+            return None
+        try:
+            return read()
+        except (InputError, OSError) as error:
+            note = folder / f"{step}.json"
+            steps[step] = {**steps[step], "refused": f"{error}; remove {note} and run the audit again"}
+            return None
+
     def load(step: str, kind: Any, *name: str) -> Any:
-        return kind.load(folder.joinpath(step, *name)) if step in finished else None
+        return kept(step, lambda: kind.load(folder.joinpath(step, *name)))
 
     def say(step: str, name: str) -> Any:
-        return read_json(folder / step / name) if step in finished else None
+        return kept(step, lambda: read_json(folder / step / name))
 
-    clean = [CleanRecord.load(path) for path in sorted((folder / "clean").glob("*.npz"))] if "clean" in finished else []
+    clean = kept("clean", lambda: [CleanRecord.load(path) for path in sorted((folder / "clean").glob("*.npz"))]) or []
+    summaries = {step: say(step, SUMMARY) or {} for step in ("windows", "distances")}
     found = Findings(
         label=label,
         folder=folder,
@@ -141,10 +156,10 @@ def read_findings(folder: Path, label: str) -> Findings:
         latents=load("latents", Embeddings, EMBEDDINGS),
         notes=tuple(say("latents", NOTES) or ()),
         windows=load("windows", Windows, WINDOWS),
-        windows_summary=say("windows", SUMMARY) or {},
+        windows_summary=summaries["windows"],
         isomap=load("isomap", LatentMap, MAP),
         distances=load("distances", DistanceRecord, DISTANCES),
-        distances_summary=say("distances", SUMMARY) or {},
+        distances_summary=summaries["distances"],
     )
     _check_together(found)
     return found

@@ -112,7 +112,7 @@ def audit_json(
                 "steps": {
                     name: {"seconds": step["seconds"], "refused": step.get("refused", "")}
                     for name, step in one.steps.items()
-                    if step.get("finished")
+                    if step.get("finished") or step.get("refused")
                 },
                 "metrics": {name: estimate_json(value) for name, value in found.items()},
                 "outcomes": outcomes_of(one),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from robustkit.auditing.reading import limits, methods, sensitivity
 from robustkit.auditing.request import FILE, AuditRequest, read_gate, read_request
 from robustkit.auditing.sentences import RULE, headline
 from robustkit.auditing.verdict import checks_of
-from robustkit.errors import InputError
+from robustkit.errors import InputError, first_line
 from robustkit.files import new_folder, read_object, reading
 from robustkit.report.page import Download, Page, write_page
 from robustkit.report.palette import Looks, make_palette
@@ -200,11 +201,28 @@ def _drawing(workers: int) -> AbstractContextManager[Executor | None]:
 
 def _chapters(models: Sequence[Findings]) -> list[Chapter]:
     """The chapters in the order in which one reads them."""
-    found = [provenance(models), preflight(models), clean(models), sweeps(models), one_pixel(models)]
-    found += [geometry(models), windows(models), maps(models), distances(models)]
+    made: dict[str, Callable[[], Chapter]] = {
+        name: partial(make, models)
+        for name, make in {
+            "provenance": provenance, "preflight": preflight, "clean": clean, "sweeps": sweeps, "one-pixel": one_pixel,
+            "geometry": geometry, "windows": windows, "maps": maps, "distances": distances,
+        }.items()
+    }  # fmt: skip
     if len(models) == 2:
-        found.append(comparison(*models))
-    return [*found, sensitivity(models), limits(models)]
+        made["comparison"] = partial(comparison, *models)
+    made |= {"sensitivity": partial(sensitivity, models), "limits": partial(limits, models)}
+    return [_chapter(name, make, models) for name, make in made.items()]
+
+
+def _chapter(name: str, make: Callable[[], Chapter], models: Sequence[Findings]) -> Chapter:
+    """A chapter, or why it could not be drawn: one record must not cost the whole page."""
+    try:
+        return make()
+    except Exception as error:  # of numbers that no chapter was written for
+        where = " and ".join(str(one.folder) for one in models)
+        cause = f"{type(error).__name__}: {first_line(error)}"
+        why = f"This chapter could not be drawn ({cause}); its records are in {where}."
+        return Chapter(name, name.replace("-", " ").capitalize(), missing=(why,))
 
 
 def _lead(one: Findings) -> str:

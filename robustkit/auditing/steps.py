@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robustkit.errors import InputError, RobustkitError
-from robustkit.files import jsonable, read_json, write_json
+from robustkit.errors import InputError, RobustkitError, first_line
+from robustkit.files import jsonable, read_json, write_json, write_text
+from robustkit.runs.trouble import FileTrouble
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,15 @@ class Steps:
             make: Fills the folder that it is given; the second argument says whether to go on with what is there.
 
         Returns:
-            The step. One that refuses its input (`InputError`) is kept as refused, with the reason.
+            The step. One that refuses its input (`InputError`) is kept as refused, with the reason; one that fails
+            in any other way is refused too, with its traceback beside it, and made again by the next audit. Only
+            trouble with files, and interruptions, end the audit.
         """
         inputs = jsonable(inputs)  # as it is read back
         note, folder = self.folder / f"{name}.json", self.folder / name
         known = _known(note)
         same = known.get("inputs") == inputs
-        if same and known.get("finished"):
+        if same and known.get("finished") and (known.get("refused") or folder.is_dir()):
             refused = known.get("refused", "")
             self.done[name] = Step(name, folder, known["seconds"], True, refused)
             self._say(f"{self.folder.name}/{name}: unchanged, {'refused before' if refused else 'reused'}")
@@ -76,15 +80,24 @@ class Steps:
         spent = float(known.get("seconds", 0.0)) if resume else 0.0
         write_json(note, {"inputs": inputs, "finished": False, "seconds": spent})
         self._say(f"{self.folder.name}/{name}: {'going on' if resume else 'running'}")
-        began, refused = time.monotonic(), ""
+        began, refused, failed = time.monotonic(), "", self.folder / f"{name}-failed.txt"
+        finished = True
+        failed.unlink(missing_ok=True)
         try:
             make(folder, resume)
         except InputError as error:
             refused = " ".join(str(error).split())
+        except (FileTrouble, OSError):
+            raise  # a full disk would stop the next step and the page as well
+        except Exception as error:  # of the network, of a library, of robustkit: the other steps and the page go on
+            finished = False
+            refused = f"it failed unexpectedly ({type(error).__name__}: {first_line(error)}); traceback in {failed}"
+            write_text(failed, traceback.format_exc())
+        if refused:
             self._say(f"{self.folder.name}/{name}: not run, {refused}")
         seconds = spent + time.monotonic() - began
-        finished = {"inputs": inputs, "finished": True, "seconds": round(seconds, 2), "refused": refused}
-        write_json(note, finished)
+        kept = {"inputs": inputs, "finished": finished, "seconds": round(seconds, 2), "refused": refused}
+        write_json(note, kept)
         self.done[name] = Step(name, folder, seconds, False, refused)
         return self.done[name]
 

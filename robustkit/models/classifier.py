@@ -110,9 +110,25 @@ class AuditedClassifier:
         """Latents of images, shape (N, C, H, W) to (N, D).
 
         Raises:
-            InputError: If there is no latent.
+            InputError: If there is no latent, or its layer does not run for these images.
         """
         self._require_latent()
+        latents, _ = self.embed_and_answer(images)
+        if latents is None:
+            raise InputError(
+                f"the layer {self.latent_name!r} does not run for these images; name another with --latent"
+            )
+        return latents
+
+    def embed_and_answer(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Latents and logits of images, shape (N, C, H, W), by one pass through the network.
+
+        Returns:
+            Latents, shape (N, D), `None` where there is no latent, or its layer does not run for these images; logits,
+            shape (N, K).
+        """
+        if self._layer is None:
+            return None, self(images)
         seen: list[Tensor] = []
 
         def keep(latent: Any) -> None:
@@ -120,8 +136,8 @@ class AuditedClassifier:
             seen.append(latent.clone())
 
         with self._hook(keep):
-            self.module(images)
-        return seen[0][: len(images)].flatten(1)
+            logits = self(images)
+        return seen[0][: len(images)].flatten(1) if seen else None, logits
 
     def head(self, latents: Tensor) -> Tensor:
         """Logits of latents, shape (N, D) to (N, K), by the network's own layers after the latent.

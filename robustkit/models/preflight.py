@@ -302,7 +302,10 @@ def _mode(module: nn.Module, before: dict[str, Tensor]) -> Finding:
 def _latent(classifier: AuditedClassifier, images: Tensor, logits: Tensor) -> Finding:
     if classifier.latent_name is None:
         return Finding("latent", "warning", f"none: {classifier.why_no_latent}", "what needs latents is left out")
-    latents = classifier.embed(images)
+    try:
+        latents = classifier.embed(images)
+    except InputError as error:
+        return Finding("latent", "warning", str(error), "what needs latents may not be measured")
     if not _near(classifier.head(latents), logits):
         return Finding(
             "latent", "refusal", f"head(embed(x)) at {classifier.latent_name} is not what the network says",

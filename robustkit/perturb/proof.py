@@ -81,7 +81,7 @@ class Proof:
     Attributes:
         logits: Of the perturbed image, shape (K,).
         latent_distance: Euclidean distance between the latents of the clean and the perturbed image; `None`
-            for a black box.
+            where one of them has no latent.
     """
 
     logits: Tensor
@@ -139,5 +139,8 @@ def prove(
         return None
     if classifier.latent_name is None:
         return Proof(logits[0].cpu(), None)
-    before, after = classifier.embed(torch.cat([clean, painted])).double()
+    try:
+        before, after = classifier.embed(torch.cat([clean, painted])).double()
+    except InputError:  # the network takes another path for this image; it flips all the same
+        return Proof(logits[0].cpu(), None)
     return Proof(logits[0].cpu(), float(torch.linalg.vector_norm(after - before)))

@@ -3,6 +3,7 @@ import pytest
 from robustkit.auditing.steps import Steps
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import read_json
+from robustkit.runs.trouble import FileTrouble
 
 
 def _steps(folder):
@@ -64,3 +65,37 @@ def test_a_note_that_was_cut_short_is_no_note(tmp_path):
     steps, _ = _steps(tmp_path)
     (tmp_path / "clean.json").write_text('{"inputs"')
     assert not steps.run("clean", {}, lambda folder, resume: None).reused
+
+
+@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2\ncannot be multiplied"), MemoryError(), KeyError("d")])
+def test_a_step_that_fails_in_any_way_is_not_run_and_is_made_again_by_the_next_audit(tmp_path, error):
+    def fail(folder, resume):
+        folder.mkdir()
+        raise error
+
+    steps, said = _steps(tmp_path)
+    step = steps.run("sweep", {}, fail)
+    assert step.refused.startswith(f"it failed unexpectedly ({type(error).__name__}: ")
+    assert "\n" not in step.refused
+    assert said[-1].endswith(step.refused)
+    assert "in fail" in (tmp_path / "sweep-failed.txt").read_text()
+    steps, said = _steps(tmp_path)
+    assert not steps.run("sweep", {}, lambda folder, resume: None).refused
+    assert said == [f"{tmp_path.name}/sweep: going on"]
+    assert not (tmp_path / "sweep-failed.txt").exists()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), FileTrouble("the disk is full")])
+def test_trouble_with_files_ends_the_audit(tmp_path, error):
+    def fail(folder, resume):
+        raise error
+
+    with pytest.raises(type(error)):
+        _steps(tmp_path)[0].run("sweep", {}, fail)
+
+
+def test_a_step_whose_folder_is_gone_is_made_again(tmp_path):
+    for _ in range(2):
+        step = _steps(tmp_path)[0].run("clean", {}, lambda folder, resume: folder.mkdir())
+        assert not step.reused
+        step.folder.rmdir()

@@ -236,12 +236,9 @@ def sweep(
 
 def _look(classifier: AuditedClassifier, seen: Tensor, true: Tensor) -> tuple[Tensor, np.ndarray, np.ndarray]:
     """Latents, classes (`NOT_FINITE` where a logit is not) and margins."""
-    if classifier.latent_name is None:  # a black box
-        logits = classifier(seen)
+    latents, logits = classifier.embed_and_answer(seen)
+    if latents is None:  # a black box, or a network that goes around its latent for these images
         latents = logits.new_full((len(logits), 1), torch.nan)
-    else:
-        latents = classifier.embed(seen)
-        logits = classifier.head(latents)
     logits = settled(classifier, seen, logits)
     right = logits.gather(1, true[:, None])[:, 0]
     others = logits.scatter(1, true[:, None], -torch.inf).amax(1)
