@@ -12,7 +12,7 @@ gigayear around a passage and below it before and after, and discs with strong b
 Of 300 galaxies of seed 0, 63 % of the mergers lie above the merger line and 1 % of the others; 99 % of the
 ellipticals count as early, 55 % of the spirals as late and 43 % as early.
 
-    pip install 'robustkit[sim]' statmorph photutils
+    pip install 'robustkit-audit[sim]' statmorph photutils
     python examples/05_check_gini_m20.py --n 300 --out gini_m20.png
 
 The galaxies are drawn as `robustkit simulate` draws them and seen after ten years of LSST in r, but without

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from robustkit.words import no_such
+
 if TYPE_CHECKING:
     from robustkit.auditing.report import Report
     from robustkit.findings.attack.summary import AttackResult
@@ -312,7 +314,7 @@ def _measure(
     unknown = sorted(set(more) - set(request.__dataclass_fields__))
     if unknown:
         known = sorted({*request.__dataclass_fields__, *_SAMPLE, *_RUN})
-        raise InputError(f"unknown argument {unknown[0]!r}{_guess(unknown[0], known)}; known are {', '.join(known)}")
+        raise InputError(no_such("argument", unknown[0], known))
     if images is None and not isinstance(model, str | os.PathLike):
         raise InputError("give images and labels; only a checkpoint file says where its own are")
     if images is None:
@@ -355,13 +357,6 @@ def _sample(model: Any, images: Any, labels: Any, about: dict[str, Any]) -> Samp
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _guess(name: str, known: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _quiet(line: str) -> None:

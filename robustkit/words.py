@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def shown(text: object) -> str:
     r"""A text with every character that is not printed written out, and its line ends and tabs kept.
@@ -27,3 +29,39 @@ def brief(text: object, most: int = 160) -> str:
     line = next(iter(str(text).strip().splitlines()), "") or type(text).__name__
     line = shown(line[: most + 1])
     return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def no_such(what: str, name: object, known: Iterable[str], *, where: str = "", more: str = "") -> str:
+    """The message for a name that is none of those known: a guess at what was meant, and all of them.
+
+    Args:
+        what: What it should name, such as `search`.
+        name: What was given.
+        known: The names there are.
+        where: Where it was given, after the name.
+        more: What else would do.
+
+    Examples:
+        >>> no_such("search", "dee", ["auto", "de"])
+        "unknown search 'dee'; did you mean 'de'? Known are auto, de"
+        >>> no_such("suite", "all", ["lsst", "plain"])
+        "unknown suite 'all'; known are lsst, plain"
+    """
+    known = list(known)
+    near = guess(name, known)
+    said = f"; did you mean {near!r}? Known" if near else "; known"
+    return f"unknown {what} {brief(repr(name))}{where}{said} are {', '.join([*known, *([more] if more else [])])}"
+
+
+def guess(name: object, known: Iterable[str]) -> str:
+    """The known name that was probably meant, or an empty text.
+
+    Examples:
+        >>> guess("lst", ["lsst", "plain"]), guess("Exposure", ["exposure"]), guess("corner", ["de", "auto"])
+        ('lsst', 'exposure', '')
+    """
+    from difflib import get_close_matches
+
+    lowered = {one.lower().replace("_", "-"): one for one in known}
+    near = get_close_matches(str(name)[:80].lower().replace("_", "-"), lowered, n=1, cutoff=0.6)
+    return lowered[near[0]] if near else ""

@@ -19,11 +19,12 @@ from robustkit.auditing.findings import Findings
 from robustkit.auditing.metrics import estimate_json
 from robustkit.auditing.request import Gate
 from robustkit.errors import InputError
+from robustkit.extras import home_page
 from robustkit.files import atomic_write
 from robustkit.report.section import Check
 from robustkit.stats import Estimate
 from robustkit.tables import Writer
-from robustkit.words import brief
+from robustkit.words import brief, no_such
 
 # Raised when a key changes its meaning or goes; new keys do not raise it.
 SCHEMA = "robustkit-audit-2"
@@ -73,7 +74,7 @@ def check_names(gates: Sequence[Gate], known: Sequence[str]) -> None:
     for gate in gates:
         family, dot, _ = gate.metric.partition(".")
         if gate.metric not in whole and not (dot and family in families):
-            raise InputError(f"unknown number {gate.metric!r} in the gate {gate.text!r}; known are {', '.join(known)}")
+            raise InputError(no_such("number", gate.metric, known, where=f" in the gate {gate.text!r}"))
 
 
 def audit_json(
@@ -341,11 +342,8 @@ def model_index(one: Findings, numbers: dict[str, Estimate]) -> str:
                 f"      value: {float(numbers[name].value):.6g}",
             ]
             lines += [f"      args: {_yaml(str(numbers[name]))}"]
-    lines += [
-        "    source:",
-        f"      name: {_yaml(f'robustkit {__version__}')}",
-        "      url: https://pypi.org/project/robustkit/",
-    ]
+    if home := home_page():
+        lines += ["    source:", f"      name: {_yaml(f'robustkit {__version__}')}", f"      url: {_yaml(home)}"]
     return "---\n" + "\n".join(lines) + "\n---\n"
 
 

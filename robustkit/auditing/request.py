@@ -13,6 +13,7 @@ from typing import Any
 from robustkit.errors import InputError
 from robustkit.files import read_toml, write_text
 from robustkit.perturb.faults.naming import refuse_code_of_file
+from robustkit.words import no_such
 
 FILE = "audit.toml"
 EFFORTS = ("quick", "standard", "full")
@@ -113,13 +114,13 @@ class AuditRequest:
 
     def __post_init__(self) -> None:
         if self.effort not in EFFORTS:
-            raise InputError(f"unknown effort {self.effort!r}; known are {', '.join(EFFORTS)}")
+            raise InputError(no_such("effort", self.effort, EFFORTS))
         if self.n < 1:
             raise InputError(f"expected at least 1 image, came n = {self.n}")
         if self.sweep.draws < 1:
             raise InputError(f"[sweep] draws must be at least 1, got {self.sweep.draws}")
         if self.sweep.suite not in SUITES:
-            raise InputError(f"unknown suite {self.sweep.suite!r}; known are {', '.join(SUITES)}")
+            raise InputError(no_such("suite", self.sweep.suite, SUITES))
         for gate in self.fail_under:
             read_gate(gate)
 
@@ -264,7 +265,7 @@ def _fill(kind: Any, values: Mapping[str, Any], where: str) -> Any:
     known = {one.name: one for one in fields(kind)}
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise InputError(f"{where} has the unknown key {unknown[0]!r}; known here are {', '.join(known)}")
+        raise InputError(f"{where}: {no_such('key', unknown[0], known)}")
     found: dict[str, Any] = {}
     default = AuditRequest("") if kind is AuditRequest else kind()
     for key, value in values.items():

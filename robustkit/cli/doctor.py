@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from robustkit.cli.saying import say
+from robustkit.extras import DISTRIBUTION, install
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -29,7 +30,16 @@ def command(check: bool) -> None:
     from robustkit import __version__
 
     _say("robustkit", __version__)
+    if stranger := _version("robustkit"):
+        _say(
+            "",
+            f"the distribution robustkit {stranger} is installed too. It is a project of others, or an old install "
+            f"of this one, and its files lie in the same place: pip uninstall robustkit; then install {DISTRIBUTION}",
+        )
     _say("python", f"{platform.python_version()}, {platform.platform()}")
+    if _version(DISTRIBUTION) is None:
+        _say(DISTRIBUTION, "not installed, so what it needs is not known; in a clone: pip install --editable .")
+        sys.exit(1)
     needed, extras = _requirements()
     said = [_say_needed(requirement) for requirement in needed]
     if not all(said):
@@ -41,7 +51,7 @@ def command(check: bool) -> None:
     for extra, requirements in extras.items():
         missing = not all(map(_version, (requirement.name for requirement in requirements)))
         found = ", ".join(f"{each.name} {_version(each.name) or 'not installed'}" for each in requirements)
-        _say(f"  {extra}", found + (f"; pip install 'robustkit[{extra}]'" if missing else ""))
+        _say(f"  {extra}", found + (f"; {install(extra)}" if missing else ""))
     if check and not _attack_is_well():
         sys.exit(1)
 
@@ -56,8 +66,8 @@ def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:
 
     needed: list[Requirement] = []
     extras: dict[str, list[Requirement]] = {}
-    listed = set(importlib.metadata.metadata("robustkit").get_all("Provides-Extra") or ()) - {*_NOT_LISTED}
-    for requirement in map(Requirement, importlib.metadata.requires("robustkit") or ()):
+    listed = set(importlib.metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or ()) - {*_NOT_LISTED}
+    for requirement in map(Requirement, importlib.metadata.requires(DISTRIBUTION) or ()):
         if requirement.marker is None:
             needed.append(requirement)
         for extra in sorted(listed):
@@ -69,7 +79,7 @@ def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:
 def _say_needed(requirement: Requirement) -> bool:
     version = _version(requirement.name)
     well = version is not None and requirement.specifier.contains(version, prereleases=True)
-    lack = "" if well else f"; robustkit needs {requirement.specifier}: pip install --upgrade robustkit"
+    lack = "" if well else f"; robustkit needs {requirement.specifier}: pip install --upgrade {DISTRIBUTION}"
     _say(requirement.name, f"{version or 'not installed'}{lack}")
     return well
 

@@ -15,7 +15,7 @@ from robustkit.data.npyfile import map_npy, write_npy
 from robustkit.data.stretch import Stretch, stretch_from_json
 from robustkit.errors import InputError
 from robustkit.files import new_folder, read_json, sha256_file, write_json
-from robustkit.words import shown
+from robustkit.words import no_such, shown
 
 Units = Literal["electron", "display", "unknown"]
 IMAGE_SET_FILE = "imageset.json"
@@ -71,7 +71,7 @@ class ImageSet:
             if len(set(names)) != len(names):
                 raise InputError(f"expected {what} with different names, got {', '.join(names)}")
         if self.units not in get_args(Units):
-            raise InputError(f"unknown units {self.units!r}; known are {', '.join(get_args(Units))}")
+            raise InputError(no_such("units", self.units, get_args(Units)))
         if self.bounds is not None and not (len(self.bounds) == 2 and self.bounds[0] < self.bounds[1]):
             raise InputError(f"expected bounds as the lowest and the highest value of a pixel, got {self.bounds}")
         if self.ids.shape != (len(self.images),):

@@ -30,6 +30,7 @@ from robustkit.data.readers.found import Channels, Found, Options
 from robustkit.data.readers.shards import shard_files
 from robustkit.data.readers.single import find_files, names_of
 from robustkit.errors import InputError
+from robustkit.words import no_such
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def _check_choices(options: Options) -> None:
     for name, choices in known.items():
         value = getattr(options, name)
         if value is not None and value not in choices:
-            raise InputError(f"unknown --{name} {value!r}; known are {', '.join(choices)}")
+            raise InputError(no_such(f"--{name}", value, choices))
 
 
 def _label_option(labels: object) -> str | np.ndarray | None:

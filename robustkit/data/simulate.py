@@ -32,6 +32,7 @@ from robustkit.files import new_folder, write_json, write_text
 from robustkit.progress import progress
 from robustkit.seeds import stream
 from robustkit.tables import NamedWriter
+from robustkit.words import no_such
 
 GALAXIES_FILE = "galaxies.json"
 CATALOGUE_FILE = "catalogue.csv"
@@ -144,7 +145,7 @@ def _check(n: int, seed: int, workers: int | None, size: int, classes: Mapping[s
             raise InputError(f"{name} must be at least {least}, got {value}")
     unknown = [name for name in classes if name not in CLASSES]
     if unknown:
-        raise InputError(f"unknown class {unknown[0]!r}; known are {', '.join(CLASSES)}")
+        raise InputError(no_such("class", unknown[0], CLASSES))
     if min(classes.values(), default=0) < 0 or not sum(classes.values()) > 0:
         raise InputError(f"expected class shares of at least 0 and not all 0, got {dict(classes)}")
 

@@ -17,6 +17,7 @@ from robustkit.data.guard import reading
 from robustkit.data.imageset import ImageSet
 from robustkit.errors import InputError
 from robustkit.files import read_json, write_json
+from robustkit.words import no_such
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
@@ -70,7 +71,7 @@ class Split:
     def objects(self, part: Part) -> tuple[str, ...]:
         """The object ids of a part."""
         if part not in PARTS:
-            raise InputError(f"unknown part {part!r}; known are {', '.join(PARTS)}")
+            raise InputError(no_such("part", part, PARTS))
         return getattr(self, part)
 
     def apply(self, image_set: ImageSet, part: Part) -> ImageSet:
@@ -190,7 +191,7 @@ def given_split(image_set: ImageSet) -> Split | None:
     for image_id, name in zip(image_set.ids.tolist(), image_set.objects.tolist(), strict=True):
         word = str(given.get(image_id, "")).lower()
         if word not in _WORDS:
-            raise InputError(f"image {image_id!r} is given the part {word!r}; known are {', '.join(_WORDS)}")
+            raise InputError(no_such("part", word, _WORDS, where=f" of image {image_id!r}"))
         parts[_WORDS[word]].add(name)
     train, valid, test = (tuple(parts[part]) for part in PARTS)
     total = len(train) + len(valid) + len(test)

@@ -15,6 +15,7 @@ import numpy as np
 
 from robustkit.data.pixels import moments, percentiles
 from robustkit.errors import InputError
+from robustkit.words import no_such
 
 if TYPE_CHECKING:  # images can be stretched as NumPy arrays before anyone needs torch
     import torch
@@ -296,5 +297,5 @@ def stretch_from_json(value: dict[str, Any]) -> Stretch:
 
 def _kind(name: Any) -> type[Stretch]:
     if not isinstance(name, str) or name not in STRETCHES:
-        raise InputError(f"unknown stretch {name!r}; known are {', '.join(STRETCHES)}")
+        raise InputError(no_such("stretch", name, STRETCHES))
     return STRETCHES[name]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustkit.errors import InputError
+from robustkit.words import no_such
 
 BANDS = ("g", "r", "i")
 
@@ -150,7 +151,7 @@ def open_survey(name: str | Survey) -> Survey:
     if isinstance(name, Survey):
         return name
     if name not in SURVEYS:
-        raise InputError(f"unknown survey {name!r}; known are {', '.join(SURVEYS)}")
+        raise InputError(no_such("survey", name, SURVEYS))
     return SURVEYS[name]
 
 

@@ -16,6 +16,7 @@ from robustkit.engine.incremental import IncrementalEvaluator
 from robustkit.engine.plain import PlainEvaluator
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
+from robustkit.words import no_such
 
 __all__ = [
     "Batches",
@@ -77,7 +78,7 @@ def make_evaluator(classifier: AuditedClassifier, images: Tensor, *, engine: Eng
             size that the classifier takes.
     """
     if engine not in get_args(Engine):
-        raise InputError(f"unknown engine {engine!r}; known are {', '.join(get_args(Engine))}")
+        raise InputError(no_such("engine", engine, get_args(Engine)))
     plain = PlainEvaluator(classifier, images)
     if engine == "plain" or len(images) == 0:
         return plain

@@ -23,7 +23,7 @@ from robustkit.files import atomic_write
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.foreign.weights import Content, read_weights
 from robustkit.models.networks import NETWORKS
-from robustkit.words import shown
+from robustkit.words import no_such, shown
 
 _MOST_VALUES = 1 << 26  # of an image that a card claims
 FORMAT = "robustkit-checkpoint-1"
@@ -122,7 +122,7 @@ def build_network(card: Card) -> nn.Module:
         InputError: If the name is not known.
     """
     if card.network not in NETWORKS:
-        raise InputError(f"unknown network {card.network!r}; known are {', '.join(NETWORKS)}")
+        raise InputError(no_such("network", card.network, NETWORKS))
     channels, height, width = card.input_shape
     return NETWORKS[card.network](bands=channels, classes=len(card.class_names), size=(height, width))
 

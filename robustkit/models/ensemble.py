@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from robustkit.errors import InputError
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.outputs import Output
+from robustkit.words import no_such
 
 Combine = Literal["mean", "votes"]
 Average = Literal["flips", "rotations", "both"]
@@ -54,7 +55,7 @@ def views_of(average: Average | None, shape: Sequence[int]) -> tuple[View, ...]:
     if average is None:
         return (View(),)
     if average not in get_args(Average):
-        raise InputError(f"unknown --average {average!r}; known are {', '.join(get_args(Average))}")
+        raise InputError(no_such("--average", average, get_args(Average)))
     if average != "flips" and shape[1] != shape[2]:
         raise InputError(f"--average {average} turns images, and these are {shape[1]}x{shape[2]}; give --average flips")
     half = {"flips": (0, 2), "rotations": (0, 1, 2, 3), "both": (0, 1, 2, 3)}[average]
@@ -76,7 +77,7 @@ class Ensemble(nn.Module):
     ) -> None:
         super().__init__()
         if combine not in get_args(Combine):
-            raise InputError(f"unknown --combine {combine!r}; known are {', '.join(get_args(Combine))}")
+            raise InputError(no_such("--combine", combine, get_args(Combine)))
         self.members = nn.ModuleList([classifier.module for classifier in classifiers])
         self.views, self.combine, self.classes = tuple(views), combine, classifiers[0].classes
         self._outputs = [classifier.output for classifier in classifiers]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from robustkit.errors import InputError
 from robustkit.models.decision import Decision
+from robustkit.words import no_such
 
 OutputKind = Literal["logits", "probabilities", "log-probabilities", "sigmoid", "votes"]
 EndingKind = Literal["softmax", "log_softmax", "sigmoid"]
@@ -40,7 +41,7 @@ class Output:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(OutputKind):
-            raise InputError(f"unknown output kind {self.kind!r}; known are {', '.join(get_args(OutputKind))}")
+            raise InputError(no_such("output kind", self.kind, get_args(OutputKind)))
 
     def logits(self, returned: Any) -> Tensor:
         """The scores of what is decided, as logits.

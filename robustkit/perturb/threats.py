@@ -13,6 +13,7 @@ from robustkit.data import Stretch
 from robustkit.errors import InputError
 from robustkit.perturb.defects import Defect
 from robustkit.perturb.values import Corners, Grid, SingleBand, Together, ValueSet
+from robustkit.words import no_such
 
 ValueRange = Literal["data", "paper"]
 VALUE_NAMES = (
@@ -59,7 +60,7 @@ def make_values(
     """
     kind, _, argument = name.partition(":")
     if value_range not in (None, *get_args(ValueRange)):
-        raise InputError(f"unknown range {value_range!r}; known are {', '.join(get_args(ValueRange))}")
+        raise InputError(no_such("range", value_range, get_args(ValueRange)))
     clean_range = _range(input_range, device)
     if kind in ("hot", "dead"):
         if value_range is not None:
@@ -72,7 +73,7 @@ def make_values(
         low, high = _ends(clean_range, value_range == "paper")
         return Together(low, high, _levels(argument) if argument else 2)
     if argument or kind not in VALUE_NAMES:
-        raise InputError(f"unknown values {name!r}; known are {', '.join(VALUE_NAMES)}")
+        raise InputError(no_such("values", name, VALUE_NAMES))
     if kind == "paper" and value_range == "data":
         raise InputError("the values 'paper' are the range [0, 1]; use --values corners for the range of the data")
     low, high = _ends(clean_range, kind == "paper" or value_range == "paper")

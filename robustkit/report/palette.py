@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import cycle, islice
 
 from robustkit.errors import InputError
+from robustkit.words import no_such
 
 KINDS = ("clean", "noisy", "attacked")
 BASELINE = "random"  # the search that others are held against
@@ -153,7 +154,7 @@ def make_palette(class_names: Sequence[str], name: str = "safe") -> Palette:
         ('#ffa600', '#bc5090', '#003f5c')
     """
     if name not in PALETTES:
-        raise InputError(f"unknown colours {name!r}; known are {', '.join(PALETTES)}")
+        raise InputError(no_such("colours", name, PALETTES))
     count = len(class_names)
     if name == "paper" and count > len(_PAPER):
         raise InputError(f"the paper has {len(_PAPER)} colours and there are {count} classes; use the colours safe")

@@ -10,6 +10,7 @@ from robustkit.errors import InputError
 from robustkit.reproduce.papers import PAPERS, Paper
 from robustkit.training import Settings
 from robustkit.training.presets import preset
+from robustkit.words import no_such
 
 SCALES = ("tiny", "small", "paper")
 CONTROLS = ("adabn", "augment")  # their gains need no alignment of latents
@@ -121,9 +122,9 @@ def plan_paper(name: str, scale: str, *, published: bool = False) -> PaperPlan:
         InputError: If the paper or scale is unknown.
     """
     if name not in PAPERS:
-        raise InputError(f"unknown paper {name!r}; known are {', '.join(PAPERS)}")
+        raise InputError(no_such("paper", name, PAPERS))
     if scale not in SCALES:
-        raise InputError(f"unknown scale {scale!r}; known are {', '.join(SCALES)}")
+        raise InputError(no_such("scale", scale, SCALES))
     paper = PAPERS[name]
     plan = (_ad22 if name == "ad22" else _da20)(paper, scale)
     said = () if published else (_OWN_DATA, _OWN_LABELS if name == "ad22" else _OWN_PRISTINE)

@@ -11,6 +11,7 @@ from robustkit.data import ImageSet, open_images
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint
 from robustkit.runs.sample import Sample
+from robustkit.words import no_such
 from robustkit.words import shown as written
 
 
@@ -147,7 +148,7 @@ def _ids_of_part(checkpoint: Checkpoint, image_set: ImageSet, part: str, path: P
         return [str(image_id) for image_id in image_set.ids]
     split = checkpoint.card.data.get("split") or {}
     if part not in split:
-        raise InputError(f"the checkpoint knows no part {part!r}; known are {', '.join([*split, 'all'])}")
+        raise InputError(no_such("part", part, [*split, "all"], where=" of the checkpoint"))
     wanted = {written(image_id).partition("#")[0] for image_id in split[part]}
     pairs = zip(image_set.ids, image_set.objects, strict=True)
     ids = [str(image_id) for image_id, shown in pairs if str(shown) in wanted]

@@ -8,6 +8,7 @@ from typing import Any
 from robustkit.errors import InputError
 from robustkit.training.alignment import ALIGNMENTS
 from robustkit.training.settings import Settings
+from robustkit.words import no_such
 
 # DeepAdversaries, section 3.3. The weight of 0.05 is that of the paper (the published code has 0.01) and multiplies a
 # sum of 19 kernels: on the mean of kernels that `Settings.kernels = "median"` takes, it would be 0.95. No mirrorings:
@@ -62,7 +63,7 @@ def preset(name: str | None, **changes: Any) -> Settings:
     if name is None:
         return Settings(**changes)
     if name not in PRESETS:
-        raise InputError(f"unknown preset {name!r}; known are {', '.join(PRESETS)}")
+        raise InputError(no_such("preset", name, PRESETS))
     if name == "ad22" and changes.get("method") in ALIGNMENTS:
         changes = {"weight_decay": 1e-4, **changes}
     return replace(PRESETS[name], **changes)

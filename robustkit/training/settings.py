@@ -11,6 +11,7 @@ from robustkit.errors import InputError
 from robustkit.models import NETWORKS
 from robustkit.training.alignment import ALIGNMENTS, FisherForm
 from robustkit.training.network import BatchNorm
+from robustkit.words import no_such
 
 Kernels = Literal["median", "published"]
 Optimiser = Literal["adamw", "adam"]
@@ -88,8 +89,8 @@ class Settings:
         for name, choices in {"method": (*PLAIN, *ALIGNMENTS), **CHOICES}.items():
             value = getattr(self, name)
             if value not in choices:
-                known = ", ".join(str(choice) for choice in choices if choice is not None)
-                raise InputError(f"unknown {name.replace('_', ' ')} {value!r}; known are {known}")
+                known = [str(choice) for choice in choices if choice is not None]
+                raise InputError(no_such(name.replace("_", " "), value, known))
         for name, least in (("epochs", 1), ("patience", 1), ("seed", 0), ("split_seed", 0), ("warm_up", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")

@@ -37,4 +37,5 @@ def test_the_model_index_is_yaml_that_a_card_can_begin_with():
     (result,) = model["results"]
     assert model["name"] == NASTY
     assert (result["task"]["type"], result["dataset"]["name"]) == ("image-classification", MATHS)
+    assert "source" not in result  # the project has no address yet
     assert [(one["type"], one["value"]) for one in result["metrics"]] == [("accuracy", 0.8), ("flip_rate", 0.75)]

@@ -42,8 +42,11 @@ def test_paths_in_a_file_start_beside_it(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('model = "a.pt"\nmodle = 1', "unknown key 'modle'; known here are model, base"),
-        ('model = "a.pt"\n[attack]\nbugdet = 1', "attack has the unknown key 'bugdet'; known here are searches"),
+        ('model = "a.pt"\nmodle = 1', r"unknown key 'modle'; did you mean 'model'\? Known are model, base"),
+        (
+            'model = "a.pt"\n[attack]\nbugdet = 1',
+            r"attack: unknown key 'bugdet'; did you mean 'budget'\? Known are",
+        ),
         ('model = "a.pt"\nn = "many"', "n should be int, came 'many'"),
         ('model = "a.pt"\nn = true', "n should be int, came True"),
         ('model = "a.pt"\n[attack]\nsearches = "de"', "searches should be a list of texts, came 'de'"),

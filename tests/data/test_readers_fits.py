@@ -252,5 +252,5 @@ def test_other_contents_are_refused(tmp_path):
 def test_without_astropy_the_extra_is_named(tmp_path, monkeypatch):
     path = write(tmp_path / "a.fits", images())
     monkeypatch.setitem(__import__("sys").modules, "astropy.io.fits", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'robustkit\[fits\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'robustkit-audit\[fits\]'"):
         open_images(path)

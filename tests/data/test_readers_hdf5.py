@@ -114,5 +114,5 @@ def test_a_library_that_stops_in_the_middle_is_seen(tmp_path, monkeypatch):
 def test_without_h5py_the_extra_is_named(tmp_path, monkeypatch):
     (tmp_path / "a.h5").write_bytes(b"x")
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'robustkit\[hdf5\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'robustkit-audit\[hdf5\]'"):
         open_images(tmp_path / "a.h5")

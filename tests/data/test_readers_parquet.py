@@ -122,5 +122,5 @@ def test_truncated_files_are_refused(tmp_path, keep):
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     (tmp_path / "a.parquet").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'robustkit\[parquet\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'robustkit-audit\[parquet\]'"):
         open_images(tmp_path / "a.parquet")

@@ -84,5 +84,5 @@ def test_damaged_stores_are_refused(tmp_path):
 def test_without_zarr_the_extra_is_named(tmp_path, monkeypatch):
     path = write(tmp_path / "a.zarr", 3, images=images())
     monkeypatch.setitem(sys.modules, "zarr", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'robustkit\[zarr\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'robustkit-audit\[zarr\]'"):
         open_images(path)

@@ -135,7 +135,7 @@ def test_a_given_split_with_valid_is_taken_as_it_is():
         (
             replace(galaxies((20, 20)), meta={"split": {"g0": "holdout"}}),
             {},
-            "image 'g0' is given the part 'holdout'; known are train",
+            "unknown part 'holdout' of image 'g0'; known are train",
         ),
         (
             replace(

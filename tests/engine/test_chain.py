@@ -485,8 +485,8 @@ def test_without_llvmlite_pytorch_answers_and_says_why(classifier, monkeypatch):
     assert evaluator.refusal == ""
     this_processor.cache_clear()
     assert evaluator.name == "incremental"
-    assert "robustkit[fast]" in evaluator.not_compiled
-    assert "robustkit[fast]" in evaluator.reason
+    assert "robustkit-audit[fast]" in evaluator.not_compiled
+    assert "robustkit-audit[fast]" in evaluator.reason
     assert_exact(evaluator, candidates_for(evaluator.images))
 
 

@@ -115,13 +115,13 @@ def test_the_package_is_imported_from_the_environment(installed):
 def test_the_command_answers(installed):
     assert "Audits trained image classifiers" in installed.run("robustkit", "--help")
     assert robustkit.__version__ in installed.run("robustkit", "--version")
-    assert "galsim not installed; pip install 'robustkit[sim]'" in installed.run("robustkit", "doctor")
+    assert "galsim not installed; pip install 'robustkit-audit[sim]'" in installed.run("robustkit", "doctor")
     assert "_robustkit_completion" in installed.run("robustkit", "completion", "bash")
 
 
 def test_what_an_extra_is_for_is_refused_in_words(installed):
     said = installed.run("robustkit", "simulate", "--n", 3, "--out", "galaxies", status=2)
-    assert said.splitlines()[-1].endswith("run: pip install 'robustkit[sim]'")
+    assert said.splitlines()[-1].endswith("run: pip install 'robustkit-audit[sim]'")
     assert "Traceback" not in said
 
 

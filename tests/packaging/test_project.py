@@ -31,7 +31,7 @@ def test_the_citation_is_of_this_version_and_licence(project, citation):
     assert citation["cff-version"] == "1.2.0"
     assert citation["version"] == robustkit.__version__
     assert citation["license"] == project["license"]
-    assert citation["title"].startswith(project["name"])
+    assert citation["title"].startswith("robustkit:")
     assert [author["name"] for author in citation["authors"]] == [author["name"] for author in project["authors"]]
 
 

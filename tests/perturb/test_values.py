@@ -150,7 +150,7 @@ def test_values_are_said_in_calibrated_units():
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("corner", {}, "unknown values 'corner'; known are corners"),
+        ("corner", {}, r"unknown values 'corner'; did you mean 'corners'\? Known are corners"),
         ("corners:3", {}, "unknown values"),
         ("grid:1", {}, "at least 2 values"),
         ("grid", {}, "as in grid:3"),

@@ -12,6 +12,7 @@ from robustkit.errors import InputError
 from robustkit.options import option
 from robustkit.records import Record
 from robustkit.runs.selection import Selection
+from robustkit.words import no_such
 
 if TYPE_CHECKING:
     from robustkit.perturb.threats import ValueRange
@@ -62,7 +63,7 @@ class AttackRequest(Selection):
         if self.preset is None:
             return
         if self.preset not in PRESETS:
-            raise InputError(f"unknown preset {self.preset!r}; known are {', '.join(PRESETS)}")
+            raise InputError(no_such("preset", self.preset, PRESETS))
         fixed = {"--search": self.searches, "--budget": self.budget, "--values": self.values}
         fixed |= {"--range": self.value_range, "--targeted": self.targeted, "--pixels": self.pixels != 1}
         given = [name for name, value in fixed.items() if value]

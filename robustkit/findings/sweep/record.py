@@ -13,6 +13,7 @@ from robustkit.errors import InputError
 from robustkit.options import option
 from robustkit.records import Record
 from robustkit.runs.selection import Selection
+from robustkit.words import no_such
 
 RECORD, BASE_RECORD = "sweep.npz", "sweep-base.npz"
 SUITES = ("lsst", "plain")
@@ -48,7 +49,7 @@ class SweepRequest(Selection):
         if self.draws < 1:
             raise InputError(f"--draws must be at least 1, got {self.draws}")
         if self.suite is not None and self.suite not in SUITES:
-            raise InputError(f"unknown suite {self.suite!r}; known are {', '.join(SUITES)}")
+            raise InputError(no_such("suite", self.suite, SUITES))
         if bool(self.perturbations) == (self.suite is not None):
             raise InputError(f"name perturbations with --perturb or a suite ({', '.join(SUITES)}) with --suite")
         if self.levels and len(self.perturbations) != 1:

@@ -21,7 +21,7 @@ from robustkit.files import MOST_TOML, read_text, read_toml, write_text
 from robustkit.models.decision import Decision, cut_at, labels_of, parse_question
 from robustkit.models.ensemble import Average, Combine
 from robustkit.models.outputs import OutputKind
-from robustkit.words import shown
+from robustkit.words import no_such, shown
 
 MOST_CLASSES = 100_000  # ImageNet's largest list has 21 841
 
@@ -110,7 +110,7 @@ class ModelOptions:
             names = " and ".join("--" + name.replace("_", "-") for name in said)
             raise InputError(f"{names} each say what is decided; give one of them")
         if self.output_kind is not None and self.output_kind not in get_args(OutputKind):
-            raise InputError(f"unknown --output-kind {self.output_kind!r}; known are {', '.join(get_args(OutputKind))}")
+            raise InputError(no_such("--output-kind", self.output_kind, get_args(OutputKind)))
         if self.class_count is not None and not 0 < self.class_count <= MOST_CLASSES:
             raise InputError(f"expected --classes between 1 and {MOST_CLASSES:,}, got {brief(self.class_count, 40)}")
         if self.bounds is not None and not -math.inf < self.bounds[0] < self.bounds[1] < math.inf:
@@ -120,9 +120,9 @@ class ModelOptions:
         for name, known in (("channels", Channels), ("units", Units)):
             value = getattr(self, name)
             if value is not None and value not in get_args(known):
-                raise InputError(f"unknown --{name} {value!r}; known are {', '.join(get_args(known))}")
+                raise InputError(no_such(f"--{name}", value, get_args(known)))
         if self.nan not in (None, "refuse", "fill"):
-            raise InputError(f"unknown --nan {self.nan!r}; known are refuse, fill")
+            raise InputError(no_such("--nan", self.nan, ("refuse", "fill")))
         parse_steps(self.preprocess or ())
 
     @property

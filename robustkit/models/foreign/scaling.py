@@ -12,6 +12,7 @@ from robustkit.data.unit import extremes, likely_range, unit_stretch
 from robustkit.errors import WARNING, InputError
 from robustkit.models.foreign.found import Found
 from robustkit.models.foreign.options import ModelOptions
+from robustkit.words import no_such
 
 # Values up to here may be on the scale from 0 to 1, as a resampled or sharpened picture is.
 _ABOUT_ONE = 1.5
@@ -49,7 +50,7 @@ def make_stretch(found: Found, options: ModelOptions, images: ImageSet | None, b
     if said == "unit":
         return unit_stretch(images, bands, notes)
     if said not in STRETCHES:
-        raise InputError(f"unknown --stretch {said!r}; known are unit, {', '.join(STRETCHES)}")
+        raise InputError(no_such("--stretch", said, ("unit", *STRETCHES)))
     if images is None:
         raise InputError(
             f"the {said} stretch is fitted on images; name them with --data, or put its constants in a card"

@@ -10,6 +10,7 @@ import numpy as np
 from robustkit.errors import InputError
 from robustkit.lazy import torch
 from robustkit.perturb.perturbation import Perturbation, mixture, tensor
+from robustkit.words import no_such
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +66,7 @@ class LocalFault(Perturbation):
         elif self.band in conditions.bands:
             chosen = (torch.arange(bands, device=images.device) == conditions.bands.index(self.band)).expand(count, -1)
         else:
-            raise InputError(f"unknown band {self.band!r}; known are any, all, {', '.join(conditions.bands)}")
+            raise InputError(no_such("band", self.band, ("any", "all", *conditions.bands)))
         return chosen.to(images.dtype)[..., None, None]
 
     def deposit(self, images: Tensor, charge: Tensor, conditions: Conditions, streams: Streams) -> Tensor:

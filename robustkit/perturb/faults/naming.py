@@ -12,7 +12,7 @@ from robustkit.code_gate import import_code, read_code, refuse_code
 from robustkit.errors import InputError
 from robustkit.perturb.faults.registry import PERTURBATIONS
 from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation
-from robustkit.words import brief
+from robustkit.words import brief, no_such
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,7 @@ def perturbation_kind(name: str) -> type[Perturbation]:
     if name in PERTURBATIONS:
         return PERTURBATIONS[name]
     if ":" not in name:
-        raise InputError(
-            f"unknown perturbation {name!r}; known are {', '.join(PERTURBATIONS)}, or your own as package.module:Class"
-        )
+        raise InputError(no_such("perturbation", name, PERTURBATIONS, more="or your own as package.module:Class"))
     code = read_code(name, "--perturb")
     if code.kind == "library":
         raise InputError(f"{code.source} is no package of perturbations; name your own as package.module:Class")

@@ -12,6 +12,7 @@ from torch import Tensor
 from robustkit.engine import Candidates
 from robustkit.errors import InputError
 from robustkit.perturb.search.base import UNTARGETED, Problem, Search
+from robustkit.words import no_such
 
 Form = Literal["published", "best1bin"]
 Fitness = Literal["probability", "margin"]
@@ -53,7 +54,7 @@ class DifferentialEvolution:
     def __post_init__(self) -> None:
         for field, kind in (("form", Form), ("fitness", Fitness)):
             if getattr(self, field) not in get_args(kind):
-                raise InputError(f"unknown {field} {getattr(self, field)!r}; known are {', '.join(get_args(kind))}")
+                raise InputError(no_such(field, getattr(self, field), get_args(kind)))
         if self.population < 4:
             raise InputError(f"population must be at least 4, got {self.population}")
         if self.generations < 0:

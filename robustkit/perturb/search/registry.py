@@ -15,6 +15,7 @@ from robustkit.perturb.search.differential_evolution import DifferentialEvolutio
 from robustkit.perturb.search.gradient import Gradient
 from robustkit.perturb.search.random import RandomSearch
 from robustkit.perturb.search.universal import Universal
+from robustkit.words import no_such
 
 SEARCHES: dict[str, Callable[[], SearchSettings]] = {
     "auto": Auto,
@@ -40,5 +41,5 @@ def make_search(name: str) -> SearchSettings:
         InputError: If the name is unknown.
     """
     if name not in SEARCHES:
-        raise InputError(f"unknown search {name!r}; known are {', '.join(SEARCHES)}")
+        raise InputError(no_such("search", name, SEARCHES))
     return SEARCHES[name]()

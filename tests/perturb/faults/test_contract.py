@@ -95,7 +95,7 @@ def test_names():
     assert make_perturbation("exposure", "s3") == Exposure(0.1)
     assert perturbation_kind(f"{__name__}:Bias") is Bias
     for name, words in (
-        ("exposre", "known are exposure, read-noise"),
+        ("exposre", r"did you mean 'exposure'\? Known are exposure, read-noise"),
         ("nowhere.at.all:Thing", "there is no module nowhere"),
         ("robustkit.perturb.perturbation:Stage", "is not a subclass"),
     ):
