@@ -254,8 +254,12 @@ def own_folder(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def new_folder(path: str | os.PathLike[str]) -> Path:
-    """Makes a folder for new output.
+def refuse_used(path: str | os.PathLike[str], *, hint: str = "") -> None:
+    """Refuses what cannot become a new folder.
+
+    Args:
+        path: Where the folder is to be.
+        hint: What else can be done where a folder already holds something.
 
     Raises:
         InputError: If the path is a file, the folder one stands in or home, or a folder that already holds something.
@@ -265,7 +269,17 @@ def new_folder(path: str | os.PathLike[str]) -> Path:
     if path.is_file():
         raise InputError(f"expected a folder for the output, but {path} is a file; name another with --out")
     if path.is_dir() and any(path.iterdir()):
-        raise InputError(f"{path} already holds files and nothing is overwritten; name another folder with --out")
+        raise InputError(f"{path} already holds files and nothing is overwritten; {hint}name another folder with --out")
+
+
+def new_folder(path: str | os.PathLike[str]) -> Path:
+    """Makes a folder for new output.
+
+    Raises:
+        InputError: As `refuse_used` does, and where it cannot be made.
+    """
+    path = Path(path)
+    refuse_used(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -39,7 +39,7 @@ def no_such(what: str, name: object, known: Iterable[str], *, where: str = "", m
         name: What was given.
         known: The names there are.
         where: Where it was given, after the name.
-        more: What else would do.
+        more: What else would do, such as `your own as package.module:Class`.
 
     Examples:
         >>> no_such("search", "dee", ["auto", "de"])
@@ -50,7 +50,8 @@ def no_such(what: str, name: object, known: Iterable[str], *, where: str = "", m
     known = list(known)
     near = guess(name, known)
     said = f"; did you mean {near!r}? Known" if near else "; known"
-    return f"unknown {what} {brief(repr(name))}{where}{said} are {', '.join([*known, *([more] if more else [])])}"
+    names = [*known, f"or {more}"] if more else known
+    return f"unknown {what} {brief(repr(name))}{where}{said} are {', '.join(names)}"
 
 
 def guess(name: object, known: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from robustkit.errors import InputError
 from robustkit.files import reading
 from robustkit.findings.latents.attacked import same_options
 from robustkit.models import ModelOptions
-from robustkit.perturb.faults.naming import refuse_code_of_file
+from robustkit.perturb.faults.names import refuse_code_of_file
 from robustkit.perturb.threats import ValueRange
 from robustkit.runs import AGAIN, Parts, differences, interruptible, open_run
 from robustkit.runs.measurement import Measurement, start

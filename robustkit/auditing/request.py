@@ -12,7 +12,7 @@ from typing import Any
 
 from robustkit.errors import InputError
 from robustkit.files import read_toml, write_text
-from robustkit.perturb.faults.naming import refuse_code_of_file
+from robustkit.perturb.faults.names import refuse_code_of_file
 from robustkit.words import no_such
 
 FILE = "audit.toml"

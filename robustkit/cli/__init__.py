@@ -9,54 +9,77 @@ import click
 
 from robustkit import __version__
 from robustkit.errors import RobustkitError, RunInterrupted
-from robustkit.words import shown
+from robustkit.words import no_such, shown
 
-# Name -> the line that `robustkit --help` shows; each lives in robustkit/cli/<name>.py as `command`.
-COMMANDS = {
-    "simulate": "Make galaxies as a survey would see them, at two depths.",
-    "train": "Train the classifier that is to be audited.",
-    "search": "Look for training settings, without target labels.",
-    "evaluate": "Score trained classifiers on source and target.",
-    "attack": "Search for single pixels that change a classifier's prediction.",
-    "certify": "Try every pixel: which images can be flipped at all, and where.",
-    "merge": "Make one run of the shards that a job array left.",
-    "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
-    "inspect": "Say what a checkpoint of any kind is, safely, and whether it can be audited.",
-    "window": "Draw the classes in latent space around attacked images.",
-    "isomap": "Map the latent space: clean, noisy and attacked images.",
-    "distances": "Measure how far perturbations move latents; compare two models.",
-    "plan": "Say how many images an audit needs, and what so many can settle.",
-    "audit": "All of it in one page: may this classifier be trusted on that survey?",
-    "report": "Draw the page of an audit again, from its records.",
-    "compare": "Pair two audits of the same images.",
-    "reproduce": "Redo a paper: its tables and figures, ours beside the published.",
-    "doctor": "Say what is installed, and whether the searches find what exists.",
-    "completion": "Print what makes a shell complete commands, options and names.",
+# Heading -> name -> the line that `robustkit --help` shows; each lives in robustkit/cli/<name>.py as `command`.
+GROUPS = {
+    "Audit": {
+        "audit": "All of it in one page: may this classifier be trusted on that survey?",
+        "plan": "Say how many images an audit needs, and what so many can settle.",
+        "report": "Draw the page of an audit again, from its records.",
+        "compare": "Pair two audits of the same images.",
+    },
+    "One question": {
+        "attack": "Search for single pixels that change a classifier's prediction.",
+        "certify": "Try every pixel: which images can be flipped at all, and where.",
+        "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
+        "window": "Draw the classes in latent space around attacked images.",
+        "isomap": "Map the latent space: clean, noisy and attacked images.",
+        "distances": "Measure how far perturbations move latents; compare two models.",
+        "merge": "Make one run of the shards that a job array left.",
+    },
+    "Models and data": {
+        "inspect": "Say what a checkpoint of any kind is, safely, and whether it can be audited.",
+        "simulate": "Make galaxies as a survey would see them, at two depths.",
+        "train": "Train the classifier that is to be audited.",
+        "search": "Look for training settings, without target labels.",
+        "evaluate": "Score trained classifiers on source and target.",
+    },
+    "Papers": {"reproduce": "Redo a paper: its tables and figures, ours beside the published."},
+    "Shell": {
+        "doctor": "Say what is installed, and whether the searches find what exists.",
+        "completion": "Print what makes a shell complete commands, options and names.",
+        "help": "Show this list, or the options of a command.",
+    },
 }
+COMMANDS = {name: line for commands in GROUPS.values() for name, line in commands.items()}
 
 
 class LazyGroup(click.Group):
     """A group that knows its commands' names and imports one only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, in the order in which one uses them."""
+        """The commands, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Imports a command; `None` when there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        from robustkit.cli.names import completing
+        from robustkit.cli.names import completed
 
-        return completing(import_module(f"robustkit.cli.{cmd_name}").command)
+        return completed(import_module(f"robustkit.cli.{cmd_name}").command)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command that is named first, or says which one was probably meant."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(no_such("command", args[0], COMMANDS), ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Lists the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        """Lists the commands by group, without importing them."""
+        for heading, commands in GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl(list(commands.items()), col_max=12)
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nTo begin:\n  robustkit inspect -m ckpt.pt\n  robustkit audit -m ckpt.pt -d images --quick",
+)
 @click.version_option(__version__, prog_name="robustkit")
 def group() -> None:
     """Audits trained image classifiers: what does it take to change a prediction, and can that happen by accident?"""

@@ -21,9 +21,9 @@ from robustkit.findings.attack.record import AttackRequest
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @cluster_options
 @model_options
-def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, **request: Any) -> None:
+def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, request: Any) -> None:
     """Searches for single pixels that change a classifier's prediction, and proves each one."""
     from robustkit.findings.attack.measure import run_attack
 
     where = cluster(say=say)
-    run_attack(model, AttackRequest(**request), options=options, out=out, resume=resume, say=say, **where)
+    run_attack(model, request, options=options, out=out, resume=resume, say=say, **where)

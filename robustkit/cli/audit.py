@@ -39,11 +39,14 @@ from robustkit.cli.saying import say
 @model_options
 def command(file: Path | None, options: Any, device: str | None, out: Path, **asked: Any) -> None:
     """Audits a classifier and writes one page that answers; FILE is an audit.toml that holds the options."""
-    from robustkit.auditing.audit import run_audit
     from robustkit.auditing.request import request_of
+    from robustkit.cli.early import check_request
     from robustkit.cores import cores
 
     given = {name: value for name, value in asked.items() if value not in (None, ())}
     request = request_of(file, given)
+    check_request(request)
+    from robustkit.auditing.audit import run_audit  # which takes seconds
+
     if not run_audit(request, options=options, out=out, device=device, workers=cores(), say=say).passed:
         sys.exit(1)

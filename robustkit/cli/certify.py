@@ -21,9 +21,9 @@ from robustkit.findings.certify.record import CertifyRequest
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @cluster_options
 @model_options
-def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, **request: Any) -> None:
+def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, request: Any) -> None:
     """Tries every pixel with every value of a declared set: which images can be flipped at all, and where."""
     from robustkit.findings.certify.measure import run_certify
 
     where = cluster(say=say)
-    run_certify(model, CertifyRequest(**request), options=options, out=out, resume=resume, say=say, **where)
+    run_certify(model, request, options=options, out=out, resume=resume, say=say, **where)

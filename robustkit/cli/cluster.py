@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from robustkit.runs import interruptible
+from robustkit.runs.shards import Shard
+from robustkit.runs.sharing import check_sharing
 
 _OPTIONS = (
     click.option(
@@ -42,6 +44,9 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
             one, executor = choose_executor(device, workers=workers, dask=dask, parsl=parsl, say=say)
             return {"device": one, "shard": shard, "executor": executor}
 
+        check_sharing(device, workers=workers, dask=dask, parsl=parsl)
+        if shard is not None:
+            Shard.parse(shard)
         with interruptible():  # importing and opening take seconds or minutes, and a scheduler does not wait for them
             command(*args, cluster=cluster, **rest)
 

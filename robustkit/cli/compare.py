@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from robustkit.cli.options import Command
 from robustkit.cli.saying import say
 
 
-@click.command(name="compare")
+@click.command(name="compare", cls=Command)
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option("--out", default="comparison", show_default=True, type=click.Path(path_type=Path), help="A new folder.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from robustkit.cli.options import Command
+
 # Where each shell looks for what it has to read by itself.
 _HOMES = {
     "bash": "~/.local/share/bash-completion/completions/robustkit",
@@ -15,6 +17,7 @@ _HOMES = {
 
 @click.command(
     name="completion",
+    cls=Command,
     epilog="\b\nFor good:\n" + "\n".join(f"  robustkit completion {shell} > {home}" for shell, home in _HOMES.items()),
 )
 @click.argument("shell", type=click.Choice(tuple(_HOMES)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from robustkit.cli.options import Command
 from robustkit.cli.saying import say
 from robustkit.extras import DISTRIBUTION, install
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _NOT_LISTED = ("all", "test", "docs")
 
 
-@click.command(name="doctor")
+@click.command(name="doctor", cls=Command)
 @click.option("--attack", "check", is_flag=True, help="Attack networks whose answer is known.")
 def command(check: bool) -> None:
     """Says what is installed; with --attack, whether the searches find what is known to exist.

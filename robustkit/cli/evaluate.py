@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from robustkit.cli.options import Command
 from robustkit.cli.saying import say
 
 
-@click.command(name="evaluate")
+@click.command(name="evaluate", cls=Command)
 @click.option("--model", "models", multiple=True, required=True, help="A checkpoint or a folder of them; give more.")
 @click.option("--part", default="test", show_default=True, help="train, valid or test of the split in each checkpoint.")
 @click.option("--draws", default=1999, show_default=True, help="Bootstrap resamples.")

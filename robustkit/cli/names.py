@@ -1,4 +1,4 @@
-"""What a shell completes after an option. An option of one name takes the same thing in every command."""
+"""Names that options take: what a shell completes after them, and what is refused before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -7,22 +7,36 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from robustkit.errors import InputError
+from robustkit.perturb.faults.names import NAMES, OWN
+from robustkit.words import no_such
+
 
 class Names(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - generic in the newest click alone
-    """Text for which a shell offers names. What is none of them is judged by the library.
+    """Text that must begin with one of some names.
 
     Args:
-        names: What is offered. The registries hold the same names, but reading them loads torch, which takes longer
-            than one waits for a key.
+        names: The names; one that ends with a colon needs something after it, such as `grid:5`. The registries hold the
+            same names, but reading them loads torch, which takes longer than one waits for an answer.
+        what: What they name, for the refusal.
+        own: How a person names something of their own, in the words of the refusal; any text with a colon passes then.
+        cut: What ends the name, where options may follow it.
+        each: What stands between several names.
     """
 
     name = "name"
 
-    def __init__(self, *names: str) -> None:
-        self.names = names
+    def __init__(self, *names: str, what: str, own: str = "", cut: str = "", each: str = "") -> None:
+        self.names, self.what, self.own, self.cut, self.each = names, what, own, cut, each
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """What came, as it came: a name of one's own is as good."""
+        """The text as it was given, or a refusal with a guess at what was meant."""
+        for one in str(value).split(self.each) if self.each else [str(value)]:
+            name = one.strip().partition(self.cut)[0] if self.cut else one.strip()
+            head, colon, rest = name.partition(":")
+            known = name in self.names or (f"{head}:" in self.names and rest) or (self.own and colon)
+            if not known or name.endswith(":"):
+                raise InputError(no_such(self.what, one, self.names, more=self.own))
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -30,40 +44,108 @@ class Names(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ge
         return [CompletionItem(name) for name in self.names if name.startswith(incomplete)]
 
 
-_PATH = click.Path()
+class Within(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - generic in the newest click alone
+    """A number that must not lie outside of some limits.
 
+    Args:
+        least: The lowest that will do; with `above`, what it must lie above.
+        most: The highest that will do, or `None`.
+        whole: Whether it must be a whole number.
+        above: Whether `least` itself will not do.
+    """
+
+    def __init__(self, least: float, most: float | None = None, *, whole: bool = True, above: bool = False) -> None:
+        self.least, self.most, self.whole, self.above = least, most, whole, above
+        self.name = "integer" if whole else "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or a refusal that says what would do."""
+        number = (click.INT if self.whole else click.FLOAT).convert(value, param, ctx)
+        low = number > self.least if self.above else number >= self.least
+        if not low or (self.most is not None and number > self.most):
+            said = f"above {self.least:g}" if self.above else f"at least {self.least:g}"
+            said = said if self.most is None else f"between {self.least:g} and {self.most:g}"
+            raise InputError(f"{param.opts[0] if param else 'the number'} must be {said}, got {number}")
+        return number
+
+
+_PATH = click.Path()
+_AXIS = Names("one-pixel", "noise", "random", *(f"{name}:" for name in NAMES), what="axis")
+
+# An option of one name takes the same thing in every command, but for those that are listed with their command.
 TAKES: dict[str, Any] = {
     **dict.fromkeys(("--model", "--base", "--data", "--source", "--target", "--out", "--card", "--baseline"), _PATH),
-    "--method": Names("source", "adabn", "augment", "mmd", "dann", "coral", "sinkhorn", "mcc", "cdan", "oracle"),
-    "--network": Names("convnet", "resnet18", "deepmerge"),
+    "--method": Names(
+        "source", "adabn", "augment", "mmd", "dann", "coral", "sinkhorn", "mcc", "cdan", "oracle", what="method"
+    ),
+    "--network": Names("convnet", "resnet18", "deepmerge", what="network"),
     "--search": Names(
-        "auto", "de", "de-best1bin", "best-first", "gradient", "universal", "chains", "random", "complete"
+        "auto", "de", "de-best1bin", "best-first", "gradient", "universal", "chains", "random", "complete",
+        what="search",
     ),
-    "--perturb": Names(
-        "exposure", "read-noise", "psf", "hot-pixel", "dead-pixel", "bad-column", "bad-row", "cosmic-ray", "satellite",
-        "sky-offset", "sky-gradient", "flat", "zero-point", "saturation", "band-drop", "band-swap", "shift",
-        "rotation", "distance", "cti", "ghost", "jpeg", "rice", "hcompress", "gaussian", "poisson",
+    "--perturb": Names(*NAMES, what="perturbation", own=OWN, cut=","),
+    "--suite": Names("lsst", "plain", what="suite"),
+    "--survey": Names("lsst", "des", "hsc", what="survey"),
+    "--stretch": Names("arcsinh", "lupton", "meanstd", "minmax", "none", "unit", what="--stretch"),
+    "--kernels": Names("median", "published", what="kernels"),
+    "--fisher": Names("ratio", "difference", what="fisher"),
+    "--batch-norm": Names("joint", "separate", what="batch norm"),
+    "--select": Names("information", "source", what="select"),
+    "--precision": Names("float32", "bf16", what="precision"),
+    "--values": Names(
+        "corners", "paper", "grid:", "hot", "hot:", "dead", "dead:", "single-band", "together", "together:",
+        what="values",
     ),
-    "--suite": Names("lsst", "plain"),
-    "--survey": Names("lsst", "des", "hsc"),
-    "--stretch": Names("arcsinh", "lupton", "meanstd", "minmax", "none", "unit"),
-    "--kernels": Names("median", "published"),
-    "--batch-norm": Names("joint", "separate"),
-    "--select": Names("information", "source"),
-    "--precision": Names("float32", "bf16"),
-    "--values": Names("corners", "paper", "grid:", "hot", "dead", "single-band", "together"),
-    "--range": Names("data", "paper"),
-    "--preset": Names("ad22", "da20", "paper"),
-    "--part": Names("train", "valid", "test", "all"),
-    "--colours": Names("safe", "paper"),
-    "--also": Names("tsne", "umap"),
-    "--device": Names("cpu", "cuda"),
+    "--range": Names("data", "paper", what="range"),
+    "attack --preset": Names("paper", what="preset"),
+    "train --preset": Names("ad22", "da20", what="preset"),
+    "search --preset": Names("ad22", "da20", what="preset"),
+    "--part": Names("train", "valid", "test", "all", what="part"),
+    "--x": _AXIS,
+    "--y": _AXIS,
+    "--colours": Names("safe", "paper", what="colours"),
+    "--also": Names("tsne", "umap", what="map"),
+    "--device": Names("cpu", "cuda", "cuda:", what="device", each=","),
+    "reproduce paper": Names("ad22", "da20", what="paper"),
+    "--scale": Names("tiny", "small", "paper", what="scale"),
 }  # fmt: skip
 
+# The numbers that a gate may name; what follows a dot is a domain, a class or a perturbation.
+NUMBERS = (
+    "accuracy", "accuracy.DOMAIN", "calibration_error", "calibration_rms", "domain_gap", "flip_rate", "flip_rate.CLASS",
+    "certified_rate", "random_hit", "loss.PERTURBATION", "mpc",
+)  # fmt: skip
 
-def completing(command: click.Command) -> click.Command:
-    """Gives every option that takes any text the type that `TAKES` has for it."""
+_COUNT, _FROM_ZERO = Within(1), Within(0)
+_WEIGHT, _RATE = Within(0, whole=False), Within(0, whole=False, above=True)
+
+# What an option that takes a number takes; here too, some are listed with their command.
+LIMITS: dict[str, Within] = {
+    **dict.fromkeys(("--n", "--budget", "--pixels", "--group", "--workers", "--neighbours", "--resolution"), _COUNT),
+    **dict.fromkeys(("--trials", "--seeds", "--epochs", "--patience", "--perturbations"), _COUNT),
+    **dict.fromkeys(("--seed", "--split-seed", "--warm-up", "--frames", "--landmarks"), _FROM_ZERO),
+    **dict.fromkeys(("--weight", "--weight-decay", "--entropy"), _WEIGHT),
+    **dict.fromkeys(("--learning-rate", "--extent", "--years"), _RATE),
+    "--batch": Within(2),
+    "--size": Within(16),
+    "--threshold": Within(0, 1, whole=False),
+    "sweep --draws": _COUNT,
+    "evaluate --draws": _COUNT,
+    "distances --draws": Within(99),
+}
+
+# Letters for the options that are typed most, the same in every command.
+LETTERS = {"--model": "-m", "--data": "-d", "--out": "-o", "--n": "-n", "--seed": "-s"}
+
+
+def completed(command: click.Command) -> click.Command:
+    """Gives every option its short form, and the type that `TAKES` has for it where it takes any text."""
     for option in command.params:
-        if option.type is click.STRING and option.opts[0] in TAKES:
-            option.type = TAKES[option.opts[0]]
+        first = option.opts[0]
+        if option.type is click.STRING:
+            option.type = TAKES.get(f"{command.name} {first}", TAKES.get(first, option.type))
+        elif option.type in (click.INT, click.FLOAT):
+            option.type = LIMITS.get(f"{command.name} {first}", LIMITS.get(first, option.type))
+        if first in LETTERS and LETTERS[first] not in option.opts:
+            option.opts.append(LETTERS[first])
     return command

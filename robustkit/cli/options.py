@@ -31,9 +31,26 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeats the name of a `Numbers` option before each further number, and parses that."""
         names = {name for option in self.params if isinstance(option, Numbers) for name in option.opts}
-        if not any(isinstance(param, click.Argument) for param in self.params):
+        several = any(param.name == "members" for param in self.params)
+        if several and not any(isinstance(param, click.Argument) for param in self.params):
             args = _with_members(args)
         return super().parse_args(ctx, _repeated(args, names))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Looks at the files that are named before anything heavy is imported, then runs."""
+        from robustkit.cli.early import check_early
+
+        check_early(self, ctx.params)
+        return super().invoke(ctx)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Ends the help with examples."""
+        super().format_epilog(ctx, formatter)
+        from robustkit.cli.examples import EXAMPLES
+
+        with formatter.section("Examples"):
+            for line in EXAMPLES.get(self.name or "", ()):
+                formatter.write(f"  robustkit {line}\n")
 
 
 # What can be said about a model that robustkit did not train, in the order of the help.
@@ -175,7 +192,7 @@ def _with_members(args: list[str]) -> list[str]:
     after = -1  # how many words came after --model, or -1
     for arg in args:
         if arg.startswith("-") and not _is_number(arg):
-            after = 0 if arg == "--model" else 1 if arg.startswith("--model=") else -1
+            after = 0 if arg in ("--model", "-m") else 1 if arg.startswith("--model=") else -1
             out.append(arg)
             continue
         out += [arg] if after < 1 else ["--members", arg]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from robustkit.cli.options import Command
 from robustkit.cli.saying import say
 
 
-@click.command(name="plan")
+@click.command(name="plan", cls=Command)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--pilot", type=click.Path(path_type=Path), help="An audit whose numbers are supposed to be the truth.")
 @click.option("--n", type=int, help="Images that the audit would draw.  [default: that of FILE, or 150]")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from robustkit.cli.options import Command
 from robustkit.cli.saying import say
 
 
-@click.command(name="report")
+@click.command(name="report", cls=Command)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--require",
@@ -22,8 +23,11 @@ from robustkit.cli.saying import say
 @click.option("--baseline", help="The audit.json of an earlier audit: a gate that fails where this one is worse.")
 def command(run: Path, fail_under: tuple[str, ...], baseline: str | None) -> None:
     """Draws the page of the audit in the folder RUN again, from its records alone."""
-    from robustkit.auditing.report import write_report
+    from robustkit.cli.early import check_gates
     from robustkit.cores import cores
+
+    check_gates(fail_under)
+    from robustkit.auditing.report import write_report  # which takes seconds
 
     kept = baseline or ""
     if not write_report(run, fail_under=fail_under, baseline=kept, workers=cores(), say=say).passed:

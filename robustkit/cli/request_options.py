@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import click
@@ -13,17 +14,26 @@ from robustkit.options import Option, options_of
 
 
 def request_options(request: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds an option for each field of a request that has one; the command gets them by the names of the fields.
+    """Adds an option for each field of a request that has one; the command gets the finished request as `request`.
+
+    So what a request refuses is refused before the command imports anything heavy.
 
     Args:
         request: A dataclass whose fields were made by `robustkit.options.option`.
     """
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def called(**values: Any) -> Any:
+            # The size of a group is a field too, and is offered with the options of workers.
+            asked = {name: values.pop(name) for name in (*options_of(request), "group") if name in values}
+            return command(request=request(**asked), **values)
+
+        made: Callable[..., Any] = called
         for name, (default, one) in reversed(options_of(request).items()):
             for option in reversed(_options(name, default, one)):
-                command = option(command)
-        return command
+                made = option(made)
+        return made
 
     return add
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from robustkit.cli.options import Command
 from robustkit.cli.saying import say
 from robustkit.cli.train import settings_options
 
 
-@click.command(name="search")
+@click.command(name="search", cls=Command)
 @click.option("--data", help="One labelled image set, or simulated galaxies at two depths.")
 @click.option("--source", help="The labelled images.")
 @click.option("--target", help="The images to be classified later; their labels are not read.")
@@ -21,7 +22,10 @@ from robustkit.cli.train import settings_options
 @click.option("--device", help="cpu or cuda.  [cuda where there is one]")
 def command(data: str | None, source: str | None, target: str | None, preset: str | None, **options: Any) -> None:
     """Searches learning rate, weight decay, weight and warm-up, without target labels; needs the extra `search`."""
-    from robustkit.training import pair_of
+    from robustkit.data.sides import check_sides
+
+    check_sides(data, source, target)
+    from robustkit.training import pair_of  # which takes seconds
     from robustkit.training import preset as settings_of
     from robustkit.training.memory import keep_freed_memory
     from robustkit.training.search import search

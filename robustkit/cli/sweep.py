@@ -21,11 +21,11 @@ from robustkit.findings.sweep.record import SweepRequest
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @cluster_options
 @model_options
-def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, **asked: Any) -> None:
+def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, request: Any) -> None:
     """Measures what accidents in physical units do to a classifier: exposure, seeing, defects, calibration."""
     from robustkit.findings.sweep.measure import run_sweep
     from robustkit.training.memory import keep_freed_memory
 
     keep_freed_memory()
     where = cluster(say=say)
-    run_sweep(model, SweepRequest(**asked), options=options, out=out, resume=resume, say=say, **where)
+    run_sweep(model, request, options=options, out=out, resume=resume, say=say, **where)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from robustkit.cli.options import Command
 from robustkit.cli.saying import say
 
 # Options of the training settings, in the order of the help; what is not given is left to the preset.
@@ -14,12 +15,21 @@ _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--method", {"help": "source, adabn, augment, mmd, dann, coral, sinkhorn, mcc, cdan or oracle.  [source]"}),
     ("--network", {"help": "convnet, resnet18 or deepmerge.  [convnet]"}),
     ("--epochs", {"type": int, "help": "Passes over the longer domain.  [60]"}),
-    ("--batch", {"type": int, "help": "Images of each domain in a step.  [128, or all if there are fewer]"}),
+    (
+        "--batch",
+        {"type": int, "help": "Images of each domain in a step.  [128, or all if there are fewer]"},
+    ),
     ("--seed", {"type": int, "help": "Of weights, order and mirrorings.  [0]"}),
     ("--split-seed", {"type": int, "help": "Of the split.  [0]"}),
-    ("--learning-rate", {"type": float, "help": "The highest of the schedule.  [0.001]"}),
+    (
+        "--learning-rate",
+        {"type": float, "help": "The highest of the schedule.  [0.001]"},
+    ),
     ("--weight-decay", {"type": float, "help": "[0.0001]"}),
-    ("--patience", {"type": int, "help": "Epochs without a better checkpoint before stopping.  [10]"}),
+    (
+        "--patience",
+        {"type": int, "help": "Epochs without a better checkpoint before stopping.  [10]"},
+    ),
     ("--weight", {"type": float, "help": "Of the penalty.  [1]"}),
     ("--warm-up", {"type": int, "help": "Epochs without the penalty.  [5]"}),
     ("--kernels", {"help": "Of mmd: median or published.  [median]"}),
@@ -42,7 +52,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(name="train")
+@click.command(name="train", cls=Command)
 @click.option("--data", help="One labelled image set, or simulated galaxies at two depths.")
 @click.option("--source", help="The labelled images.")
 @click.option("--target", help="The images to be classified later; their labels are not read.")
@@ -55,7 +65,10 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--device", help="cpu or cuda.  [cuda where there is one]")
 def command(data: str | None, source: str | None, target: str | None, preset: str | None, **options: Any) -> None:
     """Trains a classifier, on one domain or on a labelled source and an unlabelled target."""
-    from robustkit.runs.trouble import trouble_in_words
+    from robustkit.data.sides import check_sides
+
+    check_sides(data, source, target)
+    from robustkit.runs.trouble import trouble_in_words  # which takes seconds
     from robustkit.training import pair_of, train_many
     from robustkit.training import preset as settings_of
     from robustkit.training.distributed import is_first

@@ -12,12 +12,13 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from robustkit.errors import InputError
+from robustkit.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Outcomes of labels or of several questions multiply; more of them are no classes that a page could show.
 _MOST = 64

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from robustkit.errors import InputError
+from robustkit.models.choices import Average, Combine
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.outputs import Output
 from robustkit.words import no_such
-
-Combine = Literal["mean", "votes"]
-Average = Literal["flips", "rotations", "both"]
 
 # Networks with as many votes are told apart by their mean probability, which weighs less than any vote.
 _TIE = 1e-3

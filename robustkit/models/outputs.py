@@ -13,10 +13,10 @@ from scipy.stats import binom
 from torch import Tensor
 
 from robustkit.errors import InputError
+from robustkit.models.choices import OutputKind
 from robustkit.models.decision import Decision
 from robustkit.words import no_such
 
-OutputKind = Literal["logits", "probabilities", "log-probabilities", "sigmoid", "votes"]
 EndingKind = Literal["softmax", "log_softmax", "sigmoid"]
 
 # A probability of exactly 0 in float32 becomes this logit, not minus infinity.

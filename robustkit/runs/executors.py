@@ -7,13 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from robustkit.errors import InputError
 from robustkit.models.checkpoint import versions
 from robustkit.runs.dask_workers import dask_workers
 from robustkit.runs.local import local_workers
 from robustkit.runs.measurement import check_versions
 from robustkit.runs.opening import choose_device
 from robustkit.runs.parsl_workers import parsl_workers, read_config
+from robustkit.runs.sharing import check_sharing
 from robustkit.runs.units import StartExecutor
 
 
@@ -40,16 +40,7 @@ def choose_executor(
     Raises:
         InputError: If they exclude each other, a device is not here, or the cluster cannot be used.
     """
-    devices = [] if device is None else [one.strip() for one in device.split(",")]
-    several = {"--workers": workers is not None, "--dask": dask is not None, "--parsl": parsl is not None}
-    several["several devices"] = len(devices) > 1
-    asked = [name for name, given in several.items() if given]
-    if len(asked) > 1 and asked != ["--workers", "several devices"]:
-        raise InputError(f"{' and '.join(asked)} exclude each other; give one of them")
-    if workers is not None and workers < 1:
-        raise InputError(f"expected at least 1 worker, got --workers {workers}")
-    if len(devices) > 1 and workers is not None and workers != len(devices):
-        raise InputError(f"{len(devices)} devices have a worker each, got --workers {workers}; omit it")
+    devices = check_sharing(device, workers=workers, dask=dask, parsl=parsl)
     for one in devices:
         if dask is None and parsl is None:
             choose_device(one)

@@ -15,6 +15,7 @@ from torch import Tensor
 from robustkit.data import IdentityStretch, ImageSet, Split, Stretch, open_images, split_images
 from robustkit.data import fit_stretch as fit_named_stretch
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
+from robustkit.data.sides import check_sides
 from robustkit.data.split import PARTS
 from robustkit.data.split import Part as PartName
 from robustkit.data.unit import unit_stretch
@@ -91,8 +92,7 @@ def pair_of(
     Raises:
         InputError: If both `data` and `source` are given, or neither.
     """
-    if (data is None) == (source is None) or (data is not None and target is not None):
-        raise InputError("expected either --data, or --source with or without --target")
+    check_sides(data, source, target)
     if source is not None:
         return Path(source), Path(target) if target is not None else None
     data = Path(str(data))

@@ -7,7 +7,7 @@ import pytest
 from click.shell_completion import BashComplete
 
 from robustkit.cli import COMMANDS, group
-from robustkit.cli.names import TAKES, Names
+from robustkit.cli.names import LETTERS, LIMITS, TAKES, Names
 
 
 def complete(*words):
@@ -21,7 +21,7 @@ def names(*words):
 
 
 def test_commands_are_offered():
-    assert names("a") == ["attack", "audit"]
+    assert names("a") == ["audit", "attack"]
     assert names("") == list(COMMANDS)
 
 
@@ -72,7 +72,8 @@ def test_what_is_offered_is_what_there_is():
         "--survey": {*SURVEYS},
         "--stretch": {*STRETCHES, "unit"},
         **{
-            f"--{name.replace('_', '-')}": {*CHOICES[name]} for name in ("kernels", "batch_norm", "select", "precision")
+            f"--{name.replace('_', '-')}": {*CHOICES[name]} - {None}
+            for name in ("kernels", "batch_norm", "select", "precision", "fisher")
         },
     }
     offered = {option: set(takes.names) for option, takes in TAKES.items() if isinstance(takes, Names)}
@@ -80,8 +81,11 @@ def test_what_is_offered_is_what_there_is():
 
 
 def test_every_option_that_has_names_is_one_of_a_command():
-    used = {option for name in COMMANDS for each in group.get_command(None, name).params for option in each.opts}
-    assert set(TAKES) <= used
+    used = {
+        word for name in COMMANDS for each in group.get_command(None, name).params for option in each.opts
+        for word in (option, f"{name} {option}")
+    }  # fmt: skip
+    assert {*TAKES, *LIMITS, *LETTERS} <= used
 
 
 def test_bash_completes_with_what_the_command_prints(tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from robustkit.models.outputs import OutputKind
+from robustkit.models.choices import OutputKind
 
 
 @dataclass(eq=False)

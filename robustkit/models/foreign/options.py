@@ -18,9 +18,8 @@ from robustkit.data.preprocess import parse_steps
 from robustkit.data.readers.found import Channels
 from robustkit.errors import InputError
 from robustkit.files import MOST_TOML, read_text, read_toml, write_text
+from robustkit.models.choices import Average, Combine, OutputKind
 from robustkit.models.decision import Decision, cut_at, labels_of, parse_question
-from robustkit.models.ensemble import Average, Combine
-from robustkit.models.outputs import OutputKind
 from robustkit.words import no_such, shown
 
 MOST_CLASSES = 100_000  # ImageNet's largest list has 21 841

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
-from robustkit.code_gate import import_code, read_code, refuse_code
+from robustkit.code_gate import import_code, read_code
 from robustkit.errors import InputError
+from robustkit.perturb.faults.names import OWN
 from robustkit.perturb.faults.registry import PERTURBATIONS
 from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation
-from robustkit.words import brief, no_such
+from robustkit.words import no_such
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def perturbation_kind(name: str) -> type[Perturbation]:
     if name in PERTURBATIONS:
         return PERTURBATIONS[name]
     if ":" not in name:
-        raise InputError(no_such("perturbation", name, PERTURBATIONS, more="or your own as package.module:Class"))
+        raise InputError(no_such("perturbation", name, PERTURBATIONS, more=OWN))
     code = read_code(name, "--perturb")
     if code.kind == "library":
         raise InputError(f"{code.source} is no package of perturbations; name your own as package.module:Class")
@@ -99,23 +99,6 @@ def perturbation_kind(name: str) -> type[Perturbation]:
     if missing:
         raise InputError(f"{name} does not define {', '.join(missing)}; see robustkit.perturb.perturbation")
     return kind
-
-
-def refuse_code_of_file(names: Sequence[object], *, file: object, allowed: Sequence[str] = ()) -> None:
-    """Refuses the perturbations that a file names unless they are robustkit's own, or a person named them too.
-
-    Args:
-        names: What the file says, with options.
-        file: Where it says it, for the message.
-        allowed: What the person named, with options or without.
-
-    Raises:
-        SecurityError: If one is neither.
-    """
-    mine = {name.partition(",")[0] for name in allowed}
-    for name in names:
-        kind = name.partition(",")[0] if isinstance(name, str) else name
-        refuse_code(kind, file=file, option=f"--perturb {brief(kind)}", provided={*PERTURBATIONS, *mine})
 
 
 def make_perturbation(name: str, level: float | str) -> Perturbation:
