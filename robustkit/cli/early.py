@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustkit.cli.names import NUMBERS, TAKES
+from robustkit.cli.names import TAKES
 from robustkit.code_gate import read_code
 from robustkit.errors import InputError
 from robustkit.files import check_plain, is_unfinished, refuse_shared, refuse_used
-from robustkit.words import guess, no_such
+from robustkit.words import guess
 
 if TYPE_CHECKING:
     from robustkit.auditing.request import AuditRequest
@@ -153,28 +153,13 @@ def check_request(request: AuditRequest) -> None:
     Raises:
         InputError: If a file is missing or a name is not known.
     """
-    for option, names in (("--search", request.attack.searches), ("--values", (request.attack.values,))):
+    said = {"--search": request.attack.searches, "--values": (request.attack.values,), "--require": request.fail_under}
+    for option, names in said.items():
         for name in names:
             TAKES[option].convert(name, None, None)
-    check_gates(request.fail_under)
     for path in filter(None, (request.model, request.base)):
         _model(path)
     if request.data:
         _images(request.data)
     if request.baseline:
         _CHECKS["--baseline"](request.baseline)
-
-
-def check_gates(gates: Iterable[str]) -> None:
-    """Refuses a gate on a number that no audit has.
-
-    Raises:
-        InputError: If one is no gate, or names no number.
-    """
-    from robustkit.auditing.request import read_gate
-
-    families = {name.partition(".")[0] for name in NUMBERS if "." in name}
-    for gate in map(read_gate, gates):
-        family, dot, _ = gate.metric.partition(".")
-        if gate.metric not in NUMBERS and not (dot and family in families):
-            raise InputError(no_such("number", gate.metric, NUMBERS, where=f" in the gate {gate.text!r}"))

@@ -44,6 +44,30 @@ class Names(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ge
         return [CompletionItem(name) for name in self.names if name.startswith(incomplete)]
 
 
+# The numbers that a gate may name; what follows a dot is a domain, a class or a perturbation.
+NUMBERS = (
+    "accuracy", "accuracy.DOMAIN", "calibration_error", "calibration_rms", "domain_gap", "flip_rate", "flip_rate.CLASS",
+    "certified_rate", "random_hit", "loss.PERTURBATION", "mpc",
+)  # fmt: skip
+
+
+class GateText(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - generic in the newest click alone
+    """A gate such as `flip_rate<=0.9`, on a number that audits have."""
+
+    name = "gate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The text as it was given; a gate that never holds must not be a spelling mistake."""
+        from robustkit.auditing.request import read_gate
+
+        gate = read_gate(value)
+        families = {name.partition(".")[0] for name in NUMBERS if "." in name}
+        family, dot, _ = gate.metric.partition(".")
+        if gate.metric not in NUMBERS and not (dot and family in families):
+            raise InputError(no_such("number", gate.metric, NUMBERS, where=f" in the gate {value!r}"))
+        return value
+
+
 class Within(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - generic in the newest click alone
     """A number that must not lie outside of some limits.
 
@@ -107,14 +131,9 @@ TAKES: dict[str, Any] = {
     "--also": Names("tsne", "umap", what="map"),
     "--device": Names("cpu", "cuda", "cuda:", what="device", each=","),
     "reproduce paper": Names("ad22", "da20", what="paper"),
+    "--require": GateText(),
     "--scale": Names("tiny", "small", "paper", what="scale"),
 }  # fmt: skip
-
-# The numbers that a gate may name; what follows a dot is a domain, a class or a perturbation.
-NUMBERS = (
-    "accuracy", "accuracy.DOMAIN", "calibration_error", "calibration_rms", "domain_gap", "flip_rate", "flip_rate.CLASS",
-    "certified_rate", "random_hit", "loss.PERTURBATION", "mpc",
-)  # fmt: skip
 
 _COUNT, _FROM_ZERO = Within(1), Within(0)
 _WEIGHT, _RATE = Within(0, whole=False), Within(0, whole=False, above=True)

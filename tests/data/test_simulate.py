@@ -120,6 +120,6 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
 
 def test_without_galsim_the_message_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "galsim", None)
-    with pytest.raises(MissingExtra, match=r"galsim is needed to simulate galaxies.*robustkit\[sim\]"):
+    with pytest.raises(MissingExtra, match=r"galsim is needed to simulate galaxies.*robustkit-audit\[sim\]"):
         simulate(1, out=tmp_path / "galaxies")
     assert not list(tmp_path.iterdir())

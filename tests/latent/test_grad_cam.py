@@ -55,5 +55,5 @@ def test_it_lights_up_where_the_image_speaks_for_the_class():
 def test_a_missing_captum_is_asked_for_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     classifier = AuditedClassifier(Corner().eval(), input_shape=(1, 8, 8))
-    with pytest.raises(MissingExtra, match=r"robustkit\[captum\]"):
+    with pytest.raises(MissingExtra, match=r"robustkit-audit\[captum\]"):
         grad_cam(classifier, torch.zeros(1, 1, 8, 8), torch.tensor([1]))

@@ -53,5 +53,5 @@ def test_umap_keeps_neighbours_and_its_seed(clouds):
 
 def test_a_missing_umap_is_asked_for_by_name(clouds, monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(MissingExtra, match=r"robustkit\[umap\]"):
+    with pytest.raises(MissingExtra, match=r"robustkit-audit\[umap\]"):
         umap_map(clouds, clouds)

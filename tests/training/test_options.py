@@ -80,7 +80,7 @@ def test_tensorboard_gets_every_number_where_it_is_installed(tmp_path, monkeypat
 
 def test_a_search_without_optuna_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(MissingExtra, match=r"robustkit\[search\]"):
+    with pytest.raises(MissingExtra, match=r"robustkit-audit\[search\]"):
         search(squares(), noisier(squares()), out=tmp_path, settings=MMD)
 
 

@@ -165,5 +165,5 @@ def test_a_cut_or_flipped_graph_is_refused_in_words(tmp_path):
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
     write(tmp_path / "net.onnx")
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(MissingExtra, match=r"onnxruntime is needed to run an ONNX graph.*robustkit\[onnx\]"):
+    with pytest.raises(MissingExtra, match=r"onnxruntime is needed to run an ONNX graph.*robustkit-audit\[onnx\]"):
         open_model(tmp_path / "net.onnx")

@@ -139,7 +139,7 @@ def test_a_timm_folder_of_the_hub(tmp_path):
 def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch, package, options, extra):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     torch.save(nn.Linear(2, 3).state_dict(), tmp_path / "w.pth")
-    with pytest.raises(MissingExtra, match=rf"robustkit\[{extra}\]"):
+    with pytest.raises(MissingExtra, match=rf"robustkit-audit\[{extra}\]"):
         open_model(tmp_path / "w.pth", ModelOptions(**options))
 
 
@@ -147,7 +147,7 @@ def test_a_missing_library_of_a_folder_is_named_with_its_extra(tmp_path, monkeyp
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
     save_file({"w": torch.zeros(1)}, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text('{"model_type": "resnet"}')
-    with pytest.raises(MissingExtra, match=r"robustkit\[hf\]"):
+    with pytest.raises(MissingExtra, match=r"robustkit-audit\[hf\]"):
         open_model(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputError, match="names no model_type and no architecture"):
