@@ -1,3 +1,4 @@
+# pyright: basic, reportOperatorIssue=false, reportOptionalMemberAccess=false
 from pathlib import Path
 from xml.etree import ElementTree
 

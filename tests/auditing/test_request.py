@@ -1,3 +1,4 @@
+# pyright: basic
 import pytest
 
 from robustkit.auditing.request import (

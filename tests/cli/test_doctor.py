@@ -1,3 +1,4 @@
+# pyright: basic, reportArgumentType=false
 import importlib.metadata
 
 import pytest

@@ -1,3 +1,4 @@
+# pyright: basic
 """A command line that names what is not there is refused before anything heavy is imported."""
 
 import json
@@ -94,6 +95,12 @@ print(json.dumps(said))
 """
 
 
+def _command(name):
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    return command
+
+
 def _together(lines, folder):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     words = json.dumps([shlex.split(line) for line in lines])
@@ -156,13 +163,12 @@ def test_examples_are_command_lines(name):
     for line in EXAMPLES[name]:
         first, *words = shlex.split(line.partition(" > ")[0])
         assert first == name
-        command = group.get_command(click.Context(group), name)
-        command.make_context(name, words)  # which parses them, and looks at no file
+        _command(name).make_context(name, words)  # which parses them, and looks at no file
 
 
 def test_letters_stand_for_the_same_in_every_command():
     for name in COMMANDS:
-        for option in group.get_command(click.Context(group), name).params:
+        for option in _command(name).params:
             short = [word for word in option.opts if len(word) == 2 and word.startswith("-")]
             assert short in ([], [LETTERS.get(option.opts[0])]), (name, option.opts)
 

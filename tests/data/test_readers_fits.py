@@ -1,3 +1,4 @@
+# pyright: basic, reportArgumentType=false
 """FITS through astropy: cubes, stamps, one file per band, and what is wrong with a file."""
 
 import gzip

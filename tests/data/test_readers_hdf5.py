@@ -1,3 +1,4 @@
+# pyright: basic
 """HDF5, which is opened in a process of its own."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# pyright: basic, reportArgumentType=false
 import json
 from dataclasses import replace
 

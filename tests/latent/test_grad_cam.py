@@ -1,3 +1,4 @@
+# pyright: basic
 """Grad-CAM of a network whose gradients are known."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: basic, reportArgumentType=false
 import itertools
 
 import numpy as np

@@ -1,3 +1,4 @@
+# pyright: basic, reportAttributeAccessIssue=false, reportIndexIssue=false
 import subprocess
 import sys
 import types

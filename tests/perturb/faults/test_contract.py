@@ -1,3 +1,4 @@
+# pyright: basic, reportAttributeAccessIssue=false
 import math
 from dataclasses import dataclass
 
