@@ -121,7 +121,7 @@ def reading(name: object, kind: str) -> Generator[None]:
     """
     try:
         yield
-    except RobustkitError:
+    except (RobustkitError, MemoryError):  # that memory is short says nothing of the file
         raise
     except Exception as error:  # parsers raise every kind of error on random bytes
         if isinstance(error, OSError) and error.strerror:  # the system speaks, not a parser

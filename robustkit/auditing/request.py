@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -279,7 +280,8 @@ def _as(like: Any, value: Any, where: str) -> Any:
         return tuple(value)
     if hasattr(like, "__dataclass_fields__") and isinstance(value, dict):
         return _fill(type(like), value, where)
-    if isinstance(like, float) and isinstance(value, int | float) and not isinstance(value, bool):
+    number = isinstance(value, float) or (type(value) is int and abs(value) <= sys.float_info.max)
+    if isinstance(like, float) and number:
         return float(value)
     if type(like) is type(value):
         return value

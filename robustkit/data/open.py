@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from robustkit.data.bounds import bounded_memory, stored_bytes
 from robustkit.data.imageset import IMAGE_SET_FILE, ImageSet, Units
 from robustkit.data.preprocess import parse_steps
 from robustkit.data.readers import (
@@ -135,7 +136,9 @@ def open_images(
             return checked(own)
         chosen = _format(path)
         _refuse_options(options, chosen.options, chosen.name)
-        return assemble(chosen.read(path, options), options, path)
+        with bounded_memory(stored_bytes(path), path):
+            found = chosen.read(path, options)
+        return assemble(found, options, path)
     except OSError as error:  # no permission, a name that is too long, no room for a temporary file
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 

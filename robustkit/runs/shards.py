@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from robustkit.errors import InputError
+from robustkit.words import brief
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Shard:
             >>> Shard.parse("3/64").of
             64
         """
-        found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+        found = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text)
         if found is None:
-            raise InputError(f"expected a shard as 3/64, the third of 64, came {text!r}")
+            raise InputError(f"expected a shard as 3/64, the third of 64, got {brief(text)!r}")
         index, of = int(found[1]), int(found[2])
         if not 1 <= index <= of:
             raise InputError(f"shard {text} does not exist; shards of {of} run from 1/{of} to {of}/{of}")

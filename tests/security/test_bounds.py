@@ -3,46 +3,82 @@
 import json
 import os
 import resource
-import subprocess
-import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from robustkit.data import open_images
+from robustkit.data.bounds import bounded_memory
 from robustkit.errors import InputError, RobustkitError
 from robustkit.files import check_plain, read_json, read_object, read_toml
 from robustkit.models import ConvNet, ModelOptions, open_model
 from robustkit.models.foreign.options import parse_classes, read_card
 from robustkit.records import load_note
 from tests.audits import make_audit
+from tests.security.__main__ import GIB, arguments_of, inspect
 from tests.security.bombs import BOMBS
+from tests.security.image_bombs import IMAGE_BOMBS
 
-GIB = 1 << 30
 
-
-def limited():
-    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
-    resource.setrlimit(resource.RLIMIT_AS, (6 * GIB, 6 * GIB))
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return make_audit(tmp_path_factory.mktemp("world"))[0]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BOMBS)
-def test_inspect_ends_soon_within_a_gigabyte_whatever_is_in_the_file(tmp_path, name):
+@pytest.mark.parametrize("name", [*BOMBS, *IMAGE_BOMBS])
+def test_inspect_ends_soon_within_a_gigabyte_whatever_is_in_the_file(tmp_path, world, name):
     """Ten seconds and a gibibyte on a machine of its own; here others work too, so processor time is counted."""
-    path = BOMBS[name](tmp_path)
-    assert sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()) < 1.2e6
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "robustkit", "inspect", "--model", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=limited, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 14
-    assert after.ru_maxrss < GIB // 1024  # of the largest child so far, in KiB
-    assert "Traceback" not in done.stderr, done.stderr
-    assert done.returncode in (2, 3), done.stdout + done.stderr
-    assert done.stderr.startswith("robustkit: ")
-    assert done.stderr.count("\n") == 1
+    asked = arguments_of(name, tmp_path, world)
+    sizes = [Path(root, one).lstat().st_size for root, _, names in os.walk(tmp_path) for one in names]
+    assert sum(sizes) < 1.2e6
+    found = inspect(*asked)
+    assert found.refused, found
+    assert found.seconds < 14
+    assert found.memory < GIB
+
+
+# Of each kind those that are made in no time.
+QUICK = [
+    "zarr: blosc chunk", "zarr: zstd chunk", "zarr_of_links_in_a_circle", "zarr_with_a_pipe_for_its_metadata",
+    "zarr_of_deep_groups", "zarr_with_a_link_outside", "hdf5: wide rows", "parquet: columns", "fits: declared shape",
+    "fits: axes without end", "tar: long label", "tar: negative size", "tar: number", "jpeg: scans",
+    "folder: giant pictures", "csv: one file again and again", "csv: long cell",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_small_image_sets_unpack_to_no_more_than_images_do(tmp_path, name):
+    with pytest.raises(InputError):
+        open_images(IMAGE_BOMBS[name](tmp_path))
+
+
+def test_the_limit_of_memory_ends_with_its_block_also_where_threads_and_blocks_meet():
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    inside = threading.Barrier(2)
+
+    def enter_and_leave():
+        with bounded_memory(0, "a set"):
+            inside.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: enter_and_leave(), range(2)))
+    with bounded_memory(0, "a set"), bounded_memory(1 << 40, "another"):
+        pass
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    with pytest.raises(InputError, match="a set takes more than the 288 MiB"), bounded_memory(0, "a set"):
+        np.zeros(1 << 30)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_a_large_set_of_one_colour_is_read_where_it_is_stored_as_it_is(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((30, 1, 1024, 1024), np.uint8))  # 120 MiB as float32, and no bomb
+    assert open_images(tmp_path / "a.npy", channels="first").images.shape == (30, 1, 1024, 1024)
 
 
 def test_a_record_unpacks_to_no_more_than_it_holds(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from robustkit.data.bounds import bounded_memory, stored_bytes
 from robustkit.data.checks import duplicate_note, refuse_nonfinite, scan_images
 from robustkit.data.imageset import ImageSet, Units
 from robustkit.data.preprocess import Grey, Resize
@@ -33,9 +34,11 @@ def assemble(found: Found, options: Options, path: Path) -> ImageSet:
     count, notes = len(found.frames), list(found.notes)
     if count == 0:
         raise InputError(f"{path} holds no images; expected at least one")
-    labels, class_names = resolve_labels(found.labels, options.class_names, found.class_names, count, notes)
-    ids = resolve_ids(found.ids, count, notes)
-    images, dtype = as_float32(found.frames, options, notes, options.bounds or found.bounds)
+    stored = stored_bytes(path) if found.stored is None else found.stored
+    with bounded_memory(stored, path):
+        labels, class_names = resolve_labels(found.labels, options.class_names, found.class_names, count, notes)
+        ids = resolve_ids(found.ids, count, notes)
+    images, dtype = as_float32(found.frames, options, notes, options.bounds or found.bounds, stored=stored)
     units, bounds = _units(found, options, dtype, notes)
     meta: dict[str, Any] = {"source": path.name, **found.meta}
     parts = _parts(found.split, count, notes)

@@ -89,7 +89,7 @@ def _column(
 def _files(folder: Path, cells: Sequence[str], path: Path) -> list[Path]:
     """The files that the cells name, all inside the folder."""
     home = folder.resolve()
-    files = []
+    files: dict[Path, int] = {}
     for row, cell in enumerate(cells):
         file = folder / cell
         if "\0" in cell or not file.resolve().is_relative_to(home) or Path(cell).is_absolute():
@@ -100,5 +100,9 @@ def _files(folder: Path, cells: Sequence[str], path: Path) -> list[Path]:
             raise InputError(f"row {row + 1} of {path} names {cell!r}, which is not a file in {folder}")
         if file.suffix.lower() not in SUFFIXES:
             raise InputError(f"row {row + 1} of {path} names {cell!r}; expected an image: {', '.join(SUFFIXES)}")
-        files.append(file)
-    return files
+        if file in files:
+            raise InputError(
+                f"rows {files[file] + 1} and {row + 1} of {path} both name {cell!r}; expected each file in one row"
+            )
+        files[file] = row
+    return list(files)

@@ -16,6 +16,7 @@ import numpy as np
 from robustkit.data.guard import brief, reading
 from robustkit.data.imageset import Units
 from robustkit.data.pixels import rows_per_block
+from robustkit.data.readers.fits_headers import check_headers
 from robustkit.data.readers.found import Found, Frames, Names, Options, rows_of
 from robustkit.data.readers.labels import stated_labels
 from robustkit.data.readers.layout import Layout, image_layout, set_layout
@@ -164,7 +165,7 @@ def _opened(source: Path | bytes, name: str, notes: list[str] | None = None) -> 
         start = stream.read(9)
         if start != b"SIMPLE  =":
             raise InputError(f"{name} does not begin like a FITS file; if it is compressed, unpack it first")
-        stream.seek(0)
+        check_headers(stream, name)
         # A checksum needs all bytes, so they are mapped; mapped pixels cannot be scaled, so to read those they are not.
         mapped = notes is not None and isinstance(source, Path)
         with warnings.catch_warnings(record=True) as caught:

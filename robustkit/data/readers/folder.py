@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from robustkit.data.bounds import files_inside
 from robustkit.data.readers import fits, pictures
 from robustkit.data.readers.bandfiles import is_one_file_a_band, read_bands
 from robustkit.data.readers.decode import read_one
@@ -24,8 +25,8 @@ def read_folder(folder: Path, options: Options) -> Found:
     Raises:
         InputError: If the folder holds no images, or they lie at different depths.
     """
-    inside = [path for path in sorted(folder.rglob("*")) if not _hidden(path, folder)]
-    files = [path for path in inside if path.suffix.lower() in _IMAGES and path.is_file()]
+    inside = [path for path in sorted(files_inside(folder)) if not _hidden(path, folder)]
+    files = [path for path in inside if path.suffix.lower() in _IMAGES]
     if not files:
         arrays = [path.name for path in inside if path.suffix in (".npy", ".npz", ".h5", ".hdf5", ".csv")]
         hint = f"; it holds {', '.join(arrays[:4])}, so name one of them" if arrays else ""
@@ -46,7 +47,7 @@ def read_folder(folder: Path, options: Options) -> Found:
     found.labels = stated_labels(options, found.notes, found.provenance)
     if found.labels is None:
         _classes(found, folder, files, options)
-    others = sorted(path.name for path in inside if path.is_file() and path not in set(files))
+    others = sorted(path.name for path in set(inside) - set(files))
     if others:
         found.notes.append(f"images: {len(others)} other files were left out ({', '.join(others[:3])})")
     return found
@@ -54,7 +55,7 @@ def read_folder(folder: Path, options: Options) -> Found:
 
 def holds_pictures(folder: Path) -> bool:
     """Whether there are files with one image each in a folder."""
-    return any(path.suffix.lower() in _IMAGES and not _hidden(path, folder) for path in folder.rglob("*"))
+    return any(path.suffix.lower() in _IMAGES and not _hidden(path, folder) for path in files_inside(folder))
 
 
 def _split(found: Found, folder: Path, files: list[Path], depth: int) -> None:

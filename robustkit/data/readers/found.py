@@ -88,6 +88,7 @@ class Found:
         provenance: SHA-256 of each file, by name.
         hashes: SHA-256 of each of many files, filled while they are read; becomes one manifest hash.
         remarks: What was done to single images, filled while they are read, with how often.
+        stored: How many bytes the files have, where they are others than those of the path that was opened.
     """
 
     frames: Frames
@@ -103,6 +104,7 @@ class Found:
     provenance: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     remarks: Counter[str] = field(default_factory=Counter)
+    stored: int | None = None
 
 
 def rows_of(name: str, count: int) -> Names:

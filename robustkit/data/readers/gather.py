@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import numpy as np
 
+from robustkit.data.bounds import bounded_memory, check_unpacked
 from robustkit.data.preprocess import Bounds, Fit, Grey, Resize, kept_area
 from robustkit.data.readers.found import Frames, Options
 from robustkit.errors import WARNING, InputError
@@ -19,7 +21,12 @@ EXACT_INTEGER = 1 << 24  # above it, float32 no longer holds every integer
 
 
 def as_float32(
-    frames: Frames, options: Options, notes: list[str], bounds: Bounds | None = None
+    frames: Frames,
+    options: Options,
+    notes: list[str],
+    bounds: Bounds | None = None,
+    *,
+    stored: int | None = None,
 ) -> tuple[np.ndarray, np.dtype]:
     """The images as float32 (N, C, H, W), after the steps that were asked for, and the dtype they had.
 
@@ -30,9 +37,11 @@ def as_float32(
         options: What the user said.
         notes: Receives what was done.
         bounds: The range of a pixel, where it is known.
+        stored: How many bytes the files have; `None` for images that lie in memory.
 
     Raises:
-        InputError: If the images differ in shape, do not fit float32, or are too many for the disk.
+        InputError: If the images differ in shape, do not fit float32, are too many for the disk, or unpack to far more
+            than is stored.
     """
     view = frames.view
     if (
@@ -42,14 +51,16 @@ def as_float32(
         and options.nan == "refuse"
     ):
         return view, view.dtype
-    return _Gathering(frames, options, notes, bounds).run()
+    return _Gathering(frames, options, notes, bounds, stored).run()
 
 
 class _Gathering:
     """One pass over frames that are converted."""
 
-    def __init__(self, frames: Frames, options: Options, notes: list[str], bounds: Bounds | None) -> None:
-        self.frames, self.options, self.notes, self.bounds = frames, options, notes, bounds
+    def __init__(
+        self, frames: Frames, options: Options, notes: list[str], bounds: Bounds | None, stored: int | None
+    ) -> None:
+        self.frames, self.options, self.notes, self.bounds, self.stored = frames, options, notes, bounds, stored
         self.filled_pixels = self.filled_images = self.cropped = self.padded = 0
         self.sizes: set[tuple[int, int]] = set()
         self.bands = self.bands_before = 0
@@ -61,7 +72,7 @@ class _Gathering:
         dtypes: set[np.dtype] = set()
         start = 0
         with progress(total=len(self.frames), label="reading images", unit="images") as bar:
-            for block in self.frames.blocks(None):
+            for block in self._blocks():
                 dtypes.add(block.dtype)
                 picture = bool(self.options.steps) and block.dtype == np.uint8
                 block = self._stepped(block if picture else self._fill(self._cast(block, start), start))
@@ -76,6 +87,20 @@ class _Gathering:
             raise InputError(f"expected {len(self.frames)} images, got {start}; the file may be truncated")
         self._report(dtypes)
         return out, np.result_type(*dtypes)
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        """The blocks as they are stored; what the steps make of them is the user's own wish and not bounded."""
+        if self.stored is None:
+            yield from self.frames.blocks(None)
+            return
+        unread, name = self.frames.blocks(None), self.frames.names[0]
+        while True:
+            with bounded_memory(self.stored, name):
+                block = next(unread, None)
+            if block is None:
+                return
+            check_unpacked(len(self.frames) * math.prod(block.shape[1:]) * 4, self.stored, f"the set of {name}")
+            yield block
 
     def _cast(self, block: np.ndarray, start: int) -> np.ndarray:
         with np.errstate(over="ignore"):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-MOST_STRINGS = 10_000_000
+MOST_STRINGS, FREE_STRINGS = 10_000_000, 100_000
 TAKEN = "fiubSU"
 
 
@@ -27,8 +27,8 @@ def describe(name: str, dataset: Any) -> dict[str, Any]:
     if dataset.shape is None:
         return entry | {"refused": "is empty"}
     if h5py.check_string_dtype(dataset.dtype) and dataset.dtype.kind == "O":
-        if dataset.size > MOST_STRINGS:
-            return entry | {"refused": f"holds more than {MOST_STRINGS} strings"}
+        if dataset.size > MOST_STRINGS or dataset.size > FREE_STRINGS + dataset.id.get_storage_size():
+            return entry | {"refused": f"claims {dataset.size} strings, more than are stored or can be read"}
         values = strings(dataset)
         return entry | {"dtype": values.dtype.str, "stored": values.nbytes}
     if dataset.dtype.kind not in TAKEN:
@@ -72,8 +72,22 @@ def list_datasets(file: Any) -> list[dict[str, Any]]:
     return found
 
 
+def limit(size: int) -> None:
+    """Gives this process the time of a core and the memory that a file of this size explains."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    seconds = int(6 + size / (1 << 20))
+    for kind, most in (
+        (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_DATA, (512 << 20) + 256 * size), (resource.RLIMIT_CORE, 0)
+    ):  # fmt: skip
+        resource.setrlimit(kind, (most, most))
+
+
 def main(path: str, command: str, *rest: str) -> None:
     """Writes what was asked for to standard output."""
+    limit(os.path.getsize(path))
     os.environ["HDF5_PLUGIN_PRELOAD"] = "::"  # a file must not choose a filter plugin to load
     import h5py
 
@@ -92,5 +106,7 @@ def main(path: str, command: str, *rest: str) -> None:
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
+    except MemoryError:
+        sys.exit("it takes more memory than its size explains")
     except Exception as error:  # the other side shows the last line
         sys.exit(f"{type(error).__name__}: {error}")

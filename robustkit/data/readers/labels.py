@@ -17,6 +17,7 @@ from robustkit.errors import InputError
 # How tables write that a label is not there, without capital letters.
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "nat", "-", "?"})
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.0*)?")
+_DIGITS = re.compile(r"[0-9]{1,15}")
 MOST_UNNAMED = 10_000  # a label above this is more likely not a label
 
 
@@ -94,7 +95,7 @@ def _from_names(values: np.ndarray, names: tuple[str, ...], notes: list[str]) ->
         values = np.array([str(int(float(value))) for value in values.tolist()])
         notes.append("labels: numbers stored as text, turned into integers") if set(values) != set(present) else None
         present = Counter(values.tolist())
-    integers = all(value.isascii() and value.isdigit() for value in present)
+    integers = all(_DIGITS.fullmatch(value) for value in present)
     if names and integers and not set(present) <= set(names):
         return _from_integers(values.astype(np.int64), names, notes)
     if not names:

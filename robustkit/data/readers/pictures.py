@@ -14,6 +14,7 @@ from robustkit.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _KIND = "a PNG or JPEG picture"
+_MOST_SCANS = 100  # of a progressive JPEG; ten are usual
 _ORIENTATION = 0x0112  # of EXIF
 _GREY, _COLOUR = ("grey",), ("R", "G", "B")
 _COLOUR_TYPES_OF_SEVERAL_BANDS = (2, 4, 6)  # of PNG: RGB, grey with alpha, RGB with alpha
@@ -34,6 +35,8 @@ def read_picture(data: bytes, name: str) -> SingleImage:
     """
     if data[:4] == b"\x89PNG" and data[24:25] == b"\x10" and data[25:26] in map(_byte, _COLOUR_TYPES_OF_SEVERAL_BANDS):
         raise InputError(f"{name} has 16 bits per colour, which Pillow cuts to 8; store it as FITS or .npy")
+    if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > _MOST_SCANS:  # bytes of pixels never look like that
+        raise InputError(f"{name} has more than {_MOST_SCANS} scans, each of which takes all its time; save it again")
     with reading(name, _KIND), warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:

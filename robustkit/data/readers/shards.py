@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from robustkit.data.bounds import files_inside
 from robustkit.data.readers.folder import PARTS
 from robustkit.data.readers.found import Found, Names
 from robustkit.data.readers.provenance import file_hash
@@ -22,7 +23,7 @@ def shard_files(path: Path, suffix: str) -> list[Path]:
     """The file itself, or all files of a folder with this suffix, sorted by name; hidden ones are left out."""
     if not path.is_dir():
         return [path]
-    inside = (file for file in path.rglob(f"*{suffix}") if file.is_file())
+    inside = (file for file in files_inside(path) if file.name.endswith(suffix))
     return sorted(file for file in inside if not any(part.startswith(".") for part in file.relative_to(path).parts))
 
 

@@ -64,6 +64,7 @@ def find_files(root: Path, files: Sequence[Path], read_one: ReadOne) -> Found:
             yield image.pixels[None]
 
     found = Found(Frames(names, blocks), bands=first.bands, units=first.units, bounds=first.bounds)
+    found.stored = sum(path.stat().st_size for path in set(files))
     found.notes.append(f"images: {len(files)} files, the first a {in_words(first)}, {first.pixels.dtype.name}")
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,6 +24,7 @@ from robustkit.errors import InputError
 
 _KIND = "an uncompressed tar file"
 _MOST_LABEL = 1 << 20  # bytes of a label or of a sample's JSON
+_WHOLE = re.compile(r"[+-]?[0-9]{1,15}")
 _LABEL = ("cls", "cls.txt", "label", "label.txt")
 
 
@@ -155,10 +157,8 @@ def _labels(samples: list[_Sample], shards: _Shards, options: Options) -> tuple[
 
 
 def _as_array(values: list[str]) -> np.ndarray:
-    try:
-        return np.array([int(value) for value in values])
-    except ValueError:
-        return np.array(values)
+    whole = all(_WHOLE.fullmatch(value) for value in values)
+    return np.array([int(value) for value in values]) if whole else np.array(values)
 
 
 class _Shards(ExitStack):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -19,8 +21,10 @@ from robustkit.data.readers.naming import Member, choose
 from robustkit.data.readers.shards import hash_shards
 from robustkit.errors import InputError
 from robustkit.extras import require
+from robustkit.words import shown
 
 _KIND = "a Zarr store"
+_MOST_NODES, _DEEPEST = 1000, 32
 _MARKS = ("zarr.json", ".zgroup", ".zarray")
 _MOST_COMPRESSED = 1040  # as for HDF5
 # A store names its own codecs, and one of them (pickle) runs code.
@@ -47,6 +51,7 @@ def read_zarr(path: Path, options: Options) -> Found:
         MissingExtra: If zarr is not installed.
     """
     require("zarr", extra="zarr", purpose="read Zarr stores")
+    files = _plain_files(path)
     notes: list[str] = []
     with _opened(path) as store:
         arrays = _arrays(store, path)
@@ -56,8 +61,9 @@ def read_zarr(path: Path, options: Options) -> Found:
         _check_size(arrays[chosen.images], usable[chosen.images], chosen.images, path)
         for name in filter(None, (chosen.images, chosen.labels, chosen.ids, chosen.class_names, chosen.split)):
             _check_written(arrays[name], name, path)
-        beside = {name: _values(arrays[name]) for name in (chosen.labels, chosen.ids, chosen.class_names, chosen.split)
-                  if name is not None}  # fmt: skip
+        with reading(path, _KIND):
+            beside = {name: _values(arrays[name]) for name in (chosen.labels, chosen.ids, chosen.class_names,
+                      chosen.split) if name is not None}  # fmt: skip
     found = Found(frames=Frames(rows_of(chosen.images, 0), lambda _: iter(())), notes=notes)
     labels = None if chosen.labels is None else beside[chosen.labels]
     found.labels = stated_labels(options, notes, found.provenance) if labels is None else labels
@@ -84,8 +90,31 @@ def read_zarr(path: Path, options: Options) -> Found:
     found.class_names = tuple(text(beside[chosen.class_names]).tolist()) if chosen.class_names else None
     found.ids = beside[chosen.ids] if chosen.ids else None
     found.split = text(beside[chosen.split]) if chosen.split else None
-    hash_shards(found, path, sorted(file for file in path.rglob("*") if file.is_file()))
+    hash_shards(found, path, files)
     return found
+
+
+def _plain_files(path: Path) -> list[Path]:
+    """All files of a store, sorted. Links may lead outside or in a circle, and what is no file is read for ever.
+
+    Raises:
+        InputError: If there is anything but files and folders, or more arrays and groups than stores of images have.
+    """
+    found: list[Path] = []
+    nodes = 0
+    for root, folders, names in os.walk(path):
+        for name in (*folders, *names):
+            mode = os.lstat(os.path.join(root, name)).st_mode
+            if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+                raise InputError(f"{os.path.join(root, name)} is a link or no plain file; expected plain files only")
+        found += [Path(root, name) for name in names]
+        nodes += any(name in _MARKS for name in names)
+        if nodes > _MOST_NODES or len(Path(root).relative_to(path).parts) > _DEEPEST:
+            raise InputError(
+                f"{shown(path)} has more than {_MOST_NODES} arrays and groups, or has them deeper than {_DEEPEST} in "
+                "each other; expected a Zarr store of images"
+            )
+    return sorted(found)
 
 
 @contextmanager
