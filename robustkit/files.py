@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import hashlib
 import json
 import math
 import os
 import re
+import shutil
 import stat
 import tempfile
 import tomllib
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from robustkit.errors import InputError, RobustkitError
 from robustkit.words import brief, shown
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 MOST_JSON = 64 << 20  # of a page's records; what strangers write is read with less
 MOST_TOML = 1 << 20
@@ -63,6 +70,48 @@ def unfinished_file(path: Path) -> Generator[tuple[int, str]]:
     finally:
         os.close(descriptor)
         Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def unfinished_folder(path: Path) -> Generator[Path]:
+    """Makes a folder beside `path`, for what is to take its name by renaming; it is gone when the block ends.
+
+    Those that killed processes left beside it are removed: a living one holds its folder locked.
+
+    Yields:
+        The folder.
+    """
+    for old in path.parent.glob(f".{glob.escape(path.name[:40])}.*{_UNFINISHED}"):
+        with suppress(OSError), _held(old):
+            shutil.rmtree(old)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=_UNFINISHED, dir=path.parent))
+    with _held(folder):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def take_room(file: BinaryIO) -> None:
+    """Takes the disk's room for all of a file that is to be mapped: a full disk ends a process that writes to a map.
+
+    Raises:
+        OSError: If there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+
+
+@contextmanager
+def _held(folder: Path) -> Generator[None]:
+    """Holds a folder while the block runs; raises OSError where another process does, or where it is none."""
+    descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_unfinished(path: Path) -> bool:
@@ -226,15 +275,18 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """Where a path leads, all links followed; unlike `Path.resolve` it takes links in a circle as they are."""
+    return Path(os.path.realpath(path))
+
+
 def refuse_shared(path: str | os.PathLike[str]) -> None:
     """Refuses the folder that one stands in, one above it, and home as the folder of an output: they hold other files.
 
     Raises:
         InputError: If it is one of them.
     """
-    place = Path(path).resolve()
-    here = Path.cwd().resolve()
-    home = Path(os.path.expanduser("~")).resolve()
+    place, here, home = map(real_path, (path, os.getcwd(), os.path.expanduser("~")))
     if place in (here, *here.parents, home, *home.parents):
         what = "the folder you stand in" if place == here else "your home folder" if place == home else "above that"
         raise InputError(f"{path} is {what}, where other files lie; name a folder of its own with --out")

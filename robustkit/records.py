@@ -102,13 +102,14 @@ def load_records(path: str | os.PathLike[str], kinds: Mapping[str, type[R]]) -> 
     """
     content, header = _read(path, _HEADERS)
     found: dict[str, R] = {}
-    if header["records"].keys() != kinds.keys():
-        raise InputError(f"expected the records {', '.join(kinds)} in {path}, found {', '.join(header['records'])}")
+    headers = header.get("records") if isinstance(header, dict) else None
+    if not isinstance(headers, dict) or headers.keys() != kinds.keys():
+        raise InputError(f"expected the records {', '.join(kinds)} in {path}, found {brief(repr(headers), 60)}")
     for name, kind in kinds.items():
         start = f"{name}/"
         mine = {field.removeprefix(start): array for field, array in content.items() if field.startswith(start)}
-        found[name] = _unpacked(kind, mine, header["records"][name], path)
-    return found, header["note"]
+        found[name] = _unpacked(kind, mine, headers[name], path)
+    return found, header.get("note")
 
 
 def load_note(path: str | os.PathLike[str]) -> dict[str, Any]:

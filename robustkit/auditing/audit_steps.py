@@ -101,7 +101,7 @@ def sweep(subject: Subject) -> None:
     settings: dict[str, Any] = {"draws": part.draws, "steps": [step.to_json() for step in steps]}
 
     def make(folder: Path, resume: bool) -> None:
-        run_sweep(subject.sample, asked, out=folder, resume=resume, say=_quiet)
+        run_sweep(subject.sample, asked, out=folder, resume=resume, mix=True, say=_quiet)
 
     subject.steps.run("sweep", {**subject.inputs, "settings": settings}, make)
 
@@ -115,7 +115,7 @@ def attack(subject: Subject) -> None:
     settings = asdict(part)
 
     def make(folder: Path, resume: bool) -> None:
-        run_attack(subject.sample, asked, out=folder, resume=resume, say=_quiet)
+        run_attack(subject.sample, asked, out=folder, resume=resume, mix=True, say=_quiet)
 
     attacked = subject.steps.run("attack", {**subject.inputs, "settings": settings}, make)
 
@@ -138,7 +138,7 @@ def certify(subject: Subject) -> None:
         # What the seconds allow is measured once: a run that goes on keeps to it.
         budget = _budget_of(folder) if resume and (folder / MANIFEST).is_file() else _affordable(subject)
         asked = CertifyRequest(values=settings["values"], budget=budget, **subject.drawn)
-        run_certify(subject.sample, asked, out=folder, resume=resume, say=_quiet)
+        run_certify(subject.sample, asked, out=folder, resume=resume, mix=True, say=_quiet)
 
     subject.steps.run("certify", {**subject.inputs, "settings": settings}, make)
 

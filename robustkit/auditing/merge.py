@@ -15,10 +15,11 @@ from robustkit.models import ModelOptions
 from robustkit.perturb.faults.names import refuse_code_of_file
 from robustkit.perturb.threats import ValueRange
 from robustkit.runs import AGAIN, Parts, differences, interruptible, open_run
+from robustkit.runs.makers import Makers
 from robustkit.runs.measurement import Measurement, start
 from robustkit.runs.merging import find_shards, refuse_unfinished
 from robustkit.runs.result import Result
-from robustkit.runs.running import finish
+from robustkit.runs.running import finish, fitting
 from robustkit.words import brief
 
 # Measurements that can be shared out, and where they are.
@@ -44,6 +45,7 @@ def merge_runs(
     data: str | os.PathLike[str] | None = None,
     base: str | os.PathLike[str] | None = None,
     perturbations: Sequence[str] = (),
+    mix: bool = False,
     say: Callable[[str], None] = print,
 ) -> Result:
     """Makes one run of all its shards. No network is run; the model says the bands, the images make the pictures.
@@ -56,13 +58,14 @@ def merge_runs(
         data: The images, if they are no longer where the shards found them.
         base: The base model of a sweep, likewise.
         perturbations: Those of a sweep that are code of your own, named again: a manifest never chooses code.
+        mix: Whether shards may have been made by other versions, devices or threads than one another.
         say: Receives progress messages.
 
     Raises:
         InputError: If shards are missing, overlap, are not finished or of different runs, or model or images changed.
         SecurityError: If the shards were made with code that is not named again.
     """
-    shards = find_shards(folders)
+    shards = find_shards(folders, mix=mix)
     manifest = shards.manifest
     if manifest["command"] not in _COMMANDS:
         raise InputError(f"{folders[0]} holds no run that is merged; expected one of {', '.join(_COMMANDS)}")
@@ -75,9 +78,12 @@ def merge_runs(
         asked = manifest["request"] | moved
         _check_fields(kind.request_type, asked)
         request = kind.request_type(**(asked | said))
+    makers = Makers(mix)
     for shard, folder in shards.folders.items():
         finished = Parts(folder)
         refuse_unfinished(shards, shard, sum(unit in finished for unit in shards.units(shard)))
+        for unit in shards.units(shard):
+            makers.admit(unit, finished.note(unit))
     opened = start(kind, model if model is not None else manifest["model"], request, "cpu", lambda line: None)
     inputs = {name: manifest["inputs"].get(name) for name in opened.inputs}
     found = list(differences(inputs, opened.inputs))
@@ -88,7 +94,8 @@ def merge_runs(
     with open_run(out, manifest, advice=AGAIN) as run, interruptible(AGAIN):
         say(f"{len(shards.folders)} shards, {manifest['inputs']['units']} groups of {request.group} images")
         Parts(run.folder).gather(map(Parts, shards.folders.values()))
-        return finish(opened, run.folder, say, device=manifest["device"], shards=len(shards.folders))
+        with fitting(run.folder):
+            return finish(opened, run.folder, say, mix=mix, device=manifest["device"], shards=len(shards.folders))
 
 
 def _check_fields(kind: Any, values: dict[str, Any]) -> None:

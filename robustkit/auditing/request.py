@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path

@@ -20,6 +20,7 @@ _OPTIONS = (
     click.option("--workers", type=int, help="Worker processes on this machine, with one thread each."),
     click.option("--group", default=16, show_default=True, help="Images a worker takes at once; what a kill can lose."),
     click.option("--shard", help="Work on a part of the groups only: 3/64 is the third of 64.  See `robustkit merge`."),
+    click.option("--mix", is_flag=True, help="Go on also with other versions, device or threads, which is recorded."),
     click.option("--dask", metavar="ADDRESS", help="Work on a Dask cluster: the scheduler, tcp://HOST:8786."),
     click.option("--parsl", type=click.Path(path_type=Path), help="Work through Parsl: a Python file with `config`."),
 )
@@ -34,6 +35,7 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
         device: str | None,
         workers: int | None,
         shard: str | None,
+        mix: bool,
         dask: str | None,
         parsl: Path | None,
         **rest: Any,
@@ -42,7 +44,7 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
             from robustkit.runs.executors import choose_executor
 
             one, executor = choose_executor(device, workers=workers, dask=dask, parsl=parsl, say=say)
-            return {"device": one, "shard": shard, "executor": executor}
+            return {"device": one, "shard": shard, "executor": executor, "mix": mix}
 
         check_sharing(device, workers=workers, dask=dask, parsl=parsl)
         if shard is not None:

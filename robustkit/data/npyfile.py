@@ -15,7 +15,7 @@ import numpy as np
 from robustkit.data.guard import reading
 from robustkit.data.pixels import blocks
 from robustkit.errors import InputError, SecurityError
-from robustkit.files import atomic_write
+from robustkit.files import atomic_write, check_plain
 
 NUMBERS = "fiub"
 TEXT = "US"
@@ -81,9 +81,10 @@ def map_npy(path: str | os.PathLike[str], *, kinds: str = NUMBERS) -> np.ndarray
         InputError: If it is missing, truncated, damaged, or holds Python objects.
     """
     path = Path(path)
+    size = check_plain(path, "a .npy file")
     with reading(path, "a .npy file"):
         with open(path, "rb") as file:
-            header = read_header(file, path, path.stat().st_size, kinds=kinds)
+            header = read_header(file, path, size, kinds=kinds)
         if 0 in header.shape:
             return np.empty(header.shape, header.dtype)
         order = "F" if header.fortran else "C"

@@ -6,9 +6,7 @@ import io
 import math
 import os
 import platform
-import shutil
 import signal
-import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
@@ -28,7 +26,7 @@ from robustkit.data.render import Renderer
 from robustkit.data.survey import Depth, Survey, open_survey
 from robustkit.errors import InputError
 from robustkit.extras import require
-from robustkit.files import new_folder, write_json, write_text
+from robustkit.files import new_folder, take_room, unfinished_folder, write_json, write_text
 from robustkit.progress import progress
 from robustkit.seeds import stream
 from robustkit.tables import NamedWriter
@@ -93,19 +91,21 @@ def simulate(
     fresh = not Path(out).exists()
     folder = new_folder(out)
     workers = min(workers or cores(), math.ceil(n / _CHUNK))
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:
-        job = _Job(str(building), depths[0].survey, depths, size, seed, dict(classes))
-        for depth in depths:
-            (building / depth.name).mkdir()
-            shape = (n, len(job.survey.bands), size, size)
-            np.lib.format.open_memmap(building / depth.name / "images.npy", "w+", np.float32, shape)
-        rows = _make(job, n, workers)
-        _describe(building, job, rows)
-        building.chmod(folder.stat().st_mode)
-        building.replace(folder)
+        with unfinished_folder(folder) as building:
+            job = _Job(str(building), depths[0].survey, depths, size, seed, dict(classes))
+            for depth in depths:
+                (building / depth.name).mkdir()
+                shape = (n, len(job.survey.bands), size, size)
+                path = building / depth.name / "images.npy"
+                np.lib.format.open_memmap(path, "w+", np.float32, shape)
+                with open(path, "r+b") as file:
+                    take_room(file)
+            rows = _make(job, n, workers)
+            _describe(building, job, rows)
+            building.chmod(folder.stat().st_mode)
+            building.replace(folder)
     except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
         if fresh:
             folder.rmdir()
         raise

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from robustkit.auditing.steps import Steps
 from robustkit.errors import InputError
-from robustkit.files import sha256_file, write_json
+from robustkit.files import own_folder, sha256_file, write_json
 from robustkit.findings.attack.show import RECORD as ATTACK
-from robustkit.findings.distances.measure import DistancesRequest, run_distances
+from robustkit.findings.distances.measure import SUMMARY, DistancesRequest, run_distances
 from robustkit.findings.latents.measure import Embedded, embed_run
 from robustkit.findings.maps.record import lay_onto, map_latents
 from robustkit.findings.windows.axes import NOISE, ONE_PIXEL, make_axes
@@ -55,8 +54,8 @@ def measure_latents(steps: Steps, base: Path, adapted: Path, *, device: str, dra
     }
 
     def measure(folder: Path, resume: bool) -> None:
-        if resume:
-            shutil.rmtree(folder)
+        if resume and (folder / SUMMARY).is_file():
+            return  # which is written last, so all is there
         request = DistancesRequest(base=base, base_run=runs[0], draws=draws)
         run_distances(adapted, runs[1], request, out=folder, device=device, say=lambda line: None)
 
@@ -77,7 +76,7 @@ def _draw(folder: Path, models: tuple[Path, Path], runs: tuple[Path, Path], devi
     images = chosen(*(_windows(one, ()) for one in both))
     if not images:
         raise InputError("no images were flipped in both models")
-    folder.mkdir(exist_ok=True)
+    own_folder(folder)
     maps = [map_latents(one.record, model=model.stem, images=images) for one, model in zip(both, models, strict=True)]
     maps = [maps[0], lay_onto(*maps)]
     for side, one, found in zip(SIDES, both, maps, strict=True):

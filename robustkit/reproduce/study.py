@@ -12,7 +12,7 @@ from robustkit import __version__
 from robustkit.auditing.steps import Steps
 from robustkit.cores import cores
 from robustkit.errors import InputError, RunInterrupted
-from robustkit.files import new_folder, read_json, sha256_file, write_json
+from robustkit.files import new_folder, own_folder, read_object, real_path, sha256_file, write_json
 from robustkit.reproduce.attacks import Attack, attack_all
 from robustkit.reproduce.claims import Claim, claims_of, spoken
 from robustkit.reproduce.examples import take_examples
@@ -26,6 +26,7 @@ from robustkit.runs import interruptible, only_writer, trouble_in_words
 from robustkit.runs.opening import choose_device
 from robustkit.training.evaluate import evaluate
 from robustkit.training.table import save_evaluation
+from robustkit.words import brief
 
 STUDY = "study.json"
 Models = dict[tuple[str, int], Path]  # by method and seed
@@ -82,7 +83,7 @@ def run_reproduction(
     folder = Path(out) if out is not None else Path(f"reproduce-{paper}-{scale}")
     if data is not None:
         check_published(plan, Path(data))
-    _claim(folder, {"paper": paper, "scale": scale, "data": None if data is None else str(Path(data).resolve())})
+    _claim(folder, {"paper": paper, "scale": scale, "data": None if data is None else str(real_path(data))})
     where, count = str(choose_device(device)), workers or cores()
     again = "run the same command again to continue; finished work is kept"
     with trouble_in_words(folder, again), only_writer(folder / "lock"), interruptible():
@@ -144,7 +145,7 @@ def _show(steps: Steps, pictures: tuple[Path, Path], model: Path) -> None:
     """Saves a few of the images for display."""
 
     def keep(folder: Path, resume: bool) -> None:
-        folder.mkdir(exist_ok=True)
+        own_folder(folder)
         take_examples(*pictures, model).save(folder / EXAMPLES)
 
     steps.run(Path(EXAMPLES).stem, _inputs([model]), keep)
@@ -173,12 +174,12 @@ def _inputs(models: Sequence[Path], **more: Any) -> dict[str, Any]:
 def _claim(folder: Path, about: dict[str, Any]) -> None:
     """A new folder, or the folder of the same reproduction."""
     if (folder / STUDY).is_file():
-        found = read_json(folder / STUDY)
+        found = read_object(folder / STUDY, "what a reproduction is of")
         other = [name for name, value in about.items() if found.get(name) != value]
         if other:
             name = other[0]
             raise InputError(
-                f"{folder} holds another reproduction: its {name} is {found.get(name)} and not {about[name]}; "
+                f"{folder} holds another reproduction: its {name} is {brief(found.get(name))} and not {about[name]}; "
                 "name another folder with --out"
             )
         return

@@ -46,11 +46,12 @@ def local_workers(devices: Sequence[str | None]) -> Generator[Executor]:
     try:
         yield pool
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
         # A unit may take minutes, and what it is worth is lost anyhow: nobody waits for it.
         for process in set(multiprocessing.active_children()) - before:
             process.kill()
-        pool.shutdown()
+        # Waits for the pool's own thread. One that is still at work when the interpreter ends closes a pipe that the
+        # interpreter then writes to: Bad file descriptor, and a traceback after all was done.
+        pool.shutdown(cancel_futures=True)
         to_give.close()
 
 

@@ -21,12 +21,10 @@ from robustkit.records import Record
 from robustkit.runs.folder import differences
 from robustkit.runs.halving import halved
 from robustkit.runs.local import assigned_device
+from robustkit.runs.makers import SAME_VERSIONS, this_maker
 from robustkit.runs.opening import choose_device, open_sample
 from robustkit.runs.sample import Sample
 from robustkit.runs.selection import Selection
-
-# What must be the same for two processes to give the same bytes.
-SAME_VERSIONS = ("robustkit", "torch")
 
 Records = dict[str, Any]  # of one unit or of a whole run, by name; each of the kind that `Measurement.kinds` says
 
@@ -116,7 +114,7 @@ class Measurement(ABC):
         """
 
     def make(self, unit: int, bar: tqdm[Any] | None = None) -> tuple[Records, dict[str, Any]]:
-        """Measures a unit; returns its records and a note, which says how many images were measured at once."""
+        """Measures a unit; returns its records and a note: how many images were measured at once, and what by."""
         records, sizes = halved(
             self.part(unit),
             partial(self._measure, bar),
@@ -125,7 +123,8 @@ class Measurement(ABC):
             bar=bar,
             weight=self.weight,
         )
-        return records, {"sizes": sizes, **self.note()}
+        device = self.sample.checkpoint.classifier.device
+        return records, {"sizes": sizes, "maker": this_maker(device), **self.note()}
 
     def _measure(self, bar: tqdm[Any] | None, part: slice) -> Records:
         return self.measure(part, bar)

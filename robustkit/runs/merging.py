@@ -10,6 +10,7 @@ from typing import Any
 
 from robustkit.errors import InputError
 from robustkit.runs.folder import MANIFEST, check_format, differences, read_manifest
+from robustkit.runs.makers import SAME_VERSIONS
 from robustkit.runs.shards import Shard
 
 _MOST_NAMED = 12
@@ -33,8 +34,12 @@ class Shards:
         return shard.units(int(self.manifest["inputs"]["units"]))
 
 
-def find_shards(folders: Sequence[str | os.PathLike[str]]) -> Shards:
+def find_shards(folders: Sequence[str | os.PathLike[str]], *, mix: bool = False) -> Shards:
     """Reads the manifests of shards.
+
+    Args:
+        folders: The run folders of the shards, in any order.
+        mix: Whether they may be of other versions and devices than one another.
 
     Raises:
         InputError: If a folder holds no shard, two are of different runs or overlap, or some are missing.
@@ -58,7 +63,7 @@ def find_shards(folders: Sequence[str | os.PathLike[str]]) -> Shards:
         shard = Shard.parse(text)
         shard.units(units)  # refuses more shards than units
         first = first or (folder, manifest)
-        _same_run(first[0], first[1], folder, manifest)
+        _same_run(first[0], first[1], folder, manifest, mix)
         if shard in found:
             raise InputError(f"{found[shard]} and {folder} overlap: both are shard {shard}; omit one of them")
         found[shard] = folder
@@ -85,18 +90,21 @@ def refuse_unfinished(shards: Shards, shard: Shard, finished: int) -> None:
         )
 
 
-def _same_run(one: Path, its: dict[str, Any], other: Path, others: dict[str, Any]) -> None:
-    found = list(differences(_answer(its), _answer(others)))
+def _same_run(one: Path, its: dict[str, Any], other: Path, others: dict[str, Any], mix: bool) -> None:
+    found = list(differences(_answer(its, mix), _answer(others, mix)))
     if found:
         raise InputError(
-            f"{one} and {other} are shards of different runs: {'; '.join(found)}; give the shards of one run"
+            f"{one} and {other} are shards of different runs: {'; '.join(found)}; give the shards of one run, or "
+            "allow other versions and devices with --mix"
         )
 
 
-def _answer(manifest: dict[str, Any]) -> dict[str, Any]:
+def _answer(manifest: dict[str, Any], mix: bool) -> dict[str, Any]:
     """What must agree for two shards to be of one run and to make the bytes of one run."""
     inputs = {name: value for name, value in manifest["inputs"].items() if name != "shard"}
-    versions = {name: manifest["versions"].get(name) for name in ("robustkit", "torch")}
     of = str(manifest["inputs"]["shard"]).partition("/")[2]
-    what = {"command": manifest["command"], "device": manifest["device"], "shards": of, "versions": versions}
+    what = {"command": manifest["command"], "shards": of}
+    if not mix:
+        versions = {name: manifest["versions"].get(name) for name in SAME_VERSIONS}
+        what |= {"device": manifest["device"], "versions": versions}
     return {**inputs, **what}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -13,18 +14,20 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from robustkit.errors import InputError, OutOfMemory
+from robustkit.errors import InputError, OutOfMemory, RobustkitError
 from robustkit.models.checkpoint import versions
 from robustkit.models.memory import is_out_of_memory
 from robustkit.progress import progress
 from robustkit.runs.folder import open_run
 from robustkit.runs.halving import plan
+from robustkit.runs.makers import Makers, this_maker
 from robustkit.runs.measurement import Measurement, Task, join_records, make_unit, start
-from robustkit.runs.parts import Parts
+from robustkit.runs.parts import PARTS, Parts
 from robustkit.runs.sample import Sample
 from robustkit.runs.shards import Shard, units_of
 from robustkit.runs.signals import interruptible
 from robustkit.runs.units import StartExecutor, make_units
+from robustkit.words import brief
 
 _PATHS = ("data", "base")
 
@@ -41,6 +44,7 @@ def run_measurement(
     resume: bool = False,
     shard: Shard | str | None = None,
     executor: Executor | StartExecutor | None = None,
+    mix: bool = False,
     say: Callable[[str], None] = print,
 ) -> Any:
     """Measures the images of a sample and leaves what was found in a run folder.
@@ -60,6 +64,8 @@ def run_measurement(
             run of all shards.
         executor: Where groups are measured: any executor of `concurrent.futures`, or what starts one; by default here.
             Its workers read the model and the images from the same paths.
+        mix: Go on also where versions, device or threads are others than those of the finished groups, so that the last
+            digits may differ; the summary says which groups each made.
         say: Receives progress messages.
 
     Returns:
@@ -87,36 +93,63 @@ def run_measurement(
         for line in said:
             say(line)
         opened.describe(say)
-        parts = Parts(run.folder)
+        parts, makers = Parts(run.folder), Makers(mix)
         left = [unit for unit in units if unit not in parts]
+        for unit in sorted(set(units) - set(left)):
+            makers.admit(unit, parts.note(unit))
+        if left and executor is None:  # so that a stranger is refused before it works
+            makers.expect(left[0], this_maker(opened.about["device"]))
         images = images_in(opened, units)
         with progress(total=images * opened.weight, label=opened.doing, unit="image") as bar:
             bar.update((images - images_in(opened, left)) * opened.weight)
-            _make(opened, left, parts, executor, device, bar)
-        if part is None:
-            return finish(opened, run.folder, say, resumed_after=len(units) - len(left))
-        result = opened.result(_load(opened, parts, units), run.folder)
+            _make(opened, left, parts, makers, executor, device, bar)
+        with nullcontext() if len(left) == len(units) else fitting(run.folder):
+            if part is None:
+                return finish(opened, run.folder, say, mix=mix, resumed_after=len(units) - len(left))
+            result = opened.result(_load(opened, parts, units), run.folder)
     say(f"shard {part} is finished, {images} images; when all are, make one run of them with robustkit merge")
     return result
 
 
-def finish(opened: Measurement, folder: Path, say: Callable[[str], None], **about: Any) -> Any:
+def finish(opened: Measurement, folder: Path, say: Callable[[str], None], *, mix: bool = False, **about: Any) -> Any:
     """Writes what all the units of a run folder amount to, all of them being finished.
 
     Args:
         opened: The measurement.
         folder: The run folder.
         say: Receives what was found.
+        mix: Whether groups may have been made by other versions, devices or threads than one another.
         **about: What else the summary says.
     """
-    parts, units = Parts(folder), range(len(opened))
+    parts, units, makers = Parts(folder), range(len(opened)), Makers(mix)
     result = opened.result(_load(opened, parts, units), folder)
     notes = [parts.note(unit) for unit in units]
+    for unit, note in zip(units, notes, strict=True):
+        makers.admit(unit, note)
     sizes = ((unit, note["sizes"]) for unit, note in zip(units, notes, strict=True))
-    about = {**opened.about, **about, "plan": plan(opened.request.group, sizes), "notes": notes}
+    about = {**opened.about, **about, "made_by": makers.to_json()}
+    about |= {"plan": plan(opened.request.group, sizes), "notes": notes}
     for line in opened.write(folder, result, about):
         say(line)
+    if len(makers.known) > 1:
+        say(
+            f"made in {len(makers.known)} ways, as --mix allows, so the last digits may differ; summary.json says which"
+        )
     return result
+
+
+@contextmanager
+def fitting(folder: Path) -> Generator[None]:
+    """Says in words that kept groups, each of which is whole, do not fit each other: somebody changed them."""
+    try:
+        yield
+    except RobustkitError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the groups kept in {folder / PARTS} do not fit this run or each other ({type(error).__name__}: "
+            f"{brief(error)}); start again in a new folder"
+        ) from error
 
 
 def _load(opened: Measurement, parts: Parts, units: Sequence[int]) -> dict[str, Any]:
@@ -127,16 +160,21 @@ def _make(
     opened: Measurement,
     units: Iterable[int],
     parts: Parts,
+    makers: Makers,
     executor: Executor | StartExecutor | None,
     device: str | None,
     bar: tqdm[Any],
 ) -> None:
+    def keep(unit: int, made: Any) -> None:
+        makers.admit(unit, made[1])
+        parts.keep(unit, *made)
+
     if executor is None:
-        make_units(units, partial(opened.make, bar=bar), lambda unit, made: parts.keep(unit, *made))
+        make_units(units, partial(opened.make, bar=bar), keep)
         return
 
     def keep_and_show(unit: int, made: Any) -> None:
-        parts.keep(unit, *made)
+        keep(unit, made)
         bar.update(images_in(opened, [unit]) * opened.weight)
 
     if not opened.sample.model.exists():

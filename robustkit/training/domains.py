@@ -20,6 +20,7 @@ from robustkit.data.split import PARTS
 from robustkit.data.split import Part as PartName
 from robustkit.data.unit import unit_stretch
 from robustkit.errors import InputError
+from robustkit.files import real_path
 from robustkit.training.holding import hold
 
 Where = ImageSet | str | os.PathLike[str]
@@ -48,10 +49,10 @@ class Domain:
 
     def card(self, out: Path) -> dict[str, Any]:
         """What a checkpoint written to `out` records about these data."""
-        absolute = self.path.resolve() if self.path else None
+        absolute = real_path(self.path) if self.path else None
         return {
             "path": str(absolute) if absolute else None,
-            "relative": os.path.relpath(absolute, out.resolve().parent) if absolute else None,
+            "relative": os.path.relpath(absolute, real_path(out).parent) if absolute else None,
             "sha256": self.images.provenance,
             "split": {part: self.images.ids[self.rows(part)].tolist() for part in PARTS},
             "split_sha256": self.split.sha256,

@@ -73,10 +73,24 @@ def inspect(*arguments: str | Path, patience: float = 120) -> Outcome:
 
 
 def arguments_of(name: str, folder: Path, model: Path) -> tuple[str | Path, ...]:
-    """What `inspect` is told for a bomb, which is made in the folder."""
-    if name in BOMBS:
-        return "--model", BOMBS[name](folder)
-    return "--model", model, "--data", IMAGE_BOMBS[name](folder)
+    """What `inspect` is told for a bomb, which is made in the folder by another process.
+
+    The memory that making it takes would count as that of the command: what a process had before it became another
+    program belongs to its largest.
+    """
+    make = BOMBS[name] if name in BOMBS else IMAGE_BOMBS[name]
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, os.fsencode(make(folder)))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as made:
+        path = Path(os.fsdecode(made.read()))
+    os.waitpid(child, 0)
+    return ("--model", path) if name in BOMBS else ("--model", model, "--data", path)
 
 
 def main(*wanted: str) -> None:

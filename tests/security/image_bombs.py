@@ -312,7 +312,8 @@ def _deep(file: Any) -> None:
 
 
 def _shape(file: Any) -> None:
-    file.create_dataset("images", (1 << 40, 3, 24, 24), "f4", chunks=(1, 3, 24, 24), compression="gzip")
+    grows = (None, 3, 24, 24)
+    file.create_dataset("images", (1 << 40, 3, 24, 24), "f4", maxshape=grows, chunks=(1, 3, 24, 24), compression="gzip")
     file["images"][0] = some(1)[0]
 
 

@@ -119,3 +119,22 @@ def test_the_folder_one_stands_in_and_home_are_refused(tmp_path, monkeypatch):
     os.symlink(tmp_path, "out/link")
     with pytest.raises(InputError, match="is a link"):
         own_folder("out/link")
+
+
+def test_a_reproduction_is_known_by_its_note_and_follows_no_link(tmp_path, capsys):
+    from robustkit.cli import main
+
+    for text, words in (("[]", "holds no JSON object"), ('{"paper": "\\u001b[2J"}', "holds another reproduction")):
+        (tmp_path / "r").mkdir(exist_ok=True)
+        (tmp_path / "r" / "study.json").write_text(text)
+        with pytest.raises(SystemExit) as done:
+            main(["reproduce", "ad22", "--scale", "tiny", "--out", str(tmp_path / "r")])
+        assert done.value.code == 2
+        err = capsys.readouterr().err
+        assert words in err
+        assert err.isprintable() or err.rstrip("\n").isprintable()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(SystemExit):
+        main(["reproduce", "ad22", "--scale", "tiny", "--out", str(tmp_path / "mine")])
+    assert os.listdir(tmp_path / "mine") == ["thesis.txt"]

@@ -16,6 +16,7 @@ from robustkit.data.readers.naming import IDS, LABELS, SPLIT
 from robustkit.data.readers.provenance import file_hash
 from robustkit.data.readers.single import find_files, names_of
 from robustkit.errors import InputError
+from robustkit.files import real_path
 
 _PATHS = ("path", "file", "filename", "image", "images", "file_name", "image_path")
 _CLASSES = (*LABELS, "type", "morphology")
@@ -88,11 +89,11 @@ def _column(
 
 def _files(folder: Path, cells: Sequence[str], path: Path) -> list[Path]:
     """The files that the cells name, all inside the folder."""
-    home = folder.resolve()
+    home = real_path(folder)
     files: dict[Path, int] = {}
     for row, cell in enumerate(cells):
         file = folder / cell
-        if "\0" in cell or not file.resolve().is_relative_to(home) or Path(cell).is_absolute():
+        if "\0" in cell or not real_path(file).is_relative_to(home) or Path(cell).is_absolute():
             raise InputError(
                 f"row {row + 1} of {path} names {cell!r}, outside the catalogue's folder; expected relative"
             )

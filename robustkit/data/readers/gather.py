@@ -13,6 +13,7 @@ from robustkit.data.bounds import bounded_memory, check_unpacked
 from robustkit.data.preprocess import Bounds, Fit, Grey, Resize, kept_area
 from robustkit.data.readers.found import Frames, Options
 from robustkit.errors import WARNING, InputError
+from robustkit.files import take_room
 from robustkit.progress import progress
 
 IN_MEMORY_BYTES = 2 << 30  # converted images larger than this go to a temporary file
@@ -210,6 +211,7 @@ def _allocate(shape: tuple[int, ...], notes: list[str]) -> np.ndarray:
     notes.append(f"memory: the converted images lie in a temporary file of {size / 1e9:.1f} GB in {folder}")
     with tempfile.TemporaryFile() as file:
         file.truncate(size)
+        take_room(file)
         return np.memmap(file, dtype=np.float32, mode="r+", shape=shape)
 
 
