@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ class Makers:
         self.mix = mix
         self.known: list[tuple[Maker, list[int]]] = []
 
-    def admit(self, unit: int, note: Mapping[str, Any]) -> None:
+    def admit(self, unit: int, note: Any) -> None:
         """Lets a finished part in.
 
         Args:
@@ -50,11 +50,17 @@ class Makers:
             note: What is kept with it.
 
         Raises:
-            InputError: If something else made it than the parts before, so that its bytes may differ.
+            InputError: If the note does not say what made it, or something else made it than the parts before, so that its
+                bytes may differ.
         """
-        maker = note.get("maker")
-        if not isinstance(maker, dict):
-            raise InputError(f"group {unit} does not say what made it but {brief(repr(maker), 60)}; make it again")
+        known = note if isinstance(note, dict) else {}
+        maker, sizes = known.get("maker"), known.get("sizes")
+        counted = isinstance(sizes, list) and all(type(size) is int for size in sizes)
+        if not isinstance(maker, dict) or not counted:
+            raise InputError(
+                f"group {unit} does not say what made it and in which pieces ({brief(repr(note), 60)}); delete its file "
+                "among the parts and go on with --resume"
+            )
         self.expect(unit, maker)
         units = next((units for known, units in self.known if known == maker), None)
         if units is None:

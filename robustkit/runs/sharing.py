@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from robustkit.errors import InputError
 
+_MOST_WORKERS = 1024
+
 
 def check_sharing(
     device: str | None, *, workers: int | None = None, dask: object = None, parsl: object = None
@@ -30,6 +32,8 @@ def check_sharing(
         raise InputError(f"{' and '.join(asked)} exclude each other; give one of them")
     if workers is not None and workers < 1:
         raise InputError(f"expected at least 1 worker, got --workers {workers}")
+    if workers is not None and workers > _MOST_WORKERS:
+        raise InputError(f"expected at most {_MOST_WORKERS} worker processes on one machine, got --workers {workers}")
     if len(devices) > 1 and workers is not None and workers != len(devices):
         raise InputError(f"{len(devices)} devices have a worker each, got --workers {workers}; omit it")
     return devices

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -94,7 +95,22 @@ def test_shards_made_otherwise_are_merged_only_where_they_may_mix(attacks, tmp_p
 
 def test_a_group_that_does_not_say_what_made_it_is_refused():
     makers = Makers()
-    makers.admit(0, {"maker": this_maker("cpu")})
-    for maker in (None, [], "cpu"):
+    good = {"maker": this_maker("cpu"), "sizes": [2]}
+    makers.admit(0, good)
+    for note in (None, [], "x", {}, *({**good, "maker": other} for other in (None, [], "cpu")),
+                 *({**good, "sizes": other} for other in (None, 1, "2", [None], [[2]]))):  # fmt: skip
         with pytest.raises(InputError, match="group 1 does not say what made it"):
-            makers.admit(1, {"maker": maker})
+            makers.admit(1, note)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"image": np.full(2, 2**62)}, {"queries": np.zeros(0, int)}, {"row": np.full((2, 1), "x")}, {"ids": np.zeros(9)}],
+)
+def test_groups_that_fit_their_kind_and_not_each_other_are_refused_in_words(attacks, tmp_path, change):
+    shutil.copytree(attacks / "whole", tmp_path / "run")
+    parts = Parts(tmp_path / "run")
+    record = parts.load(1, KINDS)["attack"]
+    parts.keep(1, {"attack": replace(record, **change)}, parts.note(1))
+    with pytest.raises(InputError, match="do not fit this run or each other"):
+        run_attack(attacks / "net.pt", SMALL, out=tmp_path / "run", resume=True, say=silent)
