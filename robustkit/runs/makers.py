@@ -50,16 +50,16 @@ class Makers:
             note: What is kept with it.
 
         Raises:
-            InputError: If the note does not say what made it, or something else made it than the parts before, so that its
-                bytes may differ.
+            InputError: If the note does not say what made it, or something else made it than the parts before, so that
+                its bytes may differ.
         """
         known = note if isinstance(note, dict) else {}
         maker, sizes = known.get("maker"), known.get("sizes")
         counted = isinstance(sizes, list) and all(type(size) is int for size in sizes)
         if not isinstance(maker, dict) or not counted:
             raise InputError(
-                f"group {unit} does not say what made it and in which pieces ({brief(repr(note), 60)}); delete its file "
-                "among the parts and go on with --resume"
+                f"group {unit} does not say what made it and in which pieces ({brief(repr(note), 60)}); delete its "
+                "file among the parts and go on with --resume"
             )
         self.expect(unit, maker)
         units = next((units for known, units in self.known if known == maker), None)
