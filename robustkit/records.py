@@ -103,13 +103,13 @@ def load_records(path: str | os.PathLike[str], kinds: Mapping[str, type[R]]) -> 
     content, header = _read(path, _HEADERS)
     found: dict[str, R] = {}
     headers = header.get("records") if isinstance(header, dict) else None
-    if not isinstance(headers, dict) or headers.keys() != kinds.keys():
+    if not isinstance(headers, dict) or headers.keys() != kinds.keys() or "note" not in header:
         raise InputError(f"expected the records {', '.join(kinds)} in {path}, found {brief(repr(headers), 60)}")
     for name, kind in kinds.items():
         start = f"{name}/"
         mine = {field.removeprefix(start): array for field, array in content.items() if field.startswith(start)}
         found[name] = _unpacked(kind, mine, headers[name], path)
-    return found, header.get("note")
+    return found, header["note"]
 
 
 def load_note(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -280,9 +280,10 @@ def _as(like: Any, value: Any, where: str) -> Any:
         return tuple(value)
     if hasattr(like, "__dataclass_fields__") and isinstance(value, dict):
         return _fill(type(like), value, where)
-    number = isinstance(value, float) or (type(value) is int and abs(value) <= sys.float_info.max)
-    if isinstance(like, float) and number:
-        return float(value)
+    if isinstance(like, float) and isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, float) or abs(value) <= sys.float_info.max:
+            return float(value)
+        raise InputError(f"{where} is beyond all numbers; expected less than {sys.float_info.max:g}")
     if type(like) is type(value):
         return value
     wanted = "a list of texts" if isinstance(like, tuple) else type(like).__name__

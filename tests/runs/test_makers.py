@@ -1,3 +1,4 @@
+# pyright: basic
 """What must be equal for the same bytes is kept with each group, and held against what goes on with them."""
 
 import json

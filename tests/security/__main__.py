@@ -1,3 +1,4 @@
+# pyright: basic
 """Gives every bomb to `robustkit inspect` and prints what it took: seconds of a core, and the largest process.
 
 python -m tests.security [NAME...]

@@ -1,3 +1,4 @@
+# pyright: basic
 """What is read is bounded: no file, however small, takes all time or all memory, or ends in a traceback."""
 
 import json

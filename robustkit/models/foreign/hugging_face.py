@@ -54,8 +54,8 @@ def open_folder(path: Path, options: ModelOptions) -> Found:
     made = Found(network, kinds.FOLDER.name, digest, [note], part=part)
     made.notes += load_state(network, content, key=options.key).notes
     labels = config.get("id2label")
-    counted = isinstance(labels, dict) and labels and all(re.fullmatch(r"[0-9]{1,9}", key) for key in labels)
-    if counted and not all(str(name).startswith("LABEL_") for name in labels.values()):
+    labels = labels if isinstance(labels, dict) and all(re.fullmatch(r"[0-9]{1,9}", key) for key in labels) else {}
+    if labels and not all(str(name).startswith("LABEL_") for name in labels.values()):
         made.class_names = tuple(str(labels[key])[:80] for key in sorted(labels, key=int))
     _preprocessing(path, made)
     return made
