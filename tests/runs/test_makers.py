@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportOptionalOperand=false
 """What must be equal for the same bytes is kept with each group, and held against what goes on with them."""
 
 import json

@@ -1,3 +1,4 @@
+# pyright: basic, reportConstantRedefinition=false
 """Small image sets that would take all time or all memory, or lead outside: each is at most a megabyte."""
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def test_room_for_a_map_is_taken_before_it_is_written(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("most", [2_000, 60_000])
 def test_a_full_disk_ends_training_in_words(tmp_path, little_room, capsys, most):
-    make_audit(tmp_path / "a")
+    make_audit(tmp_path / "a", n=120)
     little_room(most)
     data = tmp_path / "a" / "galaxies"
     out = tmp_path / "out.pt"
@@ -93,6 +93,9 @@ def test_what_a_killed_simulation_left_is_cleared_away_by_the_next_and_not_what_
         for _ in range(2)
     ]
     dead, living = (other.stdout.readline().strip() for other in others if other.stdout)
+    for other in others:
+        assert other.stdout is not None
+        other.stdout.close()
     others[0].send_signal(signal.SIGKILL)
     others[0].wait()
     (tmp_path / ".g.mine.part").mkdir()
