@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustkit.words import no_such
@@ -12,8 +13,11 @@ if TYPE_CHECKING:
     from robustkit.auditing.report import Report
     from robustkit.findings.attack.summary import AttackResult
     from robustkit.findings.certify.summary import CertifyResult
-    from robustkit.findings.latents.results import DistancesResult, MapResult, WindowsResult
+    from robustkit.findings.distances.summary import DistancesResult
+    from robustkit.findings.latents.running import LatentFinding
+    from robustkit.findings.maps.summary import MapResult
     from robustkit.findings.sweep.summary import SweepResult
+    from robustkit.findings.windows.summary import WindowsResult
     from robustkit.runs.arrays import Model
     from robustkit.runs.sample import Sample
 
@@ -151,8 +155,9 @@ def windows(model: Any, images: Any = None, labels: Any = None, **more: Any) -> 
         model: What `attack` found, or a model as for `attack`, which is attacked first.
         images: As for `attack`.
         labels: As for `attack`.
-        **more: `noisy`, where the noisy partners of the images come from (such as `exposure:0.1`, or `none`), `seed`,
-            and for a model whatever `attack` takes.
+        **more: The fields of `WindowRequest`, such as `noisy`, where the noisy partners of the images come from
+            (`exposure:0.1`, or `none`), the axes `x` and `y`, and `seed`; `out`, a new folder, and `say`, which
+            receives progress messages; and for a model whatever else `attack` takes.
 
     Returns:
         The windows: `summary()`, `to_pandas()`, `plot()`, and the `record`.
@@ -160,19 +165,23 @@ def windows(model: Any, images: Any = None, labels: Any = None, **more: Any) -> 
     Raises:
         InputError: If the network has no latent, or no image has a window.
     """
-    from robustkit.findings.latents.results import windows_of
+    from robustkit.findings.windows.measure import WINDOWS
 
-    return _of_latents(windows_of, model, images, labels, more)
+    return _of_latents(WINDOWS, model, images, labels, None, more)
 
 
-def isomap(model: Any, images: Any = None, labels: Any = None, **more: Any) -> MapResult:
+def isomap(
+    model: Any, images: Any = None, labels: Any = None, *, base: AttackResult | None = None, **more: Any
+) -> MapResult:
     """Maps the latents of clean and noisy images, and places the flips on the map.
 
     Args:
         model: As for `windows`.
         images: As for `attack`.
         labels: As for `attack`.
-        **more: As for `windows`; besides `neighbours`, and `others` for `tsne` and `umap`.
+        base: What `attack` found on another model, whose map is laid onto the first.
+        **more: As for `windows`, with the fields of `IsomapRequest`, such as `neighbours`, and `others` for `tsne` and
+            `umap`.
 
     Returns:
         The map: `summary()`, `to_pandas()`, `plot()`, and the `record`.
@@ -180,19 +189,22 @@ def isomap(model: Any, images: Any = None, labels: Any = None, **more: Any) -> M
     Raises:
         InputError: If the network has no latent, or there are too few images for a map.
     """
-    from robustkit.findings.latents.results import map_of
+    from robustkit.findings.maps.measure import MAPS
 
-    return _of_latents(map_of, model, images, labels, more)
+    return _of_latents(MAPS, model, images, labels, base, more)
 
 
-def distances(model: Any, images: Any = None, labels: Any = None, **more: Any) -> DistancesResult:
+def distances(
+    model: Any, images: Any = None, labels: Any = None, *, base: AttackResult | None = None, **more: Any
+) -> DistancesResult:
     """Measures how far noise and single pixels move latents.
 
     Args:
         model: As for `windows`.
         images: As for `attack`.
         labels: As for `attack`.
-        **more: As for `windows`.
+        base: What `attack` found on another model, to compare with on the same images.
+        **more: As for `windows`, with the fields of `DistancesRequest`, such as `draws`.
 
     Returns:
         The distances: `summary()`, `to_pandas()`, `plot()`, and the `record`.
@@ -200,9 +212,9 @@ def distances(model: Any, images: Any = None, labels: Any = None, **more: Any) -
     Raises:
         InputError: If the network has no latent.
     """
-    from robustkit.findings.latents.results import distances_of
+    from robustkit.findings.distances.measure import DISTANCES
 
-    return _of_latents(distances_of, model, images, labels, more)
+    return _of_latents(DISTANCES, model, images, labels, base, more)
 
 
 def audit(
@@ -287,13 +299,26 @@ def train(
     return found[0] if len(found) == 1 else found
 
 
-def _of_latents(measure: Any, model: Any, images: Any, labels: Any, more: dict[str, Any]) -> Any:
+def _of_latents(
+    kind: LatentFinding, model: Any, images: Any, labels: Any, base: AttackResult | None, more: dict[str, Any]
+) -> Any:
+    from robustkit.errors import InputError
     from robustkit.findings.attack.summary import AttackResult
+    from robustkit.findings.latents.attacked import Attacked
+    from robustkit.findings.latents.running import find_in
 
-    asked = {name: more.pop(name) for name in ("noisy", "neighbours", "others") if name in more}
-    seed = more.get("seed", 0)
-    found = model if isinstance(model, AttackResult) else attack(model, images, labels, **more)
-    return measure(found, seed=seed, **asked)
+    out, say, seed = more.pop("out", None), more.pop("say", _quiet), more.get("seed", 0)
+    attacked = isinstance(model, AttackResult)
+    fields = set(kind.request_type.__dataclass_fields__) - {"data", "base", "base_run", "seed"}
+    fields -= set() if attacked else {"search"}  # which is that of the attack
+    request = kind.request_type(seed=seed, **{name: more.pop(name) for name in fields & set(more)})
+    unknown = sorted(set(more) - {"seed"}) if attacked else []
+    if unknown:
+        known = sorted(fields | {"base", "out", "say", "seed"})
+        raise InputError(f"unknown argument {unknown[0]!r}{_guess(unknown[0], known)}; known are {', '.join(known)}")
+    found = model if attacked else attack(model, images, labels, **more)
+    pair = [Attacked(one.sample, one.record, one.folder) for one in (found, base) if one is not None]
+    return find_in(kind, pair, request, None if out is None else Path(out), say)
 
 
 def _measure(

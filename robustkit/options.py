@@ -14,7 +14,7 @@ class Option:
 
     Attributes:
         help: What it does, in a line.
-        flag: The option, such as `--all`; by default the field's name.
+        flag: The option, such as `--all`, or several spellings of it; by default the field's name.
         shown: The default in words, where the value itself says little.
         click: Further arguments of `click.option`.
         aliases: Options that stand for one value of this one: option, value and help of each.

@@ -10,7 +10,8 @@ import zipfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Self, TypeVar
+from types import NoneType, UnionType
+from typing import Any, BinaryIO, ClassVar, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -25,6 +26,7 @@ _HEADER, _HEADERS = "__record__", "__records__"
 _MOST_SHOWN = 72  # characters of a value in a repr
 
 R = TypeVar("R", bound="Record")
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -123,6 +125,47 @@ def load_note(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # as in `_read`
         raise _unreadable(path, error) from error
+
+
+def from_jsonable(kind: type[T], value: Any, path: str | os.PathLike[str]) -> T:
+    """A dataclass from the JSON values that `robustkit.files.jsonable` made of it; a null among numbers becomes nan.
+
+    Args:
+        kind: The dataclass; its fields are numbers, text, arrays, sequences, mappings, dataclasses, or `None`.
+        value: The JSON values.
+        path: Where they stand, for the message.
+
+    Raises:
+        InputError: If they are not of this kind.
+    """
+    try:
+        return _revived(kind, value)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} does not hold a readable {kind.__name__} ({brief(error)}); make it again") from error
+
+
+def _revived(kind: Any, value: Any) -> Any:
+    arms, origin = get_args(kind), get_origin(kind)
+    if isinstance(kind, UnionType):
+        if value is None and NoneType in arms:
+            return None
+        array = np.ndarray in arms and isinstance(value, list)
+        return _revived(np.ndarray if array else next(arm for arm in arms if arm not in (NoneType, np.ndarray)), value)
+    if dataclasses.is_dataclass(kind):
+        hints = get_type_hints(kind)
+        fields = {one.name: _revived(hints[one.name], value[one.name]) for one in dataclasses.fields(kind)}
+        return kind(**fields)  # type: ignore[operator]
+    if origin is dict:
+        return {key: _revived(arms[1], item) for key, item in value.items()}
+    if origin in (tuple, list):
+        return origin(_revived(arms[0], item) for item in value)
+    if kind is np.ndarray:
+        return np.array([math.nan if item is None else item for item in value])
+    if kind is float and value is None:
+        return math.nan
+    if not isinstance(value, (int, float) if kind is float else kind):
+        raise TypeError(f"expected {kind.__name__}, found {brief(value)}")
+    return kind(value)
 
 
 def _packed(record: Record) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

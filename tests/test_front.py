@@ -180,13 +180,13 @@ def test_latents_of_an_attack_and_of_a_network_say_the_same(found):
     assert "have a window along one-pixel and noise" in windows.describe()
     assert windows.plot().axes
     assert windows.table().count("\n") == 13
-    assert distances.summary()["perturbations"]
+    assert distances.summary()["models"][found.sample.model.stem]["perturbations"]
     assert "d_E" in distances.describe()
     again = rk.distances(net, images, labels, search="random", budget=300, seed=1, noisy="gaussian:0.1")
     assert np.array_equal(again.record.ids, distances.record.ids)
     found_map = rk.isomap(found, noisy="gaussian:0.1", neighbours=4)
     assert found_map.plot().axes
-    assert found_map.summary()["quality"]
+    assert found_map.summary()["maps"][found_map.record.model]["quality"]
 
 
 def test_a_function_has_no_latent_and_says_so():

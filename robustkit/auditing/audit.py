@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from robustkit.auditing.audit_steps import attack, certify, check, look_at_latents, photograph, predict, sweep
+from robustkit.auditing.audit_steps import attack, certify, check, photograph, predict, sweep
 from robustkit.auditing.findings import ABOUT, SCHEMA
 from robustkit.auditing.fixed import fix_claims
+from robustkit.auditing.latent_steps import look_at_latents
 from robustkit.auditing.machine import check_names
 from robustkit.auditing.metrics import MEANING
 from robustkit.auditing.report import BASE, MODEL, Report, write_report

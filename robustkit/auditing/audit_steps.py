@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from robustkit.auditing.findings import EMBEDDINGS, PREFLIGHT
-from robustkit.auditing.latent_steps import make_distances, make_latents, make_map, make_windows
+from robustkit.auditing.findings import PREFLIGHT
 from robustkit.auditing.pictures import take_exhibits, take_pictures
 from robustkit.auditing.request import QUICK
 from robustkit.auditing.subject import Subject
@@ -21,11 +18,8 @@ from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.attack.record import RECORD as ATTACK
 from robustkit.findings.attack.record import AttackRecord, AttackRequest
 from robustkit.findings.certify.measure import run_certify
-from robustkit.findings.certify.record import RECORD as CERTIFICATES
 from robustkit.findings.certify.record import CertifyRequest
 from robustkit.findings.clean.measure import MOST, predict_clean, target_of
-from robustkit.findings.latents.attacked import Attacked
-from robustkit.findings.latents.measure import Embedded, embed_attacked
 from robustkit.findings.preflight.measure import preflight
 from robustkit.findings.sweep.measure import run_sweep, steps_of
 from robustkit.findings.sweep.record import SweepRequest
@@ -141,42 +135,6 @@ def certify(subject: Subject) -> None:
         run_certify(subject.sample, asked, out=folder, resume=resume, mix=True, say=_quiet)
 
     subject.steps.run("certify", {**subject.inputs, "settings": settings}, make)
-
-
-def look_at_latents(subject: Subject) -> None:
-    """Embeddings, and what is made of them: windows, a map, distances."""
-    attacked = subject.steps.done["attack"]
-    record, model, seed = attacked.folder / ATTACK, subject.path.stem, subject.request.seed
-    inputs = {**subject.inputs, "attack_sha256": "" if attacked.refused else sha256_file(record)}
-
-    @cache
-    def embedded() -> Embedded:
-        if attacked.refused:
-            raise InputError(f"the attack was not run: {attacked.refused}")
-        found = Attacked(subject.sample, AttackRecord.load(record), attacked.folder)
-        return embed_attacked(found, seed=seed, say=_quiet)
-
-    latents = subject.steps.run("latents", inputs, lambda folder, resume: make_latents(folder, embedded()))
-
-    def then(make: Callable[[Path], None]) -> Callable[[Path, bool], None]:
-        def checked(folder: Path, resume: bool) -> None:
-            if latents.refused:
-                raise InputError(latents.refused)
-            make(folder)
-
-        return checked
-
-    made = "" if latents.refused else sha256_file(latents.folder / EMBEDDINGS)
-    inputs = {**inputs, "latents_sha256": made}
-    subject.steps.run("windows", inputs, then(lambda folder: make_windows(folder, embedded(), seed=seed)))
-    subject.steps.run("isomap", inputs, then(lambda folder: make_map(folder, latents.folder, model=model)))
-    done = subject.steps.done.get("certify")
-    certificates = None if done is None or done.refused else done.folder
-    options: dict[str, Any] = {"model": model, "seed": seed, "sample": subject.sample, "certificates": certificates}
-    inputs["certificates_sha256"] = "" if certificates is None else sha256_file(certificates / CERTIFICATES)
-    subject.steps.run(
-        "distances", inputs, then(lambda folder: make_distances(folder, latents.folder, record, **options))
-    )
 
 
 def _affordable(subject: Subject) -> int | None:

@@ -17,17 +17,19 @@ from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.certify.record import RECORD as CERTIFICATES
 from robustkit.findings.certify.record import CertificateRecord
 from robustkit.findings.clean.measure import CleanRecord
+from robustkit.findings.distances.record import RECORD as DISTANCES
 from robustkit.findings.distances.record import DistanceRecord
+from robustkit.findings.distances.summary import DistanceSummary, read_summary
+from robustkit.findings.latents.record import EMBEDDINGS, NOTES
+from robustkit.findings.maps.record import RECORD as MAP
 from robustkit.findings.maps.record import LatentMap
 from robustkit.findings.sweep.record import RECORD as SWEEP
 from robustkit.findings.sweep.record import SweepRecord
+from robustkit.findings.windows.record import RECORD as WINDOWS
 from robustkit.findings.windows.record import Windows
 from robustkit.latent.embeddings import Embeddings
 
 ABOUT, PREFLIGHT = "about.json", "findings.json"
-# Of the steps on latents.
-EMBEDDINGS, WINDOWS, MAP, DISTANCES = "embeddings.npz", "windows.npz", "isomap.npz", "distances.npz"
-NOTES, SUMMARY = "notes.json", "summary.json"
 # Version of what is kept of an audit; another one is refused.
 SCHEMA = 1
 # Steps in the order in which they run, and the command that makes each by itself.
@@ -65,10 +67,9 @@ class Findings:
         latents: Embeddings of clean, noisy and attacked images.
         notes: What was decided when they were made.
         windows: Church windows.
-        windows_summary: What they say.
         isomap: Maps of the latents.
         distances: How far perturbations move them.
-        distances_summary: What they say.
+        distances_summary: Their numbers, with intervals and tests.
     """
 
     label: str
@@ -85,10 +86,9 @@ class Findings:
     latents: Embeddings | None = None
     notes: tuple[str, ...] = ()
     windows: Windows | None = None
-    windows_summary: dict[str, Any] = field(default_factory=dict)
     isomap: LatentMap | None = None
     distances: DistanceRecord | None = None
-    distances_summary: dict[str, Any] = field(default_factory=dict)
+    distances_summary: DistanceSummary | None = None
 
     @property
     def class_names(self) -> list[str]:
@@ -139,8 +139,12 @@ def read_findings(folder: Path, label: str) -> Findings:
     def say(step: str, name: str) -> Any:
         return kept(step, lambda: read_json(folder / step / name))
 
+    def moved() -> tuple[DistanceRecord, DistanceSummary]:
+        record = DistanceRecord.load(folder / "distances" / DISTANCES)
+        return record, read_summary(folder / "distances", record.model)
+
     clean = kept("clean", lambda: [CleanRecord.load(path) for path in sorted((folder / "clean").glob("*.npz"))]) or []
-    summaries = {step: say(step, SUMMARY) or {} for step in ("windows", "distances")}
+    distances, numbers = kept("distances", moved) or (None, None)
     found = Findings(
         label=label,
         folder=folder,
@@ -156,10 +160,9 @@ def read_findings(folder: Path, label: str) -> Findings:
         latents=load("latents", Embeddings, EMBEDDINGS),
         notes=tuple(say("latents", NOTES) or ()),
         windows=load("windows", Windows, WINDOWS),
-        windows_summary=summaries["windows"],
         isomap=load("isomap", LatentMap, MAP),
-        distances=load("distances", DistanceRecord, DISTANCES),
-        distances_summary=summaries["distances"],
+        distances=distances,
+        distances_summary=numbers,
     )
     _check_together(found)
     return found

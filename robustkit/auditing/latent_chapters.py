@@ -9,10 +9,12 @@ import numpy as np
 from robustkit.auditing.findings import Findings
 from robustkit.errors import InputError
 from robustkit.findings.distances.show import histograms
-from robustkit.findings.distances.summary import DistanceSummary
+from robustkit.findings.distances.summary import caveats, clouds
+from robustkit.findings.distances.tables import rows as distance_rows
 from robustkit.findings.maps.record import LatentMap, lay_onto
 from robustkit.findings.maps.show import flat_maps, space_map
 from robustkit.findings.windows.pictures import canonical_pictures, window_pictures
+from robustkit.findings.windows.summary import directions
 from robustkit.latent.geometry import AffineHead, decision_space, margins
 from robustkit.report.palette import make_palette
 from robustkit.report.section import Chapter, Section
@@ -81,8 +83,7 @@ def windows(models: Sequence[Findings]) -> Chapter:
         record = one.windows
         if record is None:
             continue
-        said = one.windows_summary
-        directions = "; ".join(f"{name} is {words}" for name, words in said["directions"].items())
+        axes = "; ".join(f"{name} is {words}" for name, words in directions(record).items())
         rows = [
             (
                 str(record.ids[i]), record.class_names[record.true[i]], f"{record.angle[i]:.0f}",
@@ -94,8 +95,8 @@ def windows(models: Sequence[Findings]) -> Chapter:
         columns = ["id", "true", "angle", "crossing along x", "along y", "margin in the plane", "in the whole space"]
         columns += [f"area of {name}" for name in record.class_names]
         spoken = (
-            f"{one.label}: {said['windows']} of {said['drawn']} images have a window ({record.method}). Axes: "
-            f"{directions}."
+            f"{one.label}: {int(record.made.sum())} of {len(record.ids)} images have a window ({record.method}). Axes: "
+            f"{axes}."
         )
         name = _name("church-windows", one, models)
         pictures = window_pictures(record)
@@ -155,31 +156,36 @@ def distances(models: Sequence[Findings]) -> Chapter:
     if not have:
         return Chapter("distances", title, missing=missing)
     # The base comes first, as in the papers' tables.
-    records = [(one.distances, _nothing()) for one in reversed(have) if one.distances is not None]
-    numbers = [
-        (one.label, row["perturbation"], row["measure"], "yes" if row["comparable"] else "no", row["n"], row["median"],
-         row["mean"], row["standard_error"])
+    found = [
+        (one.label, one.distances, one.distances_summary)
         for one in reversed(have)
-        for row in one.distances_summary["measures"]
+        if one.distances is not None and one.distances_summary is not None
+    ]
+    moved = [(label, row) for label, record, summary in found for row in distance_rows([(record, summary)])]
+    if len(found) > 1:  # what compares models comes first
+        moved.sort(key=lambda one: one[1][1].field != "reach")
+    numbers = [
+        (label, name, measure.name, "yes" if measure.invariant else "no", one.n,
+         *(f"{x:.4g}" for each in (one.median, one.mean) for x in (each.value, each.low, each.high)),
+         f"{one.standard_error:.3g}")
+        for label, (name, measure, _, one) in moved
     ]  # fmt: skip
-    if len(have) > 1:  # what compares models comes first
-        numbers.sort(key=lambda row: row[2] != "1 / t*")
+    columns = ("model", "perturbation", "measure", "comparable", "n", "median", "median: low", "median: high",
+               "mean", "mean: low", "mean: high", "standard error")  # fmt: skip
     said = " ".join(
-        f"{one.label}: noisy against one pixel, d_E: {one.distances_summary['between']}."
-        for one in have
-        if one.distances_summary["between"]
+        f"{label}: noisy against one pixel, d_E: {summary.between}." for label, _, summary in found if summary.between
     )
-    columns = ("model", "perturbation", "measure", "comparable", "n", "median", "mean", "standard error")
-    rows = histograms(records, None)
+    rows = histograms([record for _, record, _ in found])
     sections: list[Section] = (
         [DistanceHistograms(rows, said, numbers, columns)]
         if rows
         else [Facts("distance-table", "How far latents move", f"Too few moved to be drawn. {said}", columns, numbers)]
     )
     bins = [
-        (one.label, each["bins"], f"{each['js']:.3f}", f"{each['null_mean']:.3f}", f"{each['p']:.3g}")
-        for one in have
-        for each in one.distances_summary["bins"]
+        (label, each.bins, f"{each.js:.3f}", f"{each.null_mean:.3f}", f"{each.p:.3g}")
+        for label, _, summary in reversed(found)
+        if summary.between is not None
+        for each in summary.between.sensitivity
     ]
     if bins:
         sections.append(
@@ -192,15 +198,12 @@ def distances(models: Sequence[Findings]) -> Chapter:
                 bins,
             )
         )
-    clouds = [(one.label, line) for one in have for line in one.distances_summary["clouds"]]
-    if clouds:
+    tests = [(label, str(test)) for label, _, summary in reversed(found) for test in clouds(summary)]
+    if tests:
         said = "Are clean and noisy latents one cloud? Tests of the whole clouds, image by image."
-        sections.append(Facts("clouds", "Clouds", said, ("model", "clean against noisy latents"), clouds))
+        sections.append(Facts("clouds", "Clouds", said, ("model", "clean against noisy latents"), tests))
     texts = tuple(
-        f"{one.label}: {line.strip()}."
-        for one in have
-        for line in one.distances_summary["text"]
-        if any(word in line for word in ("censored", "shrunk", "not affine", "nearest flip ("))
+        f"{label}: {line}." for label, record, summary in reversed(found) for line in caveats(record, summary)
     )
     return Chapter("distances", title, texts, tuple(sections), missing)
 
@@ -221,11 +224,6 @@ def _spoken(one: LatentMap) -> str:
         f"{counts[0]} clean and {counts[1]} noisy latents fitted with {one.settings['neighbours']} neighbours, "
         f"{counts[2]} attacked ones projected.{pieces}{laid}"
     )
-
-
-def _nothing() -> DistanceSummary:
-    """A place holder: histograms are drawn from the records alone."""
-    return DistanceSummary({}, 0, 0, None, None, None, None, None)
 
 
 def _name(name: str, one: Findings, models: Sequence[Findings]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
@@ -117,23 +116,6 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     wrapped: Callable[..., Any] = called
     for name, attributes in reversed(_MODEL):
         wrapped = click.option(name, **attributes)(wrapped)
-    return wrapped
-
-
-def attack_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds which attack a command looks at, and where the noisy twins of its images come from."""
-    path = click.Path(path_type=Path)
-    options = (
-        click.option("--model", required=True, type=path, help="The checkpoint."),
-        click.option("--run", "attack", required=True, type=path, help="The folder of an attack on it."),
-        click.option(
-            "--noisy", help="Noisy twins: a depth (Y1), an image set, exposure:0.1, none.  [default: the shallowest]"
-        ),
-        click.option("--data", help="The images that were attacked.  [default: where the run says they are]"),
-    )
-    wrapped = command
-    for option in reversed(options):
-        wrapped = option(wrapped)
     return wrapped
 
 

@@ -50,6 +50,6 @@ def _options(name: str, default: Any, one: Option) -> list[Callable[..., Any]]:
         how |= {"is_flag": True, "default": default}
     else:
         how |= {"default": default, "show_default": not one.shown}
-    found = [click.option(flag, name, help=one.help + shown, **how)]
+    found = [click.option(*flag.split(), name, help=one.help + shown, **how)]
     found += [click.option(alias, name, flag_value=value, help=help) for alias, value, help in one.aliases]
     return found

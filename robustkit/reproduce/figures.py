@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from robustkit.findings.distances.show import histograms
-from robustkit.findings.distances.summary import DistanceSummary
 from robustkit.findings.maps.show import flat_maps, space_map
 from robustkit.findings.windows.pictures import window_pictures
 from robustkit.report.blocks import PAGE, Axis, Block, Drawing, Lines, Panel, Points
@@ -183,8 +182,7 @@ def _maps(paper: Paper, network: str, drawn: Drawn) -> list[Section]:
 
 
 def _histograms(paper: Paper, network: str, seed: int, pair: Pair) -> list[Section]:
-    nothing = DistanceSummary({}, 0, 0, None, None, None, None, None)
-    rows = histograms([(pair.base, nothing), (pair.adapted, nothing)], None)
+    rows = histograms([pair.base, pair.adapted])
     if not rows:
         return []
     numbers = [

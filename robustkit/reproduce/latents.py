@@ -10,13 +10,17 @@ from robustkit.auditing.steps import Steps
 from robustkit.errors import InputError
 from robustkit.files import own_folder, sha256_file, write_json
 from robustkit.findings.attack.show import RECORD as ATTACK
-from robustkit.findings.distances.measure import SUMMARY, DistancesRequest, run_distances
+from robustkit.findings.distances.measure import run_distances
+from robustkit.findings.distances.record import DistancesRequest
 from robustkit.findings.latents.measure import Embedded, embed_run
-from robustkit.findings.maps.record import lay_onto, map_latents
-from robustkit.findings.windows.axes import NOISE, ONE_PIXEL, make_axes
-from robustkit.findings.windows.record import Windows, measure_windows
+from robustkit.findings.maps.measure import map_latents
+from robustkit.findings.maps.record import lay_onto
+from robustkit.findings.windows.axes import make_axes
+from robustkit.findings.windows.measure import measure_windows
+from robustkit.findings.windows.record import NOISE, ONE_PIXEL, Windows
 from robustkit.latent.heads import as_function
 from robustkit.reproduce.attacks import PUBLISHED, step_name
+from robustkit.runs.folder import SUMMARY
 
 RULE = (
     "for each true class, among the images that both models classified correctly and both attacks flipped, the one "

@@ -11,9 +11,7 @@ import numpy as np
 from robustkit.files import read_json
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.attack.show import RECORD as ATTACK
-from robustkit.findings.distances.measure import RECORD as DISTANCES
-from robustkit.findings.distances.measure import SUMMARY
-from robustkit.findings.distances.record import DistanceRecord
+from robustkit.findings.distances.record import BASE_RECORD, RECORD, DistanceRecord
 from robustkit.findings.maps.record import LatentMap
 from robustkit.findings.windows.record import Windows
 from robustkit.reproduce.attacks import COMPLETE, PUBLISHED, step_name
@@ -21,6 +19,7 @@ from robustkit.reproduce.examples import Examples
 from robustkit.reproduce.latents import SIDES, distances_step, figures_step
 from robustkit.reproduce.models import model_path
 from robustkit.reproduce.plan import PaperPlan, Part
+from robustkit.runs.folder import SUMMARY
 from robustkit.training.evaluate import Predictions, Row, compare
 
 EXAMPLES = "examples.npz"
@@ -149,7 +148,7 @@ def _network(plan: PaperPlan, part: Part, folder: Path) -> NetworkStudy:
     for seed in range(part.seeds.get(adapted, 0)):
         measured = folder / distances_step(model_path(folder, part.network, adapted, seed))
         if (measured / SUMMARY).is_file():
-            base, other = (DistanceRecord.load(measured / DISTANCES.format(suffix)) for suffix in ("-base", ""))
+            base, other = (DistanceRecord.load(measured / name) for name in (BASE_RECORD, RECORD))
             pairs[seed] = Pair(base, other, read_json(measured / SUMMARY)["comparison"])
     drawn = folder / figures_step(model_path(folder, part.network, adapted, 0))
     shown = folder / Path(EXAMPLES).stem / EXAMPLES

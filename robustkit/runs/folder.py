@@ -15,6 +15,8 @@ from robustkit.runs.lock import only_writer
 from robustkit.runs.trouble import trouble_in_words
 
 MANIFEST = "manifest.json"
+# What was found; written last, so where it is the run is finished.
+SUMMARY = "summary.json"
 # Version of what is kept of an unfinished run; another one is refused.
 FORMAT = 2
 LOCK = "lock"
@@ -59,7 +61,7 @@ def open_run(
         RobustkitError: If the file system fails, as when the disk is full, here or while the run is open.
     """
     folder = Path(folder)
-    if not (resume and _was_started(folder)):
+    if not (resume and was_started(folder)):
         new_folder(folder)
     with trouble_in_words(folder, advice), only_writer(folder / LOCK):
         clear_unfinished(folder)
@@ -83,7 +85,7 @@ def read_manifest(folder: Path, **fields: type) -> dict[str, Any]:
     return read_object(folder / MANIFEST, "the manifest of a run", **fields)
 
 
-def _was_started(folder: Path) -> bool:
+def was_started(folder: Path) -> bool:
     """Whether a run was begun here, if only to the point where nothing but its lock was written, or half of it."""
     if not folder.is_dir():
         return False

@@ -9,7 +9,8 @@ import pytest
 
 from robustkit.errors import InputError
 from robustkit.findings.distances.comparison import compare_models, describe_comparison
-from robustkit.findings.distances.record import PIXEL, measure_distances, shared_measures
+from robustkit.findings.distances.measure import measure_distances
+from robustkit.findings.distances.record import PIXEL, shared_measures
 from robustkit.stats import flips_sooner, holm, paired_shift
 from tests.embeddings import make_attack_record, make_embeddings
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from robustkit.errors import InputError
-from robustkit.findings.distances.record import NOISY, PIXEL, DistanceRecord, measure_distances
+from robustkit.findings.distances.measure import measure_distances
+from robustkit.findings.distances.record import NOISY, PIXEL, DistanceRecord
 from robustkit.findings.distances.summary import describe, lasting, summarize
 from robustkit.latent.distances import within_class
 from robustkit.latent.embeddings import pack_head

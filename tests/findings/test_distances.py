@@ -13,8 +13,8 @@ from robustkit.errors import InputError
 from robustkit.files import read_json
 from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.attack.record import AttackRequest
-from robustkit.findings.distances.measure import DistancesRequest, run_distances
-from robustkit.findings.distances.record import DistanceRecord
+from robustkit.findings.distances.measure import run_distances
+from robustkit.findings.distances.record import DistanceRecord, DistancesRequest
 from robustkit.latent.embeddings import Embeddings
 from robustkit.models import open_checkpoint, save_checkpoint
 from tests.attacks import make_attack
@@ -72,8 +72,9 @@ def test_a_change_of_coordinates_changes_d_e_and_not_its_invariant_twin(attack, 
     found = {(c.perturbation, c.measure.field): c for c in run.comparison.comparisons}
     assert found["noisy", "euclidean"].ratio_of_means.value == pytest.approx(0.5, rel=1e-4)
     assert found["noisy", "in_scatter"].ratio_of_means.value == pytest.approx(1, rel=1e-4)
-    np.testing.assert_allclose(run.records[0].reach[0], run.records[1].reach[0], rtol=1e-3)
-    assert [record.model for record in run.records] == ["base", "net"]
+    records = [record for record, _ in run.models]
+    np.testing.assert_allclose(records[0].reach[0], records[1].reach[0], rtol=1e-3)
+    assert [record.model for record in records] == ["base", "net"]
     assert DistanceRecord.load(tmp_path / "distances" / "distances-base.npz").model == "base"
     assert any("two checkpoints, not two methods" in line for line in said)
     text = (tmp_path / "distances" / "table.md").read_text()

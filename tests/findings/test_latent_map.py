@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from robustkit.errors import InputError
-from robustkit.findings.maps.record import ATTACKED, CLEAN, NOISY, LatentMap, chosen_examples, lay_onto, map_latents
+from robustkit.findings.maps.measure import chosen_examples, map_latents
+from robustkit.findings.maps.record import ATTACKED, CLEAN, NOISY, LatentMap, lay_onto
+from robustkit.findings.maps.summary import describe
 from robustkit.latent.isomap import fit_isomap
 from robustkit.latent.other_maps import pca_map
 from tests.embeddings import make_embeddings
@@ -57,7 +59,7 @@ def test_the_record_is_saved_and_says_its_numbers(mapped, tmp_path):
     assert again.quality == mapped.quality
     assert list(mapped.quality) == ["isomap 2-D", "isomap 3-D", "PCA 2-D", "PCA 3-D", "t-SNE"]
     assert [one["neighbours"] for one in mapped.scan] == [5, 6, 10, 15, 20, 30]
-    text = mapped.text()
+    text = describe(mapped)
     assert "60 clean and 60 noisy latents fitted" in text
     assert "pieces before repair: 5:" in text
 
@@ -69,10 +71,10 @@ def test_pieces_and_copies_are_said(found):
     assert apart.largest == 60
     assert apart.bridges.shape == (1, 2)
     assert set(apart.kind[apart.bridges[0]]) == {CLEAN, NOISY}
-    assert "falls into 2 pieces, the largest of 60 points" in apart.text()
+    assert "falls into 2 pieces, the largest of 60 points" in describe(apart)
     still = map_latents(replace(found, noisy=found.clean), model="net", neighbours=6)
     assert still.duplicates == 60
-    assert "60 latents are exact copies" in still.text()
+    assert "60 latents are exact copies" in describe(still)
     np.testing.assert_array_equal(still.flat[still.kind == CLEAN], still.flat[still.kind == NOISY])
 
 

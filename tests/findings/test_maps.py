@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from robustkit.cli import group
 from robustkit.errors import InputError
 from robustkit.files import read_json
-from robustkit.findings.maps.measure import IsomapRequest, run_isomap
-from robustkit.findings.maps.record import LatentMap
+from robustkit.findings.maps.measure import run_isomap
+from robustkit.findings.maps.record import IsomapRequest, LatentMap
 from robustkit.latent.embeddings import Embeddings
 from tests.attacks import make_attack
 

@@ -13,9 +13,9 @@ from robustkit.errors import InputError
 from robustkit.findings.certify.measure import run_certify
 from robustkit.findings.certify.record import CertifyRequest
 from robustkit.findings.distances import nearest as nearest_module
-from robustkit.findings.distances.measure import DistancesRequest, run_distances
+from robustkit.findings.distances.measure import run_distances
 from robustkit.findings.distances.nearest import complete_twins, load_certificates
-from robustkit.findings.distances.record import DANGEROUS, NEAREST, PIXEL
+from robustkit.findings.distances.record import DANGEROUS, NEAREST, PIXEL, DistancesRequest
 from robustkit.findings.latents.measure import embed_run
 from tests.attacks import make_attack, silent
 
@@ -61,7 +61,7 @@ def test_the_nearest_flip_is_the_nearest_of_all_and_does_not_depend_on_the_searc
     found = {}
     for search in ("de", "random"):
         request = DistancesRequest(certificates=folder, search=search, draws=99)
-        found[search] = run_distances(model, run, request, out=tmp_path / search, say=said.append).records[0]
+        found[search] = run_distances(model, run, request, out=tmp_path / search, say=said.append).record
     one, other = found["de"], found["random"]
     for p in (NEAREST, DANGEROUS):
         np.testing.assert_array_equal(one.euclidean[p], other.euclidean[p])

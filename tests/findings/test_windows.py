@@ -8,10 +8,11 @@ from click.testing import CliRunner
 from robustkit.cli import group
 from robustkit.errors import InputError
 from robustkit.files import read_json
-from robustkit.findings.windows import measure as window
-from robustkit.findings.windows.measure import WindowRequest, run_window
+from robustkit.findings.latents.attacked import open_attacked
+from robustkit.findings.latents.running import find_in
+from robustkit.findings.windows.measure import WINDOWS, gallery, run_window
 from robustkit.findings.windows.pictures import window_pictures
-from robustkit.findings.windows.record import Windows, gallery
+from robustkit.findings.windows.record import WindowRequest, Windows
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.geometry import crossings, margins
 from tests.attacks import make_attack
@@ -27,6 +28,11 @@ def silent(line):
 
 
 @pytest.fixture(scope="module")
+def opened(attack):
+    return open_attacked(*attack)
+
+
+@pytest.fixture(scope="module")
 def run(attack, tmp_path_factory):
     said = []
     done = run_window(*attack, out=tmp_path_factory.mktemp("out") / "windows", say=said.append)
@@ -39,10 +45,13 @@ def test_a_run_leaves_records_table_summary_and_pictures(run):
     assert {"embeddings.npz", "windows.npz", "windows.csv", "summary.json", "manifest.json"} <= names
     assert {"gallery.png", "gallery.pdf", "canonical.png", "canonical.pdf"} <= names
     summary = read_json(done.folder / "summary.json")
-    assert summary["windows"] == int(done.embeddings.flipped.sum()) > 0
-    assert summary["without"] == {"no one-pixel direction": int((~done.embeddings.flipped).sum())}
+    assert summary["windows"] == int(done.latents.flipped.sum()) > 0
+    assert summary["without"] == {"no one-pixel direction": int((~done.latents.flipped).sum())}
     assert summary["pictures"]["rule"].startswith("for each pair of the classes")
-    assert all((done.folder / name).stat().st_size > 1000 for name in summary["pictures"]["files"])
+    drawn = [done.folder / f"{name}.{kind}" for name in summary["pictures"]["drawn"] for kind in ("png", "pdf")]
+    assert all(path.stat().st_size > 1000 for path in drawn)
+    axes = zip(done.record.axes, "xy", strict=True)
+    assert summary["directions"] == {name: done.record.settings[axis] for name, axis in axes}
     assert summary["canonical"] == "drawn"
     assert f"{summary['windows']} of 10 images have a window along one-pixel and noise (exact, affine head)" in said
     fonts = re.findall(
@@ -55,8 +64,8 @@ def test_a_run_leaves_records_table_summary_and_pictures(run):
 def test_the_table_holds_the_numbers_of_every_image(run):
     done, _ = run
     rows = list(csv.DictReader((done.folder / "windows.csv").read_text().splitlines()))
-    assert [row["id"] for row in rows] == done.embeddings.ids.tolist()
-    head, found = done.embeddings.head, done.embeddings
+    assert [row["id"] for row in rows] == done.latents.ids.tolist()
+    head, found = done.latents.head, done.latents
     for i, row in enumerate(rows):
         if not found.flipped[i]:
             assert row["why_not"] == "no one-pixel direction"
@@ -110,10 +119,11 @@ def test_the_gallery_shows_the_earliest_the_median_and_the_latest_of_each_pair()
         {"resolution": 21},
     ],
 )
-def test_every_variant_is_measured_and_drawn(attack, tmp_path, monkeypatch, request_):
-    monkeypatch.setattr(window, "write_windows", lambda *args, **options: window_pictures(args[2]) and {})
-    monkeypatch.setattr(window, "window_text", lambda summary: "")
-    windows = run_window(*attack, WindowRequest(**request_), out=tmp_path / "out", say=silent).windows
+def test_every_variant_is_measured_and_drawn(opened, request_):
+    result = find_in(WINDOWS, [opened], WindowRequest(**request_), say=silent)
+    windows = result.record
+    assert len(window_pictures(windows)) == len(windows.shown)
+    assert f"{result.summary()['windows']} of 10 images have a window along" in result.describe()
     made = windows.made
     assert made.any()
     np.testing.assert_allclose(windows.areas[made].sum(axis=1), 1, atol=1e-9)
@@ -133,28 +143,29 @@ def test_every_variant_is_measured_and_drawn(attack, tmp_path, monkeypatch, requ
         assert windows.grids.shape[1:] == (21, 21)
 
 
-def test_one_seed_gives_one_random_direction(attack, tmp_path, monkeypatch):
-    monkeypatch.setattr(window, "write_windows", lambda *args, **options: {})
-    monkeypatch.setattr(window, "window_text", lambda summary: "")
+def test_one_seed_gives_one_random_direction(opened):
+    def angles(seed):
+        return find_in(WINDOWS, [opened], WindowRequest(x="noise", y="random", seed=seed), say=silent).record.cosine
 
-    def angles(name, seed):
-        request = WindowRequest(x="noise", y="random", seed=seed)
-        return run_window(*attack, request, out=tmp_path / name, say=silent).windows.cosine
+    one = angles(1)
+    np.testing.assert_array_equal(one, angles(1))
+    assert (one != angles(2)).any()
 
-    one = angles("a", 1)
-    np.testing.assert_array_equal(one, angles("b", 1))
-    assert (one != angles("c", 2)).any()
+
+def test_axes_that_are_not_named_are_random_where_no_image_has_them(opened):
+    windows = find_in(WINDOWS, [opened], WindowRequest(noisy="none"), say=silent).record
+    assert windows.axes == ["one-pixel", "random"]
 
 
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
         ({"x": "noise"}, "both axes are noise; a window needs two directions"),
-        ({"noisy": "none"}, "none of 10 images has a window along one-pixel and noise: no"),
+        ({"noisy": "none", "y": "noise"}, "none of 10 images has a window along one-pixel and noise: no"),
         ({"x": "wind"}, "unknown axis 'wind'; expected one-pixel, noise, random, or a perturbation"),
         ({"x": "psf:1.0"}, "does not declare"),
         ({"colours": "gaudy"}, "unknown colours 'gaudy'"),
-        ({"images": ("galaxy-x",)}, "image 'galaxy-x' is not among the 10 images"),
+        ({"shown": ("galaxy-x",)}, "image 'galaxy-x' is not among the 10 images"),
         ({"extent": 0.0}, "extent is 0"),
         ({"resolution": 20}, "resolution is 20; it must be odd"),
     ],
@@ -166,14 +177,14 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(attack, tmp_path, req
 
 
 def test_an_image_without_a_window_cannot_be_drawn(attack, run, tmp_path):
-    missing = str(run[0].windows.ids[~run[0].windows.made][0])
+    missing = str(run[0].record.ids[~run[0].record.made][0])
     with pytest.raises(InputError, match=f"image '{missing}' has no window: no one-pixel direction"):
-        run_window(*attack, WindowRequest(images=(missing,)), out=tmp_path / "out", say=silent)
+        run_window(*attack, WindowRequest(shown=(missing,)), out=tmp_path / "out", say=silent)
 
 
 def test_the_command(attack, run, tmp_path, monkeypatch):
     model, folder = attack
-    image = str(run[0].windows.ids[run[0].windows.made][0])
+    image = str(run[0].record.ids[run[0].record.made][0])
     arguments = ["window", "--model", model, "--run", folder, "--image", image, "--device", "cpu"]
     done = CliRunner().invoke(group, [*map(str, arguments), "--out", str(tmp_path / "out")], catch_exceptions=False)
     assert done.exit_code == 0

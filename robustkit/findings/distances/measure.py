@@ -1,161 +1,67 @@
-"""How far perturbations move latents: what `robustkit distances` does, for use from Python too."""
+"""How far perturbations move latents: what `robustkit distances`, an audit and `rk.distances` measure."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from robustkit.errors import InputError
-from robustkit.files import jsonable, write_json, write_text
-from robustkit.findings.distances.comparison import DistanceComparison, compare_models, describe_comparison
+from robustkit.findings.attack.record import AttackRecord
+from robustkit.findings.distances.comparison import compare_models
 from robustkit.findings.distances.nearest import Complete, complete_twins, load_certificates
-from robustkit.findings.distances.record import DistanceRecord, measure_distances
-from robustkit.findings.distances.show import bins_table, histograms, markdown, per_image, table
-from robustkit.findings.distances.summary import DistanceSummary, describe, summarize
-from robustkit.findings.latents.measure import Embedded, latent_folder
-from robustkit.findings.maps.measure import about_embedded, check_base, embed_both
-from robustkit.models import ModelOptions
-from robustkit.models.checkpoint import versions
-from robustkit.report.saving import save_drawing
-from robustkit.report.sections.distances import draw_histograms
-from robustkit.runs import AGAIN, interruptible, open_run
-
-RECORD, EMBEDDINGS, SUMMARY = "distances{}.npz", "embeddings{}.npz", "summary.json"
-TABLE, MARKDOWN, IMAGES, BINS, FIGURE = "table.csv", "table.md", "distances.csv", "js-by-bins.csv", "histograms"
-
-
-@dataclass(frozen=True)
-class DistancesRequest:
-    """What distances are asked for.
-
-    Attributes:
-        noisy: Where the noisy twins come from; see `robustkit.findings.latents.twins.make_twins`.
-        data: The images that were attacked; by default where the run says they are.
-        search: Take the flips and the queries of this search alone.
-        base: Another checkpoint to compare with.
-        base_run: The attack on it.
-        certificates: The folder of `robustkit certify` on the same model and images, for the nearest flip and the most
-            dangerous cell of each image.
-        base_certificates: The same of the other checkpoint.
-        seed: Of noise that is made here, and of resamples and relabellings.
-        draws: How many resamples and relabellings.
-    """
-
-    noisy: str | None = None
-    data: str | os.PathLike[str] | None = None
-    search: str | None = None
-    base: str | os.PathLike[str] | None = None
-    base_run: str | os.PathLike[str] | None = None
-    certificates: str | os.PathLike[str] | None = None
-    base_certificates: str | os.PathLike[str] | None = None
-    seed: int = 0
-    draws: int = 1999
-
-    def __post_init__(self) -> None:
-        check_base(self.base, self.base_run)
-        if self.draws < 99:
-            raise InputError(f"{self.draws} draws say little; give --draws of at least 99")
-
-
-@dataclass(frozen=True, eq=False)
-class DistancesRun:
-    """A finished run.
-
-    Attributes:
-        folder: Where its files are.
-        records: The distances of the base, if there is one, and of the model.
-        summaries: Their numbers.
-        comparison: The model against the base; `None` without a base.
-    """
-
-    folder: Path
-    records: tuple[DistanceRecord, ...]
-    summaries: tuple[DistanceSummary, ...]
-    comparison: DistanceComparison | None
+from robustkit.findings.distances.record import NEAREST, PERTURBATIONS, DistanceRecord, DistancesRequest
+from robustkit.findings.distances.show import write_distances
+from robustkit.findings.distances.summary import DistancesResult, summarize
+from robustkit.findings.latents.measure import Embedded
+from robustkit.findings.latents.running import LatentFinding, run_latents
+from robustkit.latent.checks import check_classes
+from robustkit.latent.distances import WithinClass, latent_distances, within_class
+from robustkit.latent.embeddings import Embeddings
+from robustkit.latent.geometry import AffineHead, margins
 
 
 def run_distances(
-    model: str | os.PathLike[str],
-    attack: str | os.PathLike[str],
-    request: DistancesRequest | None = None,
-    *,
-    options: ModelOptions | None = None,
-    out: str | os.PathLike[str] | None = None,
-    device: str | None = None,
-    say: Callable[[str], None] = print,
-) -> DistancesRun:
+    model: str | os.PathLike[str], attack: str | os.PathLike[str], request: DistancesRequest | None = None, **how: Any
+) -> DistancesResult:
     """Measures how far latents of an attacked model move; records, tables, histograms and a summary in a run folder.
 
     Args:
         model: The checkpoint.
-        attack: The folder of the attack on it.
+        attack: The run folder of an attack on it.
         request: What to do.
-        options: What to say about models that robustkit did not train.
-        out: A new folder; by default `runs/distances-<model>`.
-        device: Where to run; by default a GPU if there is one.
-        say: Where the lines for the terminal go.
+        **how: Where and how; see `robustkit.findings.latents.running.run_latents`, whose errors it raises.
+    """
+    return run_latents(DISTANCES, model, attack, request, **how)
+
+
+def measure(embedded: Mapping[str, Embedded], request: DistancesRequest) -> DistancesResult:
+    """Distances in the latent space of a model and, if there is a base, of that.
+
+    Args:
+        embedded: The latents of the model, and of the base after it, by name.
+        request: What distances are asked for.
 
     Raises:
-        InputError: If anything given cannot be used; nothing is written then.
+        InputError: If they cannot be measured, or the two models cannot be compared.
     """
-    request = request or DistancesRequest()
-    folder = latent_folder("distances", model, out)
-    embedded = embed_both(model, attack, request, options=options, device=device, say=say)
-    folder_of = dict(zip(embedded, (request.certificates, request.base_certificates), strict=False))
-    # The base comes first, as in the papers' tables.
-    found = dict(reversed(embedded.items()))
+    folders = request.certificates, request.base_certificates
     records = [
         measure_distances(
-            one.record, one.attacked.record, model=name, search=request.search, complete=_complete(one, folder_of[name])
+            one.record, one.attacked.record, model=name, search=request.search, complete=_complete(one, folder)
         )
-        for name, one in found.items()
+        for (name, one), folder in zip(embedded.items(), folders, strict=False)
     ]
-    summaries = [
-        summarize(record, one.record, seed=request.seed, draws=request.draws)
-        for record, one in zip(records, found.values(), strict=True)
-    ]
-    comparison = compare_models(*records, seed=request.seed, draws=request.draws) if len(records) > 1 else None
-    models = list(zip(records, summaries, strict=True))
-    divergences = {
-        f"{record.model}: noisy, one pixel": one.between for record, one in models if one.between is not None
-    }
-    if comparison is not None:
-        divergences |= {
-            f"{comparison.first}, {comparison.second}: {one.perturbation}, {one.measure.name}": one.divergence
-            for one in comparison.comparisons
-            if one.divergence is not None
-        }
-    manifest = {"inputs": about_embedded(embedded), "versions": versions()}
-    unfinished = not (folder / SUMMARY).is_file()  # written last: what a kill left is written again
-    with open_run(folder, manifest, resume=unfinished, advice=AGAIN), interruptible(AGAIN):
-        for record, one in zip(reversed(records), embedded.values(), strict=True):
-            suffix = "" if record is records[-1] else "-base"
-            one.record.save(folder / EMBEDDINGS.format(suffix))
-            record.save(folder / RECORD.format(suffix))
-        write_text(folder / TABLE, table(models))
-        write_text(folder / MARKDOWN, markdown(models, comparison))
-        write_text(folder / IMAGES, per_image(records))
-        write_text(folder / BINS, bins_table(divergences))
-        drawn = histograms(models, comparison)
-        if drawn:
-            save_drawing(draw_histograms(drawn), folder, FIGURE)
-        numbers = {
-            "models": {record.model: one for record, one in models},
-            "comparison": comparison,
-            "inputs": about_embedded(embedded),
-            "seed": request.seed,
-            "draws": request.draws,
-            "versions": versions(),
-        }
-        write_json(folder / SUMMARY, jsonable(numbers))
-    for record, one in models:
-        say(describe(record, one))
-    if comparison is not None:
-        say(describe_comparison(comparison))
-    say(f"everything is in {folder}, the numbers in {folder / SUMMARY}")
-    return DistancesRun(folder, tuple(records), tuple(summaries), comparison)
+    how = {"seed": request.seed, "draws": request.draws}
+    numbers = [summarize(record, one.record, **how) for record, one in zip(records, embedded.values(), strict=True)]
+    # The base comes first, as in the papers' tables.
+    comparison = compare_models(*reversed(records), **how) if len(records) > 1 else None
+    sample = next(iter(embedded.values())).attacked.sample
+    models = list(zip(records, numbers, strict=True))[::-1]
+    return DistancesResult(records[0], sample, None, models, comparison)
 
 
 def _complete(one: Embedded, folder: str | os.PathLike[str] | None) -> Complete | None:
@@ -163,3 +69,108 @@ def _complete(one: Embedded, folder: str | os.PathLike[str] | None) -> Complete 
     if folder is None:
         return None
     return complete_twins(one.attacked.sample, one.record, load_certificates(Path(folder), one.record))
+
+
+def measure_distances(
+    found: Embeddings,
+    attack: AttackRecord,
+    *,
+    model: str,
+    search: str | None = None,
+    complete: Complete | None = None,
+) -> DistanceRecord:
+    """Measures how far the latents of a model move.
+
+    Args:
+        found: Its embeddings.
+        attack: The record of the attack that they were made of.
+        model: Its name.
+        search: The search whose queries and generations are taken; by default the first of the attack.
+        complete: What a complete search says of the same images; see `complete_twins`.
+
+    Raises:
+        InputError: If a single class is present, no class has two images, a latent is not finite, or the noisy twins
+            do not move.
+    """
+    check_classes(found)
+    within = _within(found)
+    head = found.head if isinstance(found.head, AffineHead) else None
+    if complete is None:
+        complete = Complete.nothing(*found.clean.shape)
+    twins = (found.noisy, found.attacked, complete.nearest, complete.dangerous)
+    dangerous: np.ndarray = np.isfinite(complete.dangerous[:, 0])
+    there = (found.has_noisy, found.flipped, complete.nearest_class >= 0, dangerous)
+    parts = [_distances(found.clean, some, has, within, head) for some, has in zip(twins, there, strict=True)]
+    for name, part in zip(PERTURBATIONS[:NEAREST], parts, strict=False):
+        moved = part["euclidean"][np.isfinite(part["euclidean"])]
+        if len(moved) and not moved.any():
+            raise InputError(f"all distances of the {name} images are 0: their latents are those of the clean images")
+    both = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+    name = search or attack.searches[0]
+    durations, fell = _durations(attack, name)
+    return DistanceRecord(
+        ids=found.ids,
+        true=found.true,
+        clean_class=found.clean_class,
+        new_class=np.stack([found.noisy_class, found.attacked_class, complete.nearest_class, complete.dangerous_class]),
+        nearest_floor=complete.floor,
+        best_margin=complete.margin,
+        attempted=found.attempted,
+        flipped=found.flipped,
+        **both,
+        margin=np.full(len(found.ids), np.nan) if head is None else margins(head, found.clean).distance,
+        **durations,
+        fell=fell,
+        search=name,
+        scatter=within.scatter,
+        shrinkage=within.shrinkage,
+        affine=head is not None,
+        class_names=list(found.class_names),
+        noise=found.noise,
+        model=model,
+        model_sha256=found.model_sha256,
+        settings={"embeddings": found.settings, "scatter_from": within.n},
+    )
+
+
+def _within(found: Embeddings) -> WithinClass:
+    """Scatter of the clean latents, of the classes that have two images or more."""
+    enough = np.bincount(found.true, minlength=len(found.class_names))[found.true] > 1
+    if not enough.any():
+        raise InputError(
+            f"each class of the {len(found.ids)} images has a single one, which shows no scatter; attack more images"
+        )
+    return within_class(found.clean[enough], found.true[enough])
+
+
+def _distances(
+    clean: np.ndarray, twins: np.ndarray, has: np.ndarray, within: WithinClass, head: AffineHead | None
+) -> dict[str, np.ndarray]:
+    """The fields of one perturbation, nan where an image has no twin."""
+    names = ("euclidean", "in_scatter", "whitened", "crossing", "reach", "decision_share")
+    fields = {name: np.full(len(clean), np.nan) for name in names}
+    if has.any():
+        found = latent_distances(clean[has], twins[has], within=within, head=head)
+        for name, values in fields.items():
+            some = getattr(found, name)
+            if some is not None:
+                values[has] = some
+    return fields
+
+
+def _durations(attack: AttackRecord, search: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Queries and generations of a search on each image, (N,), and whether it flipped the image."""
+    n, own = len(attack.ids), attack.of_search(search)
+    fell = attack.flipped_images(search)
+    found = {}
+    for name in ("queries", "generations"):
+        values = getattr(attack, name).astype(np.float64)
+        longest, fewest = np.full(n, -np.inf), np.full(n, np.inf)
+        np.maximum.at(longest, attack.image[own], values[own])
+        np.minimum.at(fewest, attack.image[own & attack.flipped], values[own & attack.flipped])
+        lasted = np.where(fell, fewest, longest)
+        found[name] = np.where(np.isfinite(lasted), lasted, np.nan)
+    return found, fell
+
+
+DISTANCES = LatentFinding("distances", DistancesRequest, measure, write_distances)

@@ -23,6 +23,7 @@ from robustkit.perturb.decision import answers, decide
 from robustkit.perturb.threats import make_values
 from robustkit.perturb.values import ValueSet
 from robustkit.progress import progress
+from robustkit.runs.folder import SUMMARY
 from robustkit.runs.sample import Sample
 
 # Flips of an image whose latents are looked at, at most, and how many at once.
@@ -69,7 +70,7 @@ def load_certificates(folder: Path, found: Embeddings) -> CertificateRecord:
         InputError: If the folder holds none, or that of another model.
     """
     record = CertificateRecord.load(folder / RECORD)
-    inputs = read_object(folder / "summary.json", "the summary of certificates", inputs=dict)["inputs"]
+    inputs = read_object(folder / SUMMARY, "the summary of certificates", inputs=dict)["inputs"]
     if inputs.get("model_sha256") != found.model_sha256:
         raise InputError(
             f"the certificates in {folder} are of another model than the attack; name those of this model, or run "

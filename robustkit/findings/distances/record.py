@@ -1,26 +1,48 @@
-"""How far each image's latent moves under each perturbation, as a record: nothing left out, the unflipped censored."""
+"""What distances are asked for, and how far each image's latent moves: nothing left out, the unflipped censored."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from robustkit.errors import InputError
-from robustkit.latent.checks import check_classes
-from robustkit.latent.distances import Distances, WithinClass, latent_distances, within_class
-from robustkit.latent.geometry import AffineHead, margins
+from robustkit.findings.latents.record import PairRequest
+from robustkit.latent.distances import Distances
+from robustkit.options import option
 from robustkit.records import Record
 
-if TYPE_CHECKING:
-    from robustkit.findings.attack.record import AttackRecord
-    from robustkit.findings.distances.nearest import Complete
-    from robustkit.latent.embeddings import Embeddings
-
+RECORD, BASE_RECORD = "distances.npz", "distances-base.npz"
 NOISY, PIXEL, NEAREST, DANGEROUS = range(4)
 PERTURBATIONS = ("noisy", "one pixel", "nearest flip", "most dangerous cell")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistancesRequest(PairRequest):
+    """What distances are asked for.
+
+    Attributes:
+        certificates: The folder of `robustkit certify` on the same model and images, for the nearest flip and the most
+            dangerous cell of each image.
+        base_certificates: The same of the base.
+        draws: How many resamples and relabellings.
+    """
+
+    certificates: str | os.PathLike[str] | None = option(
+        None,
+        "A folder of `robustkit certify` on the same model and images: adds the nearest flip, and the most dangerous "
+        "cell.",
+    )
+    base_certificates: str | os.PathLike[str] | None = option(None, "The same of the other checkpoint.")
+    draws: int = option(1999, "Resamples and relabellings.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.draws < 99:
+            raise InputError(f"{self.draws} draws say little; give --draws of at least 99")
 
 
 @dataclass(frozen=True)
@@ -169,107 +191,3 @@ class DistanceRecord(Record):
         if not self.affine:
             fields |= dict.fromkeys(("reach", "crossing", "decision_share"))
         return Distances(**fields, shrinkage=self.shrinkage)
-
-
-def measure_distances(
-    found: Embeddings,
-    attack: AttackRecord,
-    *,
-    model: str,
-    search: str | None = None,
-    complete: Complete | None = None,
-) -> DistanceRecord:
-    """Measures how far the latents of a model move.
-
-    Args:
-        found: Its embeddings.
-        attack: The record of the attack that they were made of.
-        model: Its name.
-        search: The search whose queries and generations are taken; by default the first of the attack.
-        complete: What a complete search says of the same images; see `complete_twins`.
-
-    Raises:
-        InputError: If a single class is present, no class has two images, a latent is not finite, or the noisy twins
-            do not move.
-    """
-    check_classes(found)
-    within = _within(found)
-    head = found.head if isinstance(found.head, AffineHead) else None
-    if complete is None:
-        from robustkit.findings.distances.nearest import Complete  # here, as reading a record needs no network
-
-        complete = Complete.nothing(*found.clean.shape)
-    twins = (found.noisy, found.attacked, complete.nearest, complete.dangerous)
-    dangerous: np.ndarray = np.isfinite(complete.dangerous[:, 0])
-    there = (found.has_noisy, found.flipped, complete.nearest_class >= 0, dangerous)
-    parts = [_distances(found.clean, some, has, within, head) for some, has in zip(twins, there, strict=True)]
-    for name, part in zip(PERTURBATIONS[:NEAREST], parts, strict=False):
-        moved = part["euclidean"][np.isfinite(part["euclidean"])]
-        if len(moved) and not moved.any():
-            raise InputError(f"all distances of the {name} images are 0: their latents are those of the clean images")
-    both = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
-    name = search or attack.searches[0]
-    durations, fell = _durations(attack, name)
-    return DistanceRecord(
-        ids=found.ids,
-        true=found.true,
-        clean_class=found.clean_class,
-        new_class=np.stack([found.noisy_class, found.attacked_class, complete.nearest_class, complete.dangerous_class]),
-        nearest_floor=complete.floor,
-        best_margin=complete.margin,
-        attempted=found.attempted,
-        flipped=found.flipped,
-        **both,
-        margin=np.full(len(found.ids), np.nan) if head is None else margins(head, found.clean).distance,
-        **durations,
-        fell=fell,
-        search=name,
-        scatter=within.scatter,
-        shrinkage=within.shrinkage,
-        affine=head is not None,
-        class_names=list(found.class_names),
-        noise=found.noise,
-        model=model,
-        model_sha256=found.model_sha256,
-        settings={"embeddings": found.settings, "scatter_from": within.n},
-    )
-
-
-def _within(found: Embeddings) -> WithinClass:
-    """Scatter of the clean latents, of the classes that have two images or more."""
-    enough = np.bincount(found.true, minlength=len(found.class_names))[found.true] > 1
-    if not enough.any():
-        raise InputError(
-            f"each class of the {len(found.ids)} images has a single one, which shows no scatter; attack more images"
-        )
-    return within_class(found.clean[enough], found.true[enough])
-
-
-def _distances(
-    clean: np.ndarray, twins: np.ndarray, has: np.ndarray, within: WithinClass, head: AffineHead | None
-) -> dict[str, np.ndarray]:
-    """The fields of one perturbation, nan where an image has no twin."""
-    names = ("euclidean", "in_scatter", "whitened", "crossing", "reach", "decision_share")
-    fields = {name: np.full(len(clean), np.nan) for name in names}
-    if has.any():
-        found = latent_distances(clean[has], twins[has], within=within, head=head)
-        for name, values in fields.items():
-            some = getattr(found, name)
-            if some is not None:
-                values[has] = some
-    return fields
-
-
-def _durations(attack: AttackRecord, search: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Queries and generations of a search on each image, (N,), and whether it flipped the image."""
-    n, own = len(attack.ids), attack.of_search(search)
-    fell = attack.flipped_images(search)
-    found = {}
-    for name in ("queries", "generations"):
-        values = getattr(attack, name).astype(np.float64)
-        longest, fewest = np.full(n, -np.inf), np.full(n, np.inf)
-        np.maximum.at(longest, attack.image[own], values[own])
-        np.minimum.at(fewest, attack.image[own & attack.flipped], values[own & attack.flipped])
-        lasted = np.where(fell, fewest, longest)
-        found[name] = np.where(np.isfinite(lasted), lasted, np.nan)
-    return found, fell

@@ -1,138 +1,97 @@
-"""What distances leave in their run folder: tables as the papers print them, a line for each image, drawings."""
+"""Distances drawn, and what a run of them leaves in its folder."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from robustkit.errors import InputError
 from robustkit.findings.distances.comparison import Comparison, DistanceComparison, binned
-from robustkit.findings.distances.record import (
-    DANGEROUS,
-    NEAREST,
-    PERTURBATIONS,
-    DistanceRecord,
-    Measure,
-    shared_measures,
-)
-from robustkit.findings.distances.summary import DistanceSummary
-from robustkit.report.sections.distances import Histogram
-from robustkit.stats.divergence import Divergence
+from robustkit.findings.distances.record import BASE_RECORD, PERTURBATIONS, RECORD, DistanceRecord, shared_measures
+from robustkit.findings.distances.summary import DistancesResult
+from robustkit.findings.distances.tables import bins_table, markdown, per_image
+from robustkit.findings.writing import write_finding
+from robustkit.report.saving import draw_on
+from robustkit.report.sections.distances import Histogram, draw_histograms
 from robustkit.stats.estimate import format_p
-from robustkit.stats.summary import Summary
-from robustkit.tables import Writer
 
+TABLE, MARKDOWN, IMAGES, BINS, FIGURE = "table.csv", "table.md", "distances.csv", "js-by-bins.csv", "histograms"
 _AXES = {
     "euclidean": "d_E, latent units",
     "reach": "1 / (1 + t*), above 0.5 where the class changed",
 }
-Models = Sequence[tuple[DistanceRecord, DistanceSummary]]
 
 
-def table(models: Models) -> str:
-    """Median, mean and standard error of every measure as CSV: a line for each perturbation, measure and model."""
-    text = io.StringIO()
-    writer = Writer(text)
-    ends = [f"{what}{end}" for what in ("median", "mean") for end in ("", "_low", "_high")]
-    writer.writerow(["perturbation", "measure", "model", "n", "censored", *ends, "standard_error", "intervals"])
-    for name, measure, record, found in _rows(models):
-        centres = [x for one in (found.median, found.mean) for x in (one.value, one.low, one.high)]
-        censored = int(record.censored.sum()) if name == PERTURBATIONS[1] else 0
-        line = [name, measure.name, record.model, found.n, censored]
-        writer.writerow([*line, *map(_digits, centres), _digits(found.standard_error), found.mean.method])
-    return text.getvalue()
+def write_distances(folder: Path, result: DistancesResult, about: dict[str, Any], drawn: bool) -> list[str]:
+    """Writes everything about distances.
 
+    Args:
+        folder: An existing folder.
+        result: The distances.
+        about: What else the summary says, JSON values.
+        drawn: Whether histograms are drawn.
 
-def markdown(models: Models, comparison: DistanceComparison | None) -> str:
-    """The table of the papers, d_E and its twins, as Markdown; with what two models differ by beneath."""
-    lines = ["| perturbation | measure | model | n | median | mean | st. err. |", "|---|---|---|---|---|---|---|"]
-    for name, measure, record, found in _rows(models):
-        centres = (float(found.median.value), float(found.mean.value), found.standard_error)
-        shown = " | ".join(f"{x:.3g}" if np.isfinite(x) else "" for x in centres)
-        lines.append(f"| {name} | {measure.name} | {record.model} | {found.n} | {shown} |")
-    for record, summary in models:
-        lines += [
-            "",
-            f"{record.model}: of {summary.attacked} images attacked {summary.flipped} were flipped; the other "
-            f"{summary.attacked - summary.flipped} have no distance to a flip and are censored.",
-        ]
-    if comparison is None:
-        return "\n".join(lines) + "\n"
-    lines += [
-        "",
-        f"{comparison.second} against {comparison.first} on the images that have the measure under both; "
-        f"this compares {comparison.caution}.",
-        "",
-        "| perturbation | measure | n | ratio of means | Wilcoxon, Holm | rank-biserial | JS | its null | JS p |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for one in comparison.comparisons:
-        ratio = "" if one.ratio_of_means is None else str(one.ratio_of_means).partition(", n =")[0]
-        shift = " | " if one.shift is None else f"{format_p(one.p_holm)} | {one.shift.rank_biserial:.2f}"
-        js = one.divergence
-        apart = " |  | " if js is None else f"{js.js:.2f} | {js.null_mean:.2f} | {format_p(js.p)}"
-        lines.append(f"| {one.perturbation} | {one.measure.name} | {one.n} | {ratio} | {shift} | {apart} |")
-    invariant = " and ".join(sorted({one.measure.name for one in comparison.comparisons if one.measure.invariant}))
-    lines += ["", f"Only {invariant or 'no measure here'} can be compared between models; the others change with the "
-              "coordinates of a latent space, which change no prediction. So does the whitened distance where its "
-              "covariance was shrunk."]  # fmt: skip
-    return "\n".join(lines) + "\n"
-
-
-def per_image(records: Sequence[DistanceRecord]) -> str:
-    """Every image as CSV: a line for each image, perturbation and model, those never flipped among them."""
-    fields = ("euclidean", "in_scatter", "whitened", "crossing", "reach", "decision_share")
-    text = io.StringIO()
-    writer = Writer(text)
-    about = ["model", "id", "true", "clean", "perturbation", "new", "attacked", "flipped", "censored"]
-    writer.writerow(
-        [
-            *about,
-            *fields,
-            "margin",
-            "nearest_floor",
-            "best_margin",
-            "search",
-            "queries",
-            "generations",
-            "search_flipped",
-        ]
+    Returns:
+        Lines for the terminal.
+    """
+    records, comparison = [record for record, _ in result.models], result.comparison
+    divergences = {
+        f"{record.model}: noisy, one pixel": one.between for record, one in result.models if one.between is not None
+    }
+    if comparison is not None:
+        divergences |= {
+            f"{comparison.first}, {comparison.second}: {one.perturbation}, {one.measure.name}": one.divergence
+            for one in comparison.comparisons
+            if one.divergence is not None
+        }
+    rows = histograms(records, comparison) if drawn else []
+    last = write_finding(
+        folder,
+        records=dict(zip((RECORD, BASE_RECORD), reversed(records), strict=False)),
+        texts={
+            TABLE: result.table(),
+            MARKDOWN: markdown(result.models, comparison),
+            IMAGES: per_image(records),
+            BINS: bins_table(divergences),
+        },
+        drawings={FIGURE: draw_histograms(rows)} if rows else {},
+        summary={**result.summary(), **about},
     )
-    complete = any(record.has(p).any() for record in records for p in (NEAREST, DANGEROUS))
-    for record in records:
-        names = [*record.class_names, ""]  # -1 is the last one
-        for i in range(len(record.ids)):
-            for p, name in enumerate(PERTURBATIONS if complete else PERTURBATIONS[:NEAREST]):
-                state = [int(x[i]) for x in (record.attempted, record.flipped, record.censored)] if p else ["", "", ""]
-                line = [record.model, record.ids[i], names[record.true[i]], names[record.clean_class[i]], name]
-                line += [names[record.new_class[p, i]], *state]
-                line += [_digits(getattr(record, field)[p, i]) for field in fields]
-                line += [_digits(values[i]) for values in (record.margin, record.nearest_floor, record.best_margin)]
-                timed = [record.search, _digits(record.queries[i]), _digits(record.generations[i]), int(record.fell[i])]
-                known = p == 1 and np.isfinite(record.queries[i])
-                writer.writerow(line + (timed if known else ["", "", "", ""]))
-    return text.getvalue()
+    return [result.describe(), last]
 
 
-def bins_table(divergences: dict[str, Divergence]) -> str:
-    """Jensen-Shannon distances for several numbers of bins as CSV."""
-    text = io.StringIO()
-    writer = Writer(text)
-    writer.writerow(["samples", "bins", "chosen", "js", "null_mean", "excess", "p", "base", "n", "m"])
-    for name, found in divergences.items():
-        for choice in found.sensitivity:
-            chosen = choice.bins == len(found.first_counts)
-            excess = _digits(found.excess) if chosen else ""
-            line = [name, choice.bins, int(chosen), _digits(choice.js), _digits(choice.null_mean), excess]
-            writer.writerow([*line, _digits(choice.p), f"{found.base:g}", found.n, found.m])
-    return text.getvalue()
+def plot(result: DistancesResult, on: Any = None) -> Any:
+    """Draws the distances as histograms.
+
+    Args:
+        result: The distances.
+        on: A Matplotlib axes or figure; by default a new figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If too few latents moved to be drawn.
+    """
+    rows = histograms([record for record, _ in result.models], result.comparison)
+    if not rows:
+        raise InputError("too few latents moved for a histogram; see describe()")
+    return draw_on(draw_histograms(rows), on)
 
 
-def histograms(models: Models, comparison: DistanceComparison | None) -> list[list[Histogram]]:
-    """What is drawn: a row for each of d_E, its whitened twin and, for affine heads, 1 / t*."""
+def histograms(
+    records: Sequence[DistanceRecord], comparison: DistanceComparison | None = None
+) -> list[list[Histogram]]:
+    """What is drawn: a row for each of d_E, its whitened twin and, for affine heads, 1 / t*.
+
+    Args:
+        records: Of one model, or of the base and the model.
+        comparison: What is said of the difference.
+    """
     compared = {} if comparison is None else {(c.perturbation, c.measure.field): c for c in comparison.comparisons}
-    records = [record for record, _ in models]
     rows = []
     for measure in shared_measures(records):
         if measure.field not in ("euclidean", "whitened", "reach"):
@@ -157,24 +116,8 @@ def histograms(models: Models, comparison: DistanceComparison | None) -> list[li
     return rows
 
 
-def _rows(models: Models) -> list[tuple[str, Measure, DistanceRecord, Summary]]:
-    found = []
-    for name in PERTURBATIONS:
-        for measure in shared_measures([record for record, _ in models]):
-            for record, summary in models:
-                one = summary.perturbations.get(name)
-                if one is not None and measure.field in one.measures:
-                    found.append((name, measure, record, one.measures[measure.field]))
-    return found
-
-
 def _note(one: Comparison | None) -> str:
     if one is None or one.divergence is None:
         return ""
     js = one.divergence
     return f"JS {js.js:.2f}, null {js.null_mean:.2f}, {format_p(js.p)}, {one.n} pairs"
-
-
-def _digits(value: object) -> str:
-    number = float(value)  # type: ignore[arg-type]
-    return "" if np.isnan(number) else f"{number:.9g}"

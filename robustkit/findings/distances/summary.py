@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robustkit.files import jsonable, read_object
 from robustkit.findings.distances.record import NEAREST, NOISY, PERTURBATIONS, PIXEL, DistanceRecord
 from robustkit.latent.distances import summarize_distances
+from robustkit.records import from_jsonable
+from robustkit.runs.folder import SUMMARY
+from robustkit.runs.result import Result
 from robustkit.seeds import stream
 from robustkit.stats.divergence import Divergence, compare_samples
+from robustkit.stats.estimate import Estimate
 from robustkit.stats.mmd import MMD, mmd_test
 from robustkit.stats.proportions import wilson
+from robustkit.stats.summary import Summary
 from robustkit.stats.survival import Survival, kaplan_meier
 from robustkit.stats.two_sample import ClassifierTest, classifier_two_sample
 
 if TYPE_CHECKING:
+    from robustkit.findings.distances.comparison import DistanceComparison
     from robustkit.latent.embeddings import Embeddings
-    from robustkit.stats.estimate import Estimate
-    from robustkit.stats.summary import Summary
 
 FEWEST = 5  # images, below which no test is made
 _MOST_CLOUD = 1500  # points of a cloud in the tests of whole clouds, whose memory grows as its square
@@ -65,6 +72,70 @@ class DistanceSummary:
     between: Divergence | None
     cloud_mmd: MMD | None
     cloud_classifier: ClassifierTest | None
+
+
+# The distances of the base, if there is one, and of the model, with their numbers.
+Models = Sequence[tuple[DistanceRecord, DistanceSummary]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DistancesResult(Result):
+    """How far noise and single pixels move latents.
+
+    Attributes:
+        record: The distances of each image.
+        models: The distances of the base, if there is one, and of the model, with their numbers.
+        comparison: The model against the base; `None` without a base.
+    """
+
+    record: DistanceRecord
+    models: Models
+    comparison: DistanceComparison | None
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers of each model and their comparison, as JSON values."""
+        return jsonable({"models": {record.model: one for record, one in self.models}, "comparison": self.comparison})
+
+    def describe(self) -> str:
+        """The numbers as a few lines."""
+        from robustkit.findings.distances.comparison import describe_comparison
+
+        lines = [describe(record, one) for record, one in self.models]
+        return "\n".join(lines if self.comparison is None else [*lines, describe_comparison(self.comparison)])
+
+    def table(self) -> str:
+        """A line of CSV per perturbation, measure and model."""
+        from robustkit.findings.distances.tables import table
+
+        return table(self.models)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the distances as histograms.
+
+        Args:
+            ax: A Matplotlib axes or figure to draw on; by default a new figure.
+
+        Raises:
+            InputError: If too few latents moved to be drawn.
+        """
+        from robustkit.findings.distances.show import plot
+
+        return plot(self, ax)
+
+
+def read_summary(folder: Path, model: str) -> DistanceSummary:
+    """The numbers of a model, as `summary.json` holds them.
+
+    Args:
+        folder: The folder of the distances.
+        model: The model's name.
+
+    Raises:
+        InputError: If it does not hold them.
+    """
+    path = folder / SUMMARY
+    models = read_object(path, "the summary of distances", models=dict)["models"]
+    return from_jsonable(DistanceSummary, models.get(model), path)
 
 
 def summarize(record: DistanceRecord, found: Embeddings, *, seed: int = 0, draws: int = 1999) -> DistanceSummary:
@@ -135,39 +206,46 @@ def describe(record: DistanceRecord, summary: DistanceSummary) -> str:
                 found = one.measures[measure.field]
                 error = f"standard error {found.standard_error:.2g}"
                 lines.append(f"    {measure.name}: median {found.median}; mean {found.mean}; {error}")
-    censored = summary.attacked - summary.flipped
-    lines.append(
-        f"  of {summary.attacked} images attacked {summary.flipped} were flipped; {censored} never were: they have no "
-        "distance to a flip, and count as censored"
-    )
     if summary.survival is not None:
         lines.append(f"  queries of {record.search} to a flip: {summary.survival}")
+    if summary.between is not None:
+        lines.append(f"  d_E, noisy against one pixel: {summary.between}")
+    lines += [f"  clean against noisy latents: {one}" for one in clouds(summary)]
+    return "\n".join([*lines, *(f"  {line}" for line in caveats(record, summary))])
+
+
+def clouds(summary: DistanceSummary) -> list[MMD | ClassifierTest]:
+    """The tests of whole clouds that could be made."""
+    return [one for one in (summary.cloud_mmd, summary.cloud_classifier) if one is not None]
+
+
+def caveats(record: DistanceRecord, summary: DistanceSummary) -> list[str]:
+    """What has to be known beside the numbers: who is censored, what is not invariant, what is not given."""
+    lines = [
+        f"of {summary.attacked} images attacked {summary.flipped} were flipped; {summary.attacked - summary.flipped} "
+        "never were: they have no distance to a flip, and count as censored"
+    ]
     both = record.has(PIXEL) & record.has(NEAREST)
     if both.any():
         farther = np.median(record.euclidean[PIXEL][both] / record.euclidean[NEAREST][both])
         proved = int((record.euclidean[NEAREST] <= record.nearest_floor)[both].sum())
         lines.append(
-            f"  the flip that a search met lies {farther:.2f} times as far as the nearest flip (median of {both.sum()} "
+            f"the flip that a search met lies {farther:.2f} times as far as the nearest flip (median of {both.sum()} "
             f"images, the nearest proved by a complete search in {proved})"
         )
-    if summary.between is not None:
-        lines.append(f"  d_E, noisy against one pixel: {summary.between}")
-    if summary.cloud_mmd is not None and summary.cloud_classifier is not None:
-        lines.append(f"  clean against noisy latents: {summary.cloud_mmd}")
-        lines.append(f"  clean against noisy latents: {summary.cloud_classifier}")
     if not record.affine:
-        lines.append("  the head is not affine, so t*, margins and decision shares are not given")
+        lines.append("the head is not affine, so t*, margins and decision shares are not given")
     count = record.settings["scatter_from"]
     if np.isnan(record.shrinkage):
         lines.append(
-            f"  no whitened distance is given: {count} latents scatter in too few directions for a covariance, even a "
+            f"no whitened distance is given: {count} latents scatter in too few directions for a covariance, even a "
             "shrunk one"
         )
     elif record.shrinkage > 0:
         instead = "; compare models by 1 / t*" if record.affine else ""
         lines.append(
-            f"  the whitened distance rests on {count} latents, too few for the plain covariance, which was shrunk by "
+            f"the whitened distance rests on {count} latents, too few for the plain covariance, which was shrunk by "
             f"{record.shrinkage:.2g}: it is not invariant, and another scale of one axis can change it several times"
             f"{instead}"
         )
-    return "\n".join(lines)
+    return lines

@@ -34,12 +34,12 @@ class Attacked:
     Attributes:
         sample: The model and the images, in the order of the record.
         record: What the attack found.
-        folder: The attack's run folder.
+        folder: The attack's run folder; `None` if it has none.
     """
 
     sample: Sample
     record: AttackRecord
-    folder: Path
+    folder: Path | None
 
     def clean(self, start: int, stop: int) -> Tensor:
         """Network input of the clean images from a start to a stop, shape (stop - start, C, H, W)."""
@@ -106,7 +106,8 @@ def open_attacked(
     known = summary["inputs"].get("data_sha256") or {}
     if not isinstance(known, dict):
         raise InputError(f"the summary in {folder} does not say which images were attacked; attack them again")
-    path, image_set = _find_images(sets, summary, checkpoint, model, known, data)
+    places = _places(checkpoint, model, summary["data"]) if data is None else [Path(data)]
+    path, image_set = _find_images(sets, places, checkpoint, known)
     rows = image_set.positions(record.ids)
     sample = Sample(checkpoint, model, path, str(summary["inputs"].get("part")), len(rows), 0, image_set, rows)
     found = Attacked(sample, record, folder)
@@ -135,31 +136,29 @@ def same_options(summary: dict[str, Any], options: ModelOptions | None, folder: 
     return options.over(said if options.card is None else replace(said, arch=None))
 
 
+def _places(checkpoint: Checkpoint, model: Path, known: str) -> list[Path]:
+    """Where the images of an attack may be: where its run or the checkpoint says they are."""
+    card = checkpoint.card.data
+    places = [Path(known)]
+    places += [model.parent / card["relative"]] if card.get("relative") else []
+    return places + ([Path(card["path"])] if card.get("path") else [])
+
+
 def _find_images(
-    sets: ImageSets,
-    summary: dict[str, Any],
-    checkpoint: Checkpoint,
-    model: Path,
-    known: dict[str, str],
-    data: str | os.PathLike[str] | None,
+    sets: ImageSets, places: list[Path], checkpoint: Checkpoint, known: dict[str, str]
 ) -> tuple[Path, ImageSet]:
     """The first place whose files are those that were attacked."""
-    card = checkpoint.card.data
-    places = [Path(data)] if data is not None else [Path(summary["data"])]
-    if data is None:
-        places += [model.parent / card["relative"]] if card.get("relative") else []
-        places += [Path(card["path"])] if card.get("path") else []
-    places = [path for path in places if path.exists()]
-    if not places:
-        raise InputError(f"the images that were attacked are not at {data or summary['data']}; name them with --data")
-    for path in places:
+    there = [path for path in places if path.exists()]
+    if not there:
+        raise InputError(f"the images that were attacked are not at {places[0]}; name them with --data")
+    for path in there:
         image_set = sets.open(path, options_of(checkpoint))
         if not checkpoint.origin.own:
             image_set = arrange(image_set, checkpoint.card.class_names, checkpoint.card.bands)
         if all(image_set.provenance.get(name, digest) == digest for name, digest in known.items()):
             check_pixels_fit(checkpoint, image_set, path)
             return path, image_set
-    raise InputError(f"the files in {places[0]} are not the ones that were attacked; name those with --data")
+    raise InputError(f"the files in {there[0]} are not the ones that were attacked; name those with --data")
 
 
 def _check_pixels(found: Attacked) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from robustkit.errors import InputError
-from robustkit.files import new_folder
 from robustkit.findings.latents.attacked import Attacked, open_attacked
 from robustkit.findings.latents.twins import Twins, make_twins
 from robustkit.latent.embeddings import Embeddings, embed_images, pack_head
@@ -42,18 +40,6 @@ class Embedded:
     def classifier(self) -> AuditedClassifier:
         """The classifier."""
         return self.attacked.sample.checkpoint.classifier
-
-
-def latent_folder(command: str, model: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> Path:
-    """The folder of a command that looks at latents: as named, or `runs/<command>-<model>`.
-
-    Raises:
-        InputError: If it is in use, which is said before the work and not after it.
-    """
-    folder = Path(out) if out is not None else Path("runs") / f"{command}-{Path(model).stem}"
-    if folder.exists():
-        new_folder(folder)
-    return folder
 
 
 def embed_run(
@@ -179,8 +165,8 @@ def _flips(attacked: Attacked, search: str | None) -> tuple[np.ndarray, int]:
                 attempt[i], undone = -1, undone + 1
     if undone > max(1, _MOST_UNDONE * int((attempt >= 0).sum())):
         raise InputError(
-            f"{undone} of the flips in {attacked.folder} do not happen with this model and these images; "
-            "attack the model again on this machine"
+            f"{undone} of the flips in {attacked.folder or 'the attack'} do not happen with this model and these "
+            "images; attack the model again on this machine"
         )
     return attempt, undone
 

@@ -1,244 +1,222 @@
-"""Maps of a model's latents: what `robustkit isomap` does, for use from Python too."""
+"""Maps of latents: what `robustkit isomap`, an audit and `rk.isomap` measure."""
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
 from robustkit.errors import InputError
-from robustkit.files import jsonable, sha256_file, write_json, write_text
-from robustkit.findings.latents.measure import Embedded, embed_run, latent_folder
-from robustkit.findings.maps.record import KINDS, NEIGHBOURS, LatentMap, lay_onto, map_latents
-from robustkit.findings.maps.show import flat_maps, space_map
+from robustkit.findings.latents.measure import Embedded
+from robustkit.findings.latents.running import LatentFinding, run_latents
+from robustkit.findings.maps.record import ATTACKED, NEIGHBOURS, IsomapRequest, LatentMap, lay_onto
+from robustkit.findings.maps.show import write_maps
+from robustkit.findings.maps.summary import MapResult
+from robustkit.latent.checks import check_classes
+from robustkit.latent.embedding_quality import evaluate_map, neighbourhood_hit
+from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.grad_cam import grad_cam
-from robustkit.models import ModelOptions
-from robustkit.models.checkpoint import versions
-from robustkit.report.films import frames, save_gif, save_mp4
-from robustkit.report.palette import Looks, Palette, make_palette
-from robustkit.report.saving import save_drawing
-from robustkit.report.sections.gallery import CamPicture, draw_grad_cams
-from robustkit.report.sections.latent_maps import draw_maps, draw_spaces, space_panel
-from robustkit.runs import AGAIN, interruptible, open_run
-from robustkit.runs.opening import choose_device
-from robustkit.tables import Writer
+from robustkit.latent.isomap import IsomapFit, fit_isomap
+from robustkit.latent.other_maps import pca_map, tsne_map, umap_map
+from robustkit.progress import progress
+from robustkit.report.palette import make_palette
+from robustkit.report.sections.gallery import CamPicture
 
-RECORD, EMBEDDINGS, TABLE, SUMMARY = "isomap.npz", "embeddings.npz", "isomap.csv", "summary.json"
-FLAT, SPACE, FILM, CAM = "isomap", "isomap-3d", "isomap-3d", "grad-cam"
-
-
-@dataclass(frozen=True)
-class IsomapRequest:
-    """What maps of a model are asked for.
-
-    Attributes:
-        noisy: Where the noisy twins come from; see `robustkit.findings.latents.twins.make_twins`.
-        data: The images that were attacked; by default where the run says they are.
-        search: Take the flips of this search alone.
-        base: Another checkpoint, whose map is laid onto the first.
-        base_run: The attack on it.
-        neighbours: How many nearest points each point is joined to.
-        landmarks: How many landmarks; 0 for the full map. By default the full map up to 3000 latents.
-        others: Further maps of the same points: `tsne`, `umap`.
-        images: Ids of the images to mark; by default a rule chooses.
-        cams: Whether to draw Grad-CAMs of the marked images.
-        frames: Of the turning map; 0 for none.
-        colours: `safe` or `paper`.
-        seed: Of noise that is made here, of t-SNE and of UMAP.
-    """
-
-    noisy: str | None = None
-    data: str | os.PathLike[str] | None = None
-    search: str | None = None
-    base: str | os.PathLike[str] | None = None
-    base_run: str | os.PathLike[str] | None = None
-    neighbours: int = NEIGHBOURS
-    landmarks: int | None = None
-    others: Sequence[str] = ()
-    images: Sequence[str] = ()
-    cams: bool = False
-    frames: int = 36
-    colours: str = "safe"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_base(self.base, self.base_run)
-        if self.frames < 0:
-            raise InputError(f"expected 0 frames or more, came --frames {self.frames}")
-
-
-@dataclass(frozen=True, eq=False)
-class IsomapRun:
-    """A finished run.
-
-    Attributes:
-        folder: Where its files are.
-        maps: The model's maps and, laid onto them, those of the base.
-    """
-
-    folder: Path
-    maps: tuple[LatentMap, ...]
+SCAN = (5, 10, 15, 20, 30)
+OTHERS = ("tsne", "umap")
+EXAMPLES = (
+    "for each pair of true and new class, most frequent first, the flip that moves the latent by the median "
+    "distance; at most {most}"
+)
+_SCAN_FULL_UP_TO = 1000  # points; the scan makes five maps
+_SCAN_LANDMARKS = 200
 
 
 def run_isomap(
-    model: str | os.PathLike[str],
-    attack: str | os.PathLike[str],
-    request: IsomapRequest | None = None,
-    *,
-    options: ModelOptions | None = None,
-    out: str | os.PathLike[str] | None = None,
-    device: str | None = None,
-    say: Callable[[str], None] = print,
-) -> IsomapRun:
+    model: str | os.PathLike[str], attack: str | os.PathLike[str], request: IsomapRequest | None = None, **how: Any
+) -> MapResult:
     """Maps the latents of an attacked model and leaves records, a table, drawings and a summary in a run folder.
 
     Args:
         model: The checkpoint.
-        attack: The folder of the attack on it.
+        attack: The run folder of an attack on it.
         request: What to do.
-        options: What to say about models that robustkit did not train.
-        out: A new folder; by default `runs/isomap-<model>`.
-        device: Where to run; by default a GPU if there is one.
-        say: Where the lines for the terminal go.
-
-    Raises:
-        InputError: If anything given cannot be used; nothing is written then.
+        **how: Where and how; see `robustkit.findings.latents.running.run_latents`, whose errors it raises.
     """
-    request = request or IsomapRequest()
-    folder = latent_folder("isomap", model, out)
-    embedded = embed_both(model, attack, request, options=options, device=device, say=say)
-    maps = [
-        map_latents(
-            one.record,
-            model=name,
-            neighbours=request.neighbours,
-            landmarks=request.landmarks,
-            others=request.others,
-            seed=request.seed,
-            images=request.images,
-        )
-        for name, one in embedded.items()
-    ]
-    maps = [maps[0], *(lay_onto(maps[0], other) for other in maps[1:])]
-    palette = make_palette(maps[0].class_names, request.colours)
-    cams = _cams(next(iter(embedded.values())), maps[0]) if request.cams else []
-    manifest = {"inputs": about_embedded(embedded), "versions": versions()}
-    unfinished = not (folder / SUMMARY).is_file()  # written last: what a kill left is written again
-    with open_run(folder, manifest, resume=unfinished, advice=AGAIN), interruptible(AGAIN):
-        for suffix, one, found in zip(("", "-base"), maps, embedded.values(), strict=False):
-            found.record.save(folder / _named(EMBEDDINGS, suffix))
-            one.save(folder / _named(RECORD, suffix))
-            say(one.text())
-        write_text(folder / TABLE, table(maps))
-        # The base comes first, as in the papers' figures.
-        save_drawing(draw_maps([points for one in reversed(maps) for points in flat_maps(one, palette)]), folder, FLAT)
-        save_drawing(draw_spaces([space_map(one, palette) for one in reversed(maps)]), folder, SPACE)
-        films = _films(folder, maps, palette, request.frames, say) if request.frames else []
-        if cams:
-            save_drawing(draw_grad_cams(cams), folder, CAM)
-        for one in maps[1:]:
-            far = one.disparity["flat"]
-            say(f"laid onto the map of {maps[0].model}, that of {one.model} is left with a disparity of {far:.3f} of 1")
-        write_json(folder / SUMMARY, jsonable({**_numbers(maps, embedded), "films": films, "versions": versions()}))
-    say(f"everything is in {folder}, the numbers in {folder / SUMMARY}")
-    return IsomapRun(folder, tuple(maps))
+    return run_latents(MAPS, model, attack, request, **how)
 
 
-def embed_both(
-    model: str | os.PathLike[str],
-    attack: str | os.PathLike[str],
-    request: Any,
-    *,
-    options: ModelOptions | None = None,
-    device: str | None,
-    say: Callable[[str], None],
-) -> dict[str, Embedded]:
-    """The embeddings of a model and, if a base is asked for, of that, by name.
+def measure(embedded: Mapping[str, Embedded], request: IsomapRequest) -> MapResult:
+    """Maps of the latents of a model and, laid onto them, of a base.
 
     Args:
-        model: The checkpoint.
-        attack: The folder of the attack on it.
-        request: Has `noisy`, `data`, `search`, `seed`, `base` and `base_run`.
-        options: What to say about models that robustkit did not train, of both.
-        device: Where to run.
-        say: Where the lines for the terminal go.
+        embedded: The latents of the model, and of the base after it, by name.
+        request: What maps are asked for.
 
     Raises:
-        InputError: If anything given cannot be used.
+        InputError: If the latents cannot be mapped, or no marked image was flipped and Grad-CAMs are asked for.
     """
-    asked = {"noisy": request.noisy, "data": request.data, "search": request.search, "seed": request.seed}
-    asked |= {"options": options, "device": choose_device(device), "say": say}
-    found = {Path(model).stem: embed_run(model, attack, **asked)}
-    if request.base is not None and request.base_run is not None:
-        name = Path(request.base).stem
-        name = name if name not in found else f"{name} (base)"
-        found[name] = embed_run(request.base, request.base_run, **asked)
-    return found
-
-
-def check_base(base: object, base_run: object) -> None:
-    """Refuses one of the two options for a second model without the other.
-
-    Raises:
-        InputError: If one is missing.
-    """
-    if (base is None) != (base_run is None):
-        raise InputError("a second model is compared by its own attack: give --base and --base-run, or neither")
-
-
-def about_embedded(embedded: dict[str, Embedded]) -> dict[str, Any]:
-    """What a run rests on, as JSON values."""
-    return {
-        name: {
-            "model": str(one.attacked.sample.model),
-            "model_sha256": one.attacked.sample.checkpoint.origin.sha256,
-            "attack": str(one.attacked.folder),
-            "attack_sha256": sha256_file(one.attacked.folder / "attack.npz"),
-            "data": str(one.attacked.sample.path),
-            "noise": one.record.noise,
-            "flips": one.record.settings["flips"],
-        }
+    first, *maps = (
+        map_latents(
+            one.record, model=name, neighbours=request.neighbours, landmarks=request.landmarks, others=request.others,
+            seed=request.seed, images=request.shown,
+        )
         for name, one in embedded.items()
+    )  # fmt: skip
+    own = next(iter(embedded.values()))
+    laid = (first, *(lay_onto(first, other) for other in maps))
+    cams = tuple(_cams(own, first)) if request.cams else ()
+    palette = make_palette(first.class_names, request.colours)
+    return MapResult(first, own.attacked.sample, None, laid, palette, request.frames, cams)
+
+
+def map_latents(
+    found: Embeddings,
+    *,
+    model: str,
+    neighbours: int = NEIGHBOURS,
+    others: Sequence[str] = (),
+    landmarks: int | None = None,
+    seed: int = 0,
+    images: Sequence[str] = (),
+    most_examples: int = 3,
+) -> LatentMap:
+    """Fits the maps of a model's latents.
+
+    Args:
+        found: Its embeddings.
+        model: Its name.
+        neighbours: How many nearest points each point of the Isomap is joined to.
+        others: Further maps of the same points: `tsne`, `umap`.
+        landmarks: See `fit_isomap`.
+        seed: Of t-SNE and UMAP; the Isomap draws nothing at random.
+        images: Ids of the images to mark; by default those of `EXAMPLES`.
+        most_examples: How many images the rule marks.
+
+    Raises:
+        InputError: If an image to mark is not there, a single class is present, there are fewer points than
+            neighbours, or a latent is not finite.
+        MissingExtra: If UMAP is asked for and not installed.
+    """
+    check_classes(found)
+    unknown = [name for name in others if name not in OTHERS]
+    if unknown:
+        raise InputError(f"no map is called {unknown[0]!r}; beside the Isomap there are {', '.join(OTHERS)}")
+    examples = _named(found, images) if images else chosen_examples(found, most_examples)
+    image, kind, latents = _points(found)
+    fitted = kind != ATTACKED
+    fit = fit_isomap(latents[fitted], neighbours=neighbours, landmarks=landmarks)
+    solid = np.concatenate([fit.coordinates, fit.project(latents[~fitted])])
+    pca = np.concatenate(pca_map(latents[fitted], latents[~fitted])[:2])
+    maps = {"isomap 2-D": solid[:, :2], "isomap 3-D": solid, "PCA 2-D": pca[:, :2], "PCA 3-D": pca}
+    maps |= _other_maps(latents, fitted, others, seed)
+    distinct, labels = fit.distinct, found.true[image[fit.distinct]]
+    points = latents[distinct].astype(np.float64)
+    quality = {
+        name: asdict(evaluate_map(points, places[distinct], fit.graph, labels=labels)) for name, places in maps.items()
     }
+    logits = (found.clean_logits, found.noisy_logits, found.attacked_logits)
+    return LatentMap(
+        ids=found.ids,
+        true=found.true,
+        image=image,
+        kind=kind,
+        predicted=np.stack([np.nan_to_num(one).argmax(axis=1) for one in logits])[kind, image],
+        flat=solid[:, :2],
+        solid=solid,
+        pca=pca,
+        tsne=maps.get("t-SNE", np.empty((0, 2))),
+        umap=maps.get("UMAP", np.empty((0, 2))),
+        bridges=distinct[fit.graph.bridges],
+        examples=examples,
+        quality=quality,
+        latent_hit=neighbourhood_hit(points, labels, neighbours=quality["isomap 2-D"]["neighbours"]),
+        scan=_scan(points, fit, neighbours),
+        components=fit.graph.components,
+        largest=int(np.bincount(fit.graph.component).max()),
+        duplicates=fit.duplicates,
+        class_names=list(found.class_names),
+        noise=found.noise,
+        model=model,
+        model_sha256=found.model_sha256,
+        disparity={},
+        settings={
+            "method": fit.method,
+            "neighbours": neighbours,
+            "landmarks": len(fit.landmarks),
+            "others": list(others),
+            "seed": seed,
+            "examples": "as named" if images else EXAMPLES.format(most=most_examples),
+            "embeddings": found.settings,
+        },
+    )
 
 
-def table(maps: Sequence[LatentMap]) -> str:
-    """The points as CSV, a line each."""
-    text = io.StringIO()
-    writer = Writer(text)
-    places = ["flat_1", "flat_2", *(f"{name}_{d}" for name in ("solid", "pca") for d in (1, 2, 3))]
-    writer.writerow(["model", "id", "kind", "true", "predicted", *places, "tsne_1", "tsne_2", "umap_1", "umap_2"])
-    for one in maps:
-        names = one.class_names
-        for p in range(len(one.kind)):
-            i = one.image[p]
-            line = [one.model, one.ids[i], KINDS[one.kind[p]], names[one.true[i]], names[one.predicted[p]]]
-            places = [*one.flat[p], *one.solid[p], *one.pca[p]]
-            for other in (one.tsne, one.umap):
-                places += [*other[p]] if len(other) else [np.nan, np.nan]
-            writer.writerow(line + ["" if np.isnan(x) else f"{x:.9g}" for x in places])
-    return text.getvalue()
+def _other_maps(latents: np.ndarray, fitted: np.ndarray, others: Sequence[str], seed: int) -> dict[str, np.ndarray]:
+    """The further maps, by name; t-SNE has no place for what was not fitted."""
+    maps = {}
+    if "tsne" in others:
+        maps["t-SNE"] = np.full((len(latents), 2), np.nan)
+        maps["t-SNE"][fitted] = tsne_map(latents[fitted], seed=seed)
+    if "umap" in others:
+        maps["UMAP"] = np.concatenate(umap_map(latents[fitted], latents[~fitted], seed=seed))
+    return maps
 
 
-def _films(
-    folder: Path, maps: Sequence[LatentMap], palette: Palette, count: int, say: Callable[[str], None]
-) -> list[str]:
-    """A turning map of each model, as GIF and, where ffmpeg is here, as MP4."""
-    files = []
-    for suffix, one in zip(("", "-base"), maps, strict=False):
-        pictures = list(frames(space_panel(space_map(one, palette)), Looks(palette), count=count))
-        files.append(save_gif(pictures, folder / f"{FILM}{suffix}.gif"))
-        movie = save_mp4(pictures, folder / f"{FILM}{suffix}.mp4")
-        files += [movie] if movie is not None else []
-    if all(path.suffix == ".gif" for path in files):
-        say("no MP4 was written, because ffmpeg is not installed; the turning map is a GIF")
-    return [path.name for path in files]
+def chosen_examples(found: Embeddings, most: int) -> np.ndarray:
+    """Images to mark, by the rule of `EXAMPLES`; ties in the order of the record, shape (E,)."""
+    moved = np.linalg.norm((found.attacked - found.clean).astype(np.float64), axis=1)
+    pairs: dict[tuple[int, int], list[int]] = {}
+    new = found.attacked_class
+    for i in np.flatnonzero(found.flipped).tolist():
+        pairs.setdefault((int(found.true[i]), int(new[i])), []).append(i)
+    frequent = sorted(pairs.values(), key=len, reverse=True)[:most]
+    chosen = [sorted(pair, key=lambda i: moved[i])[(len(pair) - 1) // 2] for pair in frequent]
+    return np.array(chosen, dtype=np.int64)
+
+
+def _named(found: Embeddings, images: Sequence[str]) -> np.ndarray:
+    """Positions of the images of these ids."""
+    place = {str(image_id): i for i, image_id in enumerate(found.ids)}
+    unknown = [image for image in images if image not in place]
+    if unknown:
+        raise InputError(f"the attack has no image {unknown[0]!r}; its images are such as {', '.join(found.ids[:3])}")
+    return np.array([place[image] for image in images], dtype=np.int64)
+
+
+def _points(found: Embeddings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, kind and latent of each point: all clean ones, all noisy ones, all flips."""
+    rows = [np.arange(len(found.ids)), np.flatnonzero(found.has_noisy), np.flatnonzero(found.flipped)]
+    latents = np.concatenate(
+        [all_[some] for all_, some in zip((found.clean, found.noisy, found.attacked), rows, strict=True)]
+    )
+    kind = np.repeat(np.arange(3), [len(some) for some in rows])
+    return np.concatenate(rows), kind, latents.astype(np.float64)
+
+
+def _scan(points: np.ndarray, fit: IsomapFit, neighbours: int) -> list[dict[str, Any]]:
+    """Maps of the distinct points for several numbers of neighbours, by landmarks where there are many points."""
+    landmarks = 0 if len(points) <= _SCAN_FULL_UP_TO else _SCAN_LANDMARKS
+    counts = [k for k in sorted({*SCAN, neighbours}) if k < len(points)]
+    rows = []
+    for k in progress(counts, label="neighbours", unit="map"):
+        other = fit_isomap(points, neighbours=k, landmarks=landmarks)
+        quality = evaluate_map(points, other.coordinates[:, :2], other.graph)
+        rows.append(
+            {
+                "neighbours": k,
+                "components": other.graph.components,
+                "trustworthiness": quality.trustworthiness,
+                "continuity": quality.continuity,
+                "residual_variance": quality.residual_variance,
+                "method": other.method,
+            }
+        )
+    return rows
 
 
 def _cams(embedded: Embedded, one: LatentMap) -> list[CamPicture]:
@@ -273,16 +251,4 @@ def _cams(embedded: Embedded, one: LatentMap) -> list[CamPicture]:
     ]
 
 
-def _numbers(maps: Sequence[LatentMap], embedded: dict[str, Embedded]) -> dict[str, Any]:
-    keys = ("quality", "latent_hit", "scan", "components", "largest", "duplicates", "disparity", "settings")
-    numbers = {}
-    for one in maps:
-        counts = {name: int((one.kind == k).sum()) for k, name in enumerate(KINDS)}
-        marked = [str(one.ids[i]) for i in one.examples]
-        numbers[one.model] = {**{key: getattr(one, key) for key in keys}, "points": counts, "examples": marked}
-    return {"maps": numbers, "inputs": about_embedded(embedded)}
-
-
-def _named(file: str, suffix: str) -> str:
-    stem, dot, end = file.rpartition(".")
-    return f"{stem}{suffix}{dot}{end}"
+MAPS = LatentFinding("isomap", IsomapRequest, measure, write_maps)

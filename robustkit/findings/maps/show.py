@@ -1,12 +1,82 @@
-"""From the record of maps to what is drawn of them: pictures can be made again from a run folder alone."""
+"""Maps drawn, and what a run of them leaves in its folder."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from robustkit.findings.maps.record import LatentMap
-from robustkit.report.palette import Palette
-from robustkit.report.sections.latent_maps import MapPoints
+from robustkit.findings.maps.record import BASE_RECORD, RECORD, LatentMap
+from robustkit.findings.maps.summary import MapResult
+from robustkit.findings.writing import write_finding
+from robustkit.records import Record
+from robustkit.report.blocks import Drawing
+from robustkit.report.films import frames, save_gif, save_mp4
+from robustkit.report.palette import Looks, Palette
+from robustkit.report.saving import draw_on
+from robustkit.report.sections.gallery import draw_grad_cams
+from robustkit.report.sections.latent_maps import MapPoints, draw_maps, draw_spaces, space_panel
+
+TABLE = "isomap.csv"
+FLAT, SPACE, FILM, CAM = "isomap", "isomap-3d", "isomap-3d", "grad-cam"
+
+
+def write_maps(folder: Path, result: MapResult, about: dict[str, Any], drawn: bool) -> list[str]:
+    """Writes everything about maps.
+
+    Args:
+        folder: An existing folder.
+        result: The maps.
+        about: What else the summary says, JSON values.
+        drawn: Whether maps are drawn.
+
+    Returns:
+        Lines for the terminal.
+    """
+    drawings, films = dict[str, Drawing](), list[str]()
+    if drawn:
+        # The base comes first, as in the papers' figures.
+        spaces = [space_map(one, result.palette) for one in result.maps[::-1]]
+        drawings |= {FLAT: _flat(result), SPACE: draw_spaces(spaces)}
+        films = _films(folder, result)
+    if drawn and result.cams:
+        drawings[CAM] = draw_grad_cams(result.cams)
+    records = dict[str, Record](zip((RECORD, BASE_RECORD), result.maps, strict=False))
+    summary = {**result.summary(), **about, "films": films}
+    last = write_finding(folder, records=records, texts={TABLE: result.table()}, drawings=drawings, summary=summary)
+    silent = films and all(name.endswith(".gif") for name in films)
+    lines = ["no MP4 was written, because ffmpeg is not installed; the turning map is a GIF"] if silent else []
+    return [result.describe(), *lines, last]
+
+
+def plot(result: MapResult, on: Any = None) -> Any:
+    """Draws the flat maps beside the principal components.
+
+    Args:
+        result: The maps.
+        on: A Matplotlib axes or figure; by default a new figure.
+
+    Returns:
+        The figure.
+    """
+    return draw_on(_flat(result), on)
+
+
+def _flat(result: MapResult) -> Drawing:
+    return draw_maps([points for one in result.maps[::-1] for points in flat_maps(one, result.palette)])
+
+
+def _films(folder: Path, result: MapResult) -> list[str]:
+    """A turning map of each model, as GIF and, where ffmpeg is here, as MP4."""
+    files = []
+    for suffix, one in zip(("", "-base"), result.maps if result.frames else (), strict=False):
+        panel = space_panel(space_map(one, result.palette))
+        pictures = list(frames(panel, Looks(result.palette), count=result.frames))
+        files.append(save_gif(pictures, folder / f"{FILM}{suffix}.gif"))
+        movie = save_mp4(pictures, folder / f"{FILM}{suffix}.mp4")
+        files += [movie] if movie is not None else []
+    return [path.name for path in files]
 
 
 def flat_maps(one: LatentMap, palette: Palette) -> list[MapPoints]:

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from robustkit.errors import InputError
 from robustkit.findings.latents.measure import Embedded
 from robustkit.findings.latents.twins import parse_perturbation, perturbed
-from robustkit.findings.windows.record import Direction
+from robustkit.findings.windows.record import NOISE, ONE_PIXEL, RANDOM
 from robustkit.latent.embeddings import embed_images
 from robustkit.seeds import Streams
 
-ONE_PIXEL, NOISE, RANDOM = "one-pixel", "noise", "random"
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """An axis of windows: one displacement for each image.
+
+    Attributes:
+        name: `one-pixel`, `noise`, `random` or a perturbation with its level.
+        words: What it is, in words.
+        vectors: Displacements, shape (N, D); nan rows where an image has none.
+        is_image: Whether an image lies at its end, to be marked.
+    """
+
+    name: str
+    words: str
+    vectors: np.ndarray
+    is_image: bool = True
 
 
 def make_axes(embedded: Embedded, x: str, y: str, *, seed: int) -> tuple[Direction, Direction]:

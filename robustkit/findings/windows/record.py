@@ -1,44 +1,55 @@
-"""Church windows of many images: the numbers of every one, and the drawings of those that a rule chose."""
+"""What church windows are asked for, and what they hold: the numbers of every image, and some drawings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from robustkit.errors import InputError
-from robustkit.latent.any_window import AnyWindow, any_window, window_method
-from robustkit.latent.sampled import SampledWindow
-from robustkit.progress import progress
+from robustkit.findings.latents.record import LatentRequest
+from robustkit.options import option
 from robustkit.records import Record
 
-if TYPE_CHECKING:
-    from robustkit.latent.embeddings import Embeddings
-
-GALLERY_RULE = (
-    "for each pair of the classes of an image and of the end of x, most frequent first, the windows whose class "
-    "changes earliest along x, at the median, and latest; at most {most} pairs"
-)
-MOST_PAIRS = 4
+RECORD = "windows.npz"
+ONE_PIXEL, NOISE, RANDOM = "one-pixel", "noise", "random"
 
 
-@dataclass(frozen=True, eq=False)
-class Direction:
-    """An axis of windows: one displacement for each image.
+@dataclass(frozen=True, kw_only=True)
+class WindowRequest(LatentRequest):
+    """What windows are asked for.
 
     Attributes:
-        name: `one-pixel`, `noise`, `random` or a perturbation with its level.
-        words: What it is, in words.
-        vectors: Displacements, shape (N, D); nan rows where an image has none.
-        is_image: Whether an image lies at its end, to be marked.
+        x: The first axis; see `robustkit.findings.windows.axes.make_axes`. By default the pixel that flips an image, or
+            random directions if none was flipped.
+        y: The second axis; by default the noise, or random directions if no image has a noisy twin.
+        orthogonal: Whether to turn y at a right angle to x: the traditional window.
+        white: Whether to leave the true class white, as there.
+        colours: `safe` or `paper`.
+        extent: Half the side of a window, in lengths of the directions.
+        resolution: Cells along an axis of a sampled window; by default windows are exact, or sampled with
+            `measure.RESOLUTION` cells if the head's regions have no formula.
+        shown: Ids of images to draw; by default a rule chooses.
     """
 
-    name: str
-    words: str
-    vectors: np.ndarray
-    is_image: bool = True
+    x: str | None = option(
+        None, "one-pixel, noise, random, or such as psf:s2.", shown="one-pixel, random without a flip"
+    )
+    y: str | None = option(None, "The same.", shown="noise, random without noisy twins")
+    orthogonal: bool = option(False, "Turn y at a right angle to x: the traditional window.")
+    white: bool = option(False, "Leave the true class white, as there.")
+    colours: str = option("safe", "safe, or paper: the published ones.", flag="--colours --colors")
+    extent: float = option(1.1, "Half the side, in lengths of the directions.")
+    resolution: int | None = option(
+        None,
+        "Sample a grid of so many cells along an axis, such as 221.",
+        shown="exact, or 151 cells where the head's regions have no formula",
+        click={"type": int},
+    )
+    shown: Sequence[str] = option(
+        (), "Id of an image to draw; give more for more.", flag="--image", shown="a rule", click={"multiple": True}
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,180 +141,3 @@ class Windows(Record):
         ]
         segments = list(self.segments[self.segment_window == g])
         return polygons, segments, self.grids[g] if self.grids.shape[-1] else None
-
-
-def measure_windows(
-    embeddings: Embeddings,
-    x: Direction,
-    y: Direction,
-    *,
-    function: Callable[[np.ndarray], np.ndarray] | None = None,
-    extent: float = 1.1,
-    orthogonal: bool = False,
-    resolution: int | None = None,
-    images: Sequence[str] = (),
-) -> Windows:
-    """The church windows of all images that have both directions.
-
-    Args:
-        embeddings: The latents and the head.
-        x: The first direction.
-        y: The second direction.
-        function: Logits (N, K) of latents (N, D), for a head whose weights are not known.
-        extent: Half the side of a window, in lengths of the directions.
-        orthogonal: Whether to replace y by its part orthogonal to x, of its own length.
-        resolution: Cells along either axis of a sampled window; exact windows without it.
-        images: Ids of images to draw; those of `GALLERY_RULE` by default.
-
-    Raises:
-        InputError: If no image has a window, an image to draw has none, or exact windows cannot be had.
-    """
-    head, count, classes = embeddings.head, len(embeddings.ids), len(embeddings.class_names)
-    method = window_method(head, resolution)
-    logits = head if head is not None else function
-    assert logits is not None
-    windows, why_not = _make(embeddings, x, y, function, extent=extent, orthogonal=orthogonal, resolution=resolution)
-    made = np.array([window is not None for window in windows])
-    start = np.array([-1 if window is None else window.predicted for window in windows])
-    clean = embeddings.clean.astype(np.float64)
-    ends = [np.full(count, -1), np.full(count, -1)]
-    for end, axis in zip(ends, (x, y), strict=True):
-        end[made] = np.asarray(logits(clean[made] + axis.vectors[made])).argmax(axis=1)
-    cosine = np.full(count, np.nan)
-    cosine[made] = _cosines(x.vectors[made], y.vectors[made])
-    numbers = {
-        "areas": _column(windows, "areas", classes),
-        "disc": _column(windows, "disc", classes),
-        "crossing": _column(windows, "crossing", 2),
-        "lengths": _column(windows, "lengths", 2),
-        "plane_margin": _column(windows, "plane_margin"),
-        "true_margin": _column(windows, "true_margin"),
-    }
-    shown = (
-        _asked(embeddings.ids, images, why_not) if images else gallery(start, ends[0], numbers["crossing"][:, 0], made)
-    )
-    return Windows(
-        ids=embeddings.ids,
-        true=embeddings.true,
-        start=start,
-        x_end=ends[0],
-        y_end=ends[1],
-        why_not=np.array(why_not, dtype=str),
-        crossing_to=np.nan_to_num(_column(windows, "crossing_to", 2), nan=-1).astype(np.int64),
-        cosine=cosine,
-        y_mark=_end_of_y(numbers["lengths"], cosine, made, orthogonal=orthogonal),
-        **numbers,
-        shown=np.array(shown, dtype=np.int64),
-        **_drawings([windows[i] for i in shown]),
-        extent=float(extent),
-        axes=[x.name, y.name],
-        marked=[x.is_image, y.is_image],
-        method=method,
-        class_names=embeddings.class_names,
-        settings={
-            "x": x.words,
-            "y": y.words,
-            "orthogonal": orthogonal,
-            "resolution": resolution,
-            "shown": "the images asked for" if images else GALLERY_RULE.format(most=MOST_PAIRS),
-            "model_sha256": embeddings.model_sha256,
-            "noise": embeddings.noise,
-        },
-    )
-
-
-def _make(
-    embeddings: Embeddings,
-    x: Direction,
-    y: Direction,
-    function: Callable[[np.ndarray], np.ndarray] | None,
-    **how: Any,
-) -> tuple[list[AnyWindow | None], list[str]]:
-    """The window of each image, or why it has none."""
-    windows: list[AnyWindow | None] = []
-    why_not: list[str] = []
-    count = len(embeddings.ids)
-    for i in progress(range(count), label="measuring windows", unit="images"):
-        absent = next((axis.name for axis in (x, y) if not np.isfinite(axis.vectors[i]).all()), None)
-        window, reason = None, "" if absent is None else f"no {absent} direction"
-        if absent is None:
-            try:
-                window = any_window(embeddings.head, function, embeddings.clean[i], x.vectors[i], y.vectors[i], **how)
-            except InputError as error:
-                reason = str(error)
-        windows.append(window)
-        why_not.append(reason)
-    if all(window is None for window in windows):
-        first = next(reason for reason in why_not if reason)
-        raise InputError(
-            f"none of {count} images has a window along {x.name} and {y.name}: {first}; choose other axes with --x, --y"
-        )
-    return windows, why_not
-
-
-def _end_of_y(lengths: np.ndarray, cosine: np.ndarray, made: np.ndarray, *, orthogonal: bool) -> np.ndarray:
-    """Where the second perturbation lies in each window, shape (N, 2): at (0, 1), unless y was turned."""
-    mark = np.tile([0.0, 1.0], (len(made), 1))
-    if orthogonal:
-        mark = np.stack([cosine * lengths[:, 1] / lengths[:, 0], np.sqrt(np.maximum(1 - cosine**2, 0))], axis=1)
-    mark[~made] = np.nan
-    return mark
-
-
-def gallery(start: np.ndarray, end: np.ndarray, crossing: np.ndarray, made: np.ndarray) -> list[int]:
-    """The windows to draw, by `GALLERY_RULE`: pair by pair, each earliest, median, latest; ties in the given order.
-
-    Args:
-        start: Class at the origin, shape (N,).
-        end: Class at x = 1, shape (N,).
-        crossing: Where x leaves the first class, in lengths of the perturbation, shape (N,).
-        made: Which images have a window, shape (N,), bool.
-    """
-    pairs: dict[tuple[int, int], list[int]] = {}
-    for i in np.flatnonzero(made & (start != end)).tolist():
-        pairs.setdefault((int(start[i]), int(end[i])), []).append(i)
-    if not pairs:  # nothing changes class along x
-        for i in np.flatnonzero(made).tolist():
-            pairs.setdefault((int(start[i]), int(end[i])), []).append(i)
-    chosen: list[int] = []
-    for pair in sorted(pairs.values(), key=len, reverse=True)[:MOST_PAIRS]:
-        ordered = sorted(pair, key=lambda i: float(crossing[i]))
-        chosen += list(dict.fromkeys((ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1])))
-    return chosen
-
-
-def _asked(ids: np.ndarray, images: Iterable[str], why_not: Sequence[str]) -> list[int]:
-    place = {str(image_id): i for i, image_id in enumerate(ids)}
-    for name in images:
-        if name not in place:
-            raise InputError(f"image {name!r} is not among the {len(ids)} images of the attack, such as {ids[0]}")
-        if why_not[place[name]]:
-            raise InputError(f"image {name!r} has no window: {why_not[place[name]]}")
-    return [place[name] for name in dict.fromkeys(images)]
-
-
-def _cosines(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (x * y).sum(axis=1) / (np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1))
-
-
-def _column(windows: Sequence[AnyWindow | None], name: str, *shape: int) -> np.ndarray:
-    nothing = np.full(shape, np.nan)
-    return np.array([nothing if window is None else getattr(window, name) for window in windows], dtype=np.float64)
-
-
-def _drawings(windows: Sequence[AnyWindow | None]) -> dict[str, np.ndarray]:
-    """The polygons, boundaries and grids of windows, as arrays."""
-    grids = [window.labels for window in windows if isinstance(window, SampledWindow)]
-    exact = [(g, w) for g, w in enumerate(windows) if w is not None and not isinstance(w, SampledWindow)]
-    regions = [(g, region) for g, window in exact for region in window.regions]
-    boundaries = [(g, boundary) for g, window in exact for boundary in window.boundaries]
-    return {
-        "polygon_window": np.array([g for g, _ in regions], dtype=np.int64),
-        "polygon_class": np.array([region.label for _, region in regions], dtype=np.int64),
-        "polygon_size": np.array([len(region.vertices) for _, region in regions], dtype=np.int64),
-        "vertices": np.concatenate([np.zeros((0, 2)), *(region.vertices for _, region in regions)]),
-        "segment_window": np.array([g for g, _ in boundaries], dtype=np.int64),
-        "segment_classes": np.array([b.classes for _, b in boundaries], dtype=np.int64).reshape(-1, 2),
-        "segments": np.array([boundary.ends for _, boundary in boundaries]).reshape(-1, 2, 2),
-        "grids": np.array(grids, dtype=np.int16) if grids else np.zeros((len(windows), 0, 0), dtype=np.int16),
-    }

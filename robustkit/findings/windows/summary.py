@@ -1,8 +1,10 @@
-"""The numbers of windows in a few lines, and as JSON values."""
+"""The numbers of windows: as JSON values, as a few lines, as a table."""
 
 from __future__ import annotations
 
+import io
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,14 +12,56 @@ import numpy as np
 from robustkit.findings.windows.record import Windows
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.geometry import AffineHead, margins
+from robustkit.report.palette import Palette
+from robustkit.runs.result import Result
+from robustkit.tables import Writer
 
 
-def summarise_windows(embeddings: Embeddings, windows: Windows) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False, repr=False)
+class WindowsResult(Result):
+    """Church windows of attacked images.
+
+    Attributes:
+        record: The windows.
+        latents: The embeddings that they were measured on.
+        palette: The colours of the classes.
+        white: Whether the true class is left white.
+    """
+
+    record: Windows
+    latents: Embeddings
+    palette: Palette
+    white: bool
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers by name, as JSON values."""
+        return summary(self.record, self.latents)
+
+    def describe(self) -> str:
+        """The numbers as a few lines."""
+        return describe(self.summary())
+
+    def table(self) -> str:
+        """A line of CSV per image."""
+        return table(self.record)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the windows that a rule chooses.
+
+        Args:
+            ax: A Matplotlib axes or figure to draw on; by default a new figure.
+        """
+        from robustkit.findings.windows.show import plot
+
+        return plot(self, ax)
+
+
+def summary(windows: Windows, embeddings: Embeddings) -> dict[str, Any]:
     """What a set of windows says, as JSON values; medians are over the images that have a window.
 
     Args:
-        embeddings: The latents.
         windows: The windows.
+        embeddings: The latents.
     """
     made = windows.made
     crossing, plane, true = windows.crossing[made], windows.plane_margin[made], windows.true_margin[made]
@@ -29,6 +73,7 @@ def summarise_windows(embeddings: Embeddings, windows: Windows) -> dict[str, Any
         "without": dict(sorted(refused.items())),
         "method": windows.method,
         "axes": dict(zip(("x", "y"), windows.axes, strict=True)),
+        "directions": directions(windows),
         "turned": windows.settings["orthogonal"],
         "median_crossing": {axis: _median(crossing[:, a]) for a, axis in enumerate(("x", "y"))},
         "leave_their_class": {axis: int((crossing[:, a] <= 1).sum()) for a, axis in enumerate(("x", "y"))},
@@ -42,7 +87,12 @@ def summarise_windows(embeddings: Embeddings, windows: Windows) -> dict[str, Any
     }
 
 
-def window_text(summary: dict[str, Any]) -> str:
+def directions(windows: Windows) -> dict[str, str]:
+    """What the axes are, by their names, in words."""
+    return {name: windows.settings[letter] for name, letter in zip(windows.axes, "xy", strict=True)}
+
+
+def describe(summary: dict[str, Any]) -> str:
     """The summary for the terminal."""
     x, y = summary["axes"]["x"], summary["axes"]["y"] + (", turned" if summary["turned"] else "")
     lines = [f"{summary['windows']} of {summary['drawn']} images have a window along {x} and {y} ({summary['method']})"]
@@ -82,3 +132,30 @@ def _median(values: np.ndarray) -> float | None:
     known = values[~np.isnan(values)]
     median = float(np.median(known)) if len(known) else np.inf
     return median if np.isfinite(median) else None
+
+
+def table(windows: Windows) -> str:
+    """The windows as CSV, a line for each image; numbers are left empty where there is none."""
+    names = windows.class_names
+    columns = ["id", "true", "start", "x_end", "y_end", "why_not", "x_crossing", "x_crossing_to", "y_crossing"]
+    columns += ["y_crossing_to", "angle_degrees", "x_length", "y_length", "plane_margin", "true_margin"]
+    columns += [f"{what}_{name}" for what in ("area", "disc") for name in names] + ["drawn"]
+    text = io.StringIO()
+    writer = Writer(text)
+    writer.writerow(columns)
+    classes = [*names, ""]  # -1 is the last one
+    for i in range(len(windows.ids)):
+        ends = [classes[k] for k in (windows.start[i], windows.x_end[i], windows.y_end[i])]
+        to = [classes[k] for k in windows.crossing_to[i]]
+        numbers = [windows.crossing[i, 0], to[0], windows.crossing[i, 1], to[1], windows.angle[i], *windows.lengths[i]]
+        numbers += [windows.plane_margin[i], windows.true_margin[i], *windows.areas[i], *windows.disc[i]]
+        drawn = int(i in windows.shown)
+        cells = [_cell(number) for number in numbers]
+        writer.writerow([windows.ids[i], names[windows.true[i]], *ends, windows.why_not[i], *cells, drawn])
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if np.isnan(value) else f"{float(value):.9g}"
