@@ -306,6 +306,7 @@ def _of_latents(
     from robustkit.findings.attack.summary import AttackResult
     from robustkit.findings.latents.attacked import Attacked
     from robustkit.findings.latents.running import find_in
+    from robustkit.words import no_such
 
     out, say, seed = more.pop("out", None), more.pop("say", _quiet), more.get("seed", 0)
     attacked = isinstance(model, AttackResult)
@@ -314,8 +315,7 @@ def _of_latents(
     request = kind.request_type(seed=seed, **{name: more.pop(name) for name in fields & set(more)})
     unknown = sorted(set(more) - {"seed"}) if attacked else []
     if unknown:
-        known = sorted(fields | {"base", "out", "say", "seed"})
-        raise InputError(f"unknown argument {unknown[0]!r}{_guess(unknown[0], known)}; known are {', '.join(known)}")
+        raise InputError(no_such("argument", unknown[0], sorted(fields | {"base", "out", "say", "seed"})))
     found = model if attacked else attack(model, images, labels, **more)
     pair = [Attacked(one.sample, one.record, one.folder) for one in (found, base) if one is not None]
     return find_in(kind, pair, request, None if out is None else Path(out), say)

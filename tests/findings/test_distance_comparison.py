@@ -1,3 +1,4 @@
+# pyright: basic, reportOptionalMemberAccess=false, reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """Two models on the same images, where it is known what differs."""
 
 from __future__ import annotations

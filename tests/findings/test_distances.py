@@ -1,3 +1,4 @@
+# pyright: basic, reportOptionalMemberAccess=false, reportOperatorIssue=false, reportCallIssue=false
 from __future__ import annotations
 
 import csv

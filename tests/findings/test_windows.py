@@ -1,3 +1,4 @@
+# pyright: basic, reportOptionalMemberAccess=false, reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 import csv
 import re
 

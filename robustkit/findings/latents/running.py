@@ -106,7 +106,7 @@ def find_in(
     embedded = dict[str, Embedded]()
     for one in pair:
         name = one.sample.model.stem
-        how = {"noisy": request.noisy, "search": request.search, "seed": request.seed, "say": say}
+        how: dict[str, Any] = {"noisy": request.noisy, "search": request.search, "seed": request.seed, "say": say}
         embedded[name if name not in embedded else f"{name} (base)"] = embed_attacked(one, **how)
     result = kind.measure(embedded, request)
     if folder is None:
