@@ -1,4 +1,5 @@
-# pyright: basic, reportOptionalMemberAccess=false, reportOperatorIssue=false, reportCallIssue=false
+# pyright: basic, reportOptionalMemberAccess=false
+# pyright: reportOperatorIssue=false, reportCallIssue=false, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import csv
