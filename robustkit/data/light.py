@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ class Galaxy:
         parts: Components of its light.
         neighbours: Other sources in the stamp.
         seeing: The seeing at its place in the sky over the survey's mean.
+        shear: Of the PSF at its place, both components of the reduced shear.
         truth: What its catalogue row says of it.
     """
 
@@ -74,6 +76,7 @@ class Galaxy:
     parts: tuple[Part, ...]
     neighbours: tuple[Part, ...] = ()
     seeing: float = 1.0
+    shear: tuple[float, float] = (0.0, 0.0)
     truth: dict[str, Any] = field(default_factory=dict)
 
 
@@ -126,45 +129,46 @@ class Plane:
 
 @dataclass(frozen=True)
 class Target:
-    """A galaxy before it is made: how bright, how large, how far.
+    """A galaxy before it is made: how bright, how large, how far, of which colour.
 
     Attributes:
+        absolute: Absolute magnitude in r.
+        redshift: Redshift.
         magnitude: AB, in r, of all its light.
-        radius: Half-light radius, arcsec; of a merger, what an undisturbed galaxy of its light would have.
-        redshift: Redshift, which reddens the colours.
+        population: `red`, `green` or `blue`: on the red sequence, in the green valley, in the blue cloud.
+        colours: g - r and r - i of all its light, before a disc's own dust.
+        radius: Half-light radius that the relations give it, circularised, arcsec.
     """
 
-    magnitude: float
-    radius: float
+    absolute: float
     redshift: float
+    magnitude: float
+    population: str
+    colours: tuple[float, float]
+    radius: float
 
-    def flux(self, rng: np.random.Generator, share: float, age: float) -> Flux:
+    def flux(self, share: float, redder: float = 0.0) -> Flux:
         """Flux of a component.
 
         Args:
-            rng: Draws the scatter of its colours.
             share: Share of the galaxy's light in r.
-            age: Age of its stars: 0 young and blue, 1 old and red.
+            redder: Its g - r minus that of the galaxy, magnitudes; r - i follows as it does among galaxies.
         """
-        return stellar_flux(rng, self.magnitude - 2.5 * math.log10(share), age, self.redshift)
+        g_r, r_i = self.colours
+        return fluxes(self.magnitude - 2.5 * math.log10(share), g_r + redder, r_i + 0.56 * redder)
 
 
-def stellar_flux(
-    rng: np.random.Generator, magnitude: float, age: float, redshift: float, scatter: float = 0.04
-) -> Flux:
-    """Fluxes in g, r, i relative to AB magnitude 24, of stars from young and blue (age 0) to old and red (1).
-
-    At redshift 0 g - r goes from 0.22 to 0.72 and r - i from 0.08 to 0.36, and old stars redden by 1.6 and 0.35 per
-    unit of redshift: the blue cloud and the red sequence to about 0.05 (Fukugita et al. 1995, doi:10.1086/133643).
-
-    Args:
-        rng: Draws the scatter.
-        magnitude: In r, AB.
-        age: From 0, young and blue, to 1, old and red.
-        redshift: Redshift of the galaxy.
-        scatter: Scatter of the colours, magnitudes.
-    """
-    g_r = 0.22 + 0.50 * age + (0.6 + 1.0 * age) * redshift + rng.normal(0, scatter)
-    r_i = 0.08 + 0.28 * age + (0.15 + 0.2 * age) * redshift + rng.normal(0, scatter / 2)
+def fluxes(magnitude: float, g_r: float, r_i: float) -> Flux:
+    """Fluxes in g, r, i relative to AB magnitude 24, of a magnitude in r and colours."""
     g, r, i = (10 ** (-0.4 * (value - 24)) for value in (magnitude + g_r, magnitude, magnitude - r_i))
     return g, r, i
+
+
+def with_colours(parts: Sequence[Part], g_r: float, r_i: float) -> list[Part]:
+    """The parts with g and i scaled so that together they have these colours; differences between parts stay."""
+    g, r, i = np.sum([part.flux for part in parts], axis=0)
+    scale_g, scale_i = 10 ** (-0.4 * g_r) * r / g, 10 ** (0.4 * r_i) * r / i
+    return [
+        replace(part, flux=(float(part.flux[0] * scale_g), part.flux[1], float(part.flux[2] * scale_i)))
+        for part in parts
+    ]

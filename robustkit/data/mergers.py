@@ -1,4 +1,11 @@
-"""The light of mergers: stars where the encounter put them, two nuclei, and young stars in the gas."""
+"""The light of mergers: stars where the encounter put them, two nuclei, and young stars in the gas.
+
+| property | source |
+|---|---|
+| mass ratios of major mergers, and what meets what | Darg et al. 2010, doi:10.1111/j.1365-2966.2009.15786.x |
+| bursts at the centres and in the tails | Hopkins et al. 2013, doi:10.1093/mnras/stt017 |
+| bulge shares | Graham & Worley 2008, doi:10.1111/j.1365-2966.2008.13506.x |
+"""
 
 from __future__ import annotations
 
@@ -8,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from robustkit.data.encounters import Encounter, meet
-from robustkit.data.light import Flux, Map, Part, Plane, Profile, Target
+from robustkit.data.light import Flux, Map, Part, Plane, Profile, Target, with_colours
 
+# Share of light in bursts: of a gas-poor pair little.
+_BURSTS = {"red": (0.0, 0.03), "green": (0.02, 0.08), "blue": (0.05, 0.18)}
 # Which of the two has a disc. Two early types leave hardly a trace, so that pictures could not tell what they are.
 _PROGENITORS = ((True, True), (True, False), (False, True))
 
@@ -24,7 +33,8 @@ def make_merger(rng: np.random.Generator, plane: Plane, target: Target) -> tuple
         discs=_PROGENITORS[rng.choice(3, p=[0.6, 0.2, 0.2])],
     )
     remains = meet(rng, encounter)
-    length = target.radius / 1.9
+    # The relation is of circularised radii of single galaxies; the brighter of the two has this share of the light.
+    length = target.radius / math.sqrt(0.57) / (1 + encounter.mass_ratio) ** 0.4 / 1.6
     shares = np.array([1.0, encounter.mass_ratio]) / (1 + encounter.mass_ratio)
     # Catalogues centre on the brighter nucleus or, where they see one source, on the centroid.
     origin = remains.centres[0] if rng.random() < 0.5 else shares @ remains.centres
@@ -36,7 +46,7 @@ def make_merger(rng: np.random.Generator, plane: Plane, target: Target) -> tuple
         size = length * encounter.mass_ratio ** (0.4 * galaxy)
         own = _disc if disc else _spheroid
         parts += own(rng, plane, target, float(shares[galaxy]), stars, remains.weights[galaxy], nucleus, size)
-    return parts, {
+    return with_colours(parts, *target.colours), {
         "mass_ratio": encounter.mass_ratio,
         "pericentre": encounter.pericentre,
         "time": encounter.time,
@@ -56,16 +66,16 @@ def _disc(
     size: float,
 ) -> list[Part]:
     """What was a disc: its stars, its bulge, and a burst where its gas has gone."""
-    bulge, burst = float(rng.uniform(0.1, 0.35)), float(rng.uniform(0.03, 0.15))
+    bulge, burst = float(rng.uniform(0.1, 0.35)), float(rng.uniform(*_BURSTS[target.population])) + 1e-3
+    nuclear = burst * float(rng.uniform(0.2, 0.7))
     count = int(rng.integers(10, 40))
     knots = rng.lognormal(0, 1.0, count)
     places = stars[rng.choice(len(stars), count, p=weights)]
     return [
-        *_smoothed(plane, stars, weights, target.flux(rng, share * (1 - bulge - burst), 0.6)),
-        *plane.points(places, knots / knots.sum(), target.flux(rng, share * burst, 0.0), blur=0.18),
-        _bulge(
-            rng, nucleus, size * float(rng.uniform(0.2, 0.45)), (1.0, 2.0, 3.0), target.flux(rng, share * bulge, 0.95)
-        ),
+        *_smoothed(plane, stars, weights, target.flux(share * (1 - bulge - burst))),
+        *plane.points(places, knots / knots.sum(), target.flux(share * (burst - nuclear), -0.35), blur=0.06 * size),
+        _bulge(rng, nucleus, size * float(rng.uniform(0.2, 0.45)), (1.0, 2.0, 3.0), target.flux(share * bulge, 0.1)),
+        _bulge(rng, nucleus, size * 0.15, (1.0,), target.flux(share * nuclear, -0.25)),
     ]
 
 
@@ -82,10 +92,8 @@ def _spheroid(
     """What was an early type: its loose stars make fans and shells around its core."""
     core = float(rng.uniform(0.5, 0.8))
     return [
-        *_smoothed(plane, stars, weights, target.flux(rng, share * (1 - core), 1.0)),
-        _bulge(
-            rng, nucleus, size * float(rng.uniform(0.3, 0.7)), (2.5, 3.0, 4.0), target.flux(rng, share * core, 0.95)
-        ),
+        *_smoothed(plane, stars, weights, target.flux(share * (1 - core), 0.08)),
+        _bulge(rng, nucleus, size * float(rng.uniform(0.3, 0.7)), (2.5, 3.0, 4.0), target.flux(share * core, 0.12)),
     ]
 
 

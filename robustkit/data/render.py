@@ -64,20 +64,27 @@ class Renderer:
                 spectrum[c] += part.flux[BANDS.index(band.name)] * light
         pixel = self.galsim.Pixel(self.survey.pixel_scale)
         for c, band in enumerate(bands):
-            psf = self.galsim.Convolve(self.psf(band.name, galaxy.seeing), pixel)
+            psf = self.psf(band.name, galaxy.seeing).shear(g1=galaxy.shear[0], g2=galaxy.shear[1])
+            psf = self.galsim.Convolve(psf, pixel)
             spectrum[c] *= band.zero_point * self._centre * self._transform(psf)
         images = fft.irfft2(spectrum, s=(self._period, self._period))
         return np.maximum(images[:, self._stamp, self._stamp], 0)
 
     def psf(self, band: str, seeing: float = 1.0) -> Any:
-        """Atmosphere (Kolmogorov) and telescope (an obscured circular mirror), a GalSim profile without the pixel.
+        """The survey's atmosphere and telescope (an obscured circular mirror), a GalSim profile without the pixel.
 
         Args:
             band: Name of the band.
             seeing: Seeing over the survey's mean.
         """
         constants = next(value for value in self.survey.bands if value.name == band)
-        atmosphere = self.galsim.Kolmogorov(fwhm=self.survey.seeing(constants) * seeing)
+        fwhm = self.survey.seeing(constants) * seeing
+        if self.survey.atmosphere == "kolmogorov":
+            atmosphere = self.galsim.Kolmogorov(fwhm=fwhm)
+        elif self.survey.atmosphere == "moffat":
+            atmosphere = self.galsim.Moffat(beta=3.0, fwhm=fwhm)
+        else:
+            atmosphere = self.galsim.Gaussian(fwhm=fwhm)
         telescope = self.galsim.Airy(
             lam=constants.wavelength, diam=self.survey.mirror_diameter, obscuration=self.survey.obscuration
         )

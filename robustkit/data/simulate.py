@@ -23,6 +23,7 @@ from robustkit.cores import cores
 from robustkit.data.galaxies import CLASSES, SHARES, draw_galaxy
 from robustkit.data.imageset import ImageSet
 from robustkit.data.render import Renderer
+from robustkit.data.styles import Style, open_style
 from robustkit.data.survey import Depth, Survey, open_survey
 from robustkit.errors import InputError
 from robustkit.extras import require
@@ -43,6 +44,7 @@ class _Job:
     """What a worker process needs to make any of the galaxies."""
 
     folder: str
+    style: Style
     survey: Survey
     depths: tuple[Depth, ...]
     size: int
@@ -53,30 +55,36 @@ class _Job:
 def simulate(
     n: int,
     *,
-    survey: str | Survey = "lsst",
-    years: Sequence[float] = (10, 1),
+    survey: str | Survey | None = None,
+    years: Sequence[float] | None = None,
     seed: int = 0,
     out: str | os.PathLike[str],
     workers: int | None = None,
     size: int = 100,
     classes: Mapping[str, float] = SHARES,
+    style: str | Style = "lsst",
 ) -> Path:
     """Makes n galaxies and writes what a survey sees of each after every one of `years`.
 
     All depths show the same galaxies. Images are sky-subtracted and stored in electrons of the deepest exposure, so
-    that one frozen stretch serves all: a shallower image is as bright and noisier (see `robustkit.data.survey`).
+    that one frozen stretch serves all: a shallower image is as bright and noisier (see `robustkit.data.survey`). Those
+    of another style are stored on the zero point in r of ten years of LSST, with its own noise.
     Every galaxy has its own random streams: n, workers and the other depths never change it.
 
     Args:
         n: Number of galaxies, at least 1.
-        survey: `lsst`, `des` or `hsc`, or a `Survey` of your own.
-        years: The depths, each above 0; for LSST, 10 is the whole survey.
+        survey: The camera: `lsst`, `des`, `hsc`, `sdss`, `hst`, or a `Survey` of your own; `None` is that of the style.
+        years: The depths, each above 0; for LSST, 10 is the whole survey. `None` takes those of the style, 10 and 1 for
+            `lsst` and 1 for the others; with another survey, its whole and a tenth of it.
         seed: Seed of the population and of the noise, at least 0.
         out: A new folder. It gets one image set for each depth (`Y10`, `Y1`), `catalogue.csv` with one row for each
             galaxy and `galaxies.json`. It appears once everything is written; an interrupted run leaves nothing.
         workers: Processes; by default as many as there are processors.
         size: Height and width of the images, pixels.
         classes: Share of each of `spiral`, `elliptical`, `merger`; they need not add to 1.
+        style: The universe: which galaxies there are, and by which camera they are seen unless `survey` says otherwise.
+            `lsst` is a sample of ten years of LSST; `sdss` a nearby one in single exposures of SDSS; `hst` one of
+            half the age of the universe in images of the Hubble Space Telescope.
 
     Returns:
         The folder.
@@ -86,14 +94,15 @@ def simulate(
         MissingExtra: If GalSim is not installed.
     """
     require("galsim", extra="sim", purpose="simulate galaxies")
-    depths = _depths(open_survey(survey), years)
+    style = open_style(style)
+    depths = _depths(style, survey, years)
     _check(n, seed, workers, size, classes)
     fresh = not Path(out).exists()
     folder = new_folder(out)
     workers = min(workers or cores(), math.ceil(n / _CHUNK))
     try:
         with unfinished_folder(folder) as building:
-            job = _Job(str(building), depths[0].survey, depths, size, seed, dict(classes))
+            job = _Job(str(building), style, depths[0].survey, depths, size, seed, dict(classes))
             for depth in depths:
                 (building / depth.name).mkdir()
                 shape = (n, len(job.survey.bands), size, size)
@@ -132,11 +141,17 @@ def expose(rate: np.ndarray, depth: Depth, rng: np.random.Generator) -> np.ndarr
     return (depth.scale * electrons).astype(np.float32)
 
 
-def _depths(survey: Survey, years: Sequence[float]) -> tuple[Depth, ...]:
+def _depths(style: Style, survey: str | Survey | None, years: Sequence[float] | None) -> tuple[Depth, ...]:
+    camera = style.survey if survey is None else open_survey(survey)
+    own = camera == style.survey
+    if years is None:
+        years = style.years if own else (camera.years, camera.years / 10)
     years = sorted({float(value) for value in years}, reverse=True)
     if not years or not (years[-1] > 0 and np.isfinite(years[0])):
         raise InputError(f"expected one or more positive numbers of years, got {list(years)}")
-    return tuple(Depth(survey, value, years[0]) for value in years)
+    # A style's unit speaks of its whole survey; images of LSST stay in electrons of the deepest depth that is made.
+    unit = style.unit * style.years[0] / years[0] if own and style.unit != 1 else 1.0
+    return tuple(Depth(camera, value, years[0], unit) for value in years)
 
 
 def _check(n: int, seed: int, workers: int | None, size: int, classes: Mapping[str, float]) -> None:
@@ -195,7 +210,7 @@ def _draw(job: _Job, renderer: Renderer, chunk: range) -> list[dict[str, Any]]:
     # One thread each: the processes fill the machine, and sums in another order would round otherwise.
     with threadpool_limits(1):
         for index in chunk:
-            galaxy = draw_galaxy(job.seed, index, renderer.plane, job.shares)
+            galaxy = draw_galaxy(job.seed, index, renderer.plane, job.shares, job.style)
             rate = renderer(galaxy)
             for file, depth in zip(files, job.depths, strict=True):
                 file[index] = expose(rate, depth, stream(job.seed, galaxy.id, f"noise {depth.name}"))
@@ -220,7 +235,7 @@ def _describe(folder: Path, job: _Job, rows: list[dict[str, Any]]) -> None:
             ids=ids,
             units="electron",
             bounds=depth.bounds,
-            meta=depth.meta() | {"psf_fwhm": psf_fwhm, "simulated": True, "seed": job.seed},
+            meta=depth.meta() | {"psf_fwhm": psf_fwhm, "simulated": True, "style": job.style.name, "seed": job.seed},
         ).save_description(folder / depth.name)
     _write_catalogue(folder / CATALOGUE_FILE, rows)
     galsim = require("galsim", extra="sim", purpose="simulate galaxies")
@@ -228,7 +243,8 @@ def _describe(folder: Path, job: _Job, rows: list[dict[str, Any]]) -> None:
         folder / GALAXIES_FILE,
         {
             "kind": "robustkit-galaxies",
-            "version": 1,
+            "version": 2,
+            "style": job.style.name,
             "depths": [depth.name for depth in job.depths],
             "n": len(rows),
             "survey": asdict(job.survey),

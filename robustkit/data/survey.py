@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from robustkit.errors import InputError
 from robustkit.words import no_such
 
 BANDS = ("g", "r", "i")
+Atmosphere = Literal["kolmogorov", "moffat", "gaussian"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class Survey:
         read_noise: Electrons per pixel and visit.
         full_well: Electrons that a pixel holds in one visit.
         bands: Any of g, r and i.
+        atmosphere: The PSF family beside the telescope's own: `kolmogorov` for coadds from the ground, `moffat`
+            (exponent 3) for single exposures, `gaussian` for pointing and charge diffusion in
+            space. `seeing` is its FWHM.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Survey:
     read_noise: float
     full_well: float
     bands: tuple[BandSurvey, ...]
+    atmosphere: Atmosphere = "kolmogorov"
 
     def __post_init__(self) -> None:
         names = [band.name for band in self.bands]
@@ -139,7 +144,44 @@ HSC = Survey(
         BandSurvey("i", 773.0, 69.80, 19.7, 0.56, 1200, 200),
     ),
 )
-SURVEYS: dict[str, Survey] = {survey.name: survey for survey in (LSST, DES, HSC)}
+# Sloan Digital Sky Survey: York et al. 2000, doi:10.1086/301513; zero points and sky from the photometric equations and
+# medians of Stoughton et al. 2002, doi:10.1086/324741, at an airmass of 1.2 and 4.7 electrons per count.
+SDSS = Survey(
+    name="sdss",
+    pixel_scale=0.396,
+    mirror_diameter=2.5,
+    effective_area=3.8,
+    airmass=1.0,
+    years=1,
+    read_noise=5.0,
+    full_well=300_000,
+    bands=(
+        BandSurvey("g", 477.0, 4.8, 21.9, 1.44, 53.9, 53.9),
+        BandSurvey("r", 623.1, 4.5, 20.9, 1.32, 53.9, 53.9),
+        BandSurvey("i", 762.5, 3.5, 20.3, 1.26, 53.9, 53.9),
+    ),
+    atmosphere="moffat",
+)
+# Advanced Camera for Surveys on Hubble, F475W, F606W and F814W in the places of g, r and i, exposed as for COSMOS
+# (Koekemoer et al. 2007, doi:10.1086/520086). Zero points, sky, read noise and full well: ACS Instrument Handbook. The
+# seeing is what pointing and charge diffusion blur.
+HST = Survey(
+    name="hst",
+    pixel_scale=0.05,
+    mirror_diameter=2.4,
+    effective_area=4.0,
+    airmass=1.0,
+    years=1,
+    read_noise=5.0,
+    full_well=84_000,
+    bands=(
+        BandSurvey("g", 474.6, 6.7, 22.4, 0.07, 2028, 507),
+        BandSurvey("r", 590.7, 10.0, 22.2, 0.07, 2028, 507),
+        BandSurvey("i", 805.7, 6.0, 21.9, 0.07, 2028, 507),
+    ),
+    atmosphere="gaussian",
+)
+SURVEYS: dict[str, Survey] = {survey.name: survey for survey in (LSST, DES, HSC, SDSS, HST)}
 
 
 def open_survey(name: str | Survey) -> Survey:
@@ -162,11 +204,13 @@ class Depth:
     Attributes:
         years: Above 0; its exposure is years / survey.years of the whole one.
         reference_years: The depth in whose electrons images are stored.
+        unit: Stored value of one electron of that depth: 1, unless the images shall lie on another survey's scale.
     """
 
     survey: Survey
     years: float
     reference_years: float
+    unit: float = 1.0
 
     @property
     def name(self) -> str:
@@ -176,7 +220,7 @@ class Depth:
     @property
     def scale(self) -> float:
         """Stored value of one electron."""
-        return self.reference_years / self.years
+        return self.unit * self.reference_years / self.years
 
     def exposure(self, band: BandSurvey) -> float:
         """Seconds."""

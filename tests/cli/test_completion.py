@@ -38,7 +38,8 @@ def test_options_are_offered():
         (("sweep", "--perturb", "bad-"), ["bad-column", "bad-row"]),
         (("sweep", "--levels", "1", "2", "--suite", ""), ["lsst", "plain"]),
         (("attack", "--search", "best"), ["best-first"]),
-        (("simulate", "--survey", ""), ["lsst", "des", "hsc"]),
+        (("simulate", "--survey", ""), ["lsst", "des", "hsc", "sdss", "hst"]),
+        (("simulate", "--style", "h"), ["hst"]),
         (("audit", "--part", "t"), ["train", "test"]),
         (("completion", ""), ["bash", "zsh", "fish"]),
     ],
@@ -57,6 +58,7 @@ def test_files_are_offered(words):
 
 def test_what_is_offered_is_what_there_is():
     from robustkit.data import STRETCHES
+    from robustkit.data.styles import STYLES
     from robustkit.data.survey import SURVEYS
     from robustkit.models import NETWORKS
     from robustkit.perturb.faults.registry import PERTURBATIONS, SUITES
@@ -71,6 +73,7 @@ def test_what_is_offered_is_what_there_is():
         "--suite": {*SUITES},
         "--search": {*SEARCHES},
         "--survey": {*SURVEYS},
+        "--style": {*STYLES},
         "--stretch": {*STRETCHES, "unit"},
         **{
             f"--{name.replace('_', '-')}": {*CHOICES[name]} - {None}

@@ -1,3 +1,4 @@
+# pyright: basic
 """`robustkit simulate`."""
 
 import pytest
@@ -19,6 +20,14 @@ def test_the_command_writes_and_says_what_it_wrote(tmp_path):
     assert second.startswith(f"{out / 'Y1'}: ")
 
 
+def test_a_style_brings_its_camera_and_depth(tmp_path):
+    out = tmp_path / "nearby"
+    arguments = ["--n", "2", "--style", "sdss", "--size", "20", "--workers", "1", "--out", str(out)]
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    (line,) = result.output.splitlines()
+    assert line.startswith(f"{out / 'Y1'}: 2 images of 20x20, bands g r i, units electron")
+
+
 def test_errors_are_ours(tmp_path):
     with pytest.raises(InputError, match="unknown survey"):
-        CliRunner().invoke(command, ["--survey", "sdss", "--out", str(tmp_path / "x")], catch_exceptions=False)
+        CliRunner().invoke(command, ["--survey", "euclid", "--out", str(tmp_path / "x")], catch_exceptions=False)

@@ -59,7 +59,7 @@ def test_the_catalogue_has_a_row_for_each_galaxy_in_order(galaxies):
     assert [row["id"] for row in rows] == images.ids.tolist()
     assert [int(row["label"]) for row in rows] == images.labels.tolist()
     assert [images.class_names[int(row["label"])] for row in rows] == [row["class"] for row in rows]
-    assert all(17 <= float(row["mag_r"]) <= 21.5 for row in rows)
+    assert all(0.6 <= float(row["radius_arcsec"]) <= 4 for row in rows)
     assert {row["class"]: bool(row["mass_ratio"]) for row in rows} == {
         "spiral": False,
         "elliptical": False,
@@ -75,6 +75,31 @@ def test_neither_n_nor_workers_nor_other_depths_change_a_galaxy(galaxies, tmp_pa
     np.testing.assert_allclose(10 * one_year.images, ImageSet.load(galaxies / "Y1").images[:3], rtol=1e-6)
 
 
+def test_every_style_is_stored_on_one_zero_point_with_its_own_noise(tmp_path):
+    sets = {
+        style: ImageSet.load(simulate(3, size=SIZE, workers=1, style=style, out=tmp_path / style) / name)
+        for style, name in (("lsst", "Y10"), ("sdss", "Y1"), ("hst", "Y1"))
+    }
+    assert [path.name for path in (tmp_path / "sdss").iterdir() if path.is_dir()] == ["Y1"]
+    zero = [images.meta["zero_point_mag"]["r"] for images in sets.values()]
+    np.testing.assert_allclose(zero, zero[0], rtol=1e-9)
+    assert {style: images.meta["style"] for style, images in sets.items()} == {name: name for name in sets}
+    assert sets["lsst"].meta["scale"] == 1
+    for images in sets.values():
+        assert images.bounds[0] < images.images.min() < images.images.max() < images.bounds[1]
+    # Ten years of a large mirror against a minute of a small one, per square arcsec.
+    noise = {s: i.meta["noise_sigma"]["r"] / i.meta["pixel_scale"] for s, i in sets.items()}
+    assert noise["sdss"] > 20 * noise["lsst"]
+    assert sets["hst"].meta["psf_fwhm"]["r"] < 0.12 < 0.75 < sets["lsst"].meta["psf_fwhm"]["r"]
+
+
+def test_a_style_can_be_seen_by_another_camera(tmp_path):
+    folder = simulate(2, size=SIZE, workers=1, style="hst", survey="hsc", out=tmp_path / "far")
+    deep, shallow = ImageSet.load(folder / "Y6"), ImageSet.load(folder / "Y0.6")
+    assert (deep.meta["survey"], deep.meta["style"], deep.meta["scale"]) == ("hsc", "hst", 1)
+    assert shallow.meta["scale"] == pytest.approx(10)
+
+
 def test_classes_can_be_chosen(tmp_path):
     folder = simulate(2, size=SIZE, workers=1, years=(2,), classes={"elliptical": 1}, out=tmp_path / "e")
     assert ImageSet.load(folder / "Y2").class_counts() == {"spiral": 0, "elliptical": 2, "merger": 0}
@@ -83,7 +108,8 @@ def test_classes_can_be_chosen(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"survey": "sdss"}, "unknown survey 'sdss'"),
+        ({"survey": "euclid"}, "unknown survey 'euclid'; known are lsst, des, hsc, sdss, hst"),
+        ({"style": "euclid"}, "unknown style 'euclid'; known are lsst, sdss, hst"),
         ({"years": (10, 0)}, "positive numbers of years"),
         ({"years": ()}, "positive numbers of years"),
         ({"years": (float("nan"),)}, "positive numbers of years"),

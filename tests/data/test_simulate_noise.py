@@ -1,3 +1,4 @@
+# pyright: basic
 """Survey constants, and the moments of the noise against formulas and against GalSim's noise."""
 
 import dataclasses
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from robustkit.data.simulate import expose
-from robustkit.data.survey import DES, HSC, LSST, SURVEYS, BandSurvey, Depth, Survey, open_survey
+from robustkit.data.survey import DES, HSC, HST, LSST, SDSS, SURVEYS, BandSurvey, Depth, Survey, open_survey
 from robustkit.errors import InputError
 
 Y10, Y1 = Depth(LSST, 10, 10), Depth(LSST, 1, 10)
@@ -35,7 +36,7 @@ def test_every_survey_has_a_mirror_with_a_hole_and_a_place_by_name():
         assert open_survey(name) is survey
         assert open_survey(survey) is survey
         assert 0 < survey.obscuration < 0.7
-    assert {DES.name, HSC.name, LSST.name} == set(SURVEYS)
+    assert {DES.name, HSC.name, LSST.name, SDSS.name, HST.name} == set(SURVEYS)
 
 
 @pytest.mark.parametrize("depth", [Y10, Y1, Depth(DES, 6, 6), Depth(HSC, 3, 6)])
@@ -109,8 +110,8 @@ def test_names_of_depths():
 
 
 def test_unknown_surveys_and_bands_are_refused():
-    with pytest.raises(InputError, match=r"unknown survey 'sdss'; known are lsst, des, hsc"):
-        open_survey("sdss")
+    with pytest.raises(InputError, match=r"unknown survey 'euclid'; known are lsst, des, hsc, sdss, hst"):
+        open_survey("euclid")
     other = BandSurvey("z", 870, 22.7, 19.6, 0.65, 4800, 30)
     with pytest.raises(InputError, match="expected bands among g, r, i"):
         dataclasses.replace(LSST, bands=(*LSST.bands, other))

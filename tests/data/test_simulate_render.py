@@ -1,3 +1,4 @@
+# pyright: basic
 """What the telescope would count without noise, against GalSim's own drawing."""
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from robustkit.data.light import Galaxy, Map, Plane, Profile
 from robustkit.data.render import Renderer
-from robustkit.data.survey import DES, HSC, LSST
+from robustkit.data.survey import DES, HSC, HST, LSST, SDSS
 
 galsim = pytest.importorskip("galsim")
 ONE = (1.0, 1.0, 1.0)
@@ -54,6 +55,28 @@ def test_a_star_has_the_flux_of_its_magnitude_and_the_width_of_the_seeing(survey
         seen = galsim.Image(rate[band], scale=survey.pixel_scale).calculateFWHM()
         star = galsim.Image(_drawn(galsim.DeltaFunction(), renderer, band), scale=survey.pixel_scale)
         assert seen == pytest.approx(star.calculateFWHM(), rel=1e-3)
+
+
+@pytest.mark.parametrize(("survey", "wide"), [(SDSS, 1.33), (HST, 0.09)])
+def test_other_cameras_have_other_psfs(survey, wide):
+    renderer = Renderer(survey, 80)
+    psf = renderer.psf("r")
+    assert psf.calculateFWHM() == pytest.approx(wide, rel=0.1)
+    # Wings: a Moffat profile and an Airy disc hold less light within a radius of 1.5 FWHM than a Gaussian's 99.8 %.
+    image = psf.drawImage(nx=401, ny=401, scale=wide / 20)
+    side = (np.arange(401) - 200) * wide / 20
+    inside = np.hypot(side[:, None], side) < 1.5 * psf.calculateFWHM()
+    assert 0.75 < image.array[inside].sum() < 0.985
+
+
+def test_a_sheared_psf_is_wider_along_its_axis():
+    renderer = Renderer(LSST, 40)
+    star = (Profile(1.0, 0.0, ONE),)
+    image = renderer(Galaxy("a", 0, star, shear=(0.1, 0.0)))[1]
+    side = np.arange(40) - 19.5
+    core = image * (np.hypot(side[:, None], side) < 8)
+    assert (core * side**2).sum() > 1.15 * (core * side[:, None] ** 2).sum()
+    assert image.sum() == pytest.approx(renderer(Galaxy("a", 0, star))[1].sum(), rel=1e-3)
 
 
 def test_seeing_scales_the_atmosphere():
