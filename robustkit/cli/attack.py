@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from robustkit.cli.cluster import cluster_options
+from robustkit.cli.ending import say_next
 from robustkit.cli.options import Command, model_options
 from robustkit.cli.request_options import request_options
 from robustkit.cli.saying import say
@@ -26,4 +27,6 @@ def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: 
     from robustkit.findings.attack.measure import run_attack
 
     where = cluster(say=say)
-    run_attack(model, request, options=options, out=out, resume=resume, say=say, **where)
+    found = run_attack(model, request, options=options, out=out, resume=resume, say=say, **where)
+    if found.folder is not None and where["shard"] is None:
+        say_next("window", "--model", model, "--run", found.folder, to="where the flips lie in latent space")

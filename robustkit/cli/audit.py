@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from robustkit.cli.options import Command, model_options
-from robustkit.cli.saying import say
+from robustkit.cli.options import Command, form_option, model_options
 
 
 @click.command(name="audit", cls=Command)
@@ -34,13 +32,15 @@ from robustkit.cli.saying import say
     help="A gate, such as flip_rate<=0.9; exit status 1 when it fails.",
 )
 @click.option("--baseline", help="The audit.json of an earlier audit: a gate that fails where this one is worse.")
+@form_option
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", default="audit", show_default=True, type=click.Path(path_type=Path), help="The audit's folder.")
 @model_options
-def command(file: Path | None, options: Any, device: str | None, out: Path, **asked: Any) -> None:
+def command(file: Path | None, options: Any, form: str, device: str | None, out: Path, **asked: Any) -> None:
     """Audits a classifier and writes one page that answers; FILE is an audit.toml that holds the options."""
     from robustkit.auditing.request import request_of
     from robustkit.cli.early import check_request
+    from robustkit.cli.ending import end_audit, say_for
     from robustkit.cores import cores
 
     given = {name: value for name, value in asked.items() if value not in (None, ())}
@@ -48,5 +48,5 @@ def command(file: Path | None, options: Any, device: str | None, out: Path, **as
     check_request(request)
     from robustkit.auditing.audit import run_audit  # which takes seconds
 
-    if not run_audit(request, options=options, out=out, device=device, workers=cores(), say=say).passed:
-        sys.exit(1)
+    told = say_for(form)
+    end_audit(run_audit(request, options=options, out=out, device=device, workers=cores(), say=told), form)

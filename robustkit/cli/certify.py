@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from robustkit.cli.cluster import cluster_options
+from robustkit.cli.ending import say_next
 from robustkit.cli.options import Command, model_options
 from robustkit.cli.request_options import request_options
 from robustkit.cli.saying import say
@@ -27,3 +28,5 @@ def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: 
 
     where = cluster(say=say)
     run_certify(model, request, options=options, out=out, resume=resume, say=say, **where)
+    if where["shard"] is None:
+        say_next("sweep", "--model", model, "--suite", "lsst", to="what accidents do to the same images")

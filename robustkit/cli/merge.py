@@ -26,3 +26,4 @@ def command(folders: tuple[Path, ...], options: Any, out: Path, **where: Any) ->
 
     options = options if options.given else None
     merge_runs(folders, out=out, options=options, **where, say=say)
+    say(f"the whole run is in {out}")

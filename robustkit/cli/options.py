@@ -105,6 +105,18 @@ _MODEL: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
+def form_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds how the end of an audit is said, which the command gets as `form`."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(("text", "github", "gitlab", "json")),
+        default="text",
+        show_default=True,
+        help="How gates and verdict are said: for people, as annotations of a build, or as one JSON object.",
+    )(command)
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds what can be said about a model of others to a command, which gets it as `options`."""
 

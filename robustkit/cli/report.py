@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from robustkit.cli.options import Command
-from robustkit.cli.saying import say
+from robustkit.cli.options import Command, form_option
 
 
 @click.command(name="report", cls=Command)
@@ -21,11 +19,12 @@ from robustkit.cli.saying import say
     help="A gate instead of those of the audit, such as flip_rate<=0.9.",
 )
 @click.option("--baseline", help="The audit.json of an earlier audit: a gate that fails where this one is worse.")
-def command(run: Path, fail_under: tuple[str, ...], baseline: str | None) -> None:
+@form_option
+def command(run: Path, fail_under: tuple[str, ...], baseline: str | None, form: str) -> None:
     """Draws the page of the audit in the folder RUN again, from its records alone."""
     from robustkit.auditing.report import write_report
+    from robustkit.cli.ending import end_audit, say_for
     from robustkit.cores import cores
 
-    kept = baseline or ""
-    if not write_report(run, fail_under=fail_under, baseline=kept, workers=cores(), say=say).passed:
-        sys.exit(1)
+    kept, told = baseline or "", say_for(form)
+    end_audit(write_report(run, fail_under=fail_under, baseline=kept, workers=cores(), say=told), form)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from robustkit.cli.ending import say_next
 from robustkit.cli.options import Command, Numbers
 from robustkit.cli.saying import say
 
@@ -46,3 +47,4 @@ def command(
         )
     for depth in read_json(folder / GALAXIES_FILE)["depths"]:
         say(f"{folder / depth}: {ImageSet.load(folder / depth).describe()}")
+    say_next("train", "--data", folder, "--network", "convnet", "--out", "source.pt", to="a classifier of them")

@@ -1,0 +1,52 @@
+"""The last lines of a command: what was found, where it is, and what one does next."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from robustkit.cli.saying import say
+
+if TYPE_CHECKING:
+    from robustkit.auditing.report import Report
+
+
+def say_for(form: str) -> Callable[..., None]:
+    """Where progress is said: on standard error where standard output is one JSON object."""
+    return partial(say, err=True) if form == "json" else say
+
+
+def say_next(*words: object, to: str) -> None:
+    """Says a command that one gives next.
+
+    Args:
+        words: The words after `robustkit`; `None` and what is empty is left out.
+        to: What it is for.
+    """
+    line = shlex.join(str(word) for word in words if word not in (None, ""))
+    say(f"next: robustkit {line}  ({to})")
+
+
+def end_audit(report: Report, form: str) -> None:
+    """Says gates and what comes next, and ends with status 1 where a gate does not hold."""
+    from robustkit.auditing.ci import gates_said, tell_build
+
+    folder = report.page.parent
+    if form == "text":
+        say(gates_said(report.gates))
+        if any(check.status == "warn" for check in report.checks):
+            say_next("plan", "--pilot", folder, to="how many images would settle what is undecided")
+        else:
+            say_next("report", folder, "--baseline", folder / "audit.json", to="a gate on change, in a later audit")
+    else:
+        # GitLab colours its log, which is no terminal; the text was made harmless where it was put together.
+        step_summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
+        tell_build(report, form, step_summary=step_summary, write=partial(click.echo, color=True))
+    if not report.passed:
+        sys.exit(1)
