@@ -62,7 +62,7 @@ def test_no_name_becomes_a_workflow_command_or_markup(report):
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {
         4,
         5,
-    }  # the gates have three columns, the verdict four
+    }
 
 
 def test_the_summary_begins_with_the_answer_and_has_failures_first(report):

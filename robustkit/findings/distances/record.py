@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from robustkit.errors import InputError
 from robustkit.findings.latents.record import PairRequest
-from robustkit.latent.distances import Distances
 from robustkit.options import option
 from robustkit.records import Record
+
+if TYPE_CHECKING:
+    from robustkit.latent.distances import Distances
 
 RECORD, BASE_RECORD = "distances.npz", "distances-base.npz"
 NOISY, PIXEL, NEAREST, DANGEROUS = range(4)
@@ -190,4 +192,6 @@ class DistanceRecord(Record):
         }
         if not self.affine:
             fields |= dict.fromkeys(("reach", "crossing", "decision_share"))
+        from robustkit.latent.distances import Distances  # SciPy comes with it, and a command reads its options here
+
         return Distances(**fields, shrinkage=self.shrinkage)

@@ -10,7 +10,6 @@ import numpy as np
 
 from robustkit.errors import InputError
 from robustkit.findings.latents.record import PairRequest
-from robustkit.latent.align import align_maps
 from robustkit.options import option
 from robustkit.records import Record
 
@@ -138,6 +137,8 @@ def lay_onto(reference: LatentMap, moved: LatentMap) -> LatentMap:
     if len(shared) < 5:
         raise InputError(f"the two models share {len(shared)} points, too few to lay one map onto the other")
     there = [where[keys[p]] for p in shared]
+    from robustkit.latent.align import align_maps  # SciPy comes with it, and a command reads its options here
+
     alignments = {name: align_maps(getattr(reference, name)[there], getattr(moved, name)[shared]) for name in _LAID}
     laid = {name: alignments[name](getattr(moved, name)) for name in _LAID}
     same = np.flatnonzero(np.isin(moved.ids, reference.ids[reference.examples]))
