@@ -37,9 +37,14 @@ class Record:
 
     Attributes:
         version: Raised when the fields change their meaning; another version is refused on loading.
+        axes: For fields, a letter for each of their axes: axes of one letter must be of one length in a file that is
+            loaded. A list is one axis long.
+        places: For fields, the letter of the axis that they count along: none of their values may lie beyond it.
     """
 
     version: ClassVar[int] = 1
+    axes: ClassVar[Mapping[str, str]] = {}
+    places: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -199,7 +204,28 @@ def _unpacked(kind: type[R], arrays: dict[str, np.ndarray], header: Any, path: s
     if names != set(arrays) | set(values):
         missing, extra = sorted(names - set(arrays) - set(values)), sorted((set(arrays) | set(values)) - names)
         raise InputError(f"the {found} record in {path} lacks {missing} and has unknown {extra}; make it again")
+    misfits = _misfits(kind, {**arrays, **values})
+    if misfits:
+        raise InputError(f"the {found} record in {path} does not fit itself: {misfits}; make it again")
     return kind(**arrays, **values)
+
+
+def _misfits(kind: type[Record], fields: Mapping[str, Any]) -> str:
+    """Which array of a file is of another length than those beside it, or counts beyond them; empty for none."""
+    lengths: dict[str, int] = {}
+    for name, letters in kind.axes.items():
+        value = fields[name]
+        shape = value.shape if isinstance(value, np.ndarray) else (len(value),) if isinstance(value, list) else ()
+        known = letters if 0 not in shape else letters[:1]  # of nothing, the other axes say nothing
+        if len(shape) < len(known) or (known == letters and len(shape) > len(letters)):
+            return f"{name} is of shape {shape}"
+        if any(lengths.setdefault(letter, side) != side for letter, side in zip(known, shape, strict=False)):
+            return f"{name} is of shape {shape}"
+    for name, letter in kind.places.items():
+        value = fields[name]
+        if value.dtype.kind not in "iu" or (value.size and value.max() >= lengths.get(letter, 0)):
+            return f"{name} counts beyond the {lengths.get(letter, 0)} there are"
+    return ""
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray], name: str, header: dict[str, Any]) -> Path:

@@ -1,4 +1,5 @@
-from dataclasses import dataclass
+# pyright: basic
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -58,3 +59,31 @@ def test_a_pickle_in_disguise_is_refused(tmp_path):
     np.savez(tmp_path / "evil.npz", __record__=np.array([{"kind": "Speeds"}], dtype=object))
     with pytest.raises(InputError, match="not a readable robustkit record"):
         Speeds.load(tmp_path / "evil.npz")
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks(Record):
+    axes: ClassVar[dict[str, str]] = {"ids": "N", "track": "NT", "of": "A", "names": "K"}
+    places: ClassVar[dict[str, str]] = {"of": "N"}
+    ids: np.ndarray
+    track: np.ndarray
+    of: np.ndarray
+    names: list[str]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ids", np.array(["a"])), ("track", np.zeros((2, 4))[:1]), ("track", np.zeros(2)), ("ids", np.array("a")),
+        ("of", np.array([0, 2])), ("of", np.array([2**62])), ("of", np.array([0.5])), ("of", np.array(["0"])),
+        ("track", np.zeros((2, 2, 2))), ("ids", np.zeros((0, 3))),
+    ],
+)  # fmt: skip
+def test_a_record_whose_arrays_do_not_fit_each_other_is_refused(tmp_path, field, value):
+    good = Tracks(np.array(["a", "b"]), np.zeros((2, 3)), np.array([0, 1, -1]), ["x"])
+    assert Tracks.load(good.save(tmp_path / "good.npz")).names == ["x"]
+    none = Tracks(np.array([], str), np.zeros((0, 7)), np.zeros(0, int), [])
+    assert len(Tracks.load(none.save(tmp_path / "none.npz")).ids) == 0
+    path = replace(good, **{field: value}).save(tmp_path / "bad.npz")
+    with pytest.raises(InputError, match=f"the Tracks record in .* does not fit itself: {field}|track is"):
+        Tracks.load(path)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -154,6 +154,16 @@ class AttackRecord(Record):
     """
 
     version = 2
+    axes: ClassVar[Mapping[str, str]] = {
+        "ids": "N", "true": "N", "clean_class": "N", "clean_probabilities": "NK", "class_names": "K", "searches": "S",
+        **dict.fromkeys(("image", "search", "target", "flipped", "generations", "queries", "unproved", "not_finite",
+                         "new_class", "latent_distance"), "A"),
+        "row": "AL", "column": "AL", "before": "ALC", "after": "ALC",
+        "probabilities": "AK",
+    }  # fmt: skip
+    places: ClassVar[Mapping[str, str]] = {
+        "true": "K", "clean_class": "K", "new_class": "K", "target": "K", "image": "N", "search": "S",
+    }  # fmt: skip
 
     ids: np.ndarray
     true: np.ndarray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -50,6 +51,8 @@ class CleanRecord(Record):
     threshold: float
 
     version: ClassVar[int] = 2
+    axes: ClassVar[Mapping[str, str]] = {"ids": "N", "labels": "N", "probabilities": "NK", "class_names": "K"}
+    places: ClassVar[Mapping[str, str]] = {"labels": "K"}
 
     @property
     def scores(self) -> np.ndarray:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -83,6 +83,12 @@ class SweepRecord(Record):
     """
 
     version = 3
+    axes: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("ids", "true", "clean_class", "clean_margin", "boundary"), "N"),
+        **dict.fromkeys(("name", "level", "strength", "draws", "outside"), "S"),
+        **dict.fromkeys(("new_class", "right", "margin", "distance"), "SN"), "class_names": "K",
+    }  # fmt: skip
+    places: ClassVar[Mapping[str, str]] = {"true": "K", "clean_class": "K", "new_class": "K"}
 
     ids: np.ndarray
     true: np.ndarray
