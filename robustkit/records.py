@@ -37,14 +37,14 @@ class Record:
 
     Attributes:
         version: Raised when the fields change their meaning; another version is refused on loading.
-        axes: For fields, a letter for each of their axes: axes of one letter must be of one length in a file that is
-            loaded. A list is one axis long.
-        places: For fields, the letter of the axis that they count along: none of their values may lie beyond it.
+        axis_letters: For fields, a letter for each of their axes: axes of one letter must be of one length in a file that
+            is loaded. A list is one axis long.
+        position_letters: For fields, the letter of the axis that they count along: no value may lie beyond it.
     """
 
     version: ClassVar[int] = 1
-    axes: ClassVar[Mapping[str, str]] = {}
-    places: ClassVar[Mapping[str, str]] = {}
+    axis_letters: ClassVar[Mapping[str, str]] = {}
+    position_letters: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -213,7 +213,7 @@ def _unpacked(kind: type[R], arrays: dict[str, np.ndarray], header: Any, path: s
 def _misfits(kind: type[Record], fields: Mapping[str, Any]) -> str:
     """Which array of a file is of another length than those beside it, or counts beyond them; empty for none."""
     lengths: dict[str, int] = {}
-    for name, letters in kind.axes.items():
+    for name, letters in kind.axis_letters.items():
         value = fields[name]
         shape = value.shape if isinstance(value, np.ndarray) else (len(value),) if isinstance(value, list) else ()
         known = letters if 0 not in shape else letters[:1]  # of nothing, the other axes say nothing
@@ -221,7 +221,7 @@ def _misfits(kind: type[Record], fields: Mapping[str, Any]) -> str:
             return f"{name} is of shape {shape}"
         if any(lengths.setdefault(letter, side) != side for letter, side in zip(known, shape, strict=False)):
             return f"{name} is of shape {shape}"
-    for name, letter in kind.places.items():
+    for name, letter in kind.position_letters.items():
         value = fields[name]
         if value.dtype.kind not in "iu" or (value.size and value.max() >= lengths.get(letter, 0)):
             return f"{name} counts beyond the {lengths.get(letter, 0)} there are"

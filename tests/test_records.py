@@ -63,8 +63,8 @@ def test_a_pickle_in_disguise_is_refused(tmp_path):
 
 @dataclass(frozen=True, eq=False)
 class Tracks(Record):
-    axes: ClassVar[dict[str, str]] = {"ids": "N", "track": "NT", "of": "A", "names": "K"}
-    places: ClassVar[dict[str, str]] = {"of": "N"}
+    axis_letters: ClassVar[dict[str, str]] = {"ids": "N", "track": "NT", "of": "A", "names": "K"}
+    position_letters: ClassVar[dict[str, str]] = {"of": "N"}
     ids: np.ndarray
     track: np.ndarray
     of: np.ndarray

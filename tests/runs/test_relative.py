@@ -31,14 +31,14 @@ def here(tmp_path, monkeypatch):
     (folder / "cards" / "net.py").write_text(CODE)
     classes, bands = (", ".join(f'"{one}"' for one in names) for names in (CLASSES, BANDS))
     (folder / "cards" / "best.toml").write_text(
-        f'arch = "net.py:net"\nclasses = [{classes}]\nbands = [{bands}]\nstretch = "arcsinh"\n'
+        f'arch = "net.py:net"\nclasses = [{classes}]\nbands = [{bands}]\nmean = [0.0]\nstd = [1.0]\n'
     )
     monkeypatch.chdir(folder)
     return folder
 
 
 def options():
-    said = {"classes": CLASSES, "bands": BANDS, "stretch": "arcsinh"}
+    said = {"classes": CLASSES, "bands": BANDS, "mean": (0.0,), "std": (1.0,)}
     yield "arch", ModelOptions(arch="net.py:net", **said)
     yield "card", ModelOptions(card="cards/best.toml")
 

@@ -104,7 +104,7 @@ class _Gathering:
             yield block
 
     def _cast(self, block: np.ndarray, start: int) -> np.ndarray:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # a NaN of another kind; it is seen below, or refused later
             values = block.astype(np.float32)
         if block.dtype.kind == "f" and block.dtype.itemsize > 4:
             lost = np.isfinite(block) & ~np.isfinite(values)

@@ -124,12 +124,22 @@ def _opened(path: Path) -> Generator[Any]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about what the specification does not fix yet
+        _quiet_loop()
         with reading(path, _KIND):
             store = LocalStore(path, read_only=True)
             # Consolidated metadata are a copy, and may say something else than the arrays do.
             options: dict[str, Any] = {} if (path / ".zarray").is_file() else {"use_consolidated": False}
             opened = zarr.open(store, mode="r", **options)
         yield opened
+
+
+def _quiet_loop() -> None:
+    """Keeps zarr's own loop from printing a traceback for each member that failed: one of them is raised."""
+    from zarr.core import sync
+
+    get_loop: Any = getattr(sync, "_get_loop", None)
+    if get_loop is not None:
+        get_loop().set_exception_handler(lambda loop, context: None)
 
 
 def _arrays(store: Any, path: Path) -> dict[str, Any]:

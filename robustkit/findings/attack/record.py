@@ -154,14 +154,14 @@ class AttackRecord(Record):
     """
 
     version = 2
-    axes: ClassVar[Mapping[str, str]] = {
+    axis_letters: ClassVar[Mapping[str, str]] = {
         "ids": "N", "true": "N", "clean_class": "N", "clean_probabilities": "NK", "class_names": "K", "searches": "S",
         **dict.fromkeys(("image", "search", "target", "flipped", "generations", "queries", "unproved", "not_finite",
                          "new_class", "latent_distance"), "A"),
         "row": "AL", "column": "AL", "before": "ALC", "after": "ALC",
         "probabilities": "AK",
     }  # fmt: skip
-    places: ClassVar[Mapping[str, str]] = {
+    position_letters: ClassVar[Mapping[str, str]] = {
         "true": "K", "clean_class": "K", "new_class": "K", "target": "K", "image": "N", "search": "S",
     }  # fmt: skip
 

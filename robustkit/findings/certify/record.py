@@ -70,14 +70,14 @@ class CertificateRecord(Record):
     """
 
     version = 3
-    axes: ClassVar[Mapping[str, str]] = {
+    axis_letters: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(
             ("ids", "labels", "correct", "idle", "queries", "flipping", "not_finite", "out_of_memory", "rechecked",
              "chance_low", "chance_high", "best_margin", "best_row", "best_column", "error_bound"), "N",
         ),
         "best_value": "NC", "margin_map": "NHW", "flips_map": "NHW", "class_names": "K",
     }  # fmt: skip
-    places: ClassVar[Mapping[str, str]] = {"labels": "K", "best_row": "H", "best_column": "W"}
+    position_letters: ClassVar[Mapping[str, str]] = {"labels": "K", "best_row": "H", "best_column": "W"}
 
     ids: np.ndarray
     labels: np.ndarray

@@ -51,8 +51,8 @@ class CleanRecord(Record):
     threshold: float
 
     version: ClassVar[int] = 2
-    axes: ClassVar[Mapping[str, str]] = {"ids": "N", "labels": "N", "probabilities": "NK", "class_names": "K"}
-    places: ClassVar[Mapping[str, str]] = {"labels": "K"}
+    axis_letters: ClassVar[Mapping[str, str]] = {"ids": "N", "labels": "N", "probabilities": "NK", "class_names": "K"}
+    position_letters: ClassVar[Mapping[str, str]] = {"labels": "K"}
 
     @property
     def scores(self) -> np.ndarray:

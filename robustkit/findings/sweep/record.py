@@ -83,12 +83,12 @@ class SweepRecord(Record):
     """
 
     version = 3
-    axes: ClassVar[Mapping[str, str]] = {
+    axis_letters: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("ids", "true", "clean_class", "clean_margin", "boundary"), "N"),
         **dict.fromkeys(("name", "level", "strength", "draws", "outside"), "S"),
         **dict.fromkeys(("new_class", "right", "margin", "distance"), "SN"), "class_names": "K",
     }  # fmt: skip
-    places: ClassVar[Mapping[str, str]] = {"true": "K", "clean_class": "K", "new_class": "K"}
+    position_letters: ClassVar[Mapping[str, str]] = {"true": "K", "clean_class": "K", "new_class": "K"}
 
     ids: np.ndarray
     true: np.ndarray
