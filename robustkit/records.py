@@ -37,8 +37,8 @@ class Record:
 
     Attributes:
         version: Raised when the fields change their meaning; another version is refused on loading.
-        axis_letters: For fields, a letter for each of their axes: in a file that is loaded, axes of one letter must be of
-            one length. A list is one axis long.
+        axis_letters: For fields, a letter for each of their axes: axes of one letter must be of one length in a file
+            that is loaded. A list is one axis long.
         position_letters: For fields, the letter of the axis that they count along: no value may lie beyond it.
     """
 

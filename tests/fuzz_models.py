@@ -141,7 +141,7 @@ def fuzz(
     at.mkdir()
     counts: Counter[str] = Counter()
     spent = dict.fromkeys(targets, 0.0)
-    signal.signal(signal.SIGALRM, _too_long)
+    before = signal.signal(signal.SIGALRM, _too_long)
     end = time.monotonic() + seconds
     while time.monotonic() < end and (most is None or counts.total() < most):
         name = min(targets, key=lambda one: (spent[one], one))
@@ -170,6 +170,7 @@ def fuzz(
         finally:
             signal.alarm(0)
         spent[name] += time.monotonic() - start + 0.01
+    signal.signal(signal.SIGALRM, before)
     assert not (folder / "marker").exists(), "code from a file ran"
     return counts
 
