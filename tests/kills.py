@@ -82,7 +82,7 @@ def victims(world: Path) -> list[Victim]:
         Victim("attack", attack, resume),
         Victim("attack, 2 workers", [*attack, "--workers", "2"], resume),
         Victim("certify", ["certify", *base, *few, "--budget", "3000"], resume),
-        Victim("sweep", ["sweep", *base, *few, "--perturb", "gaussian", "--perturb", "psf"], resume),
+        Victim("sweep", ["sweep", *base, *few, "--perturb", "gaussian", "--perturb", "jpeg"], resume),
         Victim("merge", ["merge", str(world / "shard1"), str(world / "shard2")]),
         Victim("train", train, resume, "net.pt"),
         Victim("simulate", ["simulate", "--n", "40", "--size", "32", "--workers", "1", "--seed", "1"]),

@@ -1,3 +1,4 @@
+# pyright: basic
 import warnings
 
 from tests.fuzz_models import fuzz
