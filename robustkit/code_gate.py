@@ -103,6 +103,27 @@ def refuse_code(text: object, *, file: object, option: str, provided: Container[
     )
 
 
+def names_function(model: str | os.PathLike[str]) -> bool:
+    """Whether a model is no file, but code that a person names: `path/to/file.py:function` or `package.module:name`."""
+    text = os.fspath(model)
+    if ":" not in os.path.basename(text) or os.path.exists(text):
+        return False
+    try:
+        return read_code(text, "--model").kind != "library"
+    except InputError:
+        return False
+
+
+def refuse_function_of_file(model: object, *, file: object, option: str = "--model") -> None:
+    """Refuses a model that a file names where it is code and no checkpoint.
+
+    Raises:
+        SecurityError: If it is.
+    """
+    if isinstance(model, str) and names_function(model):
+        refuse_code(model, file=file, option=option)
+
+
 def import_code(code: Code, option: str) -> ModuleType:
     """Imports what a person named, and says so on standard error before anything of it runs.
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from robustkit.code_gate import refuse_function_of_file
 from robustkit.errors import InputError
 from robustkit.files import reading
 from robustkit.findings.latents.attacked import same_options
@@ -73,6 +74,10 @@ def merge_runs(
     moved = {name: os.fspath(path) for name, path in (("data", data), ("base", base)) if path is not None}
     where = f"the manifest in {folders[0]}"
     with reading(where, "the manifest of a run"):
+        if model is None:
+            refuse_function_of_file(manifest["model"], file=where)
+        if base is None:
+            refuse_function_of_file(manifest["request"].get("base"), file=where, option="--base")
         refuse_code_of_file(manifest["request"].get("perturbations") or (), file=where, allowed=perturbations)
         said = {"options": same_options(manifest, options, folders[0])}
         asked = manifest["request"] | moved

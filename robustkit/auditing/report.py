@@ -252,4 +252,4 @@ def _labels(folders: Sequence[Path]) -> list[str]:
 def _request(folder: Path) -> AuditRequest:
     if not (folder / FILE).is_file():
         raise InputError(f"expected the folder of an audit, but there is no {FILE} in {folder}")
-    return read_request(folder / FILE)
+    return read_request(folder / FILE, models=("model", "base"))  # which are not opened

@@ -6,11 +6,12 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from robustkit.code_gate import refuse_function_of_file
 from robustkit.errors import InputError
 from robustkit.files import read_toml, write_text
 from robustkit.perturb.faults.names import refuse_code_of_file
@@ -200,12 +201,15 @@ def of_effort(request: AuditRequest) -> AuditRequest:
     return request
 
 
-def read_request(path: str | os.PathLike[str], *, perturbations: Sequence[str] = ()) -> AuditRequest:
+def read_request(
+    path: str | os.PathLike[str], *, perturbations: Sequence[str] = (), models: Container[str] = ()
+) -> AuditRequest:
     """Reads an `audit.toml`; paths in it start beside it.
 
     Args:
         path: The file.
         perturbations: What a person names in place of the perturbations of the file, which never choose code.
+        models: Which of `model` and `base` a person names in place of those of the file, which are no code either.
 
     Raises:
         InputError: If the file is missing, is not TOML, has a key that is not known, or a value of another kind.
@@ -220,6 +224,9 @@ def read_request(path: str | os.PathLike[str], *, perturbations: Sequence[str] =
     request = _fill(AuditRequest, values, str(path))
     if not perturbations:
         refuse_code_of_file(request.sweep.perturbations, file=path)
+    for name in ("model", "base"):
+        if name not in models:
+            refuse_function_of_file(getattr(request, name), file=path, option=f"--{name}")
     beside = {name: _beside(path.parent, getattr(request, name)) for name in _PATHS}
     return replace(request, **beside)
 
@@ -240,7 +247,7 @@ def request_of(file: Path | None, given: Mapping[str, Any]) -> AuditRequest:
         if not given.get("model"):
             raise InputError("name a checkpoint with --model, or give an audit.toml")
         return _swept(AuditRequest(**given), perturbations)
-    return _swept(replace(read_request(file, perturbations=perturbations), **given), perturbations)
+    return _swept(replace(read_request(file, perturbations=perturbations, models=given), **given), perturbations)
 
 
 def _swept(request: AuditRequest, perturbations: Sequence[str]) -> AuditRequest:

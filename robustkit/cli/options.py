@@ -30,9 +30,10 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeats the name of a `Numbers` option before each further number, and parses that."""
         names = {name for option in self.params if isinstance(option, Numbers) for name in option.opts}
+        taken = [param for param in self.params if isinstance(param, click.Argument)]
         several = any(param.name == "members" for param in self.params)
-        if several and not any(isinstance(param, click.Argument) for param in self.params):
-            args = _with_members(args)
+        if several and all(param.nargs == 1 for param in taken):  # of others no word can be told from a member
+            args = _with_members(args, file=bool(taken))
         return super().parse_args(ctx, _repeated(args, names))
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -180,8 +181,8 @@ def _repeated(args: list[str], names: set[str]) -> list[str]:
     return out
 
 
-def _with_members(args: list[str]) -> list[str]:
-    """`--model a.pt b.pt` as `--model a.pt --members b.pt`."""
+def _with_members(args: list[str], *, file: bool) -> list[str]:
+    """`--model a.pt b.pt` as `--model a.pt --members b.pt`; of a command that takes a file, a .toml stays that."""
     out: list[str] = []
     after = -1  # how many words came after --model, or -1
     for arg in args:
@@ -189,7 +190,7 @@ def _with_members(args: list[str]) -> list[str]:
             after = 0 if arg in ("--model", "-m") else 1 if arg.startswith("--model=") else -1
             out.append(arg)
             continue
-        out += [arg] if after < 1 else ["--members", arg]
+        out += [arg] if after < 1 or (file and arg.endswith(".toml")) else ["--members", arg]
         after += after >= 0
     return out
 

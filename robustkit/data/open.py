@@ -43,18 +43,20 @@ class Format:
     options: frozenset[str]
 
 
-_COMMON = frozenset({"class_names", "bands", "units", "bounds", "steps", "nan", "channels"})
+_COMMON = frozenset({"class_names", "class_count", "bands", "units", "bounds", "steps", "nan", "channels"})
 # How the command line spells what readers are told.
 _SPELLED = {
     "images": "--images",
     "labels": "--labels",
     "class_names": "--classes",
+    "class_count": "--classes",
     "bands": "--bands",
     "channels": "--channels",
     "units": "--units",
     "bounds": "--image-range",
     "nan": "--nan",
 }
+_OF_OWN = frozenset({"steps", "class_count"})
 _NAMED = _COMMON | {"images", "labels", "ids"}
 
 
@@ -85,6 +87,7 @@ def open_images(
     labels: str | os.PathLike[str] | Sequence[int] | Sequence[str] | np.ndarray | None = None,
     ids: str | None = None,
     class_names: Sequence[str] | None = None,
+    class_count: int | None = None,
     bands: Sequence[str] | None = None,
     channels: Channels | None = None,
     units: Units | None = None,
@@ -103,6 +106,7 @@ def open_images(
         labels: Which array or column holds the labels; or a .npy file with them; or the labels themselves.
         ids: Which array or column holds the ids.
         class_names: The K classes, in the order of the labels.
+        class_count: K, where labels are numbers that need not show every class.
         bands: The C bands, in the order of the channels; for a folder with one FITS file per band, the ends of their
             names.
         channels: Where the bands of an image are: its `first` or `last` axis, or `none` for (N, H, W).
@@ -122,6 +126,7 @@ def open_images(
         labels=_label_option(labels),
         ids=ids,
         class_names=_names(class_names, "class_names"),
+        class_count=class_count,
         bands=_names(bands, "bands"),
         channels=channels,
         units=units,
@@ -162,13 +167,13 @@ def open_pair(path: str | os.PathLike[str]) -> tuple[ImageSet, ImageSet]:
 def _open_own(path: Path, options: Options) -> ImageSet | None:
     """What robustkit wrote itself, or `None`."""
     if (path / galaxies.GALAXIES_FILE).is_file():
-        _refuse_options(options, frozenset({"steps"}), "simulated galaxies, whose files already say all that")
+        _refuse_options(options, _OF_OWN, "simulated galaxies, whose files already say all that")
         depth = galaxies.depths_of(path)
         note = f"depth: {depth[0]}, the deepest of {', '.join(depth)}"
         image_set = ImageSet.load(path / depth[0])
         return stepped(replace(image_set, notes=(*image_set.notes, note)), options)
     if (path / IMAGE_SET_FILE).is_file():
-        _refuse_options(options, frozenset({"steps"}), "a saved image set, whose files already say all that")
+        _refuse_options(options, _OF_OWN, "a saved image set, whose files already say all that")
         return stepped(ImageSet.load(path), options)
     return None
 

@@ -40,7 +40,8 @@ class BlackBox(AuditedClassifier):
         class_names: Sequence[str] | None = None,
         output: Output | None = None,
     ) -> None:
-        super().__init__(_Calls(predict).eval(), input_shape=input_shape, class_names=class_names, output=output)
+        network = predict if isinstance(predict, Calls) else Calls(predict)
+        super().__init__(network.eval(), input_shape=input_shape, class_names=class_names, output=output)
 
     def _choose_latent(self, latent: str | None, logits: Tensor) -> None:
         self._without_latent(
@@ -49,8 +50,12 @@ class BlackBox(AuditedClassifier):
         self.notes.append("latent: none, because nothing inside a black box can be seen")
 
 
-class _Calls(nn.Module):
-    """Calls a function as if it were a network."""
+class Calls(nn.Module):
+    """Calls a function as if it were a network.
+
+    Args:
+        predict: The function; see `BlackBox`.
+    """
 
     def __init__(self, predict: Callable[..., Any]) -> None:
         super().__init__()
@@ -67,7 +72,7 @@ class _Calls(nn.Module):
                 return predict(images)
             return _tensors(predict(images.detach().cpu().numpy().astype(np.float32)), images.device)
 
-    def __deepcopy__(self, memo: Any) -> _Calls:
+    def __deepcopy__(self, memo: Any) -> Calls:
         raise TypeError("a black box has no graph")
 
 

@@ -18,6 +18,8 @@ from robustkit.models.probing import Paired, bands_of, probe_shapes, sizes_taken
 
 # How far head(embed(x)) may lie from model(x), relative to the size of the logits: float32 rounding and no more.
 _SPLIT_TOLERANCE = 1e-4
+# How far the same layers may lie apart on the same latents: nothing, but for kernels that add in any order.
+_SAME = 1e-6
 
 
 class WrongClassCount(InputError):
@@ -58,6 +60,8 @@ class AuditedClassifier:
         notes: What was chosen or changed without being asked for, one sentence each.
         latent_name: Where the latent is; `None` where there is no latent.
         why_no_latent: Why there is none; empty where there is one.
+        magnitude: The largest of the network's own scores for two images, to which rounding is relative; what a
+            decision makes of them may be far smaller.
 
     Raises:
         InputError: If the network is in training mode, the layer is unknown, runs twice or is bypassed, or the
@@ -87,7 +91,7 @@ class AuditedClassifier:
         self._network, self.pairs = module, False
         self.latent_name: str | None = None
         self._layer: nn.Module | None = None
-        self._takes, self.why_no_latent = False, ""
+        self._takes, self.why_no_latent, self.magnitude = False, "", 0.0
         logits = self._look(class_names)
         self.classes = logits.shape[1]
         self.class_names = tuple(class_names or (f"class {k}" for k in range(self.classes)))
@@ -279,6 +283,7 @@ class AuditedClassifier:
                     f"the network answers {tried} with scores that are NaN or infinite; its weights may be damaged or "
                     "of another network, or its input is on another scale: see --stretch, --mean and --data"
                 )
+            self.magnitude = float(self.output.plain_logits(returned).abs().max())
             self.notes += check_kind(self.output, returned)
             self._check_alone(images, logits)
         return logits
@@ -314,7 +319,7 @@ class AuditedClassifier:
             self._example = images
             self.notes.append("the network cannot take one image alone, so a single image goes through it twice")
             alone = rows()
-        scale = float(logits.abs().max()) + 1e-6
+        scale = max(float(logits.abs().max()), self.magnitude) + 1e-6
         if not torch.allclose(alone, logits, rtol=0, atol=_SPLIT_TOLERANCE * scale, equal_nan=True):
             again = self.output.logits(self.module(images.clone()))
             if not torch.allclose(again, logits, rtol=0, atol=_SPLIT_TOLERANCE * scale, equal_nan=True):
@@ -380,18 +385,30 @@ class AuditedClassifier:
 
     def _compare(self, images: Tensor, logits: Tensor) -> None:
         try:
-            again = self.head(self.embed(images.clone()))
+            latents = self.embed(images.clone())
+            again = self.head(latents)
+            beside = self._beside(images, latents)
         except Exception as error:  # the network's own code on another batch size
             raise InputError(
                 f"the layers after {self.latent_name!r} cannot run on latents alone "
                 f"({first_line(error)}); name a later layer with --latent"
             ) from error
-        scale = float(logits.abs().max()) + 1e-6
-        if again.shape != logits.shape or not float((again - logits).abs().max()) <= _SPLIT_TOLERANCE * scale:
+        scale = max(float(logits.abs().max()), self.magnitude) + 1e-6
+        same = again.shape == logits.shape and float((again - logits).abs().max()) <= _SPLIT_TOLERANCE * scale
+        if not same or float((again - beside).abs().max()) > _SAME * scale:
             raise InputError(
                 f"the network's answer does not follow from layer {self.latent_name!r} alone: a path leads around it, "
                 "or the answer is random; name a later layer with --latent"
             )
+
+    def _beside(self, images: Tensor, latents: Tensor) -> Tensor:
+        """Logits of latents while another image goes through the layers before: the same, or a path leads around."""
+        example = self._example
+        self._example = images.flip(0)[: len(example)]
+        try:
+            return self.head(latents)
+        finally:
+            self._example = example
 
 
 def _shortened(names: Sequence[str], most: int = 30) -> str:

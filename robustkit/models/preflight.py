@@ -215,14 +215,14 @@ def _output(classifier: AuditedClassifier, logits: Tensor) -> Finding:
     return Finding("output", "ok", text)
 
 
-def _near(a: Tensor, b: Tensor) -> bool:
-    scale = float(b.nan_to_num(0, 0, 0).abs().max()) + 1e-6
+def _near(classifier: AuditedClassifier, a: Tensor, b: Tensor) -> bool:
+    scale = max(float(b.nan_to_num(0, 0, 0).abs().max()), classifier.magnitude) + 1e-6
     return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=_TOLERANCE * scale, equal_nan=True)
 
 
 def _repeated(classifier: AuditedClassifier, images: Tensor, logits: Tensor, count: int) -> Finding:
     first, second = (classifier(images[:count].clone()) for _ in range(2))
-    if not _near(first, second):
+    if not _near(classifier, first, second):
         return Finding(
             "determinism", "refusal", "the same images give other answers when asked again",
             "switch off dropout and noise in evaluation mode",
@@ -233,7 +233,7 @@ def _repeated(classifier: AuditedClassifier, images: Tensor, logits: Tensor, cou
 def _alone(classifier: AuditedClassifier, images: Tensor, logits: Tensor, batches: tuple[int, ...]) -> Finding:
     sizes = f"batches of {', '.join(map(str, batches))} and {len(images)}"
     for size in batches:
-        if not _near(classifier(images[:size].clone()), logits[:size]):
+        if not _near(classifier, classifier(images[:size].clone()), logits[:size]):
             return Finding(
                 "batch", "refusal", f"the answer for an image depends on the others in its batch ({sizes} disagree)",
                 "take norms and softmax over each image, not over the batch",
@@ -279,7 +279,7 @@ def _among_others(classifier: AuditedClassifier, images: Tensor) -> str:
             if is_out_of_memory(error):
                 raise
             continue
-        if not _near(together, alone):
+        if not _near(classifier, together, alone):
             return name
     return ""
 
@@ -306,7 +306,7 @@ def _latent(classifier: AuditedClassifier, images: Tensor, logits: Tensor) -> Fi
         latents = classifier.embed(images)
     except InputError as error:
         return Finding("latent", "warning", str(error), "what needs latents may not be measured")
-    if not _near(classifier.head(latents), logits):
+    if not _near(classifier, classifier.head(latents), logits):
         return Finding(
             "latent", "refusal", f"head(embed(x)) at {classifier.latent_name} is not what the network says",
             "name another layer with --latent",

@@ -94,7 +94,7 @@ def settled(classifier: AuditedClassifier, images: Tensor, logits: Tensor) -> Te
         Shape (N, K).
     """
     two = logits.topk(min(2, logits.shape[1]), dim=1).values
-    room = _BATCH_ROUNDING * logits.abs().amax(1)
+    room = _BATCH_ROUNDING * logits.abs().amax(1).clamp_min(classifier.magnitude)
     near = (two[:, 0] - two[:, -1] <= room) & logits.isfinite().all(1)
     if not bool(near.any()):
         return logits

@@ -70,7 +70,8 @@ class FlipRule:
             logits: Shape (M, P, K).
             tolerance: How far a logit may lie from the network's own, beyond rounding.
         """
-        room = 2 * (tolerance + _ROUNDING * logits.abs().amax(2))
+        own = 0.0 if problem.classifier is None else problem.classifier.magnitude
+        room = 2 * (tolerance + _ROUNDING * logits.abs().amax(2).clamp_min(own))
         return problem.margin(rows, logits).abs() <= room
 
 

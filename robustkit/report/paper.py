@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -39,6 +40,7 @@ from robustkit.report.palette import BEHIND, EDGE, GREY, INK, RING, SCALES, Look
 
 CAMERAS = (-60, 30, 120, 210)
 _TONES = {"ink": INK, "grey": "#8A8A8A", "edge": EDGE, "paper": "white"}
+_MOST_ROWS = 6  # of a legend; a hundred classes would leave no room for the drawing
 _MANY = 5000  # markers; more make a PDF that few programs open
 FONT = 8
 
@@ -292,10 +294,13 @@ def paint_legend(figure: Figure, drawing: Drawing, looks: Looks) -> None:
     if not keys:
         return
     room = drawing.size[0] / (0.058 * (max(len(key.name) for key in keys) + 6))
-    columns = int(np.clip(room, 1, len(keys)))
-    rows = -(-len(keys) // columns)
-    columns = -(-len(keys) // rows)
+    keys, more = shortened_legend(keys, int(max(room, 1)) * _MOST_ROWS)
+    columns = int(np.clip(room, 1, len(keys) + bool(more)))
+    rows = -(-(len(keys) + bool(more)) // columns)
+    columns = -(-(len(keys) + bool(more)) // rows)
     handles = [_handle(key, looks) for key in keys]
+    if more:
+        handles.append(Line2D([], [], ls="", label=f"and {more} more classes"))
     # Legends are filled column by column; this order makes them read row by row.
     handles = [handle for column in range(columns) for handle in handles[column::columns]]
     side = "upper center" if drawing.legend == "above" else "lower center"
@@ -304,6 +309,20 @@ def paint_legend(figure: Figure, drawing: Drawing, looks: Looks) -> None:
     figure.legend(
         handles=handles, loc=where, ncols=columns, frameon=False, handletextpad=0.5, columnspacing=1.2,
     )  # fmt: skip
+
+
+def shortened_legend(keys: Sequence[Key], most: int) -> tuple[list[Key], int]:
+    """The keys of a legend that leaves room for its drawing, and how many classes it omits.
+
+    Args:
+        keys: All of them, those of classes first.
+        most: How many there is room for.
+    """
+    classes = [key for key in keys if key.of.label >= 0]
+    omitted = len(keys) + 1 - most
+    if len(keys) <= most or omitted > len(classes):
+        return list(keys), 0
+    return [*classes[: len(classes) - omitted], *keys[len(classes) :]], omitted
 
 
 def _handle(key: Key, looks: Looks) -> Line2D | Patch:

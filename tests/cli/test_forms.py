@@ -1,201 +1,133 @@
-"""Forms of models through whole commands: attacked, certified and swept, and looked at where they have a latent."""
+"""Forms of models through whole commands: each cell of the table in the docs is a command that is run here."""
 
-import warnings
+import csv
+import os
+from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
+from robustkit.cli import main
 from robustkit.files import read_json
-from tests.models.foreign.onnx_writing import keras_graph, save
+from tests.cli.forms.table import COLUMNS, FORMS, markdown
 
-CODE = """
-import torch
-from torch import nn
-
-
-class Net(nn.Module):
-    columns = 3
-
-    def __init__(self):
-        super().__init__()
-        self.features, self.classifier = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, self.columns)
-
-    def forward(self, x):
-        return self.classifier(torch.relu(self.features(x)).mean((2, 3)))
-
-
-class Soft(Net):
-    def forward(self, x):
-        return torch.softmax(super().forward(x), 1)
-
-
-class Gate(Net):
-    columns = 1
-
-    def forward(self, x):
-        return super().forward(x).squeeze(1)
-
-
-class Labels(Net):
-    columns = 2
-
-    def forward(self, x):
-        return torch.sigmoid(super().forward(x))
-
-
-class Votes(Net):
-    columns = 5
-
-    def forward(self, x):
-        return 1 + 100 * torch.sigmoid(super().forward(x))
-
-
-class Branches(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.one, self.two = Net(), Net()
-
-    def forward(self, x):
-        return self.one(x) + self.two(x.flip(3))
+GUIDE = Path(__file__).parents[2] / "docs" / "howto" / "audit-your-model.md"
+AUDIT = """
+model = "none"
+data = "d.npz"
+n = 12
+[attack]
+searches = ["best-first"]
+budget = 40
+[sweep]
+perturbations = ["gaussian"]
+draws = 1
+[certify]
+seconds = 0.5
 """
-SIZE = 12
+CPU = ("--device", "cpu")
 
 
-def export(network, path, fixed=False):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of itself
-        axes = None if fixed else {"images": {0: "n"}}
-        torch.onnx.export(
-            network, (torch.rand(1, 3, SIZE, SIZE),), path, dynamo=False, input_names=["images"], dynamic_axes=axes
-        )
+class World:
+    """A model of a form in a folder of its own, and the commands that were run on it."""
+
+    def __init__(self, form, folder):
+        self.form, self.folder, self.done = form, folder, {}
+        folder.mkdir()
+        os.chdir(folder)
+        self.words = form.make()
+
+    def run(self, column, capsys):
+        """Runs the commands of a column, and those that it needs, once each; what they said."""
+        os.chdir(self.folder)
+        if column not in self.done:
+            self.done[column] = getattr(self, "_" + column.replace(", ", "_").replace(" ", "_"))(capsys)
+        return self.done[column]
+
+    def _command(self, capsys, *words, status=0):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as done:
+            main([str(word) for word in words])
+        said, wrong = capsys.readouterr()
+        assert done.value.code == status, said[-1500:] + wrong[-3000:]
+        assert "Traceback" not in said + wrong, wrong[-3000:]
+        return said + wrong
+
+    def _open(self, capsys):
+        said = self._command(capsys, "inspect", "--model", *self.words, "--data", "d.npz")
+        assert "1.00 [" in said.partition("accuracy: ")[2][:8], said
+        return said
+
+    def _attack(self, capsys):
+        short = ("--n", 6, "--search", "best-first", "--budget", 40)
+        self._command(capsys, "attack", "--model", *self.words, "--data", "d.npz", *short, "--out", "attack", *CPU)
+        found = read_json("attack/summary.json")
+        assert (found["drawn"], found["correct"]) == (6, 6)
+        with open("attack/attacks.csv") as file:
+            return list(csv.DictReader(file))
+
+    def _certify(self, capsys):
+        short = ("--n", 2, "--budget", 16, "--out", "certify", *CPU)
+        self._command(capsys, "certify", "--model", *self.words, "--data", "d.npz", *short)
+        assert read_json("certify/summary.json")["correct"] == 2
+
+    def _sweep(self, capsys):
+        short = ("--n", 4, "--perturb", "gaussian", "--levels", 0.01, "--draws", 1, "--out", "sweep", *CPU)
+        self._command(capsys, "sweep", "--model", *self.words, "--data", "d.npz", *short)
+        assert read_json("sweep/summary.json")["clean"]["value"] == 1
+
+    def _windows_maps(self, capsys):
+        flipped = any(row["flipped"] == "1" for row in self.run("attack", capsys))
+        looking = ("--model", *self.words, "--run", "attack", "--noisy", "none", *CPU)
+        status = 2 if self.form.without else 0
+        axes = ("--x", "one-pixel" if flipped else "random", "--y", "random")
+        axes += ("--resolution", 15) if self.form.sampled else ()
+        shapes = ("--frames", 0, "--neighbours", 2)
+        for command, more in (("window", axes), ("isomap", shapes)):
+            said = self._command(capsys, command, *looking, *more, "--out", command, status=status)
+            assert self.form.without.replace("spatial latent", "is spatial") in said
+            assert Path(command, "summary.json").is_file() != bool(self.form.without)
+
+    def _audit_page(self, capsys):
+        Path("audit.toml").write_text(AUDIT)
+        self._command(capsys, "audit", "audit.toml", "--model", *self.words, "--out", "audit", *CPU)
+        steps = {path.stem: read_json(path) for path in Path("audit/model").glob("*.json")}
+        refused = {
+            name: step["refused"] for name, step in steps.items() if isinstance(step, dict) and step.get("refused")
+        }
+        expected = {"latents", "windows", "isomap", "distances"} if self.form.without else set()
+        assert set(refused) == expected, refused
+        assert Path("audit/report.html").stat().st_size > 10_000
 
 
-def write_domains(path, network):
-    """A graph with the class head and, before it, a domain head of as many columns."""
-    from onnx import helper, numpy_helper
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory):
+    base, made, here = tmp_path_factory.mktemp("forms"), {}, os.getcwd()
 
-    def array(value, name):
-        return numpy_helper.from_array(np.asarray(value.detach(), dtype=np.float32), name)
+    def world(form):
+        if form.name not in made:
+            made[form.name] = World(form, base / str(len(made)))
+        return made[form.name]
 
-    tensors = [array(value, name) for name, value in network.state_dict().items()] + [array(torch.randn(3, 6), "d")]
-    nodes = [
-        helper.make_node("Conv", ["x", "features.weight", "features.bias"], ["c"], pads=[1] * 4, kernel_shape=[3, 3]),
-        helper.make_node("Relu", ["c"], ["r"]),
-        helper.make_node("GlobalAveragePool", ["r"], ["p"]),
-        helper.make_node("Flatten", ["p"], ["f"]),
-        helper.make_node("Gemm", ["f", "d"], ["domain"], transB=1),
-        helper.make_node("Gemm", ["f", "classifier.weight", "classifier.bias"], ["class"], transB=1),
-    ]
-    save(path, nodes, tensors, bands=3, size=SIZE, outputs={"domain": 3, "class": 3})
+    yield world
+    os.chdir(here)
 
 
-# Form, the options, the classes of the images, and whether it has a latent.
-FORMS = [
-    ("onnx-free", [], "abc", True),
-    ("onnx-fixed", [], "abc", True),
-    ("onnx-keras", [], "abc", True),
-    ("onnx-domains", [], "abc", True),
-    ("onnx-softmax", [], "abc", True),
-    ("Net", [], "abc", True),
-    ("Soft", [], "abc", True),
-    ("Gate", [], ("bogus", "real"), True),
-    ("Gate", ["--threshold"], ("bogus", "real"), True),
-    ("Labels", ["--classes", "ring,dust", "--multi-label"], ("none", "ring", "dust", "ring+dust"), True),
-    ("Votes", ["--classes", "smooth,disc,star,bar,plain", "--output-kind", "votes",
-               "--question", "smooth,disc,star; bar,plain"], None, True),
-    ("Votes", ["--classes", "smooth,disc,star,bar,plain", "--output-kind", "votes",
-               "--question", "smooth,disc,star: smooth>0.3075; ..."], ("not smooth", "smooth"), True),
-    ("Branches", [], "abc", False),
-    ("ensemble", [], "abc", False),
-    ("ensemble", ["--average", "flips", "--combine", "votes"], "abc", False),
-]  # fmt: skip
-NAMES = [" ".join([form, *(option for option in options if option.startswith("--"))]) for form, options, _, _ in FORMS]
+def cells():
+    """Every cell; a part of them runs always, of every row something, and all where slow tests run."""
+    for row, form in enumerate(FORMS):
+        for place, column in enumerate(COLUMNS):
+            often = 3 if place < 4 else 10  # windows and pages take seconds to draw
+            marks = [] if (row + place) % often == 0 else [pytest.mark.slow]
+            yield pytest.param(form, column, id=f"{form.name}-{column}", marks=marks)
 
 
-@pytest.fixture
-def world(tmp_path, monkeypatch):
-    """Writes a model of a form, with images that are labelled as it answers; the words after `--model`."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "net.py").write_text(CODE)
-    space: dict = {}
-    exec(CODE, space)
-    images = np.random.default_rng(0).random((24, 3, SIZE, SIZE), dtype=np.float32)
-    images *= np.linspace(0.1, 1, 24, dtype=np.float32)[:, None, None, None]
-
-    def stored(name, file):
-        network = space[name]().eval()
-        torch.save(network.state_dict(), tmp_path / file)
-        return network
-
-    def make(form, options):
-        torch.manual_seed(0)
-        options = list(options)
-        if form == "onnx-keras":
-            answer = keras_graph(tmp_path / "net.onnx", bands=3, size=SIZE)
-            return ["net.onnx"], answer(torch.from_numpy(images)), options
-        if form.startswith("onnx"):
-            network = space["Soft" if form == "onnx-softmax" else "Net"]().eval()
-            with torch.no_grad():  # every class wins for some images
-                network.classifier.bias -= space["Net"].forward(network, torch.from_numpy(images)).mean(0)
-            if form == "onnx-domains":
-                write_domains(tmp_path / "net.onnx", network)
-            else:
-                export(network, tmp_path / "net.onnx", fixed=form == "onnx-fixed")
-            model = ["net.onnx"]
-        elif form == "ensemble":
-            network = stored("Net", "one.pt")
-            stored("Net", "two.pt")
-            model = ["one.pt", "two.pt", "--arch", "net.py:Net"]
-        else:
-            network = stored(form, "net.pt")
-            model = ["net.pt", "--arch", f"net.py:{form}"]
-        with torch.no_grad():
-            return model, network(torch.from_numpy(images)), options
-
-    def write(form, options, classes):
-        model, answer, options = make(form, options)
-        if options[-1:] == ["--threshold"]:
-            options.append(f"{float(torch.sigmoid(answer.median())):.6f}")
-        names = list(classes or [f"{a}+{b}" for a in ("smooth", "disc", "star") for b in ("bar", "plain")])
-        labels = answer.argmax(1).numpy() if form == "onnx-domains" else np.arange(24) % len(names)
-        np.savez(tmp_path / "d.npz", images=images, labels=labels, class_names=names)
-        return ["--model", *model, "--data", "d.npz", *options]
-
-    return write
+@pytest.mark.parametrize(("form", "column"), list(cells()))
+def test_a_form_goes_through_a_command(form, column, worlds, capsys, monkeypatch):
+    monkeypatch.setattr("robustkit.cores.cores", lambda: 1)  # the page is drawn in this process
+    worlds(form).run(column, capsys)
 
 
-@pytest.mark.parametrize(("form", "options", "classes", "latent"), FORMS, ids=NAMES)
-def test_a_form_goes_through_every_command(robustkit, world, tmp_path, form, options, classes, latent):
-    given = world(form, options, classes)
-
-    def run(*words, status=0):
-        code, said, wrong = robustkit(*words)
-        assert code == status, said[-1500:] + wrong[-1500:]
-        assert "Traceback" not in said + wrong
-        return said, wrong
-
-    run("attack", *given, "--n", 12, "--search", "random", "--budget", 30, "--out", "attack", "--device", "cpu")
-    run("certify", *given, "--n", 3, "--budget", 20, "--out", "certify", "--device", "cpu")
-    run(
-        "sweep",
-        *given,
-        "--n",
-        6,
-        "--perturb",
-        "gaussian",
-        "--levels",
-        0.1,
-        "--draws",
-        1,
-        "--out",
-        "sweep",
-        "--device",
-        "cpu",
-    )
-    for folder in ("attack", "certify", "sweep"):
-        assert (tmp_path / folder / "summary.json").is_file()
-    assert read_json(tmp_path / "attack" / "summary.json")["drawn"] == 12
-    looking = ["distances", *given, "--run", "attack", "--noisy", "none", "--out", "distances"]
-    _, wrong = run(*looking, status=0 if latent else 2)
-    assert latent or "has no latent: no layer was found" in wrong
+def test_the_table_of_the_docs_is_the_one_that_is_tested():
+    assert markdown() in GUIDE.read_text()
+    assert len(FORMS) >= 30
+    assert len({form.name for form in FORMS}) == len(FORMS)

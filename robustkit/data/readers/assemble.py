@@ -36,7 +36,9 @@ def assemble(found: Found, options: Options, path: Path) -> ImageSet:
         raise InputError(f"{path} holds no images; expected at least one")
     stored = stored_bytes(path) if found.stored is None else found.stored
     with bounded_memory(stored, path):
-        labels, class_names = resolve_labels(found.labels, options.class_names, found.class_names, count, notes)
+        labels, class_names = resolve_labels(
+            found.labels, options.class_names, found.class_names, count, notes, classes=options.class_count
+        )
         ids = resolve_ids(found.ids, count, notes)
     images, dtype = as_float32(found.frames, options, notes, options.bounds or found.bounds, stored=stored)
     units, bounds = _units(found, options, dtype, notes)

@@ -25,6 +25,7 @@ class Options:
     labels: str | np.ndarray | None = None
     ids: str | None = None
     class_names: tuple[str, ...] | None = None
+    class_count: int | None = None
     bands: tuple[str, ...] | None = None
     channels: Channels | None = None
     units: Units | None = None

@@ -23,7 +23,13 @@ MOST_UNNAMED = 10_000  # a label above this is more likely not a label
 
 
 def resolve_labels(
-    values: np.ndarray | None, stated: Sequence[str] | None, found: Sequence[str] | None, count: int, notes: list[str]
+    values: np.ndarray | None,
+    stated: Sequence[str] | None,
+    found: Sequence[str] | None,
+    count: int,
+    notes: list[str],
+    *,
+    classes: int | None = None,
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Labels as int64 in [0, K) and the K class names.
 
@@ -33,6 +39,7 @@ def resolve_labels(
         found: The class names that the source gives; the user's go first.
         count: Number of images.
         notes: Receives what was chosen.
+        classes: K, where it was said and the classes have no names.
 
     Raises:
         InputError: If the labels fit neither the images nor the class names.
@@ -45,16 +52,27 @@ def resolve_labels(
     if values.ndim == 2:
         values = _from_one_hot(values, names, notes)
     if values.dtype.kind in "US":
-        return _from_names(text(values), names, notes)
-    return _from_integers(_whole(values, notes), names, notes)
+        return _from_names(text(values), names, notes, classes)
+    return _from_integers(_whole(values, notes), names, notes, classes)
 
 
-def _from_integers(labels: np.ndarray, names: tuple[str, ...], notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+def _from_integers(
+    labels: np.ndarray, names: tuple[str, ...], notes: list[str], classes: int | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
     low, high = int(labels.min()), int(labels.max())
     if low < 0:
         raise InputError(f"the lowest label is {low}; expected integers from 0, so leave out images without a class")
-    if low >= 1 and (not names or high == len(names)):
-        raise InputError(f"labels run from {low} to {high}, which looks like counting from 1; subtract 1 from them")
+    if low >= 1 and (high == len(names) if names else low == 1 and high == (classes or high)):
+        advice = "" if classes or names else ", or say how many classes there are with --classes if none shows class 0"
+        raise InputError(
+            f"labels run from {low} to {high}, which looks like counting from 1; subtract 1 from them{advice}"
+        )
+    if classes is not None and not names:
+        if high >= classes:
+            raise InputError(
+                f"labels run from {low} to {high} and --classes says {classes}; expected 0 to {classes - 1}"
+            )
+        names = tuple(map(str, range(classes)))
     if names and high >= len(names):
         raise InputError(f"labels run from {low} to {high} but {len(names)} classes are named: {', '.join(names)}")
     if not names and high >= MOST_UNNAMED:
@@ -82,7 +100,9 @@ def _from_one_hot(values: np.ndarray, names: Sequence[str], notes: list[str]) ->
     return values.argmax(1)
 
 
-def _from_names(values: np.ndarray, names: tuple[str, ...], notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+def _from_names(
+    values: np.ndarray, names: tuple[str, ...], notes: list[str], classes: int | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
     present = Counter(values.tolist())
     missing = [value for value in present if value.casefold() in _MISSING and value not in names]
     if missing:
@@ -97,6 +117,8 @@ def _from_names(values: np.ndarray, names: tuple[str, ...], notes: list[str]) ->
         notes.append("labels: numbers stored as text, turned into integers") if set(values) != set(present) else None
         present = Counter(values.tolist())
     integers = all(_DIGITS.fullmatch(value) for value in present)
+    if integers and not names and classes is not None:
+        return _from_integers(values.astype(np.int64), names, notes, classes)
     if names and integers and not set(present) <= set(names):
         return _from_integers(values.astype(np.int64), names, notes)
     if not names:

@@ -49,7 +49,7 @@ def check_file(model: str | os.PathLike[str], *, trusted: bool = False) -> FileC
         kind = kind_of(path)
     except InputError as error:
         return FileCheck(Preflight((Finding("form", "refusal", str(error)),)))
-    if path.is_dir():
+    if path.is_dir() or kind is kinds.FUNCTION:
         return FileCheck(Preflight((Finding("form", "ok", kind.name),)))
     content, findings, unsafe = None, [], kind.code
     try:

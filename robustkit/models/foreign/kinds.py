@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from robustkit.code_gate import names_function
 from robustkit.data.guard import reading
 from robustkit.errors import InputError
 
@@ -43,6 +44,7 @@ PICKLE = Kind("a Python pickle", True, _ASK)
 TORCHSCRIPT = Kind("a TorchScript archive", True, f"{_ASK}, or an ONNX export")
 EXPORTED = Kind("a torch.export archive (.pt2)", True, f"{_ASK}, or an ONNX export")
 PACKAGE = Kind("a torch.package archive", True, _ASK)
+FUNCTION = Kind("a function of Python")
 KERAS = Kind("a Keras archive, whose configuration names code", True, "save it with model.save_weights and give --arch")
 
 _REFUSED = (
@@ -61,6 +63,8 @@ def kind_of(path: Path) -> Kind:
     Raises:
         InputError: If there is nothing, or nothing that is a model.
     """
+    if names_function(path):
+        return FUNCTION
     if path.is_dir():
         if (path / "config.json").is_file():
             return FOLDER

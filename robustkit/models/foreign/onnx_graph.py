@@ -131,7 +131,9 @@ def propose_latent(model: Any, output: str) -> str | None:
     """The tensor that the final affine layer before an output takes, or `None`."""
     producers = {name: node for node in model.graph.node for name in node.output}
     weights = {tensor.name for tensor in model.graph.initializer}
-    weights |= {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
+    for node in model.graph.node:  # what is computed of weights alone, as of those in eight bits
+        if all(source in weights for source in node.input if source):
+            weights |= set(node.output)
     name = output
     while name in producers:
         node = producers[name]

@@ -26,6 +26,7 @@ from robustkit.models.foreign import kinds
 from robustkit.models.foreign.architecture import build_network, code_of
 from robustkit.models.foreign.arrange import arrange
 from robustkit.models.foreign.found import Found
+from robustkit.models.foreign.function import open_function
 from robustkit.models.foreign.hugging_face import open_folder
 from robustkit.models.foreign.keras_network import open_keras, wrap_keras
 from robustkit.models.foreign.kinds import Kind, kind_of
@@ -52,7 +53,7 @@ def open_model(
     """Opens any trained classifier; robustkit's own checkpoints need no options.
 
     Args:
-        path: A PyTorch, safetensors, ONNX or Keras file, or a Hugging Face folder.
+        path: A PyTorch, safetensors, ONNX or Keras file, a Hugging Face folder, or a function as `file.py:function`.
         options: What the user says about it; a card beside the file is read too.
         images: The images that it will be used on, for what nobody has said: names of classes and bands, size, range.
             Or a function that opens them, which is called with all options unless robustkit wrote the checkpoint.
@@ -142,6 +143,8 @@ def _find(path: Path, kind: Kind, content: Content | None, options: ModelOptions
         from robustkit.models.foreign.onnx_network import open_onnx  # rarely needed, and not quick to load
 
         return open_onnx(path, options, lambda: _shown_first(options, images))
+    if kind is kinds.FUNCTION:
+        return open_function(path)
     if kind is kinds.FOLDER:
         return open_folder(path, options)
     if kind is kinds.KERAS_WEIGHTS:

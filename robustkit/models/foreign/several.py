@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from robustkit.code_gate import names_function
 from robustkit.data import ImageSet
 from robustkit.errors import InputError
 from robustkit.models.checkpoint import Checkpoint, Origin
@@ -45,6 +46,9 @@ def open_several(
     bare = replace(
         options, members=None, combine=None, average=None, threshold=None, multi_label=None, question=None, latent=None
     )
+    called = next((member for member in options.members or () if names_function(member)), None)
+    if called is not None:
+        raise InputError(f"the members of an ensemble are files, and {called} is code; write one function of all")
     opened: list[Checkpoint] = []
     for place in (path, *map(Path, options.members or ())):
         # A checkpoint of ours takes no options, and labelled images name no classes of a decision that comes later.

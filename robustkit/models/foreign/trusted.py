@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def open_trusted(path: Path, kind: Kind) -> Any:
     Raises:
         InputError: If it is damaged, or holds no network.
     """
-    with reading(path, kind.name):
+    with reading(path, kind.name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch warns of its own loaders, and a person cannot change the file
         if kind is kinds.TORCHSCRIPT:
             return torch.jit.load(str(path), map_location="cpu")
         if kind is kinds.EXPORTED:

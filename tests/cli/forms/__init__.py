@@ -1,0 +1,1 @@
+"""Models of every form that strangers bring, small enough that whole commands run on them in a test."""
