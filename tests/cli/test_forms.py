@@ -116,7 +116,7 @@ def cells():
     """Every cell; a part of them runs always, of every row something, and all where slow tests run."""
     for row, form in enumerate(FORMS):
         for place, column in enumerate(COLUMNS):
-            often = 3 if place < 4 else 10  # windows and pages take seconds to draw
+            often = 3 if place < 4 else 17  # windows and pages take seconds to draw
             marks = [] if (row + place) % often == 0 else [pytest.mark.slow]
             yield pytest.param(form, column, id=f"{form.name}-{column}", marks=marks)
 

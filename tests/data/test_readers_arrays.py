@@ -245,6 +245,24 @@ def test_labels_that_do_not_fit_are_refused(save, values, class_names, message):
         open_images(save("a.npy", images()), labels=save("l.npy", values), class_names=class_names)
 
 
+@pytest.mark.parametrize("kind", ["numbers", "text"])
+def test_labels_need_not_show_every_class_that_is_counted(save, kind):
+    for low in (1, 2, 5):  # class 0, or several, may be missing
+        values = labels() + low
+        image_set = open_images(
+            save(f"{low}.npy", images()),
+            labels=save(f"{low}-l.npy", values.astype(str) if kind == "text" else values),
+            class_count=9,
+        )
+        np.testing.assert_array_equal(image_set.labels, values)
+        assert image_set.class_names == tuple(map(str, range(9)))
+    far = open_images(save("b.npy", images()), labels=save("m.npy", labels() + 3))
+    assert far.class_names == tuple(map(str, range(6)))  # 3 to 5 is no counting from 1
+    for count, words in ((3, "counting from 1"), (2, "--classes says 2; expected 0 to 1")):
+        with pytest.raises(InputError, match=words):
+            open_images(save("c.npy", images()), labels=save(f"{count}.npy", labels() + 1), class_count=count)
+
+
 def test_a_class_without_images_is_reported(save):
     image_set = open_images(save("a.npy", images()), labels=labels() * 2)
     assert has_note(image_set, "no images of class 1, 3") or has_note(image_set, "no images of class 1")

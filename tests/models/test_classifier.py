@@ -4,6 +4,8 @@ from torch import nn
 
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier, ConvNet, DeepMerge, Output, ResNet18
+from robustkit.models.decision import Cut
+from robustkit.perturb.decision import settled
 
 SHAPE = (3, 24, 24)
 
@@ -304,3 +306,37 @@ def test_one_logit_is_two_classes_in_any_shape(after):
     logits = classifier(images)
     assert classifier.classes == 2
     torch.testing.assert_close(logits[:, 1] - logits[:, 0], _convnet()(images)[:, 0])
+
+
+class Around(nn.Module):
+    """A path leads around the last affine layer, and says so little that it is lost in what that layer says."""
+
+    def __init__(self, share):
+        super().__init__()
+        self.share, self.fc = share, nn.Linear(27, 3)
+
+    def forward(self, x):
+        return 1000 * self.fc(x.flatten(1)) + self.share * x.mean((2, 3))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_a_path_around_the_latent_is_found_however_little_it_says(share):
+    torch.manual_seed(0)
+    classifier = AuditedClassifier(Around(share).eval(), input_shape=SMALL)
+    assert classifier.latent_name is None
+    assert AuditedClassifier(Around(0.0).eval(), input_shape=SMALL).latent_name == "input of fc"
+
+
+def test_rounding_is_relative_to_the_scores_and_not_to_a_close_decision():
+    cut = Cut(("no", "yes"), 1, (0, 1), 2, 0.5)
+
+    class Close(nn.Module):
+        def forward(self, x):
+            z = 1000 + x.mean((1, 2, 3))
+            return torch.stack([z, z + 1e-3 * x[:, 0, 0, 0]], 1)
+
+    classifier = AuditedClassifier(Close().eval(), input_shape=SMALL, output=Output(decision=cut))
+    assert classifier.magnitude > 999
+    images = torch.rand(4, *SMALL)
+    batch = classifier(images) + torch.tensor([0.0, -0.002])  # as another batch may round
+    assert torch.equal(settled(classifier, images, batch), torch.cat([classifier(one[None]) for one in images]))

@@ -11,11 +11,11 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy.stats import binomtest
 
-from robustkit.report.blocks import Cells, Lines, Points, Regions, Rings, Rule, Series, Words
+from robustkit.report.blocks import Cells, Key, Lines, Points, Regions, Rings, Rule, Series, Words
 from robustkit.report.blocks import legend_of as keys_of
 from robustkit.report.films import frames, save_gif, save_mp4
 from robustkit.report.palette import RING, Looks, Meaning, make_palette
-from robustkit.report.paper import CAMERAS, paint
+from robustkit.report.paper import CAMERAS, paint, shortened_legend
 from robustkit.report.saving import printing
 from robustkit.report.sections.distances import Histogram, bin_edges, draw_histograms
 from robustkit.report.sections.flips import FlipCurves, flip_curve
@@ -323,3 +323,11 @@ def test_latents_show_medians_between_quartiles():
     assert (far.low.tolist(), far.y.tolist(), far.high.tolist()) == ([0, 1, 2], [0, 2, 3], [0, 3, 4])
     assert (left.low.tolist(), left.y.tolist(), left.high.tolist()) == ([1, 0, -1], [2, 1, 0], [3, 2, 1])
     on_paper(drawing).canvas.draw()
+
+
+@pytest.mark.parametrize(("classes", "omitted"), [(3, 0), (100, 77)])
+def test_a_legend_of_many_classes_leaves_room_for_its_drawing(classes, omitted):
+    names = [*(Key(f"class {k}", Meaning(label=k), None) for k in range(classes)), Key("accuracy", Meaning(), None)]
+    kept, more = shortened_legend(names, 25)
+    assert (len(kept), more) == (classes + 1 - omitted, omitted)
+    assert kept[-1].name == "accuracy"
