@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustkit.cli.names import TAKES
-from robustkit.code_gate import read_code
+from robustkit.code_gate import names_function, read_code
 from robustkit.errors import InputError
 from robustkit.files import check_plain, is_unfinished, refuse_shared, refuse_used
 from robustkit.words import guess
@@ -53,6 +53,9 @@ def near(path: str | os.PathLike[str]) -> str:
 def _model(path: str) -> None:
     from robustkit.models.foreign.kinds import kind_of
 
+    if names_function(path):
+        _code(path, "--model")
+        return
     if not Path(path).exists():
         raise InputError(f"expected a checkpoint file at {path}, but there is none{near(path)}")
     kind_of(Path(path))
@@ -81,10 +84,10 @@ def _file(kind: str) -> Callable[[str], None]:
     return check
 
 
-def _code(text: str) -> None:
-    file = read_code(text, "--arch").file
+def _code(text: str, option: str = "--arch") -> None:
+    file = read_code(text, option).file
     if file is not None and not file.is_file():
-        raise InputError(f"--arch {text}: there is no file {file}{near(file)}")
+        raise InputError(f"{option} {text}: there is no file {file}{near(file)}")
 
 
 def _folder(what: str, *names: str) -> Callable[[str], None]:

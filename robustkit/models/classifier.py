@@ -14,7 +14,7 @@ from robustkit.errors import InputError, OutOfMemory, first_line
 from robustkit.models.latents import INPUT_OF, latent_candidates
 from robustkit.models.memory import is_out_of_memory
 from robustkit.models.outputs import Output, check_kind, choose_part
-from robustkit.models.probing import Paired, bands_of, probe_shapes, sizes_taken
+from robustkit.models.probing import Paired, advice_for, probe_shapes
 
 # How far head(embed(x)) may lie from model(x), relative to the size of the logits: float32 rounding and no more.
 _SPLIT_TOLERANCE = 1e-4
@@ -259,7 +259,7 @@ class AuditedClassifier:
                     ) from error
                 raise InputError(
                     f"the network refuses images of shape (N, {', '.join(map(str, self.input_shape))}): "
-                    f"{first_line(error)}; {self._refused_advice(error)}"
+                    f"{first_line(error)}; {advice_for(self.module, self.input_shape, error)}"
                 ) from error
             if self.output.part is None and not isinstance(returned, Tensor):
                 choice = choose_part(returned, len(class_names) if class_names else None)
@@ -271,7 +271,7 @@ class AuditedClassifier:
                 raise InputError(
                     f"{len(images)} images gave {len(logits)} rows of scores; the image size "
                     f"{self.input_shape[1:]} is not the one that the network was made for; "
-                    f"{self._refused_advice(InputError())}"
+                    f"{advice_for(self.module, self.input_shape)}"
                 )
             if not bool(logits.isfinite().all()):
                 if self._examples is not None and not self._on_examples:
@@ -287,22 +287,6 @@ class AuditedClassifier:
             self.notes += check_kind(self.output, returned)
             self._check_alone(images, logits)
         return logits
-
-    def _refused_advice(self, error: BaseException) -> str:
-        """What to do when the network fails on an image of the size that was said or found."""
-        if isinstance(error, TypeError) and "required positional argument" in str(error):
-            return (
-                "its forward takes more than images, so write a class whose forward(x) calls it with a value for the "
-                "rest, and name that class with --arch"
-            )
-        bands, sizes = bands_of(self.module), sizes_taken(self.module)
-        if bands is not None and bands != self.input_shape[0]:
-            what = "--grey makes one band of three" if (bands, self.input_shape[0]) == (1, 3) else "check the bands"
-            return f"it takes {bands} bands and was given {self.input_shape[0]}; {what}"
-        if sizes and self.input_shape[1:] not in sizes:
-            shown = " or ".join(f"{height}x{width}" for height, width in sizes)
-            return f"it takes {shown}; bring the images there with --resize {sizes[0][0]} {sizes[0][1]}"
-        return "check bands, size and band order"
 
     def _check_alone(self, images: Tensor, logits: Tensor) -> None:
         """The answer for an image must be its own: alone, and beside another."""

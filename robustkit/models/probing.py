@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -97,3 +98,20 @@ def _tensors(returned: Any) -> list[Tensor]:
         return [returned] if returned.ndim else []
     parts = returned.values() if isinstance(returned, dict) else returned if isinstance(returned, list | tuple) else ()
     return [tensor for part in parts for tensor in _tensors(part)]
+
+
+def advice_for(module: nn.Module, shape: Sequence[int], error: BaseException | None = None) -> str:
+    """What to do when a network fails on images (C, H, W) of the size that was said or found."""
+    if isinstance(error, TypeError) and "required positional argument" in str(error):
+        return (
+            "its forward takes more than images, so write a class whose forward(x) calls it with a value for the "
+            "rest, and name that class with --arch"
+        )
+    bands, sizes = bands_of(module), sizes_taken(module)
+    if bands is not None and bands != shape[0]:
+        what = "--grey makes one band of three" if (bands, shape[0]) == (1, 3) else "check the bands"
+        return f"it takes {bands} bands and was given {shape[0]}; {what}"
+    if sizes and tuple(shape[1:]) not in sizes:
+        shown = " or ".join(f"{height}x{width}" for height, width in sizes)
+        return f"it takes {shown}; bring the images there with --resize {sizes[0][0]} {sizes[0][1]}"
+    return "check bands, size and band order"
