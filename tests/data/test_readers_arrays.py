@@ -1,3 +1,5 @@
+# pyright: basic, reportOptionalMemberAccess=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """Arrays: .npy and .npz, their labels, and the files that the papers published."""
 
 import io

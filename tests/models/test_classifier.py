@@ -1,3 +1,6 @@
+# pyright: basic, reportOptionalMemberAccess=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportIndexIssue=false
 import pytest
 import torch
 from torch import nn

@@ -1,3 +1,5 @@
+# pyright: basic, reportOptionalMemberAccess=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """ONNX graphs as other frameworks write them: scikit-learn, quantizers, half precision, two heads."""
 
 from __future__ import annotations

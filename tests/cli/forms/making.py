@@ -1,3 +1,5 @@
+# pyright: basic, reportOptionalMemberAccess=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """How the models of the table are made: a network that decides differently between images, written as strangers do."""
 
 from __future__ import annotations
@@ -186,9 +188,9 @@ def onnx(network: nn.Module, images: np.ndarray, *, fixed: bool = False, dynamo:
     return "net.onnx"
 
 
-def runtime(images: np.ndarray) -> list[np.ndarray]:
+def runtime(images: np.ndarray) -> list[Any]:
     """What onnxruntime says of `net.onnx`."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: images})
+    return list(session.run(None, {session.get_inputs()[0].name: images}))

@@ -1,3 +1,5 @@
+# pyright: basic, reportOptionalMemberAccess=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """The table of the forms of models: its rows, how each is made, and its text in the docs."""
 
 from __future__ import annotations

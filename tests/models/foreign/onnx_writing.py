@@ -1,3 +1,5 @@
+# pyright: basic, reportOptionalMemberAccess=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """ONNX graphs written by hand, as exporters of other frameworks write them."""
 
 from __future__ import annotations
