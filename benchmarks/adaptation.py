@@ -15,11 +15,11 @@ import argparse
 import time
 from pathlib import Path
 
+from robustkit.allocation import keep_freed_memory
 from robustkit.errors import InputError
 from robustkit.training import Settings, pair_of, train
 from robustkit.training.evaluate import evaluate
 from robustkit.training.many import checkpoints
-from robustkit.training.memory import keep_freed_memory
 from robustkit.training.table import describe, save_evaluation
 
 METHODS = ("source", "adabn", "augment", "mmd", "coral", "dann", "sinkhorn", "mcc", "cdan", "oracle")

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.auditing.pictures import MOST, Pictures
 from robustkit.files import read_json, write_json
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.certify.record import CertificateRecord
-from robustkit.findings.clean.measure import CleanRecord
+from robustkit.findings.clean.record import CleanRecord
 from robustkit.findings.distances.record import DistanceRecord
 from robustkit.findings.maps.record import LatentMap
+from robustkit.findings.pictures.record import MOST, Pictures
 from robustkit.findings.sweep.record import SweepRecord
 from robustkit.findings.windows.record import Windows
 from robustkit.latent.embeddings import Embeddings

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from robustkit.auditing.claims import claims_of, claims_of_pair
-from robustkit.auditing.findings import Findings
 from robustkit.auditing.request import Thresholds
-from robustkit.findings.clean.measure import CleanRecord
+from robustkit.findings.clean.record import CleanRecord
+from robustkit.findings.finding import ModelRecords
 from robustkit.stats import Claim
 from robustkit.stats.claims import statuses
 
@@ -101,7 +101,7 @@ def scenarios() -> dict[str, Scenario]:
     return found | {f"all at the margin, n = {n}": Scenario(edge, n) for n in (3, 10, 30, 150, 600)}
 
 
-def simulate(truth: Truth, true: np.ndarray, shared: np.ndarray, rng: np.random.Generator, label: str) -> Findings:
+def simulate(truth: Truth, true: np.ndarray, shared: np.ndarray, rng: np.random.Generator, label: str) -> ModelRecords:
     """The records of an audit of one model.
 
     Args:
@@ -132,7 +132,7 @@ def simulate(truth: Truth, true: np.ndarray, shared: np.ndarray, rng: np.random.
         "attack": SimpleNamespace(correct=right, flipped_images=lambda: flipped),
         "certificate": SimpleNamespace(complete=right, correct=right, chance_low=chances),
     }  # fmt: skip
-    return Findings(label, Path(), {}, {}, **records)
+    return ModelRecords(label, Path(), {}, {}, records)
 
 
 def _clean(domain: str, said: np.ndarray, confidence: np.ndarray, true: np.ndarray) -> CleanRecord:

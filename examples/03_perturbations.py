@@ -20,11 +20,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from robustkit.data import ArcsinhStretch, open_images
+from robustkit.findings.attack.gallery import composite
 from robustkit.perturb.conditions import Conditions, conditions_of
 from robustkit.perturb.faults.naming import Named, read_name
 from robustkit.perturb.faults.registry import SUITES
 from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation, Stage
-from robustkit.report.sections.gallery import composite
 from robustkit.seeds import Streams
 
 STAGES = {

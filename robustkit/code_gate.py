@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from robustkit.errors import InputError, RobustkitError, SecurityError
 from robustkit.words import brief, shown
@@ -147,6 +148,25 @@ def import_code(code: Code, option: str) -> ModuleType:
                 f"{code.source} cannot be imported ({type(error).__name__}: {brief(error)}); install what it needs, "
                 "and put code that runs by itself under if __name__ == '__main__'"
             ) from error
+
+
+def import_named(text: str, option: str) -> Any:
+    """What a person named as `path/to/file.py:Class` or `package.module:Class`, imported.
+
+    Args:
+        text: What was named.
+        option: With which it was named.
+
+    Raises:
+        InputError: If it is not named so, is not there, or cannot be imported.
+    """
+    code = read_code(text, option)
+    if code.kind == "library":
+        raise InputError(f"{option} takes your own code as path/to/file.py:Class or package.module:Class, got {text!r}")
+    try:
+        return getattr(import_code(code, option), code.name)
+    except AttributeError:
+        raise InputError(f"{code.source} has no {code.name}; name a class of it with {option}") from None
 
 
 def say_runs(what: object, option: str) -> None:

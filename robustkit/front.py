@@ -306,9 +306,10 @@ def _of_latents(
     from robustkit.findings.attack.summary import AttackResult
     from robustkit.findings.latents.attacked import Attacked
     from robustkit.findings.latents.running import find_in
+    from robustkit.progress import quiet
     from robustkit.words import no_such
 
-    out, say, seed = more.pop("out", None), more.pop("say", _quiet), more.get("seed", 0)
+    out, say, seed = more.pop("out", None), more.pop("say", quiet), more.get("seed", 0)
     attacked = isinstance(model, AttackResult)
     fields = set(kind.request_type.__dataclass_fields__) - {"data", "base", "base_run", "seed"}
     fields -= set() if attacked else {"search"}  # which is that of the attack
@@ -346,10 +347,11 @@ def _measure(
         how |= {name: about[name] for name in ("options", "device") if name in about}
         if out is not None:
             return run_measurement(kind, model, request(**asked, **more), out=out, **how)
+        from robustkit.progress import quiet
         from robustkit.runs.measurement import start
 
         settings = request(**asked, **more, options=how.get("options"))
-        return start(kind, model, settings, how.get("device"), how.get("say", _quiet)).found()
+        return start(kind, model, settings, how.get("device"), how.get("say", quiet)).found()
     sample = _sample(model, images, labels, about)
     settings = request(n=len(sample), part="all", take_all=True, **asked, **more)
     if out is not None:
@@ -382,7 +384,3 @@ def _sample(model: Any, images: Any, labels: Any, about: dict[str, Any]) -> Samp
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _quiet(line: str) -> None:
-    """Without a run folder, what was found is in the result."""

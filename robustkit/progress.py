@@ -23,3 +23,8 @@ def progress(
         The bar; it appears after one second and only on a terminal.
     """
     return tqdm(iterable, total=total, desc=label, unit=f" {unit}", delay=1.0, disable=None, leave=False)
+
+
+def quiet(line: str) -> None:
+    """Receives progress messages where nobody wants them."""
+    del line

@@ -37,11 +37,11 @@ def commands() -> dict[str, list[str]]:
 
 def offered() -> dict[str, list[str]]:
     """Everything with a name that a command line, a file or a call may hold, by kind."""
-    from robustkit.auditing.metrics import MEANING
     from robustkit.auditing.request import EFFORTS, SUITES, AuditRequest
     from robustkit.data.open import FORMATS
     from robustkit.data.stretch import STRETCHES
     from robustkit.data.survey import SURVEYS
+    from robustkit.findings.registry import built_in
     from robustkit.models.foreign.options import ModelOptions
     from robustkit.models.networks import NETWORKS
     from robustkit.perturb.faults.registry import PERTURBATIONS
@@ -78,7 +78,7 @@ def offered() -> dict[str, list[str]]:
         "audit efforts": list(EFFORTS),
         "audit suites": list(SUITES),
         "audit.toml": list(keys(AuditRequest("model.pt"))),
-        "metrics": list(MEANING),
+        "metrics": [name for kind in built_in() for name in kind.meaning],
     }
 
 

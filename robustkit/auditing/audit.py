@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from robustkit.auditing.audit_steps import attack, certify, check, photograph, predict, sweep
-from robustkit.auditing.findings import ABOUT, SCHEMA
 from robustkit.auditing.fixed import fix_claims
-from robustkit.auditing.latent_steps import look_at_latents
 from robustkit.auditing.machine import check_names
-from robustkit.auditing.metrics import MEANING
+from robustkit.auditing.recorded import ABOUT, SCHEMA
 from robustkit.auditing.report import BASE, MODEL, Report, write_report
 from robustkit.auditing.request import FILE, AuditRequest, of_effort, read_gate, save_request
 from robustkit.auditing.subject import Subject, about_subject, check_same_images, open_subject, options_for, subject_of
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import is_unfinished, new_folder, own_folder, read_object, refuse_shared, write_json
+from robustkit.findings.finding import Finding
+from robustkit.findings.registry import findings
 from robustkit.models import ModelOptions
 from robustkit.perturb.search.registry import make_search
 from robustkit.runs import interruptible, only_writer, trouble_in_words
@@ -49,7 +48,7 @@ def run_audit(
         device: Where to run; by default a GPU if there is one.
         workers: How many processes draw the page; with 1 it is this one.
         samples: The model and the base, if they are open already, by `MODEL` and `BASE`.
-        say: Where the lines for the terminal go.
+        say: Receives progress messages.
 
     Raises:
         InputError: If anything given cannot be used.
@@ -57,7 +56,8 @@ def run_audit(
         RunInterrupted: If a signal stopped the audit; what was finished is kept.
     """
     request, folder = of_effort(request), Path(out)
-    check_names([read_gate(gate) for gate in request.fail_under], list(MEANING))
+    kinds = findings(request.findings)
+    check_names([read_gate(gate) for gate in request.fail_under], kinds)
     for name in request.attack.searches:
         make_search(name)  # a misspelt one is refused now, and not after the sweeps
     models = {MODEL: request.model} | ({BASE: request.base} if request.base else {})
@@ -78,24 +78,19 @@ def run_audit(
             save_request(request, folder / FILE)
             fix_claims(folder, request.thresholds)
             for name, subject in subjects.items():
-                _run_steps(subject, folder / name, say)
+                _run_steps(subject, kinds, folder / name, say)
         except RunInterrupted as error:
             raise RunInterrupted("the audit was stopped; finished work is kept, go on with the same command") from error
-        report = write_report(folder, workers=workers, say=say)
+        report = write_report(folder, own=request.findings, workers=workers, say=say)
     return report
 
 
-def _run_steps(subject: Subject, folder: Path, say: Callable[[str], None]) -> None:
+def _run_steps(subject: Subject, kinds: Sequence[Finding], folder: Path, say: Callable[[str], None]) -> None:
     own_folder(folder)
     say(f"{folder.name}: {subject.path}, {len(subject.sample.images)} images of {subject.sample.path}")
     write_json(folder / ABOUT, about_subject(subject))
-    check(subject)
-    predict(subject)
-    photograph(subject)
-    sweep(subject)
-    attack(subject)
-    certify(subject)
-    look_at_latents(subject)
+    for kind in kinds:
+        subject.make(kind)
 
 
 def _check_out(folder: Path) -> None:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from robustkit.auditing.findings import Findings
 from robustkit.auditing.machine import GateResult, outcomes_of
 from robustkit.auditing.request import Gate
 from robustkit.errors import InputError
 from robustkit.files import read_json, reading
+from robustkit.findings.finding import Finding, ModelRecords
 from robustkit.stats import bounded_mean, holm, p_above
 
 # How often a network that is not worse fails, at most, over all that is compared.
 ALPHA = 0.05
 
 
-def against_baseline(path: Path, found: Findings) -> list[GateResult]:
+def against_baseline(path: Path, found: ModelRecords, kinds: Sequence[Finding]) -> list[GateResult]:
     """A gate for each measure that two audits share: it fails where the network is worse for certain.
 
     Args:
         path: The audit.json of an earlier audit of the same images.
         found: What was found now.
+        kinds: The findings of the audit.
 
     Returns:
         The gates; the p-values of all are adjusted together (Holm).
@@ -30,7 +32,7 @@ def against_baseline(path: Path, found: Findings) -> list[GateResult]:
     Raises:
         InputError: If the file is no audit.json with outcomes, or shares no image and measure with this audit.
     """
-    now = outcomes_of(found)
+    now = outcomes_of(found, kinds)
     changes: dict[str, tuple[np.ndarray, float, float]] = {}
     with reading(path, "the audit.json of an earlier audit"):
         kept = read_json(path)

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from robustkit.auditing.findings import Findings
 from robustkit.auditing.request import Thresholds
-from robustkit.findings.sweep.record import SweepRecord
+from robustkit.findings.certify.record import chances
+from robustkit.findings.clean.record import gap
+from robustkit.findings.finding import ModelRecords
+from robustkit.findings.sweep.record import SweepRecord, losses, third
 from robustkit.stats import Claim, claim_of_calibration, claim_of_means, holm, p_above, p_below
 
 
-def claims_of(found: Findings, limits: Thresholds) -> list[Claim]:
+def claims_of(found: ModelRecords, limits: Thresholds) -> list[Claim]:
     """The claims about one model that its records can answer."""
     claims = []
     if found.clean:
@@ -20,24 +22,23 @@ def claims_of(found: Findings, limits: Thresholds) -> list[Claim]:
         if len(np.unique(record.labels)) > 1:
             claims.append(_beats_constant_answers(record.probabilities, record.labels, limits.gain))
         claims.append(claim_of_calibration("calibration_error", record.scores, record.labels, limits.calibration_error))
-    gap = gap_of(found)
-    if gap is not None:
-        claims.append(claim_of_means("domain_gap", gap, limits.domain_gap, low=-1))
-    losses = losses_of(found)
-    if "exposure" in losses:
-        claims.append(claim_of_means("exposure_loss", losses["exposure"], limits.exposure_loss, low=-1))
-    if losses:
-        claims.append(_of_each("fault_loss", losses, limits.fault_loss))
+    lost = gap(found.clean)
+    if lost is not None:
+        claims.append(claim_of_means("domain_gap", lost, limits.domain_gap, low=-1))
+    if found.sweep is not None:
+        costs = losses(found.sweep)
+        if "exposure" in costs:
+            claims.append(claim_of_means("exposure_loss", costs["exposure"], limits.exposure_loss, low=-1))
+        claims.append(_of_each("fault_loss", costs, limits.fault_loss))
     if found.attack is not None and found.attack.correct.any():
         flipped = found.attack.flipped_images()[found.attack.correct]
         claims.append(claim_of_means("flip_rate", flipped, limits.flip_rate))
-    chances = chances_of(found)
-    if len(chances):
-        claims.append(claim_of_means("random_hit", chances, limits.random_hit))
+    if found.certificate is not None and len(of_each := chances(found.certificate)):
+        claims.append(claim_of_means("random_hit", of_each, limits.random_hit))
     return claims
 
 
-def claims_of_pair(one: Findings, other: Findings, limits: Thresholds) -> list[Claim]:
+def claims_of_pair(one: ModelRecords, other: ModelRecords, limits: Thresholds) -> list[Claim]:
     """The claims that the one is better than the other, or loses nothing to it, image by image.
 
     Where both were asked about a source and a target, the one was adapted: on the source it should lose nothing.
@@ -47,7 +48,7 @@ def claims_of_pair(one: Findings, other: Findings, limits: Thresholds) -> list[C
         first, second = one.clean[domain], other.clean[domain]
         if not np.array_equal(first.ids, second.ids):
             continue
-        more = right_of(first).astype(float) - right_of(second)
+        more = first.right.astype(float) - second.right
         if domain == "source" and "target" in one.clean:
             claims.append(claim_of_means("keeps_accuracy_on_the_source", -more, limits.lost_to_base, low=-1))
         else:
@@ -66,52 +67,10 @@ def claims_of_pair(one: Findings, other: Findings, limits: Thresholds) -> list[C
     return claims
 
 
-def right_of(record: object) -> np.ndarray:
-    """Which images a clean record has right, shape (N,)."""
-    return record.probabilities.argmax(1) == record.labels  # type: ignore[attr-defined]
-
-
-def third(record: SweepRecord, name: str) -> int:
-    """The step of the third level of a perturbation, or of its last."""
-    steps = record.steps(name)
-    return int(steps[min(2, len(steps) - 1)])
-
-
-def losses_of(found: Findings) -> dict[str, np.ndarray]:
-    """Accuracy that each image loses to each perturbation at its third level, in [-1, 1], shape (N,)."""
-    record = found.sweep
-    if record is None:
-        return {}
-    was_right = record.clean_class == record.true
-    return {name: was_right - record.right[third(record, name)] for name in dict.fromkeys(record.name.tolist())}
-
-
 def apart_of(one: SweepRecord, other: SweepRecord) -> dict[str, np.ndarray]:
     """How much more often the one is right than the other under each perturbation at its third level, shape (N,)."""
     steps = {name: third(one, name) for name in dict.fromkeys(one.name.tolist())}
     return {name: one.right[step] - other.right[step] for name, step in steps.items()}
-
-
-def gap_of(found: Findings) -> np.ndarray | None:
-    """Accuracy that each object loses from source to target; `None` where they show no object in common."""
-    if not {"source", "target"} <= found.clean.keys():
-        return None
-    right = {}
-    for domain in ("source", "target"):
-        record = found.clean[domain]
-        right[domain] = {
-            str(i).partition("#")[0]: float(hit) for i, hit in zip(record.ids, right_of(record), strict=True)
-        }
-    common = sorted(right["source"].keys() & right["target"].keys())
-    return np.array([right["source"][one] - right["target"][one] for one in common]) if common else None
-
-
-def chances_of(found: Findings) -> np.ndarray:
-    """The chance that a random hit flips each correct image; empty where some were not tried in every cell."""
-    record = found.certificate
-    if record is None or int(record.complete.sum()) < int(record.correct.sum()):
-        return np.zeros(0)
-    return record.chance_low[record.complete]
 
 
 def movers(changes: Mapping[str, np.ndarray], alpha: float = 0.05) -> tuple[list[str], list[str]]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robustkit.auditing.chapters import durations
-from robustkit.auditing.claims import third
-from robustkit.auditing.findings import Findings, check_pair
+from robustkit.auditing.recorded import check_pair
 from robustkit.errors import InputError
+from robustkit.findings.attack.chapter import durations
 from robustkit.findings.distances.comparison import compare_models
+from robustkit.findings.finding import ModelRecords
+from robustkit.findings.sweep.record import third
 from robustkit.report.section import Chapter, Section
 from robustkit.report.sections.facts import Facts
 from robustkit.report.sections.forest import Forest
@@ -60,7 +61,7 @@ class Row:
     better: bool
 
 
-def compare_findings(one: Findings, other: Findings) -> list[Row]:
+def compare_findings(one: ModelRecords, other: ModelRecords) -> list[Row]:
     """Every paired question that the records of two audits answer.
 
     Raises:
@@ -71,7 +72,7 @@ def compare_findings(one: Findings, other: Findings) -> list[Row]:
     for domain in [name for name in one.clean if name in other.clean]:
         first, second = one.clean[domain], other.clean[domain]
         if np.array_equal(first.ids, second.ids):
-            hits = [record.probabilities.argmax(1) == record.labels for record in (first, second)]
+            hits = [record.right for record in (first, second)]
             said = "accuracy" if domain == "images" else f"accuracy on the {domain} images"
             rows.append(_rates(said, hits[0], hits[1], planned=True, better=True))
     if one.attack is not None and other.attack is not None:
@@ -91,7 +92,7 @@ def compare_findings(one: Findings, other: Findings) -> list[Row]:
     return rows
 
 
-def comparison(one: Findings, other: Findings) -> Chapter:
+def comparison(one: ModelRecords, other: ModelRecords) -> Chapter:
     """The chapter of a comparison."""
     rows = compare_findings(one, other)
     title = f"{one.label} against {other.label}"
@@ -143,7 +144,7 @@ def _cells(one: Estimate) -> tuple[str, str, str]:
     return value, low, high
 
 
-def _distances(one: Findings, other: Findings) -> Facts | None:
+def _distances(one: ModelRecords, other: ModelRecords) -> Facts | None:
     """How far perturbations move the latents of both, image by image."""
     if one.distances is None or other.distances is None or len(one.distances.ids) > _MOST_MOVED:
         return None
@@ -179,7 +180,7 @@ def _rates(name: str, first: np.ndarray, second: np.ndarray, *, planned: bool, b
     return Row(name, float(first.mean()), float(second.mean()), difference, p, "McNemar", planned, better)
 
 
-def _sweeps(one: Findings, other: Findings) -> list[Row]:
+def _sweeps(one: ModelRecords, other: ModelRecords) -> list[Row]:
     first, second = one.sweep, other.sweep
     assert first is not None
     assert second is not None
@@ -203,7 +204,7 @@ def _shares(name: str, first: np.ndarray, second: np.ndarray, *, planned: bool, 
     return Row(name, *means, difference, min(p, 1.0), "empirical likelihood", planned, better)
 
 
-def _shifts(one: Findings, other: Findings) -> Facts | None:
+def _shifts(one: ModelRecords, other: ModelRecords) -> Facts | None:
     """Paired numbers that are not rates: chances of random hits, queries until the flip."""
     lines: list[Sequence[object]] = []
     first, second = one.certificate, other.certificate

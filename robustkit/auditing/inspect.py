@@ -12,6 +12,7 @@ from robustkit.findings.preflight.measure import check_file, preflight
 from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.foreign.options import write_card
 from robustkit.models.preflight import Finding, Preflight
+from robustkit.progress import quiet
 from robustkit.runs.opening import open_sample
 from robustkit.runs.selection import Selection
 
@@ -53,7 +54,7 @@ def inspect_model(
         if draw is None:
             checkpoint, sample = open_model(model, options, content=file.content), None
         else:
-            sample = open_sample(model, replace(draw, options=options), say=_quiet, check=False, content=file.content)
+            sample = open_sample(model, replace(draw, options=options), say=quiet, check=False, content=file.content)
             checkpoint = sample.checkpoint
     except RobustkitError as error:
         say(str(Finding("network", "refusal", str(error))))
@@ -68,10 +69,6 @@ def inspect_model(
     if more.refusals:
         raise InputError(_count(more))
     return found + more
-
-
-def _quiet(line: str) -> None:
-    """The findings say the same."""
 
 
 def _count(found: Preflight) -> str:

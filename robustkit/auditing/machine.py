@@ -14,13 +14,11 @@ from xml.etree import ElementTree
 import numpy as np
 
 from robustkit import __version__
-from robustkit.auditing.claims import third
-from robustkit.auditing.findings import Findings
-from robustkit.auditing.metrics import estimate_json
 from robustkit.auditing.request import Gate
 from robustkit.errors import InputError
 from robustkit.extras import home_page
 from robustkit.files import atomic_write
+from robustkit.findings.finding import Finding, ModelRecords
 from robustkit.report.section import Check
 from robustkit.stats import Estimate
 from robustkit.tables import Writer
@@ -63,12 +61,13 @@ def check_gates(gates: Sequence[Gate], numbers: dict[str, Estimate]) -> list[Gat
     return results
 
 
-def check_names(gates: Sequence[Gate], known: Sequence[str]) -> None:
-    """Refuses a gate whose number cannot come: a gate that never holds must not be a spelling mistake.
+def check_names(gates: Sequence[Gate], kinds: Sequence[Finding]) -> None:
+    """Refuses a gate whose number no finding has: a gate that never holds must not be a spelling mistake.
 
     Raises:
         InputError: If a name is not known.
     """
+    known = [name for kind in kinds for name in kind.meaning]
     whole = {name for name in known if "." not in name}
     families = {name.partition(".")[0] for name in known if "." in name}
     for gate in gates:
@@ -78,7 +77,8 @@ def check_names(gates: Sequence[Gate], known: Sequence[str]) -> None:
 
 
 def audit_json(
-    models: Sequence[Findings],
+    models: Sequence[ModelRecords],
+    kinds: Sequence[Finding],
     numbers: Sequence[dict[str, Estimate]],
     checks: Sequence[Check],
     gates: Sequence[GateResult],
@@ -89,6 +89,7 @@ def audit_json(
 
     Args:
         models: What was found on each model, the audited one first.
+        kinds: The findings of the audit.
         numbers: The numbers of each that gates may name.
         checks: The verdict.
         gates: What became of the gates.
@@ -116,7 +117,7 @@ def audit_json(
                     if step.get("finished") or step.get("refused")
                 },
                 "metrics": {name: estimate_json(value) for name, value in found.items()},
-                "outcomes": outcomes_of(one),
+                "outcomes": outcomes_of(one, kinds),
             }
             for one, found in zip(models, numbers, strict=True)
         ],
@@ -130,31 +131,28 @@ def audit_json(
     }
 
 
-def outcomes_of(found: Findings) -> dict[str, Any]:
+def outcomes_of(found: ModelRecords, kinds: Sequence[Finding]) -> dict[str, Any]:
     """What went wrong with each image, by measure, as JSON values: 0 for well, 1 for badly, shares between.
 
     Args:
-        found: What was found on a model.
+        found: What was found out about a model.
+        kinds: The findings of the audit.
 
     Returns:
         `ids`, and under `bad` a list for each measure; `null` for images without an answer.
     """
     bad: dict[str, list[float | None]] = {}
-    if found.attack is not None:
-        correct, flipped = found.attack.correct, found.attack.flipped_images()
-        bad["wrong"] = [float(not one) for one in correct]
-        bad["wrong or flipped"] = [float(not ok or flip) for ok, flip in zip(correct, flipped, strict=True)]
-    if found.sweep is not None:
-        record = found.sweep
-        bad.setdefault("wrong", [float(one) for one in record.clean_class != record.true])
-        for name in dict.fromkeys(record.name.tolist()):
-            bad[f"wrong under {name}"] = [round(1 - float(one), 6) for one in record.right[third(record, name)]]
-    if found.certificate is not None:
-        record = found.certificate
-        bad["random hit"] = [
-            float(chance) if known else None for chance, known in zip(record.chance_low, record.complete, strict=True)
-        ]
+    for kind in kinds:
+        for name, values in kind.outcomes(found).items():
+            bad.setdefault(name, values)
     return {"ids": list(found.about["ids"]), "bad": bad}
+
+
+def estimate_json(one: Estimate) -> dict[str, Any]:
+    """An estimate as JSON values; what is not finite is `None`."""
+    numbers = {name: float(getattr(one, name)) for name in ("value", "low", "high")}
+    finite = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+    return finite | {"n": int(one.n), "level": one.level, "method": one.method}
 
 
 def check_json(check: Check) -> dict[str, Any]:
@@ -178,37 +176,21 @@ def as_json(everything: dict[str, Any]) -> str:
     return json.dumps(everything, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
-def image_table(models: Sequence[Findings]) -> tuple[list[str], list[list[Any]]]:
-    """A line for each image and model: what was said of it before and after."""
-    columns = ["id", "model", "true", "clean", "correct", "p_true", "flipped", "new", "queries", "row", "column"]
-    columns += ["certified", "chance_of_a_random_hit", "perturbations_survived", "perturbations"]
-    lines = []
+def image_table(models: Sequence[ModelRecords], kinds: Sequence[Finding]) -> tuple[list[str], list[list[Any]]]:
+    """One line per image and model: what each finding has to say of the image.
+
+    Returns:
+        The headings, and the lines.
+    """
+    columns, lines = ["id", "model", "true"], []
     for one in models:
-        names = [*one.class_names, "not finite"]
-        first = _first_flips(one)
+        cells: dict[str, list[Any]] = {}
+        for kind in kinds:
+            cells |= kind.columns(one)
+        columns = [*columns[:3], *cells]
         for i, image_id in enumerate(one.about["ids"]):
-            line: list[Any] = [image_id, one.label, names[one.about["true"][i]], "", "", "", "", "", "", "", ""]
-            line += ["", "", "", ""]
-            if one.attack is not None:
-                record = one.attack
-                line[3:6] = [
-                    names[record.clean_class[i]],
-                    int(record.correct[i]),
-                    f"{record.clean_probabilities[i, record.true[i]]:.6g}",
-                ]
-                line[6] = int(i in first) if record.correct[i] else ""
-                if i in first:
-                    a = first[i]
-                    line[7:11] = [
-                        names[record.new_class[a]], int(record.queries[a]), int(record.row[a, 0]),
-                        int(record.column[a, 0]),
-                    ]  # fmt: skip
-            if one.certificate is not None and one.certificate.complete[i]:
-                line[11] = int(one.certificate.certified[i])
-                line[12] = f"{one.certificate.chance_low[i]:.6g}"
-            if one.sweep is not None:
-                line[13:] = [f"{one.sweep.right[:, i].sum():.6g}", len(one.sweep.right)]
-            lines.append(line)
+            true = one.class_names[one.about["true"][i]]
+            lines.append([image_id, one.label, true, *(values[i] for values in cells.values())])
     return columns, lines
 
 
@@ -322,7 +304,7 @@ def _xml(text: str) -> str:
     return "".join(letter if letter >= " " else "?" for letter in text)
 
 
-def model_index(one: Findings, numbers: dict[str, Estimate]) -> str:
+def model_index(one: ModelRecords, numbers: dict[str, Estimate]) -> str:
     """A `model-index` block for the card of a model on Hugging Face, in YAML."""
     shown = {"accuracy": "accuracy", "flip_rate": "one-pixel flip rate", "certified_rate": "one-pixel certified rate",
              "calibration_error": "expected calibration error", "mpc": "mean accuracy under perturbations"}  # fmt: skip
@@ -349,18 +331,6 @@ def model_index(one: Findings, numbers: dict[str, Estimate]) -> str:
 
 def _yaml(text: str) -> str:
     return json.dumps(text)  # a JSON string is a YAML string
-
-
-def _first_flips(one: Findings) -> dict[int, int]:
-    """The attempt that flipped each image with the fewest queries."""
-    if one.attack is None:
-        return {}
-    first: dict[int, int] = {}
-    for a in np.flatnonzero(one.attack.flipped).tolist():
-        i = int(one.attack.image[a])
-        if i not in first or one.attack.queries[a] < one.attack.queries[first[i]]:
-            first[i] = a
-    return first
 
 
 def _column(values: list[Any]) -> np.ndarray:

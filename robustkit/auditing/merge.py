@@ -13,7 +13,8 @@ from robustkit.errors import InputError
 from robustkit.files import reading
 from robustkit.findings.latents.attacked import same_options
 from robustkit.models import ModelOptions
-from robustkit.perturb.faults.names import refuse_code_of_file
+from robustkit.perturb.faults.names import refuse_code_of_file as refuse_perturbations
+from robustkit.perturb.search.names import refuse_code_of_file as refuse_searches
 from robustkit.perturb.threats import ValueRange
 from robustkit.runs import AGAIN, Parts, differences, interruptible, open_run
 from robustkit.runs.makers import Makers
@@ -46,6 +47,7 @@ def merge_runs(
     data: str | os.PathLike[str] | None = None,
     base: str | os.PathLike[str] | None = None,
     perturbations: Sequence[str] = (),
+    searches: Sequence[str] = (),
     mix: bool = False,
     say: Callable[[str], None] = print,
 ) -> Result:
@@ -59,6 +61,7 @@ def merge_runs(
         data: The images, if they are no longer where the shards found them.
         base: The base model of a sweep, likewise.
         perturbations: Those of a sweep that are code of your own, named again: a manifest never chooses code.
+        searches: The same for searches of an attack.
         mix: Whether shards may have been made by other versions, devices or threads than one another.
         say: Receives progress messages.
 
@@ -78,7 +81,8 @@ def merge_runs(
             refuse_function_of_file(manifest["model"], file=where)
         if base is None:
             refuse_function_of_file(manifest["request"].get("base"), file=where, option="--base")
-        refuse_code_of_file(manifest["request"].get("perturbations") or (), file=where, allowed=perturbations)
+        refuse_perturbations(manifest["request"].get("perturbations") or (), file=where, allowed=perturbations)
+        refuse_searches(manifest["request"].get("searches") or (), file=where, allowed=searches)
         said = {"options": same_options(manifest, options, folders[0])}
         asked = manifest["request"] | moved
         _check_fields(kind.request_type, asked)

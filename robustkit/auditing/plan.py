@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from robustkit.auditing.claims import claims_of
-from robustkit.auditing.findings import ABOUT, Findings, read_findings
+from robustkit.auditing.recorded import ABOUT, read_model
 from robustkit.auditing.request import Thresholds
 from robustkit.auditing.verdict import LINES
 from robustkit.errors import InputError
+from robustkit.findings.finding import ModelRecords
 from robustkit.stats import Claim, claim_of_calibration, claim_of_means, images_needed
 from robustkit.stats.claims import ALPHA, POWER, whole
 
@@ -44,7 +45,7 @@ class Planned:
     fails: float | None
 
 
-def plan(thresholds: Thresholds, n: int, *, pilot: Findings | None = None, perturbations: int = 8) -> list[Planned]:
+def plan(thresholds: Thresholds, n: int, *, pilot: ModelRecords | None = None, perturbations: int = 8) -> list[Planned]:
     """Plans the lines about one model.
 
     Args:
@@ -96,7 +97,7 @@ def plan_text(lines: Sequence[Planned], n: int) -> str:
     return "\n".join(text)
 
 
-def read_pilot(folder: Path) -> Findings:
+def read_pilot(folder: Path) -> ModelRecords:
     """The audited model of an earlier audit.
 
     Raises:
@@ -105,7 +106,7 @@ def read_pilot(folder: Path) -> Findings:
     model = folder / "model"
     if not (model / ABOUT).is_file():
         raise InputError(f"--pilot {folder} is not the folder of an audit")
-    return read_findings(model, "pilot")
+    return read_model(model, "pilot")
 
 
 def _supposed(limits: Thresholds, perturbations: int) -> list[Claim]:

@@ -1,4 +1,4 @@
-"""From records to the first chapters of the page: what was audited, how many images are left, was it sound."""
+"""From records to the first chapter of the page: what was audited, and how many images are left."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.auditing.findings import Findings
-from robustkit.auditing.pictures import THUMBNAIL_RULE
 from robustkit.findings.attack.record import AttackRecord
-from robustkit.report.section import Chapter, Section
+from robustkit.findings.finding import ModelRecords
+from robustkit.findings.pictures.record import THUMBNAIL_RULE
+from robustkit.report.section import Chapter
 from robustkit.report.sections.facts import Facts
 
 
-def provenance(models: Sequence[Findings]) -> Chapter:
+def provenance(models: Sequence[ModelRecords]) -> Chapter:
     """What was audited, and what every rate is a rate of."""
     rows = []
     for label, value in _facts(models[0]).items():
@@ -43,21 +43,7 @@ def provenance(models: Sequence[Findings]) -> Chapter:
     )
 
 
-def preflight(models: Sequence[Findings]) -> Chapter:
-    """What was looked at before any number was made."""
-    missing = tuple(one.why_missing("preflight") for one in models if not one.preflight)
-    rows = [
-        (one.label, found["name"], found["verdict"], found["text"], found["advice"])
-        for one in models
-        for found in one.preflight
-    ]
-    said = "What would make every number meaningless, looked at before any was made. A refusal stops an audit."
-    columns = ("model", "finding", "verdict", "what was seen", "what to do")
-    sections: tuple[Section, ...] = (Facts("findings", "Findings", said, columns, rows),) if rows else ()
-    return Chapter("preflight", "Preflight", (), sections, missing)
-
-
-def _flow(models: Sequence[Findings]) -> list[list[object]]:
+def _flow(models: Sequence[ModelRecords]) -> list[list[object]]:
     """How many images are left after each step, a column for each model."""
     attacks = [one.attack for one in models]
     certificates = [one.certificate for one in models]
@@ -91,7 +77,7 @@ def _flow(models: Sequence[Findings]) -> list[list[object]]:
     ]  # fmt: skip
 
 
-def _facts(one: Findings) -> dict[str, str]:
+def _facts(one: ModelRecords) -> dict[str, str]:
     about = one.about
     data = ", ".join(f"{name} {digest[:16]}…" for name, digest in sorted(about["data_sha256"].items()))
     return {
@@ -113,12 +99,12 @@ def _facts(one: Findings) -> dict[str, str]:
     }
 
 
-def _looked_at(one: Findings) -> int | None:
+def _looked_at(one: ModelRecords) -> int | None:
     """How many images were classified without anything done to them."""
     return len(next(iter(one.clean.values())).labels) if one.clean else None
 
 
-def _thumbnails(one: Findings) -> str:
+def _thumbnails(one: ModelRecords) -> str:
     """Which images have a picture under the pointer, where not all have."""
     if one.pictures is None or len(one.pictures.small) == len(one.pictures.ids):
         return ""

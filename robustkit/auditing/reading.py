@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from robustkit import __version__
-from robustkit.auditing.findings import Findings
 from robustkit.findings.attack.record import AttackRecord
+from robustkit.findings.finding import ModelRecords
 from robustkit.report.section import Chapter, Section
 from robustkit.report.sections.facts import Facts
 from robustkit.report.sections.forest import Forest
@@ -43,7 +43,7 @@ BIBTEX = """@software{robustkit,
 """
 
 
-def sensitivity(models: Sequence[Findings]) -> Chapter:
+def sensitivity(models: Sequence[ModelRecords]) -> Chapter:
     """How the answers would have differed with other choices."""
     title = "Sensitivity to choices"
     sections: list[Section] = []
@@ -66,7 +66,7 @@ def sensitivity(models: Sequence[Findings]) -> Chapter:
     return Chapter("sensitivity", title, (), tuple(sections), missing)
 
 
-def _budgets(have: Sequence[tuple[Findings, AttackRecord]]) -> Forest:
+def _budgets(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> Forest:
     """The flip rate that smaller budgets would have found."""
     rows: list[tuple[str, str, Estimate]] = []
     n = {one.label: int(record.correct.sum()) for one, record in have}
@@ -84,7 +84,7 @@ def _budgets(have: Sequence[tuple[Findings, AttackRecord]]) -> Forest:
     )  # fmt: skip
 
 
-def _fewer_images(have: Sequence[tuple[Findings, AttackRecord]]) -> Forest:
+def _fewer_images(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> Forest:
     """The flip rate on the first images drawn."""
     rows: list[tuple[str, str, Estimate]] = []
     for share in (0.25, 0.5, 1.0):
@@ -99,7 +99,7 @@ def _fewer_images(have: Sequence[tuple[Findings, AttackRecord]]) -> Forest:
     )  # fmt: skip
 
 
-def limits(models: Sequence[Findings]) -> Chapter:
+def limits(models: Sequence[ModelRecords]) -> Chapter:
     """What the numbers do not say."""
     first = models[0]
     text = [
@@ -123,7 +123,7 @@ def limits(models: Sequence[Findings]) -> Chapter:
     return Chapter("limits", "Limits, in plain words", tuple(text))
 
 
-def methods(models: Sequence[Findings]) -> tuple[Chapter, list[tuple[str, str]]]:
+def methods(models: Sequence[ModelRecords]) -> tuple[Chapter, list[tuple[str, str]]]:
     """A paragraph for a paper, and the references."""
     paragraph = methods_text(models)
     chapter = Chapter(
@@ -132,7 +132,7 @@ def methods(models: Sequence[Findings]) -> tuple[Chapter, list[tuple[str, str]]]
     return chapter, [("Methods paragraph", paragraph), ("References (BibTeX)", BIBTEX % __version__)]
 
 
-def methods_text(models: Sequence[Findings]) -> str:
+def methods_text(models: Sequence[ModelRecords]) -> str:
     """What was done, as one paragraph."""
     first = models[0]
     about = first.about

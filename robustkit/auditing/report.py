@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.auditing.baseline import against_baseline
-from robustkit.auditing.chapters import clean, one_pixel, sweeps
 from robustkit.auditing.comparison import compare_findings, comparison
-from robustkit.auditing.findings import ABOUT, Findings, check_pair, read_findings
 from robustkit.auditing.fixed import fixed_of, said_of
-from robustkit.auditing.latent_chapters import distances, geometry, maps, windows
 from robustkit.auditing.machine import (
     GateResult,
     as_json,
@@ -24,20 +21,23 @@ from robustkit.auditing.machine import (
     check_gates,
     check_names,
     csv_text,
+    estimate_json,
     image_table,
     junit_xml,
     model_index,
     write_image_table,
 )
-from robustkit.auditing.metrics import MEANING, estimate_json, metrics_of
-from robustkit.auditing.pictures import sprite_of
-from robustkit.auditing.provenance import preflight, provenance
+from robustkit.auditing.provenance import provenance
 from robustkit.auditing.reading import limits, methods, sensitivity
-from robustkit.auditing.request import FILE, AuditRequest, read_gate, read_request
+from robustkit.auditing.recorded import ABOUT, check_pair, read_model
+from robustkit.auditing.request import CODE, FILE, AuditRequest, read_gate, read_request
 from robustkit.auditing.sentences import RULE, headline
 from robustkit.auditing.verdict import checks_of
 from robustkit.errors import InputError, first_line
 from robustkit.files import new_folder, read_object, reading
+from robustkit.findings.finding import Finding, ModelRecords
+from robustkit.findings.pictures.show import sprite_of
+from robustkit.findings.registry import findings
 from robustkit.report.page import Download, Page, write_page
 from robustkit.report.palette import Looks, make_palette
 from robustkit.report.section import Chapter, Check
@@ -84,6 +84,7 @@ def write_report(
     *,
     fail_under: Sequence[str] = (),
     baseline: str = "",
+    own: Sequence[str] = (),
     workers: int = 1,
     say: Callable[[str], None] = print,
 ) -> Report:
@@ -93,21 +94,22 @@ def write_report(
         folder: The folder of an audit.
         fail_under: Gates instead of those of the audit.
         baseline: The audit.json of an earlier audit instead of that of the audit's own settings.
+        own: Findings of your own that the audit made; those that are not named here are not drawn.
         workers: How many processes draw; with 1 it is this one.
-        say: Where the lines for the terminal go.
+        say: Receives progress messages.
 
     Raises:
         InputError: If the folder is no audit, or its records are of another version or do not belong together.
     """
     folder = Path(folder)
-    request = _request(folder)
+    request, kinds = _request(folder), findings(own)
     named = [name for name in (MODEL, BASE) if (folder / name / ABOUT).is_file()]
     if MODEL not in named:
         raise InputError(f"{folder} holds no records of an audit; run robustkit audit --out {folder}")
-    models = _read([folder / name for name in named])
+    models = _read([folder / name for name in named], kinds)
     gates, kept = tuple(fail_under) or request.fail_under, baseline or request.baseline
     request = replace(request, fail_under=gates, baseline=kept)
-    report = _write(folder, models, request, workers, fixed_of(folder, request.thresholds), say)
+    report = _write(folder, models, kinds, request, workers, say)
     say(report.text())
     return report
 
@@ -127,7 +129,7 @@ def compare_audits(
         second: The folder of the other, to compare with.
         out: A new folder.
         workers: How many processes draw; with 1 it is this one.
-        say: Where the lines for the terminal go.
+        say: Receives progress messages.
 
     Raises:
         InputError: If a folder is no audit, or the two cannot be paired image by image.
@@ -135,39 +137,42 @@ def compare_audits(
     folders = [Path(first), Path(second)]
     for folder in folders:
         _request(folder)
-    models = _read([folder / MODEL for folder in folders])
+    kinds = findings()
+    models = _read([folder / MODEL for folder in folders], kinds)
     with reading(f"what is recorded in {folders[0]} and {folders[1]}", "the records of audits"):
         check_pair(*models)
     request = replace(_request(folders[0]), fail_under=(), baseline="")
-    report = _write(new_folder(out), models, request, workers, fixed_of(folders[0], request.thresholds), say)
+    report = _write(new_folder(out), models, kinds, request, workers, say, audit=folders[0])
     say(report.text())
     return report
 
 
 def _write(
     folder: Path,
-    models: Sequence[Findings],
+    models: Sequence[ModelRecords],
+    kinds: Sequence[Finding],
     request: AuditRequest,
     workers: int,
-    fixed: dict[str, Any],
     say: Callable[[str], None],
+    *,
+    audit: Path | None = None,
 ) -> Report:
-    gates = [read_gate(text) for text in request.fail_under]
-    check_names(gates, list(MEANING))
+    gates, fixed = [read_gate(text) for text in request.fail_under], fixed_of(audit or folder, request.thresholds)
+    check_names(gates, kinds)
     with reading(f"what is recorded in {folder}", "the records of an audit"):
-        numbers = [metrics_of(one) for one in models]
+        numbers = [{name: number for kind in kinds for name, number in kind.metrics(one).items()} for one in models]
         results = check_gates(gates, numbers[0])
         if request.baseline:
-            results += against_baseline(Path(request.baseline), models[0])
+            results += against_baseline(Path(request.baseline), models[0], kinds)
         checks = checks_of(models, request.thresholds)
         rows: list[dict[str, Any]] = []
         if len(models) == 2:
             rows = [{**asdict(row), "difference": estimate_json(row.difference)} for row in compare_findings(*models)]
-        columns, lines = image_table(models)
-        everything = audit_json(models, numbers, checks, results, rows, fixed)
+        columns, lines = image_table(models, kinds)
+        everything = audit_json(models, kinds, numbers, checks, results, rows, fixed)
         junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
         method, copies = methods(models)
-        chapters, lead = [*_chapters(models), method], _lead(models[0])
+        chapters, lead = [*_chapters(models, kinds, request), method], _lead(models[0])
         sprite = sprite_of(models[0].pictures)
     try:
         write_image_table(folder, columns, lines, say)
@@ -199,22 +204,27 @@ def _drawing(workers: int) -> AbstractContextManager[Executor | None]:
     return local_workers([None] * min(workers, _MOST_WORKERS)) if workers > 1 else nullcontext()
 
 
-def _chapters(models: Sequence[Findings]) -> list[Chapter]:
+def _chapters(models: Sequence[ModelRecords], kinds: Sequence[Finding], request: AuditRequest) -> list[Chapter]:
     """The chapters in the order in which one reads them."""
-    made: dict[str, Callable[[], Chapter]] = {
-        name: partial(make, models)
-        for name, make in {
-            "provenance": provenance, "preflight": preflight, "clean": clean, "sweeps": sweeps, "one-pixel": one_pixel,
-            "geometry": geometry, "windows": windows, "maps": maps, "distances": distances,
-        }.items()
-    }  # fmt: skip
+    makers: dict[str, Callable[[], Chapter | None]] = {"provenance": partial(provenance, models)}
+    for kind in kinds:
+        makers[kind.name] = partial(kind.chapter, models)
+    left = sorted({text.partition(":")[2] for text in request.findings} - {type(kind).__name__ for kind in kinds})
+    if left:
+        missing = tuple(f"{name} is code, which a file never chooses; name it with --finding" for name in left)
+        makers["own"] = partial(Chapter, "own", "Findings of your own", missing=missing)
     if len(models) == 2:
-        made["comparison"] = partial(comparison, *models)
-    made |= {"sensitivity": partial(sensitivity, models), "limits": partial(limits, models)}
-    return [_chapter(name, make, models) for name, make in made.items()]
+        makers["comparison"] = partial(comparison, *models)
+    makers |= {"sensitivity": partial(sensitivity, models), "limits": partial(limits, models)}
+    found: dict[str, Chapter] = {}
+    for name, make in makers.items():
+        chapter = _chapter(name, make, models)
+        if chapter is not None:
+            found[chapter.name] = found[chapter.name].joined(chapter) if chapter.name in found else chapter
+    return list(found.values())
 
 
-def _chapter(name: str, make: Callable[[], Chapter], models: Sequence[Findings]) -> Chapter:
+def _chapter(name: str, make: Callable[[], Chapter | None], models: Sequence[ModelRecords]) -> Chapter | None:
     """A chapter, or why it could not be drawn: one record must not cost the whole page."""
     try:
         return make()
@@ -225,7 +235,7 @@ def _chapter(name: str, make: Callable[[], Chapter], models: Sequence[Findings])
         return Chapter(name, name.replace("-", " ").capitalize(), missing=(why,))
 
 
-def _lead(one: Findings) -> str:
+def _lead(one: ModelRecords) -> str:
     about = one.about
     return (
         f"What does it take to change its prediction, and can that happen by accident? {len(about['ids'])} images of "
@@ -233,12 +243,12 @@ def _lead(one: Findings) -> str:
     )
 
 
-def _read(folders: Sequence[Path]) -> list[Findings]:
+def _read(folders: Sequence[Path], kinds: Sequence[Finding]) -> list[ModelRecords]:
     """What was found about each model, under the names of the report."""
     found = []
     for folder, label in zip(folders, _labels(folders), strict=True):
         with reading(f"what is recorded in {folder}", "the records of an audit"):
-            found.append(read_findings(folder, label))
+            found.append(read_model(folder, label, kinds))
     return found
 
 
@@ -252,4 +262,4 @@ def _labels(folders: Sequence[Path]) -> list[str]:
 def _request(folder: Path) -> AuditRequest:
     if not (folder / FILE).is_file():
         raise InputError(f"expected the folder of an audit, but there is no {FILE} in {folder}")
-    return read_request(folder / FILE, models=("model", "base"))  # which are not opened
+    return read_request(folder / FILE, named=CODE)  # nothing of it is opened or imported

@@ -6,51 +6,27 @@ import json
 import os
 import re
 import sys
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from robustkit.code_gate import refuse_function_of_file
+from robustkit.code_gate import refuse_code, refuse_function_of_file
 from robustkit.errors import InputError
 from robustkit.files import read_toml, write_text
-from robustkit.perturb.faults.names import refuse_code_of_file
+from robustkit.findings.attack.record import AttackPart
+from robustkit.findings.certify.record import CertifyPart
+from robustkit.findings.sweep.record import SweepPart
+from robustkit.perturb.faults.names import refuse_code_of_file as refuse_perturbations
+from robustkit.perturb.search.names import refuse_code_of_file as refuse_searches
 from robustkit.words import no_such
 
 FILE = "audit.toml"
 EFFORTS = ("quick", "standard", "full")
 SUITES = ("auto", "quick", "lsst", "plain")
+# What an audit.toml may say that can name code.
+CODE = ("model", "base", "perturbations", "searches", "findings")
 _PATHS = ("model", "base", "data", "baseline")
-# Perturbations of a quick audit: one of each family, none that starts worker processes.
-QUICK = ("exposure", "psf", "cosmic-ray", "hot-pixel", "bad-column", "sky-offset", "zero-point", "shift")
-
-
-@dataclass(frozen=True)
-class AttackPart:
-    """The one-pixel attack; empty takes the default of `robustkit attack`."""
-
-    searches: tuple[str, ...] = ()
-    values: str = "corners"
-    budget: int = 0
-
-
-@dataclass(frozen=True)
-class SweepPart:
-    """The sweeps: names of perturbations, or a suite; `auto` takes what the units of the images allow.
-
-    Perturbations with random numbers are drawn `draws` times for each image, and the answers are averaged.
-    """
-
-    suite: str = "auto"
-    perturbations: tuple[str, ...] = ()
-    draws: int = 5
-
-
-@dataclass(frozen=True)
-class CertifyPart:
-    """The complete search: seconds that it may take, and 0 for as long as it takes."""
-
-    seconds: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -93,6 +69,7 @@ class AuditRequest:
         effort: `quick`, `standard` or `full`.
         fail_under: Gates such as `flip_rate<=0.9`; `require` in an audit.toml is another name for it.
         baseline: The audit.json of an earlier audit of the same images; a gate fails where this one is worse.
+        findings: Findings of your own, as path/to/file.py:Class or package.module:Class.
         attack: The one-pixel attack.
         sweep: The sweeps.
         certify: The complete search.
@@ -109,6 +86,7 @@ class AuditRequest:
     effort: str = "standard"
     fail_under: tuple[str, ...] = ()
     baseline: str = ""
+    findings: tuple[str, ...] = ()
     attack: AttackPart = field(default_factory=AttackPart)
     sweep: SweepPart = field(default_factory=SweepPart)
     certify: CertifyPart = field(default_factory=CertifyPart)
@@ -201,15 +179,13 @@ def of_effort(request: AuditRequest) -> AuditRequest:
     return request
 
 
-def read_request(
-    path: str | os.PathLike[str], *, perturbations: Sequence[str] = (), models: Container[str] = ()
-) -> AuditRequest:
+def read_request(path: str | os.PathLike[str], *, named: Container[str] = ()) -> AuditRequest:
     """Reads an `audit.toml`; paths in it start beside it.
 
     Args:
         path: The file.
         perturbations: What a person names in place of the perturbations of the file, which never choose code.
-        models: Which of `model` and `base` a person names in place of those of the file, which are no code either.
+        named: Which of `CODE` a person names in place of those of the file, or nobody uses: a file never chooses code.
 
     Raises:
         InputError: If the file is missing, is not TOML, has a key that is not known, or a value of another kind.
@@ -222,10 +198,15 @@ def read_request(
     if isinstance(values.get("require"), list):  # another name for the same gates
         values["fail_under"] = [*values.get("fail_under", []), *values.pop("require")]
     request = _fill(AuditRequest, values, str(path))
-    if not perturbations:
-        refuse_code_of_file(request.sweep.perturbations, file=path)
+    if "perturbations" not in named:
+        refuse_perturbations(request.sweep.perturbations, file=path)
+    if "searches" not in named:
+        refuse_searches(request.attack.searches, file=path)
+    for name in request.findings:
+        if "findings" not in named:
+            refuse_code(name, file=path, option="--finding")
     for name in ("model", "base"):
-        if name not in models:
+        if name not in named:
             refuse_function_of_file(getattr(request, name), file=path, option=f"--{name}")
     beside = {name: _beside(path.parent, getattr(request, name)) for name in _PATHS}
     return replace(request, **beside)
@@ -236,22 +217,23 @@ def request_of(file: Path | None, given: Mapping[str, Any]) -> AuditRequest:
 
     Args:
         file: An audit.toml, or `None`.
-        given: Options by the names of `AuditRequest`, and `perturbations`, which take the place of those of the file.
+        given: Options by the names of `AuditRequest`, and `perturbations` and `searches`, which take the place of those
+            of the file.
 
     Raises:
         InputError: If neither names a model, or the file is refused.
     """
-    given = dict(given)
-    perturbations = given.pop("perturbations", ())
-    if file is None:
-        if not given.get("model"):
-            raise InputError("name a checkpoint with --model, or give an audit.toml")
-        return _swept(AuditRequest(**given), perturbations)
-    return _swept(replace(read_request(file, perturbations=perturbations, models=given), **given), perturbations)
-
-
-def _swept(request: AuditRequest, perturbations: Sequence[str]) -> AuditRequest:
-    return replace(request, sweep=SweepPart(perturbations=tuple(perturbations))) if perturbations else request
+    perturbations, searches = (tuple(given.get(name, ())) for name in ("perturbations", "searches"))
+    whole = {name: value for name, value in given.items() if name not in ("perturbations", "searches")}
+    if file is not None:
+        request = replace(read_request(file, named=given), **whole)
+    elif given.get("model"):
+        request = AuditRequest(**whole)
+    else:
+        raise InputError("name a checkpoint with --model, or give an audit.toml")
+    if perturbations:
+        request = replace(request, sweep=SweepPart(perturbations=perturbations))
+    return replace(request, attack=replace(request.attack, searches=searches)) if searches else request
 
 
 def save_request(request: AuditRequest, path: Path) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from robustkit import __version__
-from robustkit.auditing.findings import SCHEMA
+from robustkit.auditing.recorded import SCHEMA
 from robustkit.auditing.request import AuditRequest
 from robustkit.auditing.steps import Steps
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.errors import InputError
+from robustkit.files import sha256_file
+from robustkit.findings.finding import Finding
+from robustkit.findings.registry import findings
 from robustkit.models import Checkpoint, ModelOptions
 from robustkit.models.checkpoint import is_own, versions
 from robustkit.models.foreign import kinds
@@ -21,6 +24,8 @@ from robustkit.models.foreign.weights import read_weights
 from robustkit.runs.opening import ImageSets, open_sample
 from robustkit.runs.sample import Sample
 from robustkit.runs.selection import Selection
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +61,49 @@ class Subject:
             "seed": self.request.seed,
             "device": self.device,
         }
+
+    @property
+    def own_images(self) -> bool:
+        """Whether the images are those that the checkpoint names, or one depth of the galaxies that it names."""
+        return self.data is None or self.data != self.request.data
+
+    @property
+    def seed(self) -> int:
+        """Of the draw and of all random streams."""
+        return self.request.seed
+
+    def settings(self, kind: type[T]) -> T:
+        """The settings of this kind in the request."""
+        parts = (getattr(self.request, field.name) for field in fields(self.request))
+        return next(part for part in parts if isinstance(part, kind))
+
+    def folder(self, step: str) -> Path | None:
+        """Where the files of an earlier step are; `None` where it was not made, or refused."""
+        done = self.steps.done.get(step)
+        return None if done is None or done.refused else done.folder
+
+    def make(self, finding: Finding) -> None:
+        """Makes a finding as a step, unless it is there, made from the same.
+
+        Raises:
+            InputError: If nothing else should be measured.
+        """
+        inputs = {**self.inputs, **finding.inputs(self)}
+        for name, file in ((one.name, one.file) for one in findings(self.request.findings)):
+            if name in (*finding.needs, *finding.uses):
+                folder = self.folder(name)
+                inputs[f"{name}_sha256"] = "" if folder is None else sha256_file(folder / file)
+
+        def make(folder: Path, resume: bool) -> None:
+            for name in finding.needs:
+                step = self.steps.done[name]
+                if step.refused:
+                    raise InputError(f"the step {name!r} was not run: {step.refused}")
+            finding.make(self, folder, resume=resume)
+
+        step = self.steps.run(finding.name, inputs, make)
+        if not step.refused:
+            finding.require(step.folder)
 
     @property
     def drawn(self) -> dict[str, Any]:

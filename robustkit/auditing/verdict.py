@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from robustkit.auditing.claims import apart_of, claims_of, claims_of_pair, losses_of, movers, third
-from robustkit.auditing.findings import Findings
+from robustkit.auditing.claims import apart_of, claims_of, claims_of_pair, movers
 from robustkit.auditing.request import Thresholds
 from robustkit.auditing.sentences import Line, check_of, not_run
+from robustkit.findings.finding import ModelRecords
+from robustkit.findings.sweep.record import losses, third
 from robustkit.report.section import Check
 from robustkit.stats import Decision, decide
 
@@ -47,7 +48,7 @@ _STEPS = {"better_than_chance": "clean", "calibration_error": "clean", "domain_g
           "fault_loss": "sweep", "flip_rate": "attack", "random_hit": "certify"}  # fmt: skip
 
 
-def checks_of(models: Sequence[Findings], thresholds: Thresholds) -> list[Check]:
+def checks_of(models: Sequence[ModelRecords], thresholds: Thresholds) -> list[Check]:
     """The verdict of a page: what is claimed of the first model, and of it against the second where there are two."""
     first = models[0]
     claims = claims_of(first, thresholds)
@@ -65,7 +66,7 @@ def checks_of(models: Sequence[Findings], thresholds: Thresholds) -> list[Check]
     return checks + [_of_two(decided[one.name], first, models[1]) for one in pairs]
 
 
-def _of_one(line: Line, decision: Decision, found: Findings, thresholds: Thresholds) -> Check:
+def _of_one(line: Line, decision: Decision, found: ModelRecords, thresholds: Thresholds) -> Check:
     """A claim about one model as a line of the page."""
     drawn, available = len(found.about["ids"]), int(found.about.get("available", len(found.about["ids"])))
     if line.evidence == "clean":
@@ -77,8 +78,8 @@ def _of_one(line: Line, decision: Decision, found: Findings, thresholds: Thresho
             decision = replace(decision, worst="")
     lost: list[str] = []
     gained: list[str] = []
-    if line.name == "fault_loss":
-        lost, gained = movers(losses_of(found))
+    if line.name == "fault_loss" and found.sweep is not None:
+        lost, gained = movers(losses(found.sweep))
     if line.name in ("exposure_loss", "fault_loss"):
         name = decision.worst or "exposure"
         level = _level(found, name)
@@ -96,7 +97,7 @@ def _as_accuracy(decision: Decision, labels: np.ndarray, names: Sequence[str], g
     return replace(decision, value=decision.value + aim, low=low, high=high, margin=decision.margin + aim, worst=answer)
 
 
-def _of_two(decision: Decision, first: Findings, second: Findings) -> Check:
+def _of_two(decision: Decision, first: ModelRecords, second: ModelRecords) -> Check:
     """A claim about two models as a line of the page."""
     one, two = first.label, second.label
     lost: list[str] = []
@@ -127,7 +128,7 @@ def _of_two(decision: Decision, first: Findings, second: Findings) -> Check:
     return check_of(line, decision, drawn=drawn, available=available, lost=lost, gained=gained)
 
 
-def _sound(found: Findings) -> Check:
+def _sound(found: ModelRecords) -> Check:
     """Preflight: certain, and therefore not one of the claims that are decided together."""
     line = Line("preflight", "It is sound: the same answer twice, alone and in a batch", "", "preflight",
                 "Read the findings: each says what to do.")  # fmt: skip
@@ -148,14 +149,14 @@ def _idle(check: Check) -> Check:
                    "means nothing.")  # fmt: skip
 
 
-def _level(found: Findings, name: str) -> str:
+def _level(found: ModelRecords, name: str) -> str:
     """The third level of a perturbation in words."""
     assert found.sweep is not None
     step = third(found.sweep, name)
     return f"{found.sweep.level[step]:.4g} {found.sweep.settings['perturbations'][step]['unit']}"
 
 
-def _why_not(name: str, found: Findings) -> str:
+def _why_not(name: str, found: ModelRecords) -> str:
     """Why there is no number, and how to get it."""
     step = _STEPS[name]
     there = {"clean": bool(found.clean), "sweep": found.sweep is not None, "attack": found.attack is not None,

@@ -24,6 +24,14 @@ from robustkit.cli.options import Command, form_option, model_options
 @click.option(
     "--perturb", "perturbations", multiple=True, help="Perturbations to sweep, or your own package.module:Class."
 )
+@click.option("--search", "searches", multiple=True, help="Searches of the attack, or your own file.py:Class.")
+@click.option(
+    "--finding",
+    "findings",
+    multiple=True,
+    is_eager=True,
+    help="A finding of your own, path/to/file.py:Class or package.module:Class.",
+)
 @click.option(
     "--require",
     "--fail-under",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustkit.cli.latent_command import latent_command
+from robustkit.cli.finding_command import latent_command
 from robustkit.findings.distances.record import DistancesRequest
 
 command = latent_command(

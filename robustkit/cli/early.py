@@ -156,7 +156,9 @@ def check_request(request: AuditRequest) -> None:
     Raises:
         InputError: If a file is missing or a name is not known.
     """
-    said = {"--search": request.attack.searches, "--values": (request.attack.values,), "--require": request.fail_under}
+    said = {"--search": request.attack.searches, "--values": (request.attack.values,)}
+    if not request.findings:
+        said["--require"] = request.fail_under
     for option, names in said.items():
         for name in names:
             TAKES[option].convert(name, None, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustkit.cli.latent_command import latent_command
+from robustkit.cli.finding_command import latent_command
 from robustkit.findings.maps.record import IsomapRequest
 
 command = latent_command(

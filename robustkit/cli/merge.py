@@ -19,6 +19,7 @@ from robustkit.cli.saying import say
 @click.option("--base", type=click.Path(path_type=Path), help="The base model of a sweep.  [default: likewise]")
 @click.option("--perturb", "perturbations", multiple=True, help="Perturbations of your own in a sweep, named again.")
 @click.option("--mix", is_flag=True, help="Allow shards of other versions, devices or threads, which is recorded.")
+@click.option("--search", "searches", multiple=True, help="Searches of your own in an attack, named again.")
 @model_options
 def command(folders: tuple[Path, ...], options: Any, out: Path, **where: Any) -> None:
     """Makes one run of its shards, byte for byte as if it had run in one piece."""

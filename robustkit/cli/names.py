@@ -9,6 +9,8 @@ from click.shell_completion import CompletionItem
 
 from robustkit.errors import InputError
 from robustkit.perturb.faults.names import NAMES, OWN
+from robustkit.perturb.search.names import NAMES as SEARCHES
+from robustkit.perturb.search.names import OWN as OWN_CODE
 from robustkit.words import no_such
 
 
@@ -61,6 +63,8 @@ class GateText(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] -
         from robustkit.auditing.request import read_gate
 
         gate = read_gate(value)
+        if ctx is not None and (ctx.params.get("findings") or ctx.params.get("own")):
+            return value  # on a number of the user's own, perhaps; the audit knows
         families = {name.partition(".")[0] for name in NUMBERS if "." in name}
         family, dot, _ = gate.metric.partition(".")
         if gate.metric not in NUMBERS and not (dot and family in families):
@@ -100,13 +104,11 @@ _AXIS = Names("one-pixel", "noise", "random", *(f"{name}:" for name in NAMES), w
 TAKES: dict[str, Any] = {
     **dict.fromkeys(("--model", "--base", "--data", "--source", "--target", "--out", "--card", "--baseline"), _PATH),
     "--method": Names(
-        "source", "adabn", "augment", "mmd", "dann", "coral", "sinkhorn", "mcc", "cdan", "oracle", what="method"
+        "source", "adabn", "augment", "mmd", "dann", "coral", "sinkhorn", "mcc", "cdan", "oracle", what="method",
+        own=OWN_CODE,
     ),
     "--network": Names("convnet", "resnet18", "deepmerge", what="network"),
-    "--search": Names(
-        "auto", "de", "de-best1bin", "best-first", "gradient", "universal", "chains", "random", "complete",
-        what="search",
-    ),
+    "--search": Names(*SEARCHES, what="search", own=OWN_CODE),
     "--perturb": Names(*NAMES, what="perturbation", own=OWN, cut=","),
     "--suite": Names("lsst", "plain", what="suite"),
     "--survey": Names("lsst", "des", "hsc", "sdss", "hst", what="survey"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,13 +19,16 @@ from robustkit.cli.options import Command, form_option
     multiple=True,
     help="A gate instead of those of the audit, such as flip_rate<=0.9.",
 )
+@click.option(
+    "--finding", "own", multiple=True, is_eager=True, help="Findings of your own that the audit made, named again."
+)
 @click.option("--baseline", help="The audit.json of an earlier audit: a gate that fails where this one is worse.")
 @form_option
-def command(run: Path, fail_under: tuple[str, ...], baseline: str | None, form: str) -> None:
+def command(run: Path, fail_under: tuple[str, ...], own: tuple[str, ...], baseline: str | None, form: str) -> None:
     """Draws the page of the audit in the folder RUN again, from its records alone."""
     from robustkit.auditing.report import write_report
     from robustkit.cli.ending import end_audit, say_for
     from robustkit.cores import cores
 
-    kept, told = baseline or "", say_for(form)
-    end_audit(write_report(run, fail_under=fail_under, baseline=kept, workers=cores(), say=told), form)
+    how: dict[str, Any] = {"fail_under": fail_under, "own": own, "baseline": baseline or ""}
+    end_audit(write_report(run, **how, workers=cores(), say=say_for(form)), form)

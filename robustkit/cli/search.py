@@ -25,9 +25,9 @@ def command(data: str | None, source: str | None, target: str | None, preset: st
     from robustkit.data.sides import check_sides
 
     check_sides(data, source, target)
+    from robustkit.allocation import keep_freed_memory
     from robustkit.training import pair_of  # which takes seconds
     from robustkit.training import preset as settings_of
-    from robustkit.training.memory import keep_freed_memory
     from robustkit.training.search import search
 
     keep_freed_memory()

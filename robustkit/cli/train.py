@@ -68,11 +68,11 @@ def command(data: str | None, source: str | None, target: str | None, preset: st
     from robustkit.data.sides import check_sides
 
     check_sides(data, source, target)
+    from robustkit.allocation import keep_freed_memory
     from robustkit.runs.trouble import trouble_in_words  # which takes seconds
     from robustkit.training import pair_of, train_many
     from robustkit.training import preset as settings_of
     from robustkit.training.distributed import is_first
-    from robustkit.training.memory import keep_freed_memory
 
     keep_freed_memory()
     pair = pair_of(data=data, source=source, target=target)

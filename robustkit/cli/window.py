@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustkit.cli.latent_command import latent_command
+from robustkit.cli.finding_command import latent_command
 from robustkit.findings.windows.record import WindowRequest
 
 command = latent_command(

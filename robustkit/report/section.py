@@ -84,6 +84,12 @@ class Chapter:
     sections: tuple[Section, ...] = ()
     missing: tuple[str, ...] = ()
 
+    def joined(self, other: Chapter) -> Chapter:
+        """This chapter with what another finding has to say in it."""
+        return Chapter(
+            self.name, self.title, self.text + other.text, self.sections + other.sections, self.missing + other.missing
+        )
+
 
 @dataclass(frozen=True)
 class Check:

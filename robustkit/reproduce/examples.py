@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from robustkit.data import ImageSet, open_images
+from robustkit.findings.attack.gallery import picture_limits, picture_panel, to_picture
 from robustkit.models import open_checkpoint
 from robustkit.records import Record
 from robustkit.report.blocks import PAGE, Drawing
 from robustkit.report.section import Table
-from robustkit.report.sections.gallery import picture_limits, picture_panel, to_picture
 
 
 @dataclass(frozen=True, eq=False)

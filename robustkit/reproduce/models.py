@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from robustkit.allocation import keep_freed_memory
 from robustkit.errors import InputError
 from robustkit.models import open_checkpoint
 from robustkit.reproduce.plan import Part
 from robustkit.runs import make_units
 from robustkit.runs.local import local_workers
 from robustkit.training import Settings, train
-from robustkit.training.memory import keep_freed_memory
 from robustkit.training.setup import make_setup
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from robustkit.errors import InputError
 from robustkit.models.checkpoint import versions
-from robustkit.progress import progress
+from robustkit.progress import progress, quiet
 from robustkit.records import Record
 from robustkit.runs.folder import differences
 from robustkit.runs.halving import halved
@@ -206,7 +206,7 @@ def make_unit(task: Task, unit: int) -> tuple[Records, dict[str, Any]]:
         if _open is None or _open[0] != task:
             where = f"process {os.getpid()} on {socket.gethostname()}"
             check_versions(task.versions, {where: versions()})
-            opened = start(task.kind, task.model, task.request, assigned_device() or task.device, _quiet)
+            opened = start(task.kind, task.model, task.request, assigned_device() or task.device, quiet)
             found = list(differences(task.inputs, opened.inputs))
             if found:
                 raise InputError(f"the worker {where} finds other files: {'; '.join(found)}; give all the same paths")
@@ -231,7 +231,3 @@ def check_versions(mine: dict[str, str], workers: dict[str, dict[str, str]]) -> 
                     f"the worker {name} has {package} {theirs.get(package)} and this process has {mine[package]}; "
                     "install the same on both"
                 )
-
-
-def _quiet(line: str) -> None:
-    """The process that started the worker has said the same."""

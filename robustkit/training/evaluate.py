@@ -126,7 +126,7 @@ def predict_test(
             Predictions(
                 model=str(path),
                 network=card.network,
-                method=settings.get("method", BASE),
+                method=str(settings.get("method", BASE)).rpartition(":")[2],
                 seed=settings.get("seed", 0),
                 domain=name,
                 class_names=list(card.class_names),

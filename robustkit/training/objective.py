@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from robustkit.training.alignment import ALIGNMENTS, Fisher, Outputs, information_loss, reverse_gradient
+from robustkit.training.alignment import Fisher, Outputs, information_loss, make_alignment, reverse_gradient
 from robustkit.training.settings import Settings
 
 
@@ -33,8 +33,7 @@ class Objective(nn.Module):
         super().__init__()
         self.settings = settings
         self.register_buffer("weights", weights, persistent=False)
-        make = ALIGNMENTS.get(settings.method)
-        self.alignment = make(settings, latents, len(weights)) if make else None
+        self.alignment = make_alignment(settings.method, settings, latents, len(weights))
         self.fisher = Fisher(len(weights), latents, form=settings.fisher) if settings.fisher else None
 
     def forward(

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from robustkit.errors import InputError
-from robustkit.training.alignment import ALIGNMENTS
 from robustkit.training.settings import Settings
 from robustkit.words import no_such
 
@@ -64,6 +63,6 @@ def preset(name: str | None, **changes: Any) -> Settings:
         return Settings(**changes)
     if name not in PRESETS:
         raise InputError(no_such("preset", name, PRESETS))
-    if name == "ad22" and changes.get("method") in ALIGNMENTS:
+    if name == "ad22" and Settings(method=changes.get("method", "source")).aligned:
         changes = {"weight_decay": 1e-4, **changes}
     return replace(PRESETS[name], **changes)

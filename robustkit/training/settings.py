@@ -31,8 +31,8 @@ class Settings:
         network: A name in `robustkit.models.NETWORKS`.
         method: `source` trains on the source alone; `adabn` then recomputes batch norm's statistics on the target;
             `augment` makes half of the source images as noisy as the target; `mmd`, `dann`, `coral`, `sinkhorn`,
-            `mcc` and `cdan` add a penalty (see `robustkit.training.alignment`, where `ALIGNMENTS` takes one of your
-            own too); `oracle` trains on target labels, as an upper bound.
+            `mcc` and `cdan` add a penalty, as does your own `Alignment` as `path/to/file.py:Class`; `oracle` trains
+            on target labels, as an upper bound.
         epochs: Passes over the longer domain, at least 1.
         batch: Images of each domain in a step; `None` takes 128, or the smaller domain where that has fewer.
         seed: Seed of the weights, the order of the images and their orientations.
@@ -88,9 +88,10 @@ class Settings:
     def __post_init__(self) -> None:
         for name, choices in {"method": (*PLAIN, *ALIGNMENTS), **CHOICES}.items():
             value = getattr(self, name)
-            if value not in choices:
+            if value not in choices and not (name == "method" and self.own_method):
                 known = [str(choice) for choice in choices if choice is not None]
-                raise InputError(no_such(name.replace("_", " "), value, known))
+                more = "your own as path/to/file.py:Class" if name == "method" else ""
+                raise InputError(no_such(name.replace("_", " "), value, known, more=more))
         for name, least in (("epochs", 1), ("patience", 1), ("seed", 0), ("split_seed", 0), ("warm_up", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
@@ -110,7 +111,17 @@ class Settings:
     @property
     def aligned(self) -> bool:
         """Whether the method has a penalty."""
-        return self.method in ALIGNMENTS
+        return self.method in ALIGNMENTS or self.own_method
+
+    @property
+    def own_method(self) -> bool:
+        """Whether the method is a class of the user's own, which is imported when training begins."""
+        return ":" in self.method
+
+    @property
+    def label(self) -> str:
+        """What the method is called in tables and in names of files."""
+        return self.method.rpartition(":")[2]
 
     @property
     def uses_target(self) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from robustkit.auditing.audit import run_audit
 from robustkit.auditing.comparison import compare_findings
-from robustkit.auditing.findings import check_pair, read_findings
+from robustkit.auditing.recorded import check_pair, read_model
 from robustkit.auditing.report import compare_audits, write_report
 from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart
 from robustkit.errors import InputError, RobustkitError, RunInterrupted
@@ -89,7 +89,7 @@ def test_the_numbers_are_those_of_the_records(audit):
     out, report = audit
     numbers = read_json(out / "audit.json")
     assert violations(numbers, read_json(SCHEMA)) == []
-    found = read_findings(out / "model", "net")
+    found = read_model(out / "model", "net")
     rate = numbers["models"][0]["metrics"]["flip_rate"]
     assert rate["n"] == found.attack.correct.sum()
     assert rate["value"] == pytest.approx(found.attack.flipped_images().sum() / rate["n"])
@@ -145,7 +145,7 @@ def test_records_that_do_not_belong_together_are_refused(copy):
     ):
         write_json(copy / "model" / "about.json", {**about, **change})
         with pytest.raises(InputError, match=words):
-            read_findings(copy / "model", "net")
+            read_model(copy / "model", "net")
 
 
 def test_what_is_no_audit_is_refused(tmp_path):
@@ -190,7 +190,7 @@ def test_a_gate_on_a_number_that_does_not_exist_is_refused(copy):
 
 def test_pairs_are_paired(audit):
     out, _ = audit
-    one, other = read_findings(out / "model", "net"), read_findings(out / "base", "base")
+    one, other = read_model(out / "model", "net"), read_model(out / "base", "base")
     rows = {row.name: row for row in compare_findings(one, other)}
     row = rows["accuracy"]
     hits = [r.probabilities.argmax(1) == r.labels for r in (one.clean["images"], other.clean["images"])]
@@ -211,7 +211,7 @@ def test_audits_of_other_images_are_not_paired(audit, world, tmp_path):
     with pytest.raises(InputError, match="were audited on different images; audit both with the same --data"):
         compare_audits(out, tmp_path / "few", out=tmp_path / "both", say=_quiet)
     assert not (tmp_path / "both").exists()
-    one, other = read_findings(out / "model", "net"), read_findings(out / "model", "again")
+    one, other = read_model(out / "model", "net"), read_model(out / "model", "again")
     other.steps["attack"]["inputs"]["settings"]["budget"] = 7
     with pytest.raises(InputError, match="was made with other settings; audit both alike"):
         check_pair(one, other)
@@ -245,7 +245,7 @@ def test_an_audit_that_was_stopped_goes_on_with_the_same_command(world, tmp_path
         raise RunInterrupted("stopped by SIGTERM; finished work is kept, go on with --resume")
 
     with monkeypatch.context() as patched:
-        patched.setattr("robustkit.auditing.audit_steps.run_certify", stopped)
+        patched.setattr("robustkit.findings.certify.measure.run_certify", stopped)
         with pytest.raises(RunInterrupted, match="go on with the same command"):
             run_audit(few, out=tmp_path / "audit", device="cpu", say=_quiet)
     assert not (tmp_path / "audit" / "report.html").exists()
@@ -253,7 +253,7 @@ def test_an_audit_that_was_stopped_goes_on_with_the_same_command(world, tmp_path
     run_audit(few, out=tmp_path / "audit", device="cpu", say=said.append)
     assert "model/attack: unchanged, reused" in said
     assert "model/certify: running" in said
-    assert read_findings(tmp_path / "audit" / "model", "net").certificate.complete.any()
+    assert read_model(tmp_path / "audit" / "model", "net").certificate.complete.any()
 
 
 def test_a_gate_that_could_never_hold_is_refused_before_anything_runs(world, tmp_path):
@@ -273,7 +273,7 @@ def test_every_image_has_a_line(audit):
     out, _ = audit
     lines = (out / "images.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 20
-    found = read_findings(out / "model", "net")
+    found = read_model(out / "model", "net")
     rows = list(csv.DictReader(lines))[:20]
     assert [row["id"] for row in rows] == list(found.attack.ids)
     assert sum(row["flipped"] == "1" for row in rows) == found.attack.flipped_images().sum()
@@ -298,6 +298,6 @@ def test_the_table_of_images_is_the_same_in_fits(audit):
     fits = pytest.importorskip("astropy.io.fits")
     with fits.open(out / "images.fits") as file:
         table = file[1].data
-        found = read_findings(out / "model", "net")
+        found = read_model(out / "model", "net")
         assert np.array_equal(table["id"][:20], found.attack.ids)
         assert np.nansum(table["flipped"][:20]) == found.attack.flipped_images().sum()

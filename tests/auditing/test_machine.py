@@ -4,9 +4,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from robustkit.auditing.findings import Findings
 from robustkit.auditing.machine import check_gates, junit_xml, model_index
 from robustkit.auditing.request import read_gate
+from robustkit.findings.finding import ModelRecords
 from robustkit.report.section import Check
 from robustkit.stats import wilson
 from tests.report.test_page import MATHS, NASTY
@@ -31,7 +31,7 @@ def test_junit_shows_what_fails_what_was_not_run_and_what_to_do():
 
 def test_the_model_index_is_yaml_that_a_card_can_begin_with():
     yaml = pytest.importorskip("yaml")
-    found = Findings(NASTY, Path(), {"data": MATHS, "class_names": []}, {})
+    found = ModelRecords(NASTY, Path(), {"data": MATHS, "class_names": []}, {})
     before, block, after = model_index(found, NUMBERS).split("---\n")
     assert (before, after) == ("", "")
     (model,) = yaml.safe_load(block)["model-index"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from robustkit.auditing.audit import run_audit
-from robustkit.auditing.findings import read_findings
+from robustkit.auditing.recorded import read_model
 from robustkit.auditing.report import write_report
 from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart
 from robustkit.files import read_json
@@ -99,7 +99,7 @@ def test_a_page_is_written_whatever_fails(world, tmp_path, monkeypatch):
     assert found.certificate is not None
     record = out / "model" / "certify" / "certificates.npz"
     record.write_bytes(record.read_bytes()[:200])
-    monkeypatch.setattr("robustkit.auditing.report.windows", fail)
+    monkeypatch.setattr("robustkit.findings.windows.show.chapter", fail)
     report = write_report(out, say=_quiet)
     html = report.page.read_text()
     assert f"{why} {out / 'model' / 'sweep-failed.txt'}; run the audit again" in html
@@ -117,7 +117,7 @@ def test_a_page_is_written_whatever_fails(world, tmp_path, monkeypatch):
 def no_page(monkeypatch):
     """Steps alone, without the page, which takes longest."""
     monkeypatch.setattr(
-        "robustkit.auditing.audit.write_report", lambda folder, **how: read_findings(folder / "model", "net")
+        "robustkit.auditing.audit.write_report", lambda folder, **how: read_model(folder / "model", "net")
     )
 
 
@@ -150,7 +150,7 @@ def test_latents_that_cannot_be_embedded_cost_the_latent_chapters(world, tmp_pat
         raise error
 
     no_page(monkeypatch)
-    monkeypatch.setattr("robustkit.auditing.audit_steps.embed_attacked", fail)
+    monkeypatch.setattr("robustkit.findings.latents.measure.embed_attacked", fail)
     found, _ = _audit(world, "Net", tmp_path / "audit")
     assert found.attack is not None
     assert found.certificate is not None

@@ -4,11 +4,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from robustkit.auditing.findings import Findings
 from robustkit.auditing.request import Thresholds
 from robustkit.auditing.sentences import headline
 from robustkit.auditing.verdict import LINES, checks_of
-from robustkit.findings.clean.measure import CleanRecord
+from robustkit.findings.clean.record import CleanRecord
+from robustkit.findings.finding import ModelRecords
+from robustkit.findings.registry import built_in
 
 NAMES = ["preflight", "better_than_chance", "calibration_error", "exposure_loss", "fault_loss", "flip_rate",
          "random_hit"]  # fmt: skip
@@ -16,7 +17,8 @@ NAMES = ["preflight", "better_than_chance", "calibration_error", "exposure_loss"
 
 def _findings(n=200, label="net", **more):
     about = {"model": "net.pt", "class_names": ["a", "b", "c"], "ids": [str(i) for i in range(n)], "available": 5000}
-    return Findings(label, Path("audit/model"), about, {}, **more)
+    commands = {kind.name: kind.alone for kind in built_in()}
+    return ModelRecords(label, Path("audit/model"), about, {}, more, commands)
 
 
 def _clean(labels, said, domain="images", available=5000, classes=3):

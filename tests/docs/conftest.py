@@ -45,7 +45,7 @@ def make_quick(patch):
         for kind in kinds:
             Figure(figsize=(0.2, 0.2)).savefig(folder / f"{name}.{kind}")
 
-    patch.setattr("robustkit.auditing.audit_steps.QUICK", ("exposure", "psf"))
+    patch.setattr("robustkit.findings.sweep.finding.QUICK", ("exposure", "psf"))
     patch.setattr("robustkit.report.saving.lay_out", lambda figure: None)
     patch.setattr("robustkit.report.saving.save_print", blank)
     patch.setattr("robustkit.auditing.report._drawing", lambda workers: nullcontext())  # processes would draw as ever

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from robustkit.auditing.chapters import SEARCH_WORDS
+from robustkit.findings.attack.chapter import SEARCH_WORDS
 from robustkit.findings.attack.record import AttackRequest
 from tests.docs.blocks import ROOT, pages, read
 

@@ -6,18 +6,18 @@ import base64
 
 import numpy as np
 
+from robustkit.findings.attack.flips import FlipCurves, SurvivalCurves, flip_curve
+from robustkit.findings.attack.gallery import Exhibit, Gallery
+from robustkit.findings.certify.vulnerability import Chances, Vulnerability
+from robustkit.findings.clean.reliability import ReliabilityCurves
+from robustkit.findings.sweep.curves import SweepCurve, SweepCurves, SweepGrid, SweepSheet
 from robustkit.report import screen
 from robustkit.report.palette import Looks, Meaning, make_palette
 from robustkit.report.sections.distances import DistanceHistograms, Histogram
-from robustkit.report.sections.flips import FlipCurves, SurvivalCurves, flip_curve
 from robustkit.report.sections.forest import Forest
-from robustkit.report.sections.gallery import Exhibit, Gallery
 from robustkit.report.sections.geometry import Canonical, CanonicalPicture, ChurchWindows, WindowPicture
 from robustkit.report.sections.latent_maps import FlatMaps, MapPoints, SpaceMap
 from robustkit.report.sections.matrix import Matrix
-from robustkit.report.sections.reliability import ReliabilityCurves
-from robustkit.report.sections.sweeps import SweepCurve, SweepCurves, SweepGrid, SweepSheet
-from robustkit.report.sections.vulnerability import Chances, Vulnerability
 from robustkit.stats import kaplan_meier, reliability, wilson
 
 CORNERS = np.array([[-1.1, -1.1], [1.1, -1.1], [1.1, 1.1], [-1.1, 1.1]])

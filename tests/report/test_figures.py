@@ -14,6 +14,9 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy.stats import binomtest
 
+from robustkit.findings.attack.flips import FlipCurves, flip_curve
+from robustkit.findings.attack.gallery import CamPicture, FlipPicture, composite, draw_flip, draw_grad_cams
+from robustkit.findings.sweep.curves import SweepLatents, SweepSheet
 from robustkit.report.blocks import Cells, Key, Lines, Points, Regions, Rings, Rule, Series, Words
 from robustkit.report.blocks import legend_of as keys_of
 from robustkit.report.films import frames, save_gif, save_mp4
@@ -21,11 +24,8 @@ from robustkit.report.palette import RING, Looks, Meaning, make_palette
 from robustkit.report.paper import CAMERAS, paint, shortened_legend
 from robustkit.report.saving import printing
 from robustkit.report.sections.distances import Histogram, bin_edges, draw_histograms
-from robustkit.report.sections.flips import FlipCurves, flip_curve
-from robustkit.report.sections.gallery import CamPicture, FlipPicture, composite, draw_flip, draw_grad_cams
 from robustkit.report.sections.geometry import draw_canonical, draw_window, draw_windows
 from robustkit.report.sections.latent_maps import draw_maps, draw_spaces, space_panel
-from robustkit.report.sections.sweeps import SweepLatents, SweepSheet
 from tests.report.reports import make_map, make_plane, make_sweep, make_window, painted
 
 CLASSES = ("spiral", "elliptical", "merger")

@@ -3,12 +3,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from robustkit.auditing.pictures import _declared_noise, sky_noise
+from robustkit.findings.attack.flips import MOST_STEPS, FlipCurves, flip_curve
+from robustkit.findings.pictures.measure import _declared_noise, sky_noise
+from robustkit.findings.sweep.curves import SweepGrid
 from robustkit.report.palette import Looks
 from robustkit.report.paper import paint
 from robustkit.report.saving import printing
-from robustkit.report.sections.flips import MOST_STEPS, FlipCurves, flip_curve
-from robustkit.report.sections.sweeps import SweepGrid
 from tests.report.reports import make_exhibit, make_sections, make_sweep, painted, shown
 
 

@@ -112,6 +112,6 @@ def test_only_what_a_method_has_is_searched():
 
 
 def test_kept_memory_is_asked_for_in_a_process_of_its_own():
-    code = "from robustkit.training.memory import keep_freed_memory as k; import sys; print(k())"
+    code = "from robustkit.allocation import keep_freed_memory as k; import sys; print(k())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(sys.platform.startswith("linux"))

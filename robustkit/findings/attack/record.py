@@ -22,6 +22,15 @@ PRESETS = ("paper",)
 TARGETS = ("in-turn", "each")
 
 
+@dataclass(frozen=True)
+class AttackPart:
+    """The one-pixel attack of an audit; empty takes the default of `robustkit attack`."""
+
+    searches: tuple[str, ...] = ()
+    values: str = "corners"
+    budget: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class AttackRequest(Selection):
     """What an attack is asked for, beside the images; `None` takes the default, or what the preset says.

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robustkit.files import own_folder, write_json, write_text
+from robustkit.findings.attack.flips import FlipCurves, flip_curve
+from robustkit.findings.attack.gallery import FlipPicture, draw_flip, draw_flips
 from robustkit.findings.attack.record import RECORD, AttackRecord
 from robustkit.report.blocks import Drawing
 from robustkit.report.saving import draw_on, save_drawing
-from robustkit.report.sections.flips import FlipCurves, flip_curve
-from robustkit.report.sections.gallery import FlipPicture, draw_flip, draw_flips
 from robustkit.tables import NamedWriter
 
 if TYPE_CHECKING:

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 RECORD = "certificates.npz"
 
 
+@dataclass(frozen=True)
+class CertifyPart:
+    """The complete search of an audit: seconds that it may take, and 0 for as long as it takes."""
+
+    seconds: float = 600.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class CertifyRequest(Selection):
     """What a certificate is asked for, beside the images.
@@ -193,3 +200,10 @@ class CertificateRecord(Record):
         arrays = [field.name for field in fields(cls) if isinstance(getattr(first, field.name), np.ndarray)]
         joined = {name: np.concatenate([getattr(record, name) for record in records]) for name in arrays}
         return replace(first, **joined, seconds=sum(record.seconds for record in records))
+
+
+def chances(record: CertificateRecord) -> np.ndarray:
+    """The chance that a random hit flips each correct image; empty where some were not tried in every cell."""
+    if int(record.complete.sum()) < int(record.correct.sum()):
+        return np.zeros(0)
+    return record.chance_low[record.complete]

@@ -1,17 +1,23 @@
-"""Certificates drawn, and what a run of them leaves in its folder."""
+"""Certificates drawn: what a run of them leaves in its folder, and their part of the chapter on single pixels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from robustkit.files import jsonable, write_json, write_text
+from robustkit.findings.attack.chapter import CHAPTER, TITLE
 from robustkit.findings.certify.record import RECORD, CertificateRecord
 from robustkit.findings.certify.summary import describe, summary, table
+from robustkit.findings.certify.vulnerability import Chances, Vulnerability
+from robustkit.findings.finding import ModelRecords, section_name
 from robustkit.report.blocks import Drawing
 from robustkit.report.saving import draw_on, save_drawing
-from robustkit.report.sections.vulnerability import Vulnerability
+from robustkit.report.section import Chapter, Section
 
 TABLE, SUMMARY, MAPS = "certificates.csv", "summary.json", "vulnerability.png"
 
@@ -53,3 +59,43 @@ def _maps(record: CertificateRecord) -> Drawing:
     counts = [int((record.correct & (record.labels == k)).sum()) for k in range(len(record.class_names))]
     options = record.cells // flips[0].size
     return Vulnerability(flips / options, counts, record.class_names, "").drawing()
+
+
+def chapter(models: Sequence[ModelRecords]) -> Chapter:
+    """What the complete search says, in the chapter of the attack."""
+    missing = [one.why_missing("certify") for one in models if one.certificate is None]
+    tried = [(one, one.certificate) for one in models if one.certificate is not None]
+    sections: list[Section] = []
+    whole = {one.label: record.chance_low[record.complete] for one, record in tried if record.complete.any()}
+    if whole:
+        certified = {one.label: int(record.certified.sum()) for one, record in tried}
+        sections.append(Chances(whole, tried[0][1].cells, certified))
+    for one, record in tried:
+        if not record.complete.any():
+            continue
+        flips, _ = record.class_maps()
+        options = record.cells // flips[0].size
+        counts = [int((record.correct & (record.labels == k)).sum()) for k in range(len(one.class_names))]
+        name = section_name("vulnerability", one, models)
+        sections.append(Vulnerability(flips / options, counts, one.class_names, one.label, name))
+    text = []
+    for one, record in tried:
+        broken = int((record.not_finite > 0).sum())
+        if broken:
+            text.append(
+                f"{one.label}: in the complete search {int(record.not_finite.sum()):,} cells of {broken} images give "
+                "an answer that is not finite: no flips, and these images are not certified."
+            )
+        if record.too_near.any():
+            text.append(
+                f"{one.label}: {int(record.too_near.sum())} images are flipped by no cell, but some cell comes nearer "
+                "to the boundary than rounding lets one say; they are not certified."
+            )
+        sampled = int((record.correct & ~record.complete).sum())
+        if sampled:
+            high = float(np.nanmax(record.chance_high[record.correct & ~record.complete]))
+            text.append(
+                f"{one.label}: for {sampled} images only a random sample of cells was tried; a random hit flips them "
+                f"with chance {high:.2g} at most (95%)."
+            )
+    return Chapter(CHAPTER, TITLE, tuple(text), tuple(sections), tuple(missing))

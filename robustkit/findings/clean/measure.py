@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit
 
 from robustkit.errors import InputError
+from robustkit.findings.clean.record import CleanRecord
 from robustkit.lazy import torch
-from robustkit.records import Record
 
 if TYPE_CHECKING:
     from robustkit.models import Checkpoint
@@ -21,49 +18,6 @@ if TYPE_CHECKING:
 # More images than this make the intervals hardly shorter, and are not looked at; they are the first drawn.
 MOST = 5000
 _BATCH = 128
-
-
-@dataclass(frozen=True, eq=False)
-class CleanRecord(Record):
-    """What a classifier says of N images.
-
-    Attributes:
-        domain: What the images are to the model.
-        data: Where they are.
-        part: The part of the split that they belong to.
-        class_names: The K classes.
-        ids: Image ids, shape (N,).
-        labels: True classes, shape (N,).
-        probabilities: Shape (N, K), float64.
-        available: How many images there are.
-        threshold: The score above which the second class is decided, where that is not a half. `probabilities` are of
-            what is decided: odds are divided by those of the threshold.
-    """
-
-    domain: str
-    data: str
-    part: str
-    class_names: list[str]
-    ids: np.ndarray
-    labels: np.ndarray
-    probabilities: np.ndarray
-    available: int
-    threshold: float
-
-    version: ClassVar[int] = 2
-    axis_letters: ClassVar[Mapping[str, str]] = {"ids": "N", "labels": "N", "probabilities": "NK", "class_names": "K"}
-    position_letters: ClassVar[Mapping[str, str]] = {"labels": "K"}
-
-    @property
-    def scores(self) -> np.ndarray:
-        """The network's own probabilities, before anything was decided, shape (N, K)."""
-        if self.threshold == 0.5:
-            return self.probabilities
-        with np.errstate(divide="ignore"):
-            shift = np.log(self.threshold / (1 - self.threshold))
-            odds = np.log(self.probabilities[:, 1]) - np.log(self.probabilities[:, 0]) + shift
-        above = expit(odds)
-        return np.stack([1 - above, above], 1)
 
 
 def predict_clean(sample: Sample, *, domain: str) -> CleanRecord:

@@ -11,11 +11,15 @@ import numpy as np
 from robustkit.errors import InputError
 from robustkit.findings.distances.comparison import Comparison, DistanceComparison, binned
 from robustkit.findings.distances.record import BASE_RECORD, PERTURBATIONS, RECORD, DistanceRecord, shared_measures
-from robustkit.findings.distances.summary import DistancesResult
+from robustkit.findings.distances.summary import DistancesResult, caveats, clouds
 from robustkit.findings.distances.tables import bins_table, markdown, per_image
+from robustkit.findings.distances.tables import rows as distance_rows
+from robustkit.findings.finding import ModelRecords
 from robustkit.findings.writing import write_finding
 from robustkit.report.saving import draw_on
-from robustkit.report.sections.distances import Histogram, draw_histograms
+from robustkit.report.section import Chapter, Section
+from robustkit.report.sections.distances import DistanceHistograms, Histogram, draw_histograms
+from robustkit.report.sections.facts import Facts
 from robustkit.stats.estimate import format_p
 
 TABLE, MARKDOWN, IMAGES, BINS, FIGURE = "table.csv", "table.md", "distances.csv", "js-by-bins.csv", "histograms"
@@ -121,3 +125,63 @@ def _note(one: Comparison | None) -> str:
         return ""
     js = one.divergence
     return f"JS {js.js:.2f}, null {js.null_mean:.2f}, {format_p(js.p)}, {one.n} pairs"
+
+
+def chapter(models: Sequence[ModelRecords]) -> Chapter:
+    """How far perturbations move latents."""
+    title = "Distances in the latent space"
+    missing = tuple(one.why_missing("distances") for one in models if one.distances is None)
+    have = [one for one in models if one.distances is not None]
+    if not have:
+        return Chapter("distances", title, missing=missing)
+    # The base comes first, as in the papers' tables.
+    found = [
+        (one.label, one.distances, one.distances_summary)
+        for one in reversed(have)
+        if one.distances is not None and one.distances_summary is not None
+    ]
+    moved = [(label, row) for label, record, summary in found for row in distance_rows([(record, summary)])]
+    if len(found) > 1:  # what compares models comes first
+        moved.sort(key=lambda one: one[1][1].field != "reach")
+    numbers = [
+        (label, name, measure.name, "yes" if measure.invariant else "no", one.n,
+         *(f"{x:.4g}" for each in (one.median, one.mean) for x in (each.value, each.low, each.high)),
+         f"{one.standard_error:.3g}")
+        for label, (name, measure, _, one) in moved
+    ]  # fmt: skip
+    columns = ("model", "perturbation", "measure", "comparable", "n", "median", "median: low", "median: high",
+               "mean", "mean: low", "mean: high", "standard error")  # fmt: skip
+    said = " ".join(
+        f"{label}: noisy against one pixel, d_E: {summary.between}." for label, _, summary in found if summary.between
+    )
+    rows = histograms([record for _, record, _ in found])
+    sections: list[Section] = (
+        [DistanceHistograms(rows, said, numbers, columns)]
+        if rows
+        else [Facts("distance-table", "How far latents move", f"Too few moved to be drawn. {said}", columns, numbers)]
+    )
+    bins = [
+        (label, each.bins, f"{each.js:.3f}", f"{each.null_mean:.3f}", f"{each.p:.3g}")
+        for label, _, summary in reversed(found)
+        if summary.between is not None
+        for each in summary.between.sensitivity
+    ]
+    if bins:
+        sections.append(
+            Facts(
+                "js-bins",
+                "JS distance against bins",
+                "Jensen-Shannon distance (base 2) of d_E under noise and under one pixel, beside its mean when both "
+                "are one distribution: that null is far above 0.",
+                ("model", "bins", "JS", "null", "p"),
+                bins,
+            )
+        )
+    tests = [(label, str(test)) for label, _, summary in reversed(found) for test in clouds(summary)]
+    if tests:
+        said = "Are clean and noisy latents one cloud? Tests of the whole clouds, image by image."
+        sections.append(Facts("clouds", "Clouds", said, ("model", "clean against noisy latents"), tests))
+    texts = tuple(
+        f"{label}: {line}." for label, record, summary in reversed(found) for line in caveats(record, summary)
+    )
+    return Chapter("distances", title, texts, tuple(sections), missing)

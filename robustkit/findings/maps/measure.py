@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from robustkit.errors import InputError
+from robustkit.findings.attack.gallery import CamPicture
 from robustkit.findings.latents.measure import Embedded
 from robustkit.findings.latents.running import LatentFinding, run_latents
 from robustkit.findings.maps.record import ATTACKED, NEIGHBOURS, IsomapRequest, LatentMap, lay_onto
@@ -24,7 +25,6 @@ from robustkit.latent.isomap import IsomapFit, fit_isomap
 from robustkit.latent.other_maps import pca_map, tsne_map, umap_map
 from robustkit.progress import progress
 from robustkit.report.palette import make_palette
-from robustkit.report.sections.gallery import CamPicture
 
 SCAN = (5, 10, 15, 20, 30)
 OTHERS = ("tsne", "umap")

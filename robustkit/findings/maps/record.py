@@ -131,13 +131,14 @@ def lay_onto(reference: LatentMap, moved: LatentMap) -> LatentMap:
     Raises:
         InputError: If they share fewer than 5 images.
     """
+    from robustkit.latent.align import align_maps  # here, because a command line needs none
+
     where = {key: p for p, key in enumerate(_keys(reference)) if key[1] != ATTACKED}
     keys = _keys(moved)
     shared = [p for p, key in enumerate(keys) if key in where]
     if len(shared) < 5:
         raise InputError(f"the two models share {len(shared)} points, too few to lay one map onto the other")
     there = [where[keys[p]] for p in shared]
-    from robustkit.latent.align import align_maps  # SciPy comes with it, and a command reads its options here
 
     alignments = {name: align_maps(getattr(reference, name)[there], getattr(moved, name)[shared]) for name in _LAID}
     laid = {name: alignments[name](getattr(moved, name)) for name in _LAID}

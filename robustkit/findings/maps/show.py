@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from robustkit.findings.maps.record import BASE_RECORD, RECORD, LatentMap
+from robustkit.findings.attack.gallery import draw_grad_cams
+from robustkit.findings.finding import ModelRecords
+from robustkit.findings.maps.record import BASE_RECORD, RECORD, LatentMap, lay_onto
 from robustkit.findings.maps.summary import MapResult
 from robustkit.findings.writing import write_finding
 from robustkit.records import Record
 from robustkit.report.blocks import Drawing
 from robustkit.report.films import frames, save_gif, save_mp4
-from robustkit.report.palette import Looks, Palette
+from robustkit.report.palette import Looks, Palette, make_palette
 from robustkit.report.saving import draw_on
-from robustkit.report.sections.gallery import draw_grad_cams
-from robustkit.report.sections.latent_maps import MapPoints, draw_maps, draw_spaces, space_panel
+from robustkit.report.section import Chapter, Section
+from robustkit.report.sections.facts import Facts
+from robustkit.report.sections.latent_maps import FlatMaps, MapPoints, SpaceMap, draw_maps, draw_spaces, space_panel
 
 TABLE = "isomap.csv"
 FLAT, SPACE, FILM, CAM = "isomap", "isomap-3d", "isomap-3d", "grad-cam"
@@ -101,3 +105,63 @@ def _drawn(
 ) -> MapPoints:
     joined = np.empty((0, 2), dtype=np.int64) if bridges is None else bridges
     return MapPoints(title, places, one.image, one.kind, one.predicted, one.examples, joined, palette, axes)
+
+
+def chapter(models: Sequence[ModelRecords]) -> Chapter:
+    """Maps of the latent space."""
+    title = "Maps of the latent space"
+    missing = tuple(one.why_missing("isomap") for one in models if one.isomap is None)
+    have = [one for one in models if one.isomap is not None]
+    if not have:
+        return Chapter("maps", title, missing=missing)
+    found: list[LatentMap] = []
+    for one in have:
+        assert one.isomap is not None
+        found.append(lay_onto(found[0], one.isomap) if found else one.isomap)
+    named = dict(zip([one.label for one in have], found, strict=True))
+    rows = [
+        (label, name, *(f"{kept[key]:.3f}" for key in _KEPT))
+        for label, one in named.items()
+        for name, kept in one.quality.items()
+    ]
+    rows += [(label, "latent space itself", "", "", "", f"{one.latent_hit:.3f}") for label, one in named.items()]
+    scan = [
+        (label, each["neighbours"], each["components"], *(f"{each[key]:.3f}" for key in _KEPT[:3]))
+        for label, one in named.items()
+        for each in one.scan
+    ]
+    said = " ".join(f"{label}: {_spoken(one)}" for label, one in named.items())
+    palette = make_palette(have[0].class_names)
+    flat = [points for one in found for points in flat_maps(one, palette)]
+    ids = found[0].ids
+    columns = ("model", "map", "trustworthiness", "continuity", "residual variance", "same class")
+    sections: list[Section] = [
+        FlatMaps(flat, ids, rows, columns, said),
+        SpaceMap([space_map(one, palette) for one in found], ids),
+        Facts(
+            "neighbours",
+            "Isomap against the number of neighbours",
+            "Pieces of the neighbour graph before it was repaired, and what the map keeps.",
+            ("model", "neighbours", "pieces", "trustworthiness", "continuity", "residual variance"),
+            scan,
+        ),
+    ]
+    return Chapter("maps", title, (), tuple(sections), missing)
+
+
+_KEPT = ("trustworthiness", "continuity", "residual_variance", "neighbourhood_hit")
+
+
+def _spoken(one: LatentMap) -> str:
+    counts = np.bincount(one.kind, minlength=3)
+    pieces = (
+        f" The neighbour graph fell into {one.components} pieces; they were joined by dashed lines, which are no paths "
+        "along the data."
+        if one.components > 1
+        else ""
+    )
+    laid = f" Laid onto the first with disparity {one.disparity['flat']:.3f} of 1." if one.disparity else ""
+    return (
+        f"{counts[0]} clean and {counts[1]} noisy latents fitted with {one.settings['neighbours']} neighbours, "
+        f"{counts[2]} attacked ones projected.{pieces}{laid}"
+    )

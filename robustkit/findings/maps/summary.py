@@ -16,7 +16,7 @@ from robustkit.runs.result import Result
 from robustkit.tables import Writer
 
 if TYPE_CHECKING:
-    from robustkit.report.sections.gallery import CamPicture
+    from robustkit.findings.attack.gallery import CamPicture
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -20,6 +20,18 @@ SUITES = ("lsst", "plain")
 DRAWS = 5  # of the random numbers of a perturbation, averaged for each image
 
 
+@dataclass(frozen=True)
+class SweepPart:
+    """The sweeps of an audit: names of perturbations, or a suite; `auto` takes what the units of the images allow.
+
+    Perturbations with random numbers are drawn `draws` times for each image, and the answers are averaged.
+    """
+
+    suite: str = "auto"
+    perturbations: tuple[str, ...] = ()
+    draws: int = DRAWS
+
+
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest(Selection):
     """What a sweep is asked for, beside the images.
@@ -138,3 +150,15 @@ class SweepRecord(Record):
         }
         draws = np.max([record.draws for record in records], 0)  # 0 for images that did not fit into memory
         return replace(first, **along, draws=draws, outside=np.sum([record.outside for record in records], 0))
+
+
+def third(record: SweepRecord, name: str) -> int:
+    """The step of the third level of a perturbation, or of its last."""
+    steps = record.steps(name)
+    return int(steps[min(2, len(steps) - 1)])
+
+
+def losses(record: SweepRecord) -> dict[str, np.ndarray]:
+    """Accuracy that each image loses to each perturbation at its third level, in [-1, 1], shape (N,)."""
+    was_right = record.clean_class == record.true
+    return {name: was_right - record.right[third(record, name)] for name in dict.fromkeys(record.name.tolist())}

@@ -1,19 +1,24 @@
-"""A sweep drawn, and what a run of it leaves in its folder: the record, a table, a summary, two figures."""
+"""A sweep drawn: what a run of it leaves in its folder, and its chapter."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from robustkit.errors import InputError
 from robustkit.files import write_json, write_text
+from robustkit.findings.finding import ModelRecords, section_name
+from robustkit.findings.sweep.curves import SweepCurve, SweepCurves, SweepGrid, SweepLatents, SweepSheet
 from robustkit.findings.sweep.record import BASE_RECORD, RECORD, SweepRecord
-from robustkit.findings.sweep.summary import SweepResult, SweepSummary, finite_median
+from robustkit.findings.sweep.summary import SweepResult, SweepSummary, finite_median, summarize_sweep
 from robustkit.records import NOT_FINITE
 from robustkit.report.saving import draw_on, save_drawing
-from robustkit.report.sections.sweeps import SweepCurve, SweepLatents, SweepSheet
+from robustkit.report.section import Chapter, Section
+from robustkit.report.sections.facts import Facts
 from robustkit.stats import wilson_shares
 from robustkit.tables import NamedWriter
 
@@ -120,3 +125,81 @@ def _quartiles(values: np.ndarray) -> np.ndarray:
 
 def _digits(value: Any) -> str:
     return f"{float(value):.9g}"
+
+
+def chapter(models: Sequence[ModelRecords]) -> Chapter:
+    """What exposure, seeing, defects and calibration do to it."""
+    title = "Sweeps of perturbations"
+    missing = tuple(one.why_missing("sweep") for one in models if one.sweep is None)
+    have = [one for one in models if one.sweep is not None]
+    if not have:
+        return Chapter("sweeps", title, missing=missing)
+    try:
+        drawn = {one.label: (one.sweep, summarize_sweep(one.sweep)) for one in have if one.sweep is not None}
+    except InputError as error:  # a perturbation of one's own: its class is not asked for by a file
+        return Chapter("sweeps", title, missing=(*missing, f"{error}; see {have[0].folder / 'sweep' / 'sweep.csv'}."))
+    all_curves = {label: curves(record, summary) for label, (record, summary) in drawn.items()}
+    names = [curve.name for curve in next(iter(all_curves.values()))]
+    sections: list[Section] = []
+    if "exposure" in names:
+        of_exposure = {label: next(c for c in found if c.name == "exposure") for label, found in all_curves.items()}
+        said = "The same sky with less exposure: fewer visits, the same flux scale, noise as the camera would make it."
+        sections.append(SweepCurves(of_exposure, said, "exposure"))
+    sections.append(SweepGrid(all_curves))
+    thresholds = [
+        (label, one.name, unit, *map(_end, (one.level, one.mildest, one.severest)), f"{one.reached:.3f}")
+        for label, (_, summary) in drawn.items()
+        for one, unit in zip(summary.thresholds, [c.unit for c in all_curves[label]], strict=True)
+    ]
+    sections.append(
+        Facts(
+            "thresholds",
+            "The level that costs 5 points of accuracy",
+            "Interpolated between levels, with its 95% bootstrap interval over images from the milder to the severer "
+            "end, and the share of resamples in which it is reached.",
+            ("model", "perturbation", "unit", "level", "mildest", "severest", "share of resamples"),
+            thresholds,
+        )
+    )
+    risks = [
+        (label, step.name, f"{step.level:.4g}", step.unit, step.right_to_wrong, step.wrong_to_right, f"{step.risk:.3g}")
+        for label, (_, summary) in drawn.items()
+        for step in summary.steps
+        if step.risk is not None
+    ]
+    if risks:
+        sections.append(
+            Facts(
+                "risks",
+                "How often a survey meets it",
+                "Expected events an image that turn a right answer wrong: how many such events an image meets, times "
+                "the share of the images that one of them turns wrong. Every event counts as if it had this level, "
+                "and none as masked, so a risk is an upper end and no forecast.",
+                ("model", "perturbation", "level", "unit", "right to wrong", "wrong to right", "events an image"),
+                risks,
+            )
+        )
+    for one in have:
+        sheet = SweepSheet(all_curves[one.label], one.class_names, one.label, section_name("sweep-sheet", one, models))
+        sections.append(sheet)
+    means = "; ".join(
+        f"{label}: mean accuracy over perturbations {summary.mpc:.3f}, relative to clean {summary.rpc:.3f}"
+        for label, (_, summary) in drawn.items()
+    )
+    n = len(have[0].about["ids"])
+    text = [f"{n} images, the same for all. {means}."]
+    for label, (_, summary) in drawn.items():
+        broken = [step for step in summary.steps if step.not_finite]
+        if broken:
+            worst = max(broken, key=lambda step: step.not_finite)
+            text.append(
+                f"{label}: at {len(broken)} of {len(summary.steps)} levels some answers are not finite, most at "
+                f"{worst.name} {worst.level:.4g} {worst.unit} ({worst.not_finite} of {n} images). They count as wrong, "
+                "and as no other class."
+            )
+    return Chapter("sweeps", title, tuple(text), tuple(sections), missing)
+
+
+def _end(level: float | None) -> str:
+    """A level as a cell of a table; empty where accuracy never falls so far."""
+    return "" if level is None else f"{level:.4g}"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from robustkit.errors import InputError
+from robustkit.findings.finding import ModelRecords, section_name
 from robustkit.findings.windows.pictures import canonical_pictures, window_pictures
 from robustkit.findings.windows.record import RECORD
-from robustkit.findings.windows.summary import WindowsResult
+from robustkit.findings.windows.summary import WindowsResult, directions
 from robustkit.findings.writing import write_finding
 from robustkit.report.blocks import Drawing
+from robustkit.report.palette import make_palette
 from robustkit.report.saving import draw_on
-from robustkit.report.sections.geometry import draw_canonical, draw_window, draw_windows
+from robustkit.report.section import Chapter, Section
+from robustkit.report.sections.geometry import ChurchWindows, draw_canonical, draw_window, draw_windows
 
 TABLE = "windows.csv"
 GALLERY, CANONICAL, PICTURES = "gallery", "canonical", "windows"
@@ -66,3 +72,34 @@ def plot(result: WindowsResult, on: Any = None) -> Any:
 def _gallery(result: WindowsResult) -> Drawing:
     rule = result.record.settings["shown"]
     return draw_windows(window_pictures(result.record), result.palette, rule=rule, white=result.white)
+
+
+def chapter(models: Sequence[ModelRecords]) -> Chapter:
+    """Slices through the latent space."""
+    missing = tuple(one.why_missing("windows") for one in models if one.windows is None)
+    sections: list[Section] = []
+    for one in models:
+        record = one.windows
+        if record is None:
+            continue
+        axes = "; ".join(f"{name} is {words}" for name, words in directions(record).items())
+        rows = [
+            (
+                str(record.ids[i]), record.class_names[record.true[i]], f"{record.angle[i]:.0f}",
+                *(f"{x:.4g}" for x in record.crossing[i]), f"{record.plane_margin[i]:.4g}",
+                f"{record.true_margin[i]:.4g}", *(f"{x:.3f}" for x in record.areas[i]),
+            )
+            for i in np.flatnonzero(record.made)
+        ]  # fmt: skip
+        columns = ["id", "true", "angle", "crossing along x", "along y", "margin in the plane", "in the whole space"]
+        columns += [f"area of {name}" for name in record.class_names]
+        spoken = (
+            f"{one.label}: {int(record.made.sum())} of {len(record.ids)} images have a window ({record.method}). Axes: "
+            f"{axes}."
+        )
+        name = section_name("church-windows", one, models)
+        pictures = window_pictures(record)
+        palette = make_palette(one.class_names)
+        rule = record.settings["shown"]
+        sections.append(ChurchWindows(pictures, palette, rule, spoken, rows, columns, one.label, name))
+    return Chapter("windows", "Church windows", (), tuple(sections), missing)

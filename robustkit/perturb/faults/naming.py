@@ -7,7 +7,7 @@ import inspect
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
-from robustkit.code_gate import import_code, read_code
+from robustkit.code_gate import import_named
 from robustkit.errors import InputError
 from robustkit.perturb.faults.names import OWN
 from robustkit.perturb.faults.registry import PERTURBATIONS
@@ -86,13 +86,7 @@ def perturbation_kind(name: str) -> type[Perturbation]:
         return PERTURBATIONS[name]
     if ":" not in name:
         raise InputError(no_such("perturbation", name, PERTURBATIONS, more=OWN))
-    code = read_code(name, "--perturb")
-    if code.kind == "library":
-        raise InputError(f"{code.source} is no package of perturbations; name your own as package.module:Class")
-    try:
-        kind = getattr(import_code(code, "--perturb"), code.name)
-    except AttributeError as error:
-        raise InputError(f"cannot import the perturbation {name!r}: {error}") from error
+    kind = import_named(name, "--perturb")
     if not (isinstance(kind, type) and issubclass(kind, Perturbation)):
         raise InputError(f"{name} is not a subclass of robustkit.perturb.perturbation.Perturbation")
     missing = [what for what in ("name", "unit", "stage", "levels", "valid") if not hasattr(kind, what)]

@@ -4,7 +4,7 @@ from robustkit.training.alignment.adversarial import Adversarial, Conditional, r
 from robustkit.training.alignment.base import Alignment, Outputs
 from robustkit.training.alignment.confusion import Confusion
 from robustkit.training.alignment.coral import Coral
-from robustkit.training.alignment.methods import ALIGNMENTS
+from robustkit.training.alignment.methods import ALIGNMENTS, make_alignment
 from robustkit.training.alignment.mmd import MedianMMD, PublishedMMD
 from robustkit.training.alignment.regularisers import Fisher, FisherForm, information_loss
 from robustkit.training.alignment.sinkhorn import Sinkhorn
@@ -23,5 +23,6 @@ __all__ = [
     "PublishedMMD",
     "Sinkhorn",
     "information_loss",
+    "make_alignment",
     "reverse_gradient",
 ]

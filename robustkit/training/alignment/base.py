@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from torch import Tensor, nn
 
@@ -30,6 +30,18 @@ class Alignment(nn.Module):
     """
 
     adversarial = False
+
+    @classmethod
+    def of(cls, settings: Any, latents: int, classes: int) -> Self:
+        """Makes the alignment of a run; override it if it depends on any of these.
+
+        Args:
+            settings: The `Settings` of the run.
+            latents: Number of latents D.
+            classes: Number of classes K.
+        """
+        del settings, latents, classes
+        return cls()
 
     def view(self, outputs: Outputs) -> Tensor:
         """The rows that the penalty compares; the latents, unless the method looks at something else."""

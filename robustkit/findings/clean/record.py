@@ -1,0 +1,72 @@
+"""What a classifier predicts for images as they are, kept for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import expit
+
+from robustkit.records import Record
+
+
+@dataclass(frozen=True, eq=False)
+class CleanRecord(Record):
+    """What a classifier says of N images.
+
+    Attributes:
+        domain: What the images are to the model.
+        data: Where they are.
+        part: The part of the split that they belong to.
+        class_names: The K classes.
+        ids: Image ids, shape (N,).
+        labels: True classes, shape (N,).
+        probabilities: Shape (N, K), float64.
+        available: How many images there are.
+        threshold: The score above which the second class is decided, where that is not a half. `probabilities` are of
+            what is decided: odds are divided by those of the threshold.
+    """
+
+    domain: str
+    data: str
+    part: str
+    class_names: list[str]
+    ids: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    available: int
+    threshold: float
+
+    version: ClassVar[int] = 2
+    axis_letters: ClassVar[Mapping[str, str]] = {"ids": "N", "labels": "N", "probabilities": "NK", "class_names": "K"}
+    position_letters: ClassVar[Mapping[str, str]] = {"labels": "K"}
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The network's own probabilities, before anything was decided, shape (N, K)."""
+        if self.threshold == 0.5:
+            return self.probabilities
+        with np.errstate(divide="ignore"):
+            shift = np.log(self.threshold / (1 - self.threshold))
+            odds = np.log(self.probabilities[:, 1]) - np.log(self.probabilities[:, 0]) + shift
+        above = expit(odds)
+        return np.stack([1 - above, above], 1)
+
+    @property
+    def right(self) -> np.ndarray:
+        """Which images are classified correctly, shape (N,)."""
+        return self.probabilities.argmax(1) == self.labels
+
+
+def gap(clean: Mapping[str, CleanRecord]) -> np.ndarray | None:
+    """Accuracy that each object loses from source to target; `None` where they show no object in common."""
+    if not {"source", "target"} <= clean.keys():
+        return None
+    right = {}
+    for domain in ("source", "target"):
+        record = clean[domain]
+        right[domain] = {str(i).partition("#")[0]: float(hit) for i, hit in zip(record.ids, record.right, strict=True)}
+    common = sorted(right["source"].keys() & right["target"].keys())
+    return np.array([right["source"][one] - right["target"][one] for one in common]) if common else None

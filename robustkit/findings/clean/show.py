@@ -1,0 +1,82 @@
+"""How good a classifier is before anything is done to its images, as a chapter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from robustkit.findings.clean.record import CleanRecord
+from robustkit.findings.clean.reliability import ReliabilityCurves
+from robustkit.findings.finding import ModelRecords
+from robustkit.report.palette import Meaning
+from robustkit.report.section import Chapter, Section
+from robustkit.report.sections.forest import Forest
+from robustkit.report.sections.matrix import Matrix
+from robustkit.stats import Estimate, reliability, wilson
+
+
+def chapter(models: Sequence[ModelRecords]) -> Chapter:
+    """How good it is before anything is done to the images."""
+    missing = tuple(one.why_missing("clean") for one in models if not one.clean)
+    have = [one for one in models if one.clean]
+    if not have:
+        return Chapter("clean", "Clean performance and calibration", missing=missing)
+    series = [(_series(one, domain, models), record) for one in have for domain, record in one.clean.items()]
+    rows: list[tuple[str, str, Estimate]] = []
+    for name, record in series:
+        rows.append(("accuracy", name, wilson(int(record.right.sum()), len(record.labels))))
+    for k, label in enumerate(have[0].class_names):
+        for name, record in series:
+            of_class = record.labels == k
+            hits = int((record.probabilities.argmax(1) == k)[of_class].sum())
+            rows.append((f"recall of {label}", name, wilson(hits, int(of_class.sum()))))
+    rows += [row for name, record in series if record.threshold != 0.5 for row in _gate(name, record)]
+    counts = {name: _confusion(record) for name, record in series}
+    means = {_series(one, domain, models): _means(one, domain) for one in have for domain in one.clean}
+    sections: list[Section] = [
+        Forest(
+            "recalls", "Accuracy and recalls", "rate of right answers", rows,
+            said="Accuracy and the recall of each class with 95% intervals (Wilson).", series_name="model and domain",
+            means=means,
+        ),
+        Matrix(
+            "confusion", "Confusion", counts, {name: matrix.sum(1) for name, matrix in counts.items()},
+            have[0].class_names, "predicted class", "Images of each true class by predicted class; the shade is the "
+            "share of the true class.",
+        ),
+        ReliabilityCurves({
+            name: reliability(record.scores, record.labels, rng=np.random.default_rng(0))
+            for name, record in series
+        }, means=means),
+    ]  # fmt: skip
+    sizes = "; ".join(
+        f"{name}: {len(record.labels)} of {record.available} images of the part {record.part} of {record.data}"
+        for name, record in series
+    )
+    return Chapter("clean", "Clean performance and calibration", (f"{sizes}.",), tuple(sections), missing)
+
+
+def _gate(name: str, record: CleanRecord) -> list[tuple[str, str, Estimate]]:
+    """How pure and how complete a sample is that a threshold on a score lets through."""
+    through, wanted = record.probabilities.argmax(1) == 1, record.labels == 1
+    both, at = int((through & wanted).sum()), f"{record.class_names[1]} above {record.threshold:g}"
+    return [
+        (f"purity of {at}", name, wilson(both, int(through.sum()))),
+        (f"completeness of {at}", name, wilson(both, int(wanted.sum()))),
+    ]
+
+
+def _confusion(record: CleanRecord) -> np.ndarray:
+    classes = len(record.class_names)
+    found = record.probabilities.argmax(1)
+    return np.bincount(record.labels * classes + found, minlength=classes**2).reshape(classes, classes)
+
+
+def _series(one: ModelRecords, domain: str, models: Sequence[ModelRecords]) -> str:
+    named = domain if len(one.clean) > 1 else ""
+    return f"{one.label} on {named}" if named and len(models) > 1 else named or one.label
+
+
+def _means(one: ModelRecords, domain: str) -> Meaning:
+    return Meaning(model=one.label, domain=domain if len(one.clean) > 1 else "")

@@ -1,0 +1,42 @@
+"""Distances in the latent space as a step of an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from robustkit.findings.distances import show
+from robustkit.findings.distances.record import RECORD, DistanceRecord, DistancesRequest
+from robustkit.findings.distances.summary import read_summary
+from robustkit.findings.finding import ModelRecords, Subject
+from robustkit.findings.latents.finding import OfLatents
+from robustkit.report.section import Chapter
+
+
+class Moved(OfLatents):
+    """How far perturbations move latents."""
+
+    name: ClassVar[str] = "distances"
+    alone: ClassVar[str] = "robustkit distances --model {model} --run {attack}"
+    file: ClassVar[str] = RECORD
+    uses: ClassVar[tuple[str, ...]] = ("certify",)
+
+    def make(self, subject: Subject, folder: Path, *, resume: bool) -> None:
+        """Measures them, with the nearest flip where every cell was tried."""
+        from robustkit.findings.distances.measure import DISTANCES
+
+        request = DistancesRequest(seed=subject.seed, certificates=subject.folder("certify"))
+        self.keep(subject, folder, DISTANCES, request)
+
+    def load(self, folder: Path) -> Mapping[str, Any]:
+        """The distances, and their numbers with intervals and tests."""
+        record = DistanceRecord.load(folder / RECORD)
+        return {self.name: record, "distances_summary": read_summary(folder, record.model)}
+
+    def chapter(self, models: Sequence[ModelRecords]) -> Chapter:
+        """The distances of each model."""
+        return show.chapter(models)
+
+
+FINDING = Moved()

@@ -1,0 +1,1 @@
+"""Flips of an attack, chosen to be looked at."""

@@ -1,0 +1,23 @@
+"""What was looked at before any number was made, as a chapter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from robustkit.findings.finding import ModelRecords
+from robustkit.report.section import Chapter, Section
+from robustkit.report.sections.facts import Facts
+
+
+def chapter(models: Sequence[ModelRecords]) -> Chapter:
+    """What was looked at before any number was made."""
+    missing = tuple(one.why_missing("preflight") for one in models if not one.preflight)
+    rows = [
+        (one.label, found["name"], found["verdict"], found["text"], found["advice"])
+        for one in models
+        for found in one.preflight
+    ]
+    said = "What would make every number meaningless, looked at before any was made. A refusal stops an audit."
+    columns = ("model", "finding", "verdict", "what was seen", "what to do")
+    sections: tuple[Section, ...] = (Facts("findings", "Findings", said, columns, rows),) if rows else ()
+    return Chapter("preflight", "Preflight", (), sections, missing)
