@@ -85,7 +85,7 @@ def _samples(subject: Subject) -> dict[str, Sample]:
     data = subject.drawn["data"]
     target = target_of(subject.sample.checkpoint, subject.path) if subject.own_images else None
     domains = {"source" if target else "images": data} | ({"target": str(target)} if target else {})
-    alike = {**subject.drawn, "n": MOST, "take_all": True, "options": subject.options}
+    alike: dict[str, Any] = {**subject.drawn, "n": MOST, "take_all": True, "options": subject.options}
     return {
         domain: reopen_sample(subject.sample, Selection(**{**alike, "data": path}), subject.sets)
         for domain, path in domains.items()
