@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         open_model,
         save_checkpoint,
     )
+    from robustkit.models.fronts import Repaired, make_front
     from robustkit.records import Record
     from robustkit.seeds import Streams
     from robustkit.training.evaluate import evaluate
@@ -44,6 +45,7 @@ __all__ = [
     "InputError",
     "ModelOptions",
     "Record",
+    "Repaired",
     "ResNet18",
     "RobustkitError",
     "Streams",
@@ -54,6 +56,7 @@ __all__ = [
     "distances",
     "evaluate",
     "isomap",
+    "make_front",
     "open_checkpoint",
     "open_images",
     "open_model",
@@ -68,6 +71,7 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("AuditedClassifier", "BlackBox", "ConvNet", "DeepMerge", "ResNet18"), "robustkit.models"),
     **dict.fromkeys(("ModelOptions", "open_checkpoint", "open_model", "save_checkpoint"), "robustkit.models"),
+    **dict.fromkeys(("Repaired", "make_front"), "robustkit.models.fronts"),
     **dict.fromkeys(("ImageSet", "open_images"), "robustkit.data"),
     **dict.fromkeys(("InputError", "RobustkitError"), "robustkit.errors"),
     **dict.fromkeys(

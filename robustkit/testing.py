@@ -1,4 +1,4 @@
-"""The contract of every perturbation; check your own with `check_perturbation(MyPerturbation)`."""
+"""The contracts of perturbations and of front ends; check your own with `check_perturbation` and `check_front`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robustkit.data.survey import LSST, Depth
+from robustkit.models.fronts import FrontEnd
 from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation, Stage
 from robustkit.seeds import Streams
@@ -135,3 +136,51 @@ def _check_moments(perturbation: Perturbation, conditions: Conditions, device: t
     ):
         error, spread = np.abs(found.mean(0)), found.std(0, ddof=1) / math.sqrt(len(found))
         assert (error <= _ERRORS * spread + rounding).all(), f"{perturbation}: {what} off by {error}, of {expected}"
+
+
+def check_front(front: FrontEnd, *, bands: int = 3, device: torch.device | str = "cpu") -> None:
+    """Checks the contract of a front end on small random images.
+
+    Shape, type and device kept, input untouched, finite; the same answer every time, whatever the batch, to the last
+    bit; constant images left as they are, unless it changes values alone (radius 0); no pixel changes further away than
+    `radius`, at the borders too; and a window around a pixel gives what the whole image gives there, to the last bit.
+
+    Args:
+        front: The front end.
+        bands: How many bands it takes.
+        device: Where to run.
+
+    Raises:
+        AssertionError: If one of these fails; the message says which.
+    """
+    size, radius = 4 * front.radius + 9, front.radius
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(3, bands, size, size + 2, generator=generator).to(device)
+    given = images.clone()
+    made = front(images)
+    assert made.shape == images.shape, "the shape must be kept"
+    assert made.dtype == images.dtype, "the type must be kept"
+    assert made.device == images.device, "the device must be kept"
+    assert torch.equal(images, given), "the images given must be left untouched"
+    assert bool(made.isfinite().all()), "finite images must stay finite"
+    assert torch.equal(front(images), made), "the same images must give the same answer"
+    alone = torch.cat([front(image[None]) for image in images])
+    assert torch.equal(alone, made), "an image must give the same alone and in a batch"
+    if radius > 0:
+        even = torch.full_like(images[:1], 0.25)
+        assert torch.equal(front(even), even), "a constant image must be left as it is"
+    window = 4 * radius + 1
+    for row in (0, 1, size // 2, size - 1):
+        for column in (0, size // 2, size, size + 1):
+            changed = images[:1].clone()
+            changed[0, :, row, column] = torch.rand(bands, generator=generator).to(device) * 20 - 10
+            after = front(changed)
+            far = torch.ones(size, size + 2, dtype=torch.bool, device=device)
+            near = [slice(max(0, at - radius), at + radius + 1) for at in (row, column)]
+            far[near[0], near[1]] = False
+            same = (after == made[:1])[0].all(0)
+            assert bool(same[far].all()), f"pixel ({row}, {column}) changes others further away than its radius {radius}"
+            top, left = (min(max(0, at - 2 * radius), most - window) for at, most in ((row, size), (column, size + 2)))
+            cut = front(changed[:, :, top : top + window, left : left + window].contiguous())
+            there = cut[:, :, near[0].start - top : near[0].stop - top, near[1].start - left : near[1].stop - left]
+            assert torch.equal(there, after[:, :, near[0], near[1]]), "a window must give what the whole image gives"

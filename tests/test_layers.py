@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "runs": LEAVES | {"data", "models", "stats"},
     "report": LEAVES | {"stats"},
     "findings": LEAVES | {"stats", "data", "models", "engine", "perturb", "latent", "runs", "report"},
-    "testing": LEAVES | {"data", "perturb"},
+    "testing": LEAVES | {"data", "models", "perturb"},
     "auditing": LEAVES
     | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings"},
     "front": LEAVES

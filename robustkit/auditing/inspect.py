@@ -10,6 +10,7 @@ from pathlib import Path
 from robustkit.errors import InputError, RobustkitError, SecurityError
 from robustkit.findings.preflight.measure import check_file, preflight
 from robustkit.models import Checkpoint, ModelOptions, open_model
+from robustkit.models.foreign.drafting import full_options
 from robustkit.models.foreign.options import write_card
 from robustkit.models.preflight import Finding, Preflight
 from robustkit.progress import quiet
@@ -82,33 +83,4 @@ def _draft(path: Path, checkpoint: Checkpoint, options: ModelOptions) -> None:
         raise InputError("a robustkit checkpoint holds its own card; leave --write away")
     if path.exists():
         raise InputError(f"{path} exists and nothing is overwritten; name another with --write")
-    said = ModelOptions.from_json(checkpoint.origin.options)
-    classifier, card = checkpoint.classifier, checkpoint.card
-    part = classifier.output.part
-    full = replace(
-        said,
-        # What a Keras layer takes has no name that could be given; it is found again.
-        latent=said.latent if "Keras" in checkpoint.origin.form else classifier.latent_name,
-        classes=classifier.class_names if classifier.output.decision is None else said.classes,
-        class_count=None,
-        bands=card.bands,
-        stretch=card.stretch,
-        mean=None,
-        std=None,
-        input_size=classifier.input_shape[1:],
-        output_index=part if isinstance(part, int) else None,
-        output_key=part if isinstance(part, str) else None,
-        output_kind=classifier.output.kind,
-        trust=None,
-        card=None,
-        arch=_arch_from(path, said.arch),
-    )
-    write_card(path, full, checkpoint.origin.notes)
-
-
-def _arch_from(card: Path, arch: str | None) -> str | None:
-    """The architecture as it is named from the card's folder."""
-    source, colon, name = (arch or "").rpartition(":")
-    if not source.endswith(".py"):
-        return arch
-    return f"{os.path.relpath(Path(source).resolve(), card.parent.resolve())}{colon}{name}"
+    write_card(path, full_options(path, checkpoint), checkpoint.origin.notes)

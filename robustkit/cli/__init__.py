@@ -34,6 +34,7 @@ GROUPS = {
         "train": "Train the classifier that is to be audited.",
         "search": "Look for training settings, without target labels.",
         "evaluate": "Score trained classifiers on source and target.",
+        "repair": "Put a front end before a network, which draws bad pixels back to their neighbours.",
     },
     "Papers": {"reproduce": "Redo a paper: its tables and figures, ours beside the published."},
     "Shell": {

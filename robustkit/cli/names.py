@@ -110,6 +110,7 @@ TAKES: dict[str, Any] = {
     "--network": Names("convnet", "resnet18", "deepmerge", what="network"),
     "--search": Names(*SEARCHES, what="search", own=OWN_CODE),
     "--perturb": Names(*NAMES, what="perturbation", own=OWN, cut=","),
+    "--front": Names("clip", "clip:", "joint:", "median", "line", "line:", "nan", what="front end", own=OWN, each="+"),
     "--suite": Names("lsst", "plain", what="suite"),
     "--survey": Names("lsst", "des", "hsc", "sdss", "hst", what="survey"),
     "--style": Names("lsst", "sdss", "hst", what="style"),

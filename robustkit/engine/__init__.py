@@ -12,6 +12,7 @@ from torch import Tensor
 from robustkit.engine.batching import Batches
 from robustkit.engine.candidates import Candidates, paint
 from robustkit.engine.chain import UnsupportedChain
+from robustkit.engine.front import FrontEvaluator
 from robustkit.engine.incremental import IncrementalEvaluator
 from robustkit.engine.plain import PlainEvaluator
 from robustkit.errors import InputError
@@ -23,6 +24,7 @@ __all__ = [
     "Candidates",
     "Engine",
     "Evaluator",
+    "FrontEvaluator",
     "IncrementalEvaluator",
     "PlainEvaluator",
     "make_evaluator",
@@ -79,6 +81,15 @@ def make_evaluator(classifier: AuditedClassifier, images: Tensor, *, engine: Eng
     """
     if engine not in get_args(Engine):
         raise InputError(no_such("engine", engine, get_args(Engine)))
+    if engine != "plain" and len(images) and (split := classifier.split_front()) is not None:
+        front, rest = split
+        return FrontEvaluator(
+            classifier,
+            images,
+            front,
+            lambda repaired: make_evaluator(rest, repaired, engine=engine),
+            lambda: PlainEvaluator(classifier, images),
+        )
     plain = PlainEvaluator(classifier, images)
     if engine == "plain" or len(images) == 0:
         return plain

@@ -153,11 +153,12 @@ class Chain:
     full_work: float
 
 
-def read_chain(graph_module: fx.GraphModule) -> Chain:
+def read_chain(graph_module: fx.GraphModule, *, box: int = 1) -> Chain:
     """Reads the chain that a traced network is.
 
     Args:
         graph_module: The network, as `trace` gives it.
+        box: Height and width of the changed box of pixels.
 
     Raises:
         UnsupportedChain: If it is anything else, or windows save too little; the message says what stands in the way.
@@ -170,9 +171,9 @@ def read_chain(graph_module: fx.GraphModule) -> Chain:
         if not stages:
             stages.append(_convolution(node))
         elif flat and (dense := layer_of(node, nn.Linear)) is not None:
-            return _chain(stages, node, dense.weight.double())
+            return _chain(stages, node, dense.weight.double(), box)
         elif mean is not None:
-            return _chain(stages, *_averaged(node, mean))
+            return _chain(stages, *_averaged(node, mean), box)
         elif flattens(node):
             flat = True
         elif called_name(node) in _NOTHING:
@@ -278,9 +279,9 @@ def _averaged(node: fx.Node, ending: GlobalMean) -> tuple[fx.Node, Tensor]:
     return after, dense.weight.double() @ spread
 
 
-def _chain(stages: Sequence[ConvStage], ending: fx.Node, weight: Tensor) -> Chain:
+def _chain(stages: Sequence[ConvStage], ending: fx.Node, weight: Tensor, box: int) -> Chain:
     stages = tuple(stage.simplified() for stage in stages)
-    axes = tuple(zip(_axes(stages, 0), _axes(stages, 1), strict=True))
+    axes = tuple(zip(_axes(stages, 0, box), _axes(stages, 1, box), strict=True))
     taps = [float(stage.weight.numel()) for stage in stages]
     full = [n * y.out * y.pool * x.out * x.pool for n, (y, x) in zip(taps, axes, strict=True)]
     saving = sum(full) / sum(n * y.reach * x.reach for n, (y, x) in zip(taps, axes, strict=True))
@@ -291,9 +292,9 @@ def _chain(stages: Sequence[ConvStage], ending: fx.Node, weight: Tensor) -> Chai
     return Chain(stages, axes, weight, ending, sum(full))
 
 
-def _axes(stages: Sequence[ConvStage], axis: int) -> list[Axis]:
+def _axes(stages: Sequence[ConvStage], axis: int, box: int) -> list[Axis]:
     axes: list[Axis] = []
-    first, last, reach = 0, stages[0].node.all_input_nodes[0].meta["shape"][2 + axis] - 1, 1
+    first, last, reach = 0, stages[0].node.all_input_nodes[0].meta["shape"][2 + axis] - box, box
     for stage in stages:
         slide, pool, out = stage.slides[axis], stage.window[axis], stage.out[axis]
         cells = (reach + slide.kernel - 1 + 2 * (pool - 1)) // pool  # at the worst alignment

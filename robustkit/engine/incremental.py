@@ -17,8 +17,10 @@ from robustkit.engine.trial import Trial, trial_candidates, widened
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
 
-# Sides of the boxes that changed pixels are put into.
-_BOXES = (1, 2, 4, 8, 16)
+# Sides of the boxes that changed pixels are put into, and of those that compiled code may follow: what a front end of
+# radius 1 or 2 makes of a single pixel.
+_BOXES = (1, 2, 3, 4, 5, 8, 16)
+_COMPILED = (1, 3, 5)
 # Bytes for the clean maps of one box size.
 _MEMORY = 1 << 30
 
@@ -151,26 +153,28 @@ class IncrementalEvaluator:
         """What follows boxes of one size; None where full forward passes are as good."""
         if box not in self._followers:
             self._followers[box] = None
-            self._followers[box] = (self._compiled() if box == 1 else None) or self._planned(box)
+            self._followers[box] = (self._compiled(box) if box in _COMPILED else None) or self._planned(box)
         return self._followers[box]
 
-    def _compiled(self) -> KernelFollower | None:
-        """The kernel if it can be had and agrees; otherwise notes why not."""
-        if self.plain.graph is None or self.not_compiled:
+    def _compiled(self, box: int) -> KernelFollower | None:
+        """The kernel if it can be had and agrees; otherwise notes why not, of single pixels."""
+        if self.plain.graph is None or self.not_compiled or box > min(self.images.shape[2:]):
             return None
+        why = ""
         try:
-            kernel = KernelFollower(self.plain.graph, self.images, self.classifier.output, self.memory)
+            kernel = KernelFollower(self.plain.graph, self.images, self.classifier.output, self.memory, box)
         except UnsupportedChain as error:
-            self.not_compiled = str(error)
+            self.not_compiled = str(error) if box == 1 else ""
             return None
         except Exception as error:  # a machine without llvmlite, or that forbids new code; PyTorch does it as well
-            self.not_compiled = (str(error).splitlines() or [type(error).__name__])[0]
+            why = (str(error).splitlines() or [type(error).__name__])[0]
         else:
-            trial = self._trial(kernel)
+            trial = self._trial(kernel, box)
             if trial.passed:
                 return kernel
-            self.not_compiled = f"the compiled kernel's logits are {trial.error:.3g} from the plain ones"
-        self._note = f"; not compiled: {self.not_compiled}"
+            why = f"the compiled kernel's logits are {trial.error:.3g} from the plain ones"
+        self._note = f"; not compiled{f' on boxes of {box}' if box > 1 else ''}: {why}"
+        self.not_compiled = why if box == 1 else ""
         return None
 
     def _planned(self, box: int) -> Follower | None:
@@ -182,18 +186,18 @@ class IncrementalEvaluator:
         if plan.work >= self.worth * plan.full_work:
             return None
         follower = Follower(graph, plan, self.images, self.classifier.output, self.memory)
-        return follower if self._passes(follower) else None
+        return follower if self._passes(follower, box) else None
 
     @torch.inference_mode()
-    def _trial(self, follower: _Follows) -> Trial:
+    def _trial(self, follower: _Follows, box: int) -> Trial:
         """Compares windows with full forward passes over the box of values, and notes the tolerance."""
-        candidates = trial_candidates(self.images, self._low, self._high, work=follower.full_work)
+        candidates = trial_candidates(self.images, self._low, self._high, work=follower.full_work, box=box)
         trial = Trial.of(follower(candidates), self.plain(candidates)[:, 0])
         self.tolerance = max(self.tolerance, trial.tolerance) if trial.passed else self.tolerance
         return trial
 
-    def _passes(self, follower: _Follows) -> bool:
-        trial = self._trial(follower)
+    def _passes(self, follower: _Follows, box: int) -> bool:
+        trial = self._trial(follower, box)
         if not trial.passed:
             self.tolerance = 0.0
             self._refusal = (
@@ -209,8 +213,8 @@ class IncrementalEvaluator:
             return False
         if bool(((low < self._low) | (high > self._high)).any()):
             self._low, self._high = widened(torch.minimum(self._low, low), torch.maximum(self._high, high))
-            for follower in self._followers.values():
-                if follower is not None and not self._passes(follower):
+            for box, follower in self._followers.items():
+                if follower is not None and not self._passes(follower, box):
                     break
         return not self.refusal
 

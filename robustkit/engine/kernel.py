@@ -41,13 +41,14 @@ _MOST_COLUMNS = 1 << 17
 
 
 class KernelFollower:
-    """Follows single changed pixels through a chain with compiled code, in `torch.get_num_threads()` threads.
+    """Follows changed pixels, one or a box, through a chain with compiled code, in `torch.get_num_threads()` threads.
 
     Args:
         graph: The traced network.
         images: The clean images, on the CPU.
         output: What the network's output is.
         memory: Bytes for the clean maps.
+        box: Height and width of the box that the pixels of a candidate lie in.
 
     Raises:
         MissingExtra: If llvmlite is not installed.
@@ -56,10 +57,11 @@ class KernelFollower:
 
     reason = "compiled kernel"
 
-    def __init__(self, graph: fx.GraphModule, images: Tensor, output: Output, memory: int) -> None:
+    def __init__(self, graph: fx.GraphModule, images: Tensor, output: Output, memory: int, box: int = 1) -> None:
         if images.device.type != "cpu":
             raise UnsupportedChain("compiled code runs on the CPU only")
-        chain = read_chain(graph)
+        chain = read_chain(graph, box=box)
+        self.box = box
         self.full_work = chain.full_work
         self.output = replace(output, part=None)
         self._images = images.contiguous()
@@ -82,7 +84,7 @@ class KernelFollower:
         columns = _columns(chain, idle_before)
         fits = stages[-1].change * len(chain.weight) <= _MOST_COLUMNS
         bands, height, width = images.shape[1:]
-        self._code = KernelCode(bands, height, width, tuple(stages), len(chain.weight) if fits else None)
+        self._code = KernelCode(bands, box, height, width, tuple(stages), len(chain.weight) if fits else None)
         self._product = None if fits else WindowProduct(columns)
         # The code wants (D, rows, columns, C); a head that is left to others needs no copy.
         self._columns = columns.permute(3, 0, 1, 2).contiguous() if fits else columns
@@ -95,14 +97,29 @@ class KernelFollower:
 
     def _block(self, candidates: Candidates, slot: Tensor) -> Tensor:
         """Candidates whose images are loaded."""
-        image, row, column = candidates.image, candidates.row[:, 0, -1], candidates.column[:, 0, -1]
-        value = candidates.value[:, 0, -1].float()  # of pixels in one place the last holds
+        image, row, column, value = self._boxes(candidates)
 
         def score(start: int, stop: int) -> Tensor:
             affine = self._affine(*(part[start:stop] for part in (image, slot, row, column, value)))
             return self.output.logits(self._rest(affine.view(-1, *self._ending.meta["shape"][1:])))
 
         return self._batches.run(score, len(image))
+
+    def _boxes(self, candidates: Candidates) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Image, first row and column of each changed box, (B,), and its pixels row by row, shape (B, box x box x C)."""
+        image, value = candidates.image, candidates.value[:, 0].float()  # (B, L, C)
+        if self.box == 1:
+            return image, candidates.row[:, 0, -1], candidates.column[:, 0, -1], value[:, -1]
+        height, width = self._images.shape[2:]
+        row = candidates.row[:, 0].amin(1).clamp_max(height - self.box)
+        column = candidates.column[:, 0].amin(1).clamp_max(width - self.box)
+        windows = self._images.unfold(2, self.box, 1).unfold(3, self.box, 1)[image, :, row, column]
+        boxes = windows.flatten(2).transpose(1, 2).contiguous()  # (B, box x box, C)
+        cell = (candidates.row[:, 0] - row[:, None]) * self.box + candidates.column[:, 0] - column[:, None]  # (B, L)
+        each = torch.arange(len(image))
+        for pixel in range(value.shape[1]):  # one after the other: of pixels in one place the last holds
+            boxes[each, cell[:, pixel]] = value[:, pixel]
+        return image, row, column, boxes.flatten(1)
 
     def _affine(self, image: Tensor, slot: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:
         """The affine map of the last feature map, shape (B, D)."""

@@ -123,6 +123,7 @@ class KernelCode:
 
     Attributes:
         bands: C of the images.
+        box: Height and width of the changed box of pixels.
         height: H of the images.
         width: W of the images.
         stages: The convolution stages.
@@ -131,6 +132,7 @@ class KernelCode:
     """
 
     bands: int
+    box: int
     height: int
     width: int
     stages: tuple[StageCode, ...]
@@ -138,12 +140,12 @@ class KernelCode:
 
     @property
     def pixel(self) -> int:
-        """Numbers kept of a pixel."""
-        return _whole_lines(self.bands)
+        """Numbers kept of the changed pixels."""
+        return _whole_lines(self.box * self.box * self.bands)
 
     @property
     def scratch(self) -> int:
-        """Numbers that a thread needs for its own: the changed pixel, and per stage a frame and two sets of cells."""
+        """Numbers that a thread needs for its own: the changed pixels, and per stage a frame and two sets of cells."""
         return self.pixel + sum(stage.frame + 2 * stage.cells for stage in self.stages)
 
 

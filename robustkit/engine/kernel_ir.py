@@ -35,10 +35,13 @@ def _candidate(b: Builder, code: KernelCode, pointers: Mapping[str, Value], n: V
     plane = code.height * code.width
     pixel = b.sum(b.times(image, code.bands * plane), b.times(y, code.width), x)
     change = pointers["scratch"]
-    for band in range(code.bands):
-        new = b.number(pointers["value"], b.sum(b.times(n, code.bands), band))
-        old = b.number(pointers["images"], b.sum(pixel, band * plane))
-        b.put(b.ops.fsub(new, old), b.at(change, band))
+    numbers = code.box * code.box * code.bands
+    for cell in range(code.box * code.box):
+        place = cell // code.box * code.width + cell % code.box
+        for band in range(code.bands):
+            new = b.number(pointers["value"], b.sum(b.times(n, numbers), cell * code.bands + band))
+            old = b.number(pointers["images"], b.sum(pixel, band * plane + place))
+            b.put(b.ops.fsub(new, old), b.at(change, cell * code.bands + band))
     free = b.at(change, code.pixel)
     cell_y, cell_x = y, x
     for number, stage in enumerate(code.stages):

@@ -50,7 +50,7 @@ class Trial:
         return _SAFETY * self.error + _FLOOR * self.scale
 
 
-def trial_candidates(images: Tensor, low: Tensor, high: Tensor, *, work: float) -> Candidates:
+def trial_candidates(images: Tensor, low: Tensor, high: Tensor, *, work: float, box: int = 1) -> Candidates:
     """Candidates of the first images: the corners, the borders and the inside, with values from all over a box.
 
     Args:
@@ -58,6 +58,7 @@ def trial_candidates(images: Tensor, low: Tensor, high: Tensor, *, work: float) 
         low: Lowest value of each band, shape (C,).
         high: Highest value of each band, shape (C,).
         work: Multiplications of one full forward pass; where it is large, there are fewer candidates.
+        box: Height and width of the box of pixels that each changes.
 
     Returns:
         The same candidates at every call, each in a row of its own.
@@ -74,8 +75,12 @@ def trial_candidates(images: Tensor, low: Tensor, high: Tensor, *, work: float) 
     device = images.device
     value = low + (high - low) * unit.to(device)
     kept = min(p, max(_LEAST_PER_IMAGE, int(_WORK / (work + 1) / m)))
-    row, column = row[:, :kept, None].to(device), column[:, :kept, None].to(device)
-    return Candidates(torch.arange(m, device=device), row, column, value[:, :kept, None]).flat()
+    cells = torch.arange(box * box)
+    row = row[:, :kept, None].clamp_max(height - box) + cells // box
+    column = column[:, :kept, None].clamp_max(width - box) + cells % box
+    # Each pixel of a box has the values of another candidate.
+    values = torch.stack([value[:, :kept].roll(int(cell), 1) for cell in cells], 2)
+    return Candidates(torch.arange(m, device=device), row.to(device), column.to(device), values).flat()
 
 
 def widened(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from robustkit.data.stretch import Stretch, stretch_from_json
 from robustkit.errors import InputError
 from robustkit.files import atomic_write
 from robustkit.models.classifier import AuditedClassifier
+from robustkit.models.foreign.in_front import Said, choose_front
 from robustkit.models.foreign.weights import Content, read_weights
+from robustkit.models.fronts.base import Repaired, behind
 from robustkit.models.networks import NETWORKS
 from robustkit.words import no_such, shown
 
@@ -44,6 +46,7 @@ class Card:
         latent: The layer whose output is the latent.
         data: Where the training data are: path, hashes, and the split with its hash.
         training: The settings and figures of the training.
+        front: The front end before the network, by name and with its constants; empty if there is none.
         versions: Of robustkit, torch, numpy and Python.
     """
 
@@ -56,6 +59,7 @@ class Card:
     latent: str
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    front: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=lambda: versions())
 
 
@@ -116,7 +120,7 @@ def versions() -> dict[str, str]:
 
 
 def build_network(card: Card) -> nn.Module:
-    """A fresh network of the kind that the card names.
+    """A fresh network of the kind that the card names, without its front end.
 
     Raises:
         InputError: If the name is not known.
@@ -132,12 +136,15 @@ def save_checkpoint(path: str | os.PathLike[str], module: nn.Module, card: Card)
 
     Args:
         path: The file, replaced if it is there.
-        module: The network.
+        module: The network; of one behind a front end the weights alone are written, the front end is in the card.
         card: What has to be known to use it.
     """
+    module = module.network if isinstance(module, Repaired) else module
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    path = Path(path)
-    content = {"format": FORMAT, "card": json.dumps(asdict(card), sort_keys=True), "state_dict": state}
+    path, said = Path(path), asdict(card)
+    if not card.front:
+        del said["front"]  # so that what came before front ends reads it too, and does not read a repaired model
+    content = {"format": FORMAT, "card": json.dumps(said, sort_keys=True), "state_dict": state}
     with atomic_write(path) as file:
         file.write(as_bytes(content))
     return path
@@ -172,11 +179,19 @@ def is_own(content: Content) -> bool:
     return isinstance(content.value, dict) and content.value.get("format") == FORMAT
 
 
-def checkpoint_of(content: Content, *, device: torch.device | str = "cpu") -> Checkpoint:
+def checkpoint_of(
+    content: Content, *, device: torch.device | str = "cpu", front: Said | None = None
+) -> Checkpoint:
     """The checkpoint in a file that `is_own`.
+
+    Args:
+        content: What the file holds.
+        device: Where the network is put.
+        front: What the user said with `--front`.
 
     Raises:
         InputError: If it does not fit its own card.
+        SecurityError: If its front end is code that nobody has named.
     """
     path, value = content.path, content.value
     with reading(f"the card inside {path}", "that of a robustkit checkpoint"):
@@ -189,10 +204,14 @@ def checkpoint_of(content: Content, *, device: torch.device | str = "cpu") -> Ch
         module.load_state_dict(value["state_dict"], strict=True)
     except (RuntimeError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"the weights in {path} do not fit a {card.network}: {brief(error)}") from error
+    latent = card.latent
+    chosen = choose_front(front, card.front or None, file=path, shape=card.input_shape)
+    if chosen is not None:
+        card = replace(card, front=chosen[0])
+        module, latent = Repaired(chosen[1], module), behind(latent)
     module.eval().to(device)
-    classifier = AuditedClassifier(
-        module, latent=card.latent, input_shape=card.input_shape, class_names=card.class_names
-    )
+    classifier = AuditedClassifier(module, latent=latent, input_shape=card.input_shape, class_names=card.class_names)
+    classifier.latent_name = card.latent  # the same whether or not a front end is before it
     return Checkpoint(classifier, card, stretch, Origin(OWN, content.sha256))
 
 
@@ -205,7 +224,7 @@ def _card(value: dict[str, Any]) -> Card:
         raise InputError(f"its input_shape is {brief(str(shape))}; expected bands, height and width of an image")
     if not len(ranges) == len(texts["bands"]) == shape[0] or not texts["class_names"]:
         raise InputError(f"it names {len(texts['bands'])} bands with {len(ranges)} ranges; expected {shape[0]} of both")
-    for name in ("data", "training", "versions"):
+    for name in ("data", "training", "front", "versions"):
         if not isinstance(value.get(name, {}), dict):
             raise InputError(f"its {name} is {brief(repr(value[name]))}; expected a table")
     made: dict[str, Any] = {"network": str(value["network"]), "latent": str(value["latent"])}

@@ -28,6 +28,7 @@ from robustkit.models.foreign.arrange import arrange
 from robustkit.models.foreign.found import Found
 from robustkit.models.foreign.function import open_function
 from robustkit.models.foreign.hugging_face import open_folder
+from robustkit.models.foreign.in_front import choose_front
 from robustkit.models.foreign.keras_network import open_keras, wrap_keras
 from robustkit.models.foreign.kinds import Kind, kind_of
 from robustkit.models.foreign.options import ModelOptions, card_beside, read_card
@@ -38,6 +39,7 @@ from robustkit.models.foreign.shown import Shown, show
 from robustkit.models.foreign.state import Part, find_parts, load_state
 from robustkit.models.foreign.trusted import check_trust, open_trusted
 from robustkit.models.foreign.weights import Content, read_weights
+from robustkit.models.fronts.base import FrontEnd, Repaired, behind, in_network
 from robustkit.models.outputs import Output, choose_part
 from robustkit.models.probing import bands_of
 
@@ -75,14 +77,13 @@ def open_model(
     if kind in (kinds.TORCH, kinds.LEGACY, kinds.SAFETENSORS) and options.trust is None:
         content = content or read_weights(path)
         if is_own(content):
-            if options.about_network:
-                raise InputError(
-                    f"{path} is a robustkit checkpoint and knows its network; leave {', '.join(options.about_network)} "
-                    "out"
-                )
-            own = checkpoint_of(content, device=device)
+            said = [name for name in options.about_network if name != "--front"]
+            if said:
+                raise InputError(f"{path} is a robustkit checkpoint and knows its network; leave {', '.join(said)} out")
+            own = checkpoint_of(content, device=device, front=options.front)
             return replace(own, origin=replace(own.origin, options=options.given))
-    options = _with_card(path, options)
+    asked, options = options.front, _with_card(path, replace(options, front=None))
+    said, options = options.front, replace(options, front=asked or options.front)
     if callable(images):
         images = images(options)
     if images is not None:
@@ -92,7 +93,9 @@ def open_model(
         found.network.eval()
     found.notes += _without_effect(found, kind, options)
     stretch = None if images is None else make_stretch(found, options, images, images.images.shape[1])
-    classifier = _split(found, options, images, stretch)
+    shape = None if images is None else images.images.shape[1:]
+    front = choose_front(asked, said, file=options.card or path, shape=shape)
+    classifier = _split(found, options, images, stretch, None if front is None else front[1])
     if stretch is None:
         stretch = make_stretch(found, options, None, classifier.input_shape[0])
     channels, height, width = classifier.input_shape
@@ -104,6 +107,7 @@ def open_model(
         stretch=stretch.to_json(),
         input_range=input_range(options, images, stretch, classifier.input_shape[0], found.notes),
         latent=classifier.latent_name or "",
+        front={} if front is None else front[0],
         data={"split": _given_split(images)} if images is not None and images.meta.get("split") else {},
     )
     code = code_of(options)
@@ -120,7 +124,7 @@ def open_model(
 def _open_member(path: Path, options: ModelOptions, images: ImageSet | None) -> Checkpoint:
     """One of several checkpoints; those of robustkit's know all that the options say of others."""
     own = kind_of(path) is kinds.TORCH and options.trust is None and is_own(read_weights(path))
-    return open_model(path, None if own else options, images=images)
+    return open_model(path, ModelOptions(front=options.front) if own else options, images=images)
 
 
 def _with_card(path: Path, options: ModelOptions) -> ModelOptions:
@@ -256,7 +260,9 @@ def _without_effect(found: Found, kind: Kind, options: ModelOptions) -> list[str
     return notes
 
 
-def _split(found: Found, options: ModelOptions, images: ImageSet | None, stretch: Stretch | None) -> AuditedClassifier:
+def _split(
+    found: Found, options: ModelOptions, images: ImageSet | None, stretch: Stretch | None, front: FrontEnd | None
+) -> AuditedClassifier:
     guess = options.class_names or found.class_names
     if guess is None and images is not None and images.labels is not None:
         guess = images.class_names
@@ -279,12 +285,17 @@ def _split(found: Found, options: ModelOptions, images: ImageSet | None, stretch
     if found.black_box:
         if shape is None:
             raise InputError(f"{found.form} does not say its input; name images with --data, or give --input-size")
+        if front is not None:
+            front.check(shape)
+            found.network = Repaired(front, found.network)
         return BlackBox(found.network, input_shape=shape, class_names=guess, output=output)
     if found.latent is None and shape is not None:
         output = _scores_of(found, output, options, shown, shape)
-    latent = found.latent or options.latent
+    latent, network = found.latent or options.latent, found.network
+    if front is not None:
+        latent, network = latent and behind(latent), Repaired(front, network)
     numbered = guess is not None and options.class_names is None and guess == tuple(map(str, range(len(guess))))
-    make = partial(AuditedClassifier, found.network, latent=latent, input_shape=shape, output=output, examples=examples)
+    make = partial(AuditedClassifier, network, latent=latent, input_shape=shape, output=output, examples=examples)
     try:
         classifier = make(class_names=guess)
     except WrongClassCount as wrong:
@@ -293,6 +304,10 @@ def _split(found: Found, options: ModelOptions, images: ImageSet | None, stretch
         # Labels that are numbers count the outputs, whether or not the images show all of them.
         found.notes.append(f"classes: {wrong.outputs} outputs, of which the labels show {', '.join(guess)}")
         classifier = make(class_names=tuple(map(str, range(wrong.outputs))))
+    if front is not None:
+        front.check(classifier.input_shape)
+        classifier.latent_name = classifier.latent_name and in_network(classifier.latent_name)
+        classifier.notes.append(f"repaired by the front end {front.name} before the network")
     classifier.latent_name = found.latent_name or classifier.latent_name
     if decision is not None and decision.threshold is not None and shown is not None:
         _check_reach(classifier, decision, shown)

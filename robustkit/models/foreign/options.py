@@ -62,6 +62,8 @@ class ModelOptions:
         units: Of the images: `electron`, `display` or `unknown`.
         image_range: Lowest and highest value that a pixel of the images can take.
         nan: `refuse` or `fill` pixels that are not finite.
+        front: The front end before the network, by name, or with its constants as a table; see
+            `robustkit.models.fronts`.
         trust: SHA-256 of a file whose code may run.
         card: Where a card was read from.
     """
@@ -94,6 +96,7 @@ class ModelOptions:
     units: Units | None = None
     image_range: tuple[float, float] | None = None
     nan: Literal["refuse", "fill"] | None = None
+    front: str | dict[str, Any] | None = None
     trust: str | None = None
     card: str | None = None
 
@@ -308,7 +311,7 @@ def _checked(value: Mapping[str, Any], where: str) -> dict[str, Any]:
         "members": tuple, "combine": str, "average": str, "arch_kwargs": dict, "stretch": (str, dict),
         "classes": tuple, "bands": tuple, "mean": tuple, "std": tuple, "bounds": tuple, "input_size": tuple,
         "preprocess": tuple, "images": str, "labels": str, "channels": str, "units": str, "image_range": tuple,
-        "nan": str,
+        "nan": str, "front": (str, dict),
     }  # fmt: skip
     for name, item in value.items():
         inside: dict[str, Any] = dict.fromkeys(("classes", "members", "bands", "preprocess"), str)

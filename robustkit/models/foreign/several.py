@@ -45,7 +45,7 @@ def open_several(
         images = images(options)
     bare = replace(
         options, members=None, combine=None, average=None, threshold=None, multi_label=None, question=None, latent=None
-    )
+    )  # each member keeps its own front end
     called = next((member for member in options.members or () if names_function(member)), None)
     if called is not None:
         raise InputError(f"the members of an ensemble are files, and {called} is code; write one function of all")

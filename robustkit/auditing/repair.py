@@ -1,0 +1,184 @@
+"""What `robustkit repair` does: puts a front end before a trained network, for good, and says what that changes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import binomtest
+from torch import Tensor
+
+from robustkit.errors import InputError, RobustkitError
+from robustkit.files import unfinished_file
+from robustkit.models import Checkpoint, ModelOptions, open_model, save_checkpoint
+from robustkit.models.foreign.drafting import full_options
+from robustkit.models.foreign.options import write_card
+from robustkit.models.fronts import FrontEnd, make_front, noise_constants
+from robustkit.models.fronts.registry import DEFAULT, needs_noise, split_names
+from robustkit.perturb.decision import decide
+from robustkit.runs.opening import open_sample
+from robustkit.runs.sample import Sample
+from robustkit.runs.selection import Selection
+
+_BATCH = 128
+
+
+def repair_model(
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    options: ModelOptions | None = None,
+    *,
+    draw: Selection | None = None,
+    say: Callable[[str], None] = print,
+) -> Checkpoint:
+    """Writes a model with a front end before its network, which every command then audits as one.
+
+    A robustkit checkpoint becomes another one with the same weights. The file of any other model is copied, with a card
+    beside it that names the front end.
+
+    Args:
+        model: The trained model.
+        out: The file to write, which must not exist.
+        options: What the user says about the model; `front` is the front end, by default `clip`.
+        draw: Images to measure it on; those of the checkpoint where it says where they are.
+        say: Receives progress messages.
+
+    Returns:
+        The repaired model, opened from what was written.
+
+    Raises:
+        InputError: If the front end is not known, needs what the images do not say, or the file exists.
+    """
+    model, out, options = Path(model), Path(out), options or ModelOptions()
+    if out.exists():
+        raise InputError(f"{out} exists and nothing is overwritten; name another with --out")
+    asked = options.front
+    name = DEFAULT if asked is None else asked if isinstance(asked, str) else str(asked["name"])
+    checkpoint, sample = _open(model, replace(options, front=None), draw, say)
+    old, card = checkpoint.card.front, checkpoint.card
+    constants = _constants(name, checkpoint, sample)
+    if old:
+        say(f"{model} has the front end {old['name']} already; {name} is put before it")
+        name, constants = f"{name}+{old['name']}", old["constants"] | constants
+    front = make_front(name, constants)
+    front.check(card.input_shape)
+    said = {"name": name, "constants": constants}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if checkpoint.origin.own:
+        save_checkpoint(out, checkpoint.classifier.module, replace(card, front=said, data=_moved(card.data, out)))
+        repaired = open_model(out, ModelOptions(front=name))
+        how = f"robustkit audit --model {out}"
+    else:
+        written = _copied(model, out, checkpoint, said)
+        repaired = open_model(out, replace(options, front=name, card=str(written)), images=_images(sample))
+        how = f"robustkit audit --model {out} --card {written}"
+    say(f"{out}: {name} before {card.network}, {_fitted(constants)}")
+    if sample is not None:
+        for line in measured(checkpoint, repaired, front, sample):
+            say(line)
+    say(f"audit it with `{how}`")
+    return repaired
+
+
+def measured(before: Checkpoint, after: Checkpoint, front: FrontEnd, sample: Sample) -> list[str]:
+    """What a front end changes in clean images and in what is decided, one sentence each; and proves that it runs.
+
+    Raises:
+        RobustkitError: If the repaired model does not answer as its two parts do.
+    """
+    changed, most, old, new = 0.0, 0.0, list[Tensor](), list[Tensor]()
+    inputs, device = sample.inputs, before.classifier.device
+    with torch.inference_mode():
+        for start in range(0, len(inputs), _BATCH):
+            images = inputs[slice(start, start + _BATCH)].to(device)
+            repaired = front(images)
+            changed += float((repaired != images).any(1).double().mean((1, 2)).sum())
+            most = max(most, float((repaired - images).abs().max()))
+            old.append(before.classifier(images))
+            new.append(after.classifier(images))
+            parts = before.classifier(repaired) if not before.card.front else new[-1]
+            if not torch.allclose(parts, new[-1], rtol=1e-4, atol=1e-4 * float(parts.abs().max()), equal_nan=True):
+                raise RobustkitError("the repaired model does not answer as its front end and its network do")
+    labels, n = sample.labels.numpy(), len(sample)
+    right = [decide(torch.cat(logits)).cpu().numpy() == labels for logits in (old, new)]
+    gained, lost = int((~right[0] & right[1]).sum()), int((right[0] & ~right[1]).sum())
+    where = f"{n} clean images, part {sample.part} of {sample.path}"
+    chance = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    return [
+        f"it changes {changed / n:.2%} of the pixels of {where}, by {most:.3g} at most",
+        f"accuracy {right[0].mean():.3f} before, {right[1].mean():.3f} after: {gained} gained, {lost} lost "
+        f"(McNemar p = {chance:.2g})",
+    ]
+
+
+def _open(
+    model: Path, options: ModelOptions, draw: Selection | None, say: Callable[[str], None]
+) -> tuple[Checkpoint, Sample | None]:
+    try:
+        sample = open_sample(model, replace(draw or Selection(take_all=True), options=options), say=lambda line: None)
+    except InputError as error:
+        if draw is not None and draw.data is not None:
+            raise
+        checkpoint = open_model(model, options)  # which says it if it is not the images
+        say(f"nothing is measured: {error}")
+        return checkpoint, None
+    return sample.checkpoint, sample
+
+
+def _constants(name: str, checkpoint: Checkpoint, sample: Sample | None) -> dict[str, Any]:
+    """What the front ends of a name need to know of the images."""
+    constants: dict[str, Any] = {}
+    kinds = {part.partition(":")[0] for part in split_names(name)}
+    card = checkpoint.card
+    if needs_noise(name):
+        if sample is None:
+            raise InputError("joint needs the noise of the images; name images with --data, or use --front clip")
+        constants["noise"] = noise_constants(checkpoint.stretch, sample.whole.meta, card.bands, card.input_range)
+        constants["noise"]["data"] = str(sample.path)
+    if "nan" in kinds:
+        dark = np.zeros((len(card.bands), 1, 1), dtype=np.float32)
+        constants["fill"] = np.asarray(checkpoint.stretch(dark)).ravel().tolist()
+    return constants
+
+
+def _fitted(constants: dict[str, Any]) -> str:
+    noise = constants.get("noise")
+    if noise is None:
+        return "no constants" if not constants else "with the value of an empty sky where nothing is known"
+    sky = ", ".join(f"{band} {value:.4g}" for band, value in noise["noise_sigma"].items())
+    return f"with the noise of {noise.get('data', 'the images')}: {sky}"
+
+
+def _moved(data: dict[str, Any], out: Path) -> dict[str, Any]:
+    """What a card says of its data, as seen from another folder."""
+    moved = dict(data)
+    if data.get("path"):
+        moved["relative"] = os.path.relpath(data["path"], out.resolve().parent)
+    if isinstance(data.get("target"), dict):
+        moved["target"] = _moved(data["target"], out)
+    return moved
+
+
+def _images(sample: Sample | None) -> Any:
+    return None if sample is None else sample.whole
+
+
+def _copied(model: Path, out: Path, checkpoint: Checkpoint, front: dict[str, Any]) -> Path:
+    """The file of a model of others under another name, and a card beside it that names the front end."""
+    if not model.is_file():
+        raise InputError(f"{model} is a folder; copy it, and put front = {front['name']!r} into its card")
+    card = out.with_suffix(".toml")
+    if card == out or card.exists():
+        raise InputError(f"the card would be written to {card}; name another file with --out")
+    with unfinished_file(out) as (_, temporary):
+        shutil.copyfile(model, temporary)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, out)
+    write_card(card, replace(full_options(card, checkpoint), front=front), checkpoint.origin.notes)
+    return card

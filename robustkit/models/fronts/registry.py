@@ -1,0 +1,188 @@
+"""Front ends by name: `clip`, `clip:2`, `joint:5`, `nan+clip`, or one of your own as package.module:Class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from robustkit.code_gate import import_code, read_code, refuse_code
+from robustkit.data import Stretch
+from robustkit.errors import InputError
+from robustkit.models.fronts.base import FrontEnd, InTurn
+from robustkit.models.fronts.kinds import Clip, FillNaN, Joint, Line, Median
+from robustkit.words import brief
+
+OPTION = "--front"
+DEFAULT = "clip"
+
+# By name: what it does, in a line for the help and the docs.
+FRONTS: dict[str, str] = {
+    "clip": "each pixel clipped to the range of its 8 neighbours; clip:2 to their second lowest and highest, up to 4",
+    "joint": "joint:K, a pixel more than K sigmas from its neighbours, bands together, becomes their median",
+    "median": "the median of 3 x 3 pixels",
+    "line": "bad columns, rows and trails of one pixel; line:2 of two pixels",
+    "nan": "pixels that are not finite become the mean of their neighbours",
+}
+# Entries of the table of a noise.
+_STEPS = 65
+_MOST_PARTS = 8
+
+
+def make_front(name: str, constants: Mapping[str, Any] | None = None) -> FrontEnd:
+    """A front end by its name.
+
+    Args:
+        name: A name in `FRONTS` with its number after a colon, or `package.module:Class` or `path/to/file.py:Class`,
+            which is then imported; several joined by `+`, of which the first sees the images.
+        constants: What `joint` (`noise`) and `nan` (`fill`) need to know.
+
+    Raises:
+        InputError: If a name or number is not known, or a constant is missing.
+
+    Examples:
+        >>> make_front("nan+clip:2").radius
+        2
+    """
+    parts = [_make_part(part.strip(), constants or {}) for part in split_names(name)]
+    front = parts[0] if len(parts) == 1 else InTurn(parts)
+    front.name, front.constants = "+".join(split_names(name)), dict(constants or {})
+    return front
+
+
+def split_names(text: str) -> list[str]:
+    """The front ends that a name holds, first to last."""
+    names = [name.strip() for name in text.split("+")]
+    if not 0 < len(names) <= _MOST_PARTS or not all(names):
+        raise InputError(f"expected {OPTION} as 1 to {_MOST_PARTS} front ends joined by +, got {brief(text)!r}")
+    return names
+
+
+def known(text: str) -> bool:
+    """Whether robustkit provides every front end of a name, so that a file may name it."""
+    return all(name.partition(":")[0] in FRONTS for name in split_names(text))
+
+
+def needs_noise(text: str) -> bool:
+    """Whether a front end of this name needs the noise of the images."""
+    return any(name.partition(":")[0] == "joint" for name in split_names(text))
+
+
+def front_from_json(value: Any, *, file: object, named: str | None = None) -> FrontEnd:
+    """The front end that a file describes.
+
+    Args:
+        value: `{"name": ..., "constants": {...}}`.
+        file: The file, for messages.
+        named: What a person named with `--front`; a file alone never chooses code.
+
+    Raises:
+        SecurityError: If it is code of others and the person did not name the same.
+        InputError: If it is not a front end.
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        raise InputError(f"{file} describes its front end as {brief(repr(value))}; expected a name and constants")
+    name, constants = value["name"], value.get("constants", {})
+    if not isinstance(constants, dict):
+        raise InputError(f"{file} has constants of its front end that are no table: {brief(repr(constants))}")
+    if named != name:
+        for part in split_names(name):
+            if part.partition(":")[0] not in FRONTS:
+                refuse_code(f"python {part}", file=file, option=f"{OPTION} {brief(name)}")
+    try:
+        return make_front(name, constants)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"the constants of the front end in {file} cannot be used: {brief(repr(error))}") from error
+
+
+def noise_constants(
+    stretch: Stretch, meta: Mapping[str, Any], bands: Sequence[str], input_range: Sequence[tuple[float, float]]
+) -> dict[str, Any]:
+    """The noise of images as a network sees it, from what they declare, for `joint`.
+
+    Args:
+        stretch: From calibrated values to network input.
+        meta: Of the image set: `noise_sigma` of each band, and `scale`, the variance per unit of light.
+        bands: Names of the C bands.
+        input_range: Lowest and highest network input of each band.
+
+    Returns:
+        JSON values: `low`, `high`, `sigma` (C, steps), and the declared `noise_sigma` and `scale`.
+
+    Raises:
+        InputError: If the images do not declare their noise.
+    """
+    declared = meta.get("noise_sigma")
+    if not isinstance(declared, Mapping) or any(band not in declared for band in bands):
+        raise InputError(
+            "joint needs the noise of the images, and they do not declare noise_sigma for each band; use --front clip, "
+            "which needs none"
+        )
+    if not stretch.invertible:
+        raise InputError(f"joint needs the noise in network input, and the stretch {stretch.name} has no inverse; use clip")
+    sky = np.array([float(declared[band]) for band in bands])
+    slope = float(meta.get("scale", 0.0))
+    low, high = (np.array([ends[i] for ends in input_range], dtype=float) for i in (0, 1))
+    high = np.where(high > low, high, low + 1e-6)
+    grid = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, _STEPS)  # (C, steps)
+    light = np.asarray(stretch.inverse(grid[:, None, :]))  # as images of one row
+    spread = np.sqrt(sky[:, None, None] ** 2 + slope * np.maximum(light, 0))
+    # To either side: where the stretch clips, one of them says nothing.
+    middle = np.asarray(stretch(light))
+    sides = [np.abs(np.asarray(stretch(light + sign * spread)) - middle) for sign in (-1, 1)]
+    sigma = np.maximum(*sides)[:, 0]
+    return {
+        "low": low.tolist(),
+        "high": high.tolist(),
+        "sigma": sigma.astype(np.float32).tolist(),
+        "noise_sigma": {band: float(declared[band]) for band in bands},
+        "scale": slope,
+    }
+
+
+def _make_part(text: str, constants: Mapping[str, Any]) -> FrontEnd:
+    name, colon, number = text.partition(":")
+    if name not in FRONTS:
+        return _import(text)
+    if name in ("median", "nan") and colon:
+        raise InputError(f"the front end {name} takes no number, got {brief(text)!r}")
+    if name == "joint":
+        if "noise" not in constants:
+            raise InputError("joint needs the noise of the images; make it with `robustkit repair`, or use clip")
+        return Joint(_number(text, number, float), constants["noise"])
+    if name == "nan":
+        return FillNaN(constants.get("fill", 0.0))
+    made: Callable[[int], FrontEnd] = Clip if name == "clip" else Line
+    return made(_number(text, number, int) if colon else 1) if name != "median" else Median()
+
+
+def _number(text: str, number: str, kind: type[Any]) -> Any:
+    try:
+        value = kind(number)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        example = "joint:5" if kind is float else f"{text.partition(':')[0]}:2"
+        raise InputError(f"expected a number as in {OPTION} {example}, got {brief(text)!r}")
+    return value
+
+
+def _import(text: str) -> FrontEnd:
+    if ":" not in text:
+        raise InputError(
+            f"unknown front end {brief(text)!r}; known are {', '.join(FRONTS)}, or your own as package.module:Class"
+        )
+    code = read_code(text, OPTION)
+    if code.kind == "library":
+        raise InputError(f"{code.source} is no package of front ends; name your own as package.module:Class")
+    kind = getattr(import_code(code, OPTION), code.name, None)
+    if not (isinstance(kind, type) and issubclass(kind, FrontEnd)):
+        raise InputError(f"{brief(text)} is not a subclass of robustkit.models.fronts.FrontEnd")
+    try:
+        return kind()
+    except TypeError as error:
+        raise InputError(f"{brief(text)} cannot be made without arguments: {brief(str(error))}") from error
