@@ -179,7 +179,9 @@ def check_front(front: FrontEnd, *, bands: int = 3, device: torch.device | str =
             near = [slice(max(0, at - radius), at + radius + 1) for at in (row, column)]
             far[near[0], near[1]] = False
             same = (after == made[:1])[0].all(0)
-            assert bool(same[far].all()), f"pixel ({row}, {column}) changes others further away than its radius {radius}"
+            assert bool(same[far].all()), (
+                f"pixel ({row}, {column}) changes others further away than its radius {radius}"
+            )
             top, left = (min(max(0, at - 2 * radius), most - window) for at, most in ((row, size), (column, size + 2)))
             cut = front(changed[:, :, top : top + window, left : left + window].contiguous())
             there = cut[:, :, near[0].start - top : near[0].stop - top, near[1].start - left : near[1].stop - left]

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from robustkit.errors import InputError, RobustkitError
@@ -25,6 +24,7 @@ from robustkit.perturb.decision import decide
 from robustkit.runs.opening import open_sample
 from robustkit.runs.sample import Sample
 from robustkit.runs.selection import Selection
+from robustkit.stats import mcnemar
 
 _BATCH = 128
 
@@ -98,7 +98,7 @@ def measured(before: Checkpoint, after: Checkpoint, front: FrontEnd, sample: Sam
         for start in range(0, len(inputs), _BATCH):
             images = inputs[slice(start, start + _BATCH)].to(device)
             repaired = front(images)
-            changed += float((repaired != images).any(1).double().mean((1, 2)).sum())
+            changed += float((repaired != images).double().mean((1, 2, 3)).sum())
             most = max(most, float((repaired - images).abs().max()))
             old.append(before.classifier(images))
             new.append(after.classifier(images))
@@ -109,11 +109,10 @@ def measured(before: Checkpoint, after: Checkpoint, front: FrontEnd, sample: Sam
     right = [decide(torch.cat(logits)).cpu().numpy() == labels for logits in (old, new)]
     gained, lost = int((~right[0] & right[1]).sum()), int((right[0] & ~right[1]).sum())
     where = f"{n} clean images, part {sample.part} of {sample.path}"
-    chance = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
     return [
-        f"it changes {changed / n:.2%} of the pixels of {where}, by {most:.3g} at most",
-        f"accuracy {right[0].mean():.3f} before, {right[1].mean():.3f} after: {gained} gained, {lost} lost "
-        f"(McNemar p = {chance:.2g})",
+        f"it changes {changed / n:.2%} of the pixel values of {where}, by {most:.3g} at most",
+        f"accuracy {right[0].mean():.3f} before, {right[1].mean():.3f} after: {gained} gained, {lost} lost; "
+        f"{mcnemar(gained, lost)}",
     ]
 
 
@@ -140,7 +139,7 @@ def _constants(name: str, checkpoint: Checkpoint, sample: Sample | None) -> dict
         if sample is None:
             raise InputError("joint needs the noise of the images; name images with --data, or use --front clip")
         constants["noise"] = noise_constants(checkpoint.stretch, sample.whole.meta, card.bands, card.input_range)
-        constants["noise"]["data"] = str(sample.path)
+        constants["noise"] |= {"data": str(sample.path), "units": sample.whole.units}
     if "nan" in kinds:
         dark = np.zeros((len(card.bands), 1, 1), dtype=np.float32)
         constants["fill"] = np.asarray(checkpoint.stretch(dark)).ravel().tolist()

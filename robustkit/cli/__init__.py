@@ -35,6 +35,7 @@ GROUPS = {
         "search": "Look for training settings, without target labels.",
         "evaluate": "Score trained classifiers on source and target.",
         "repair": "Put a front end before a network, which draws bad pixels back to their neighbours.",
+        "export": "Write a model with its front end as ONNX or TorchScript, proved to be the same.",
     },
     "Papers": {"reproduce": "Redo a paper: its tables and figures, ours beside the published."},
     "Shell": {

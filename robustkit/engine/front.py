@@ -1,4 +1,4 @@
-"""Candidates through a front end: each is repaired on a small window, and what is left of it goes to the network behind.
+"""Candidates through a front end: each is repaired on a small window, and what is left goes to the network behind.
 
 A changed pixel changes the repaired image within the radius of the front end and nowhere else. Candidates whose
 repaired image is the clean one to the last bit have its logits; equal ones are scored once.

@@ -106,7 +106,7 @@ class KernelFollower:
         return self._batches.run(score, len(image))
 
     def _boxes(self, candidates: Candidates) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Image, first row and column of each changed box, (B,), and its pixels row by row, shape (B, box x box x C)."""
+        """Image, first row and column of each changed box, (B,), and its pixels by rows, shape (B, box x box x C)."""
         image, value = candidates.image, candidates.value[:, 0].float()  # (B, L, C)
         if self.box == 1:
             return image, candidates.row[:, 0, -1], candidates.column[:, 0, -1], value[:, -1]

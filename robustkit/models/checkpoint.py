@@ -179,9 +179,7 @@ def is_own(content: Content) -> bool:
     return isinstance(content.value, dict) and content.value.get("format") == FORMAT
 
 
-def checkpoint_of(
-    content: Content, *, device: torch.device | str = "cpu", front: Said | None = None
-) -> Checkpoint:
+def checkpoint_of(content: Content, *, device: torch.device | str = "cpu", front: Said | None = None) -> Checkpoint:
     """The checkpoint in a file that `is_own`.
 
     Args:
@@ -212,7 +210,8 @@ def checkpoint_of(
     module.eval().to(device)
     classifier = AuditedClassifier(module, latent=latent, input_shape=card.input_shape, class_names=card.class_names)
     classifier.latent_name = card.latent  # the same whether or not a front end is before it
-    return Checkpoint(classifier, card, stretch, Origin(OWN, content.sha256))
+    notes = (f"repaired by the front end {card.front['name']} before the network",) if card.front else ()
+    return Checkpoint(classifier, card, stretch, Origin(OWN, content.sha256, notes=notes))
 
 
 def _card(value: dict[str, Any]) -> Card:

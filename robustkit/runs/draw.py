@@ -10,6 +10,7 @@ from pathlib import Path
 from robustkit.data import ImageSet, open_images
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint
+from robustkit.models.fronts.registry import other_noise
 from robustkit.runs.sample import Sample
 from robustkit.words import no_such
 from robustkit.words import shown as written
@@ -62,7 +63,9 @@ def draw_sample(
         )
     rows = image_set.positions(draw(ids, n, seed))
     available, repeats = len(ids), len(everything) - len(ids)
-    return Sample(checkpoint, Path(model), path, part, available, repeats, image_set, rows, tuple(said))
+    other = other_noise(checkpoint.card.front, image_set.meta, image_set.units)
+    warnings = () if other is None else (other,)
+    return Sample(checkpoint, Path(model), path, part, available, repeats, image_set, rows, tuple(said), warnings)
 
 
 def draw(ids: Sequence[str], n: int, seed: int) -> list[str]:

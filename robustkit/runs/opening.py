@@ -101,6 +101,9 @@ def open_sample(
         checkpoint, path, data=data, part=part, n=selection.n, seed=selection.seed, take_all=selection.take_all,
         images=image_set, said=said, opener=lambda where: sets.open(where, asked),
     )  # fmt: skip
+    for warning in sample.warnings:
+        tell(f"WARNING: {warning}")
+    sample = replace(sample, said=tuple(said))
     if not check or checkpoint.origin.own:
         return sample
     found = look(sample)
@@ -109,7 +112,7 @@ def open_sample(
     for finding in warned:
         if finding.name != "chosen":  # those were said above
             tell(str(finding))
-    return replace(sample, said=tuple(said), warnings=tuple(map(str, warned)))
+    return replace(sample, said=tuple(said), warnings=(*sample.warnings, *map(str, warned)))
 
 
 def reopen_sample(sample: Sample, selection: Selection, sets: ImageSets) -> Sample:

@@ -160,9 +160,7 @@ class Shift(FrontEnd):
 def test_a_front_end_of_your_own_is_followed_with_its_own_border():
     images = _images(2)
     torch.manual_seed(0)
-    classifier = AuditedClassifier(
-        Repaired(Shift(), randomise(ConvNet(size=(13, 18)))).eval(), input_shape=(3, 13, 18)
-    )
+    classifier = AuditedClassifier(Repaired(Shift(), randomise(ConvNet(size=(13, 18)))).eval(), input_shape=(3, 13, 18))
     cells = _every_cell(images, torch.tensor([[0.0, 1.0, 0.0]]))
     expected = PlainEvaluator(classifier, images)(cells)
     torch.testing.assert_close(make_evaluator(classifier, images)(cells), expected, rtol=0, atol=1e-5)

@@ -145,7 +145,9 @@ def test_joint_without_noise_says_how_to_get_it():
         make_front("joint:5")
 
 
-@pytest.mark.parametrize("broken", [{"low": [0.0]}, {"sigma": [[1.0]]}, {"sigma": "x"}, {"sigma": [[float("nan")] * 3] * 3}])
+@pytest.mark.parametrize(
+    "broken", [{"low": [0.0]}, {"sigma": [[1.0]]}, {"sigma": "x"}, {"sigma": [[float("nan")] * 3] * 3}]
+)
 def test_constants_that_cannot_be_used_are_refused(broken):
     with pytest.raises(InputError):
         front_from_json({"name": "joint:5", "constants": {"noise": NOISE | broken}}, file="a.pt")

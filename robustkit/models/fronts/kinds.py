@@ -39,8 +39,8 @@ class Line(FrontEnd):
     """Each pixel clipped so that a straight line of bad pixels through it, in any direction, has no say.
 
     Args:
-        width: 1 for a bad column, row or trail of one pixel; 2 for two pixels, by the sixteen pixels two away. Along the
-            border, which is mirrored, a line may stay.
+        width: 1 for a bad column, row or trail of one pixel; 2 for two pixels, by the sixteen pixels two away. Along
+            the border, which is mirrored, a line may stay.
     """
 
     def __init__(self, width: int = 1) -> None:

@@ -29,6 +29,8 @@ FRONTS: dict[str, str] = {
 # Entries of the table of a noise.
 _STEPS = 65
 _MOST_PARTS = 8
+# A noise that differs by more than this factor is that of another survey, or depth.
+_OTHER = 2.0
 
 
 def make_front(name: str, constants: Mapping[str, Any] | None = None) -> FrontEnd:
@@ -123,7 +125,9 @@ def noise_constants(
             "which needs none"
         )
     if not stretch.invertible:
-        raise InputError(f"joint needs the noise in network input, and the stretch {stretch.name} has no inverse; use clip")
+        raise InputError(
+            f"joint needs the noise in network input, and the stretch {stretch.name} has no inverse; use clip"
+        )
     sky = np.array([float(declared[band]) for band in bands])
     slope = float(meta.get("scale", 0.0))
     low, high = (np.array([ends[i] for ends in input_range], dtype=float) for i in (0, 1))
@@ -142,6 +146,33 @@ def noise_constants(
         "noise_sigma": {band: float(declared[band]) for band in bands},
         "scale": slope,
     }
+
+
+def other_noise(front: Mapping[str, Any], meta: Mapping[str, Any], units: str) -> str | None:
+    """Why images are not those that a front end was fitted on, in a sentence; `None` if nothing says so.
+
+    Args:
+        front: As a card has it.
+        meta: Of the images.
+        units: Of the images.
+    """
+    noise = front.get("constants", {}).get("noise")
+    if not isinstance(noise, Mapping):
+        return None
+    fitted, name = f"the front end {front['name']} was fitted on {noise.get('data', 'other images')}", "units"
+    if noise.get(name, units) != units:
+        return f"{fitted} in units of {noise[name]}, and these images are in {units}; repair the model for these"
+    mine, its = noise.get("noise_sigma"), meta.get("noise_sigma")
+    if not isinstance(mine, Mapping) or not isinstance(its, Mapping):
+        return None
+    ratios = {band: float(its[band]) / float(mine[band]) for band in mine if band in its and float(mine[band]) > 0}
+    band = max(ratios, key=lambda band: abs(math.log(max(ratios[band], 1e-30))), default=None)
+    if band is None or 1 / _OTHER <= ratios[band] <= _OTHER:
+        return None
+    return (
+        f"{fitted}, and the noise of these images is {ratios[band]:.2g} times that in {band}; it may let bad pixels "
+        "pass, or repair good ones"
+    )
 
 
 def _make_part(text: str, constants: Mapping[str, Any]) -> FrontEnd:
