@@ -89,6 +89,12 @@ def repair_model(
 def measured(before: Checkpoint, after: Checkpoint, front: FrontEnd, sample: Sample) -> list[str]:
     """What a front end changes in clean images and in what is decided, one sentence each; and proves that it runs.
 
+    Args:
+        before: The model as it was.
+        after: The repaired model.
+        front: What was put before it.
+        sample: Clean images.
+
     Raises:
         RobustkitError: If the repaired model does not answer as its two parts do.
     """

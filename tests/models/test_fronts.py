@@ -120,7 +120,7 @@ def test_the_noise_is_that_of_the_images_through_the_stretch():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("clp", "unknown front end 'clp'; known are clip, joint"),
+        ("clp", "unknown front end 'clp'; did you mean 'clip'"),
         ("clip:5", "clip:1 to clip:4"),
         ("clip:x", "expected a number"),
         ("clip:inf", "expected a number"),

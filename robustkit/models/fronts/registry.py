@@ -13,7 +13,7 @@ from robustkit.data import Stretch
 from robustkit.errors import InputError
 from robustkit.models.fronts.base import FrontEnd, InTurn
 from robustkit.models.fronts.kinds import Clip, FillNaN, Joint, Line, Median
-from robustkit.words import brief
+from robustkit.words import brief, no_such
 
 OPTION = "--front"
 DEFAULT = "clip"
@@ -204,9 +204,7 @@ def _number(text: str, number: str, kind: type[Any]) -> Any:
 
 def _import(text: str) -> FrontEnd:
     if ":" not in text:
-        raise InputError(
-            f"unknown front end {brief(text)!r}; known are {', '.join(FRONTS)}, or your own as package.module:Class"
-        )
+        raise InputError(no_such("front end", text, FRONTS, more="your own as package.module:Class"))
     code = read_code(text, OPTION)
     if code.kind == "library":
         raise InputError(f"{code.source} is no package of front ends; name your own as package.module:Class")
