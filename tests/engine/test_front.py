@@ -60,7 +60,9 @@ def test_images_that_are_hardly_larger_than_the_front_end_are_followed():
 def test_networks_of_any_kind_stand_behind_a_front_end():
     images = _images(2, (24, 24))
     residual = _classifier("clip", Residual(), (24, 24))
-    black = BlackBox(Repaired(make_front("clip"), residual.split_front()[1].module), input_shape=(3, 24, 24))
+    split = residual.split_front()
+    assert split is not None
+    black = BlackBox(Repaired(make_front("clip"), split[1].module), input_shape=(3, 24, 24))
     values = torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     cells = _every_cell(images, values)
     expected = PlainEvaluator(residual, images)(cells)

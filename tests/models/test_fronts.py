@@ -203,7 +203,9 @@ def test_a_repaired_checkpoint_is_the_front_end_and_the_same_weights(tmp_path):
     assert opened.classifier.latent_name == "bottleneck"
     assert json.loads(json.dumps(opened.card.front)) == front
     assert opened.classifier.embed(images).shape == (2, 256)
-    front_end, rest = opened.classifier.split_front()
+    split = opened.classifier.split_front()
+    assert split is not None
+    front_end, rest = split
     torch.testing.assert_close(rest(front_end(images)), expected, rtol=0, atol=0)
 
 
