@@ -17,6 +17,7 @@ from robustkit.engine.incremental import IncrementalEvaluator
 from robustkit.engine.plain import PlainEvaluator
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
+from robustkit.models.fronts.splitting import split_front
 from robustkit.words import no_such
 
 __all__ = [
@@ -81,7 +82,7 @@ def make_evaluator(classifier: AuditedClassifier, images: Tensor, *, engine: Eng
     """
     if engine not in get_args(Engine):
         raise InputError(no_such("engine", engine, get_args(Engine)))
-    if engine != "plain" and len(images) and (split := classifier.split_front()) is not None:
+    if engine != "plain" and len(images) and (split := split_front(classifier)) is not None:
         front, rest = split
         return FrontEvaluator(
             classifier,

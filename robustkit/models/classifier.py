@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from robustkit.errors import InputError, OutOfMemory, first_line
-from robustkit.models.fronts.base import FrontEnd, Repaired
 from robustkit.models.latents import INPUT_OF, latent_candidates
 from robustkit.models.memory import is_out_of_memory
 from robustkit.models.outputs import Output, check_kind, choose_part
@@ -176,16 +174,6 @@ class AuditedClassifier:
         )
         made.shape_found = True
         return made
-
-    def split_front(self) -> tuple[FrontEnd, AuditedClassifier] | None:
-        """The front end and the classifier behind it, which shares the weights; `None` if there is no front end."""
-        network = self._network
-        if not isinstance(network, Repaired):
-            return None
-        rest = copy.copy(self)
-        rest._network = network.network
-        rest.module = Paired(network.network) if self.pairs else network.network
-        return network.front, rest
 
     def to(self, device: torch.device | str) -> Self:
         """Moves the network to a device."""

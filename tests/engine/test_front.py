@@ -9,6 +9,7 @@ from robustkit.engine.front import _merged
 from robustkit.findings.certify.measure import certify
 from robustkit.models import AuditedClassifier, BlackBox, ConvNet
 from robustkit.models.fronts import FrontEnd, Repaired, make_front
+from robustkit.models.fronts.splitting import split_front
 from robustkit.perturb.values import Corners
 from tests.engine.contract import randomise
 from tests.engine.networks import Residual
@@ -60,7 +61,7 @@ def test_images_that_are_hardly_larger_than_the_front_end_are_followed():
 def test_networks_of_any_kind_stand_behind_a_front_end():
     images = _images(2, (24, 24))
     residual = _classifier("clip", Residual(), (24, 24))
-    split = residual.split_front()
+    split = split_front(residual)
     assert split is not None
     black = BlackBox(Repaired(make_front("clip"), split[1].module), input_shape=(3, 24, 24))
     values = torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])

@@ -15,6 +15,7 @@ from robustkit.models.checkpoint import Card
 from robustkit.models.foreign.options import ModelOptions
 from robustkit.models.fronts import FrontEnd, Repaired, front_from_json, make_front, noise_constants
 from robustkit.models.fronts.base import ranked
+from robustkit.models.fronts.splitting import split_front
 from robustkit.testing import check_front
 
 NOISE = {"low": [0.0] * 3, "high": [1.0] * 3, "sigma": [np.linspace(0.02, 0.1, 9).tolist()] * 3}
@@ -203,7 +204,7 @@ def test_a_repaired_checkpoint_is_the_front_end_and_the_same_weights(tmp_path):
     assert opened.classifier.latent_name == "bottleneck"
     assert json.loads(json.dumps(opened.card.front)) == front
     assert opened.classifier.embed(images).shape == (2, 256)
-    split = opened.classifier.split_front()
+    split = split_front(opened.classifier)
     assert split is not None
     front_end, rest = split
     torch.testing.assert_close(rest(front_end(images)), expected, rtol=0, atol=0)
@@ -212,7 +213,7 @@ def test_a_repaired_checkpoint_is_the_front_end_and_the_same_weights(tmp_path):
 def test_a_checkpoint_without_a_front_end_says_nothing_of_it(tmp_path):
     save_checkpoint(tmp_path / "a.pt", _network(), _card())
     assert b'"front"' not in (tmp_path / "a.pt").read_bytes()
-    assert open_checkpoint(tmp_path / "a.pt").classifier.split_front() is None
+    assert split_front(open_checkpoint(tmp_path / "a.pt").classifier) is None
 
 
 def test_an_option_puts_a_front_end_before_a_checkpoint_that_has_none(tmp_path):
