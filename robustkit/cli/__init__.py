@@ -17,7 +17,7 @@ GROUPS = {
         "audit": "All of it in one page: may this classifier be trusted on that survey?",
         "plan": "Say how many images an audit needs, and what so many can settle.",
         "report": "Draw the page of an audit again, from its records.",
-        "compare": "Pair two audits of the same images.",
+        "compare": "Compare two to thirty audits of the same images.",
     },
     "One question": {
         "attack": "Search for single pixels that change a classifier's prediction.",

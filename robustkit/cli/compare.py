@@ -11,12 +11,21 @@ from robustkit.cli.saying import say
 
 
 @click.command(name="compare", cls=Command)
-@click.argument("first", type=click.Path(path_type=Path))
-@click.argument("second", type=click.Path(path_type=Path))
+@click.argument("audits", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", default="comparison", show_default=True, type=click.Path(path_type=Path), help="A new folder.")
-def command(first: Path, second: Path, out: Path) -> None:
-    """Pairs two audits of the same images, FIRST against SECOND, image by image."""
-    from robustkit.auditing.report import compare_audits
+def command(audits: tuple[Path, ...], out: Path) -> None:
+    """Compares AUDITS of the same images, image by image.
+
+    Two are paired in every figure, the first against the second. Three to thirty become one table, each model against
+    the best of each column.
+    """
     from robustkit.cores import cores
 
-    compare_audits(first, second, out=out, workers=cores(), say=say)
+    if len(audits) == 2:
+        from robustkit.auditing.report import compare_audits
+
+        compare_audits(*audits, out=out, workers=cores(), say=say)
+    else:
+        from robustkit.auditing.many import compare_many
+
+        compare_many(audits, out=out, say=say)

@@ -10,7 +10,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "plan": ("plan -n 150", "plan audit.toml --pilot audit"),
     "report": ("report audit", "report audit --require 'accuracy.low>=0.7'"),
-    "compare": ("compare audit-a audit-b", "compare new old -o new-against-old"),
+    "compare": ("compare new old -o new-against-old", "compare audits/mmd audits/dann audits/coral -o methods"),
     "attack": (
         "attack -m ckpt.pt -n 150 -o attack",
         "attack -m ckpt.pt -d cutouts --search auto --search random --budget 2000",

@@ -24,6 +24,7 @@ def report(tmp_path):
     def make(*gates):
         checks = [
             Check("calm", "It holds up", "0.9", "at least 0.5", "pass", "clean"),
+            Check("none", "Never run", "not measured", "", "not run", "sweeps"),
             Check("flips", "Few | flip\n::error::x", "<b>0.7</b> `a`", "at most 0.1", "fail", "one-pixel"),
         ]
         return Report(tmp_path / "report.html", checks, check_gates([read_gate(g) for g in gates], NUMBERS), NUMBERS)
@@ -36,7 +37,7 @@ def test_github_is_told_the_number_that_broke_the_gate(report):
     assert first == (
         "::error title=Gate failed%3A flip_rate<=0.1::flip_rate is 0.724 [0.639, 0.795], n = 123; the gate wants <= 0.1"
     )
-    assert last.startswith("::notice title=Verdict of robustkit::No: of 2 claims 1 failed")
+    assert last.startswith("::notice title=Verdict of robustkit::No: of 3 claims 1 failed")
 
 
 def test_the_end_of_an_interval_that_a_gate_names_is_said(report):
@@ -58,6 +59,7 @@ def test_no_name_becomes_a_workflow_command_or_markup(report):
     assert [line[:8] for line in github(made).splitlines()] == ["::error ", "::notice"]
     table = markdown(made)
     assert "<b>" not in table
+    assert "| not run | Never run | not measured |  |" in table
     rows = [line for line in table.splitlines() if line.startswith("| ")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {
         4,
@@ -67,7 +69,7 @@ def test_no_name_becomes_a_workflow_command_or_markup(report):
 
 def test_the_summary_begins_with_the_answer_and_has_failures_first(report):
     text = markdown(report("flip_rate<=0.1"))
-    assert text.startswith("## robustkit: No: of 2 claims 1 failed")
+    assert text.startswith("## robustkit: No: of 3 claims 1 failed")
     assert "**FAILED**" in text
     assert text.index("Few") < text.index("It holds up")
 
@@ -82,7 +84,7 @@ def test_the_files_that_a_build_picks_up_are_there(report, tmp_path, form):
     if form == "json":
         (found,) = map(json.loads, said)
         assert (found["passed"], found["gates"][0]["value"]) == (False, 0.724)
-        assert found["checks"][1]["status"] == "fail"
+        assert found["checks"][2]["status"] == "fail"
     else:
         (one,) = json.loads((tmp_path / "code-quality.json").read_text())
         assert "0.724" in one["description"]

@@ -138,4 +138,31 @@
     redress();
   });
   dark.addEventListener("change", redress);
+
+  // The heading of a column sorts the rows by it: numbers by their size, all else by the alphabet.
+  for (const table of document.querySelectorAll(".scroll table")) {
+    const body = table.tBodies[0];
+    if (!body || body.rows.length < 2) continue;
+    [...table.tHead.rows[0].cells].forEach((head, place) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "sort";
+      button.textContent = head.textContent;
+      head.replaceChildren(button);
+      button.addEventListener("click", () => {
+        const down = head.getAttribute("aria-sort") === "ascending";
+        for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", down ? "descending" : "ascending");
+        const key = (row) => row.cells[place].textContent.trim();
+        const size = (text) => parseFloat(text.replace(/^[<>=~ ]+/, "").replace(/(\d),(?=\d{3})/g, "$1"));
+        const order = (one, other) => {
+          const [a, b] = [size(key(one)), size(key(other))];
+          if (Number.isNaN(a) !== Number.isNaN(b)) return Number.isNaN(a) ? 1 : -1; // what is empty stands last
+          const ahead = Number.isNaN(a) ? key(one).localeCompare(key(other)) : a - b;
+          return down ? -ahead : ahead;
+        };
+        body.append(...[...body.rows].sort(order));
+      });
+    });
+  }
 })();
