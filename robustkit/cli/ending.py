@@ -10,7 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
+from robustkit.cli.options import REPEATED
 from robustkit.cli.saying import say
 
 if TYPE_CHECKING:
@@ -22,15 +24,37 @@ def say_for(form: str) -> Callable[..., None]:
     return partial(say, err=True) if form == "json" else say
 
 
-def say_next(*words: object, to: str) -> None:
+def say_next(command: str, *words: object, model: object = None, to: str) -> None:
     """Says a command that one gives next.
 
     Args:
-        words: The words after `robustkit`; `None` and what is empty is left out.
+        command: Its name.
+        words: What follows.
+        model: The checkpoint; what was said about it, and where its images are, is repeated.
         to: What it is for.
     """
-    line = shlex.join(str(word) for word in words if word not in (None, ""))
+    about = () if model is None else ("--model", model, *_said_about_model())
+    line = shlex.join(str(word) for word in (command, *about, *words))
     say(f"next: robustkit {line}  ({to})")
+
+
+def _said_about_model() -> list[object]:
+    """The options about a model and its images, as they were typed to this command."""
+    context = click.get_current_context()
+    members: list[object] = []
+    said: list[object] = []
+    known = {one.name: one for one in context.command.params}
+    for name, value in context.params.items():  # in the order in which they were typed, which decides for steps
+        one = known[name]
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE or one.opts[0] not in REPEATED:
+            continue
+        if name == "members":
+            members = list(value)  # which stand behind --model
+        elif value is True:
+            said.append(one.opts[0])
+        else:
+            said += [one.opts[0], *(value if isinstance(value, tuple) else (value,))]
+    return [*members, *said]
 
 
 def end_audit(report: Report, form: str) -> None:

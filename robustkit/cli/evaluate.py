@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from robustkit.cli.ending import say_next
 from robustkit.cli.options import Command
 from robustkit.cli.saying import say
 
@@ -27,3 +28,4 @@ def command(models: tuple[str, ...], out: Path | None, **options: Any) -> None:
     say(describe(rows))
     if out is not None:
         say(f"\n{save_evaluation(rows, out)}")
+    say_next("audit", "--model", rows[-1].predictions[0].model, "--quick", to="whether it can be trusted, on one page")

@@ -18,7 +18,7 @@ from robustkit.cli.saying import say
 # What one does after each of them, and what for.
 NEXT = {
     "attack": ("window", "where the flips lie in latent space"),
-    "certify": ("sweep", "what accidents do to the same images"),
+    "certify": ("audit", "this and everything else, on one page"),
     "sweep": ("audit", "this and everything else, on one page"),
     "window": ("isomap", "the same images on a map of all latents"),
     "isomap": ("distances", "what a map shows, as numbers with intervals"),
@@ -83,8 +83,7 @@ def latent_command(name: str, kind: type[Any], run: str, text: str) -> click.Com
 
 def _say_next(name: str, model: Path, attack: Path) -> None:
     after, to = NEXT[name]
-    more = {"sweep": ("--suite", "lsst"), "audit": ("--quick",)}.get(after, ("--run", attack))
-    say_next(after, "--model", model, *more, to=to)
+    say_next(after, *(("--quick",) if after == "audit" else ("--run", attack)), model=model, to=to)
 
 
 def _imported(function: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from robustkit.cli.ending import say_next
 from robustkit.cli.options import Command, model_options
 from robustkit.cli.saying import say
 
@@ -26,3 +27,4 @@ def command(model: Path, data: str | None, options: Any, write: Path | None, **d
 
     images = None if data is None else Selection(data=data, take_all=True, **draw)
     inspect_model(model, options, draw=images, card=write, say=say)
+    say_next("audit", "--quick", model=model, to="whether it can be trusted, on one page")

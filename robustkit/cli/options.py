@@ -107,6 +107,10 @@ _MODEL: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
+# What a later command on the same model and images has to be told again.
+REPEATED = ("--data", *(name for name, _ in _MODEL))
+
+
 def form_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds how the end of an audit is said, which the command gets as `form`."""
     return click.option(

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from robustkit.cli.ending import say_next
 from robustkit.cli.options import Command
 from robustkit.cli.saying import say
 from robustkit.cli.train import settings_options
@@ -34,4 +35,6 @@ def command(data: str | None, source: str | None, target: str | None, preset: st
     pair = pair_of(data=data, source=source, target=target)
     how = {name: options.pop(name) for name in ("out", "trials", "device")}
     given = {name: value for name, value in options.items() if value is not None}
-    say(search(*pair, settings=settings_of(preset, **given), **how))
+    found = search(*pair, settings=settings_of(preset, **given), **how)
+    say(found)
+    say_next("audit", "--model", found.checkpoint, "--quick", to="whether it can be trusted, on one page")

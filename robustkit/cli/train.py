@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from robustkit.cli.ending import say_next
 from robustkit.cli.options import Command
 from robustkit.cli.saying import say
 
@@ -82,3 +83,7 @@ def command(data: str | None, source: str | None, target: str | None, preset: st
         for trained in train_many(*pair, settings=settings_of(preset, **given), **how):
             if is_first():
                 say(trained)
+    if is_first() and how["seeds"] == 1:
+        say_next("audit", "--model", how["out"], "--quick", to="whether it can be trusted, on one page")
+    elif is_first():
+        say_next("evaluate", "--model", how["out"], to="all seeds in one table")
