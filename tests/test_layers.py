@@ -31,6 +31,7 @@ MAY_IMPORT = {
     | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings"},
     "front": LEAVES
     | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings", "auditing"},
+    "integrations": LEAVES | {"stats"},
     "reproduce": LEAVES
     | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings", "auditing"},
 }

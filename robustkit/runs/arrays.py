@@ -228,7 +228,7 @@ def _hash_of(model: Any, classifier: AuditedClassifier, values: np.ndarray) -> s
     state = classifier.module.state_dict()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     if not state:
         with torch.inference_mode():
             answers = classifier(torch.from_numpy(values[:2]).to(classifier.device))
