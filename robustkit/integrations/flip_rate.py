@@ -59,7 +59,7 @@ class FlipRate(Metric):
         **more: Any,
     ) -> None:
         super().__init__(**(sync or {}))
-        self._asked = {"search": search, "budget": budget, "values": values, "seed": seed, **more}
+        self._asked: dict[str, Any] = {"search": search, "budget": budget, "values": values, "seed": seed, **more}
         for name in ("flipped", "attacked", "seen"):
             self.add_state(name, default=torch.tensor(0), dist_reduce_fx="sum")
 

@@ -11,7 +11,7 @@ from robustkit.extras import require
 from robustkit.integrations.flip_rate import FlipRate
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Callback
+    Callback = object  # what a type checker needs of it, where Lightning is not installed
 else:
     # One library under two names; a trainer of the older one takes callbacks of the older one.
     _LIBRARY = "lightning.pytorch" if find_spec("lightning") is not None else "pytorch_lightning"
