@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import re
 import sys
-from collections.abc import Container, Generator
+from collections.abc import Collection, Container, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from robustkit.errors import InputError, RobustkitError, SecurityError
-from robustkit.words import brief, shown
+from robustkit.words import brief, no_such, shown
 
 # Packages whose networks are chosen by a plain name, from a table of their own: a file may name those too.
 LIBRARIES = ("robustkit", "timm", "torchvision", "zoobot")
@@ -123,6 +123,33 @@ def refuse_function_of_file(model: object, *, file: object, option: str = "--mod
     """
     if isinstance(model, str) and names_function(model):
         refuse_code(model, file=file, option=option)
+
+
+def refuse_names(
+    names: Sequence[object], known: Collection[str], *, what: str, own: str, file: object, option: str,
+    allowed: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Refuses plug-ins that a file names unless they are robustkit's own, or a person named them too.
+
+    Args:
+        names: What the file says; options may follow a comma.
+        known: Names of robustkit's own.
+        what: What they name, such as `search`.
+        own: How a person names one of his own.
+        file: Where it says it, for the message.
+        option: With which a person says it.
+        allowed: What the person named, with options or without.
+
+    Raises:
+        InputError: If one is a misspelt name.
+        SecurityError: If one is neither.
+    """
+    mine = {name.partition(",")[0] for name in allowed}
+    for name in names:
+        kind = name.partition(",")[0] if isinstance(name, str) else name
+        if isinstance(kind, str) and ":" not in kind and kind not in {*known, *mine}:
+            raise InputError(f"{file}: {no_such(what, kind, known, more=own)}")
+        refuse_code(kind, file=file, option=f"{option} {brief(kind)}", provided={*known, *mine})
 
 
 def import_code(code: Code, option: str) -> ModuleType:

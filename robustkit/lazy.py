@@ -1,14 +1,16 @@
-"""Shop windows that load nothing: the names of a package are imported when they are first used (PEP 562)."""
+"""Names that load nothing: those of a package and those of a registry are imported when they are first used."""
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["lazy_names", "torch"]
+__all__ = ["Registry", "lazy_names", "torch"]
+
+T = TypeVar("T")
 
 
 def lazy_names(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -34,6 +36,31 @@ def lazy_names(package: str, file: str) -> tuple[Callable[[str], Any], Callable[
         return value
 
     return load, lambda: sorted({*homes, *vars(sys.modules[package])})
+
+
+class Registry(Mapping[str, T]):
+    """Names and what they stand for, which is imported when it is first asked for: reading names costs nothing.
+
+    Args:
+        home: The package in which all of it lies.
+        places: Where it lies there, `module:NAME` by name, in the order in which it is shown.
+    """
+
+    def __init__(self, home: str, places: Mapping[str, str]) -> None:
+        self._home, self._places = home, dict(places)
+
+    def __getitem__(self, name: str) -> T:
+        module, _, attribute = self._places[name].partition(":")
+        return getattr(import_module(f"{self._home}.{module}"), attribute)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
 
 
 class _Module:

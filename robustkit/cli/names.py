@@ -8,9 +8,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from robustkit.errors import InputError
-from robustkit.perturb.faults.names import NAMES, OWN
-from robustkit.perturb.search.names import NAMES as SEARCHES
-from robustkit.perturb.search.names import OWN as OWN_CODE
+from robustkit.perturb.faults.registry import OWN, PERTURBATIONS, SUITES
+from robustkit.perturb.search.registry import OWN as OWN_CODE
+from robustkit.perturb.search.registry import SEARCHES
+from robustkit.training.alignment.methods import ALIGNMENTS, PLAIN
 from robustkit.words import no_such
 
 
@@ -98,20 +99,17 @@ class Within(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - g
 
 
 _PATH = click.Path()
-_AXIS = Names("one-pixel", "noise", "random", *(f"{name}:" for name in NAMES), what="axis")
+_AXIS = Names("one-pixel", "noise", "random", *(f"{name}:" for name in PERTURBATIONS), what="axis")
 
 # An option of one name takes the same thing in every command, but for those that are listed with their command.
 TAKES: dict[str, Any] = {
     **dict.fromkeys(("--model", "--base", "--data", "--source", "--target", "--out", "--card", "--baseline"), _PATH),
-    "--method": Names(
-        "source", "adabn", "augment", "mmd", "dann", "coral", "sinkhorn", "mcc", "cdan", "oracle", what="method",
-        own=OWN_CODE,
-    ),
+    "--method": Names(*PLAIN, *ALIGNMENTS, what="method", own=OWN_CODE),
     "--network": Names("convnet", "resnet18", "deepmerge", what="network"),
     "--search": Names(*SEARCHES, what="search", own=OWN_CODE),
-    "--perturb": Names(*NAMES, what="perturbation", own=OWN, cut=","),
+    "--perturb": Names(*PERTURBATIONS, what="perturbation", own=OWN, cut=","),
     "--front": Names("clip", "clip:", "joint:", "median", "line", "line:", "nan", what="front end", own=OWN, each="+"),
-    "--suite": Names("lsst", "plain", what="suite"),
+    "--suite": Names(*SUITES, what="suite"),
     "--survey": Names("lsst", "des", "hsc", "sdss", "hst", what="survey"),
     "--style": Names("lsst", "sdss", "hst", what="style"),
     "--stretch": Names("arcsinh", "lupton", "meanstd", "minmax", "none", "unit", what="--stretch"),

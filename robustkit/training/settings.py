@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args
 from robustkit.data import STRETCHES
 from robustkit.errors import InputError
 from robustkit.models import NETWORKS
-from robustkit.training.alignment import ALIGNMENTS, FisherForm
+from robustkit.training.alignment import FisherForm
+from robustkit.training.alignment.methods import ALIGNMENTS, OWN, PLAIN
 from robustkit.training.network import BatchNorm
 from robustkit.words import no_such
 
@@ -18,9 +19,6 @@ Optimiser = Literal["adamw", "adam"]
 Precision = Literal["float32", "bf16"]
 Schedule = Literal["one-cycle", "constant"]
 Select = Literal["information", "source"]
-
-# Methods without a penalty; the others are the keys of `ALIGNMENTS` and use target images in every step.
-PLAIN = ("source", "adabn", "augment", "oracle")
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class Settings:
             value = getattr(self, name)
             if value not in choices and not (name == "method" and self.own_method):
                 known = [str(choice) for choice in choices if choice is not None]
-                more = "your own as path/to/file.py:Class" if name == "method" else ""
+                more = OWN if name == "method" else ""
                 raise InputError(no_such(name.replace("_", " "), value, known, more=more))
         for name, least in (("epochs", 1), ("patience", 1), ("seed", 0), ("split_seed", 0), ("warm_up", 0)):
             if getattr(self, name) < least:

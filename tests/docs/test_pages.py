@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from robustkit.training.alignment import ALIGNMENTS
 from tests.docs.blocks import blocks, pages
 from tests.docs.checks import Reader
 from tests.docs.shell import Shell
@@ -29,12 +28,7 @@ def follow(page, folder, capsys):
 @pytest.mark.parametrize("page", WITH_BLOCKS)
 def test_a_page_works_from_its_first_block_to_its_last(page, request, capsys):
     folder = request.getfixturevalue("reader_folder" if page in FROM_NOTHING else "given_folder")
-    methods = dict(ALIGNMENTS)
-    try:
-        names = follow(page, folder, capsys).names
-    finally:
-        ALIGNMENTS.clear()
-        ALIGNMENTS.update(methods)
+    names = follow(page, folder, capsys).names
     if page in AFTER:
         AFTER[page](names)
 

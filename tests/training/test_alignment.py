@@ -25,7 +25,7 @@ from robustkit.training.alignment.mmd import PUBLISHED
 from robustkit.training.alignment.sinkhorn import sinkhorn_divergence
 from robustkit.training.settings import Settings
 
-ALL = {name: make(Settings(method=name), 6, 3) for name, make in ALIGNMENTS.items()}
+ALL = {name: kind.of(Settings(method=name), 6, 3) for name, kind in ALIGNMENTS.items()}
 
 
 def rows(n, d=6, *, seed=0, shift=0.0, dtype=torch.float32):

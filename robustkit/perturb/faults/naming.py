@@ -9,8 +9,7 @@ from typing import Any
 
 from robustkit.code_gate import import_named
 from robustkit.errors import InputError
-from robustkit.perturb.faults.names import OWN
-from robustkit.perturb.faults.registry import PERTURBATIONS
+from robustkit.perturb.faults.registry import OWN, PERTURBATIONS
 from robustkit.perturb.perturbation import LEVEL_NAMES, Perturbation
 from robustkit.words import no_such
 

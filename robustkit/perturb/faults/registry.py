@@ -4,63 +4,58 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustkit.perturb.faults.bad_line import BadColumn, BadRow
-from robustkit.perturb.faults.bands import BandDrop, BandSwap
-from robustkit.perturb.faults.calibration import FlatError, ZeroPoint
-from robustkit.perturb.faults.cosmic_ray import CosmicRay
-from robustkit.perturb.faults.cti import ChargeTransfer
-from robustkit.perturb.faults.dead_pixel import DeadPixel
-from robustkit.perturb.faults.distance import Distance
-from robustkit.perturb.faults.exposure import Exposure
-from robustkit.perturb.faults.fits_compression import HCompress, Rice
-from robustkit.perturb.faults.ghost import Ghost
-from robustkit.perturb.faults.hot_pixel import HotPixel
-from robustkit.perturb.faults.jpeg import Jpeg
-from robustkit.perturb.faults.plain_noise import GaussianNoise, PoissonNoise
-from robustkit.perturb.faults.psf import PSFBlur
-from robustkit.perturb.faults.read_noise import ReadNoise
-from robustkit.perturb.faults.registration import Rotation, Shift
-from robustkit.perturb.faults.satellite import Satellite
-from robustkit.perturb.faults.saturation import Saturation
-from robustkit.perturb.faults.sky import SkyGradient, SkyOffset
+from robustkit.lazy import Registry
 
 if TYPE_CHECKING:
     from robustkit.perturb.perturbation import Perturbation
 
-PERTURBATIONS: dict[str, type[Perturbation]] = {
-    kind.name: kind
-    for kind in (
-        Exposure,
-        ReadNoise,
-        PSFBlur,
-        HotPixel,
-        DeadPixel,
-        BadColumn,
-        BadRow,
-        CosmicRay,
-        Satellite,
-        SkyOffset,
-        SkyGradient,
-        FlatError,
-        ZeroPoint,
-        Saturation,
-        BandDrop,
-        BandSwap,
-        Shift,
-        Rotation,
-        Distance,
-        ChargeTransfer,
-        Ghost,
-        Jpeg,
-        Rice,
-        HCompress,
-        GaussianNoise,
-        PoissonNoise,
-    )
-}
+PERTURBATIONS: Registry[type[Perturbation]] = Registry(
+    "robustkit.perturb.faults",
+    {
+        "exposure": "exposure:Exposure",
+        "read-noise": "read_noise:ReadNoise",
+        "psf": "psf:PSFBlur",
+        "hot-pixel": "hot_pixel:HotPixel",
+        "dead-pixel": "dead_pixel:DeadPixel",
+        "bad-column": "bad_line:BadColumn",
+        "bad-row": "bad_line:BadRow",
+        "cosmic-ray": "cosmic_ray:CosmicRay",
+        "satellite": "satellite:Satellite",
+        "sky-offset": "sky:SkyOffset",
+        "sky-gradient": "sky:SkyGradient",
+        "flat": "calibration:FlatError",
+        "zero-point": "calibration:ZeroPoint",
+        "saturation": "saturation:Saturation",
+        "band-drop": "bands:BandDrop",
+        "band-swap": "bands:BandSwap",
+        "shift": "registration:Shift",
+        "rotation": "registration:Rotation",
+        "distance": "distance:Distance",
+        "cti": "cti:ChargeTransfer",
+        "ghost": "ghost:Ghost",
+        "jpeg": "jpeg:Jpeg",
+        "rice": "fits_compression:Rice",
+        "hcompress": "fits_compression:HCompress",
+        "gaussian": "plain_noise:GaussianNoise",
+        "poisson": "plain_noise:PoissonNoise",
+    },
+)
+OWN = "your own as package.module:Class"
 
-# The suites of `robustkit sweep`: names as `robustkit.perturb.faults.naming` reads them.
+# The suites of `robustkit sweep`: names as `robustkit.perturb.faults.naming` reads them. `plain` needs no units.
 SUITES: dict[str, tuple[str, ...]] = {
     "lsst": (*PERTURBATIONS, "psf,restore_noise=false"),
-    "plain": tuple(name for name, kind in PERTURBATIONS.items() if not kind.physical),
+    "plain": (
+        "zero-point",
+        "band-drop",
+        "band-swap",
+        "shift",
+        "rotation",
+        "cti",
+        "jpeg",
+        "rice",
+        "hcompress",
+        "gaussian",
+        "poisson",
+    ),
 }

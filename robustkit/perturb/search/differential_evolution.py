@@ -76,6 +76,11 @@ class DifferentialEvolution:
         return {"name": self.name, **asdict(self)}
 
 
+def best1bin() -> DifferentialEvolution:
+    """SciPy's default strategy, by its name on the command line, `de-best1bin`."""
+    return DifferentialEvolution(form="best1bin")
+
+
 class _Evolution:
     """The part common to both forms: the state of the images still searched, decoding, fitness and selection."""
 

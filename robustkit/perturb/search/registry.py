@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from typing import TYPE_CHECKING
 
 from robustkit.code_gate import import_named
 from robustkit.errors import InputError
-from robustkit.perturb.search.auto import Auto
-from robustkit.perturb.search.base import SearchSettings
-from robustkit.perturb.search.best_first import BestFirst
-from robustkit.perturb.search.chains import Chains
-from robustkit.perturb.search.complete import Complete
-from robustkit.perturb.search.differential_evolution import DifferentialEvolution
-from robustkit.perturb.search.gradient import Gradient
-from robustkit.perturb.search.names import OWN
-from robustkit.perturb.search.random import RandomSearch
-from robustkit.perturb.search.universal import Universal
+from robustkit.lazy import Registry
 from robustkit.words import no_such
 
-SEARCHES: dict[str, Callable[[], SearchSettings]] = {
-    "auto": Auto,
-    "de": DifferentialEvolution,
-    "de-best1bin": partial(DifferentialEvolution, form="best1bin"),
-    "best-first": BestFirst,
-    "gradient": Gradient,
-    "universal": Universal,
-    "chains": Chains,
-    "random": RandomSearch,
-    "complete": Complete,
-}
+if TYPE_CHECKING:
+    from robustkit.perturb.search.base import SearchSettings
+
+SEARCHES: Registry[Callable[[], SearchSettings]] = Registry(
+    "robustkit.perturb.search",
+    {
+        "auto": "auto:Auto",
+        "de": "differential_evolution:DifferentialEvolution",
+        "de-best1bin": "differential_evolution:best1bin",
+        "best-first": "best_first:BestFirst",
+        "gradient": "gradient:Gradient",
+        "universal": "universal:Universal",
+        "chains": "chains:Chains",
+        "random": "random:RandomSearch",
+        "complete": "complete:Complete",
+    },
+)
+OWN = "your own as path/to/file.py:Class"
 
 # The default searches: the published algorithm (the published attack is `--preset paper`), what finds almost every
 # flip, and the baseline of both.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,11 @@ class Adversarial(Alignment):
 
     adversarial = True
 
+    @classmethod
+    def of(cls, settings: Any, latents: int, classes: int) -> Self:
+        """For all latents."""
+        return cls(latents)
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.discriminator = nn.Sequential(
@@ -86,6 +91,11 @@ class Conditional(Adversarial):
 
     Source: Long et al. 2018, arXiv:1705.10667.
     """
+
+    @classmethod
+    def of(cls, settings: Any, latents: int, classes: int) -> Self:
+        """For the products of latents and class probabilities."""
+        return cls(latents * classes)
 
     def view(self, outputs: Outputs) -> Tensor:
         """The outer product of probabilities and latents, shape (N, K D); the probabilities get no gradient."""

@@ -1,28 +1,30 @@
-"""The methods with a penalty, by name."""
+"""The training methods by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from robustkit.code_gate import import_named
 from robustkit.errors import InputError
-from robustkit.training.alignment.adversarial import Adversarial, Conditional
-from robustkit.training.alignment.base import Alignment
-from robustkit.training.alignment.confusion import Confusion
-from robustkit.training.alignment.coral import Coral
-from robustkit.training.alignment.mmd import MedianMMD, PublishedMMD
-from robustkit.training.alignment.sinkhorn import Sinkhorn
+from robustkit.lazy import Registry
 
-# Each takes the settings of the run, the number of latents D and of classes K.
-ALIGNMENTS: dict[str, Callable[[Any, int, int], Alignment]] = {
-    "mmd": lambda settings, latents, classes: PublishedMMD() if settings.kernels == "published" else MedianMMD(),
-    "dann": lambda settings, latents, classes: Adversarial(latents),
-    "coral": lambda settings, latents, classes: Coral(),
-    "sinkhorn": lambda settings, latents, classes: Sinkhorn(),
-    "mcc": lambda settings, latents, classes: Confusion(),
-    "cdan": lambda settings, latents, classes: Conditional(latents * classes),
-}
+if TYPE_CHECKING:
+    from robustkit.training.alignment.base import Alignment
+
+# Methods without a penalty; the others use target images in every step.
+PLAIN = ("source", "adabn", "augment", "oracle")
+ALIGNMENTS: Registry[type[Alignment]] = Registry(
+    "robustkit.training.alignment",
+    {
+        "mmd": "mmd:MedianMMD",
+        "dann": "adversarial:Adversarial",
+        "coral": "coral:Coral",
+        "sinkhorn": "sinkhorn:Sinkhorn",
+        "mcc": "confusion:Confusion",
+        "cdan": "adversarial:Conditional",
+    },
+)
+OWN = "your own as path/to/file.py:Class"
 
 
 def make_alignment(method: str, settings: Any, latents: int, classes: int) -> Alignment | None:
@@ -42,9 +44,11 @@ def make_alignment(method: str, settings: Any, latents: int, classes: int) -> Al
         InputError: If the class cannot be imported, or is no `Alignment`.
     """
     if method in ALIGNMENTS:
-        return ALIGNMENTS[method](settings, latents, classes)
+        return ALIGNMENTS[method].of(settings, latents, classes)
     if ":" not in method:
         return None
+    from robustkit.training.alignment.base import Alignment
+
     kind = import_named(method, "--method")
     if not (isinstance(kind, type) and issubclass(kind, Alignment)):
         raise InputError(f"expected {method} to be a subclass of robustkit.training.alignment.Alignment, got {kind!r}")

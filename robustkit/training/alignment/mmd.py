@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -35,6 +37,11 @@ class MedianMMD(Alignment):
 
     Source: Gretton et al. 2012, equation 3 and section 8, JMLR 13, 723.
     """
+
+    @classmethod
+    def of(cls, settings: Any, latents: int, classes: int) -> Alignment:
+        """With the kernels of the settings: these, or the published ones."""
+        return PublishedMMD() if settings.kernels == "published" else cls()
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """The penalty; see the base class."""

@@ -19,6 +19,11 @@ from robustkit.testing import check_perturbation, example_conditions, example_im
 @pytest.mark.parametrize("name", PERTURBATIONS)
 def test_every_perturbation_keeps_to_the_contract(name):
     check_perturbation(PERTURBATIONS[name])
+    assert PERTURBATIONS[name].name == name
+
+
+def test_the_plain_suite_is_what_needs_no_units():
+    assert set(SUITES["plain"]) == {name for name, kind in PERTURBATIONS.items() if not kind.physical}
 
 
 @dataclass(frozen=True)
