@@ -26,10 +26,13 @@ from robustkit.findings.sweep.measure import run_sweep
 from robustkit.findings.sweep.record import SweepRequest
 from robustkit.models import ModelOptions, open_model
 from robustkit.models.foreign.options import parse_kwargs
+from robustkit.training import Settings, train
+from robustkit.training.keeping import Keeper
 from tests.attacks import silent
 from tests.audits import make_audit
 from tests.data import test_readers_fuzz as made
 from tests.data.samples import images, labels
+from tests.training.worlds import squares
 
 ONE = AttackRequest(n=4, budget=8, group=2, searches=("random",))
 TABLES = (".json", ".toml", ".csv")
@@ -164,6 +167,8 @@ def read_back_targets(folder: Path) -> dict[str, Target]:
     (run / "lock").write_text(json.dumps({"host": "elsewhere", "pid": 1}))
     read = [name for name in _below(audit) if name.endswith((".npz", *TABLES)) and not name.startswith("figures")]
 
+    _unfinished_training(folder / "training")
+
     def resume(at: Path) -> None:
         run_attack(model, ONE, out=at, resume=True, device="cpu", say=silent)
 
@@ -181,6 +186,7 @@ def read_back_targets(folder: Path) -> dict[str, Target]:
         return lambda at: make(model, asked, out=at, resume=True, device="cpu", say=silent)
 
     return {
+        "training resumed": Target(folder / "training", ("a.state", "a.state", "a.jsonl"), _train, 0.5),
         "card": Target(folder / "card.toml", (), lambda at: open_model(model, ModelOptions(card=str(at)))),
         "kwargs": Target(folder / "kwargs.json", (), lambda at: parse_kwargs(str(at))),
         "request": Target(audit / "audit.toml", (), read_request),
@@ -199,6 +205,34 @@ def read_back_targets(folder: Path) -> dict[str, Target]:
         "compare": Target(audit, tuple(read), compare, 4.0),
         "baseline": Target(audit / "audit.json", (), baseline, 4.0),
     }  # fmt: skip
+
+
+class _Killed(BaseException):
+    """The process is gone: nothing of ours catches this."""
+
+
+def _unfinished_training(folder: Path) -> None:
+    """The state and the log of a training that was killed in its second epoch."""
+    folder.mkdir()
+    real, calls = Keeper.after_epoch, []
+
+    def dying(self: Keeper, run: Any) -> None:
+        real(self, run)
+        calls.append(1)
+        if len(calls) == 2:
+            raise _Killed
+
+    Keeper.after_epoch = dying
+    try:
+        _train(folder)
+    except _Killed:
+        pass
+    finally:
+        Keeper.after_epoch = real
+
+
+def _train(folder: Path) -> None:
+    train(squares(60), out=folder / "a.pt", settings=Settings(epochs=3, batch=12), resume=True, device="cpu")
 
 
 def copied(target: Target, into: Path) -> Path:

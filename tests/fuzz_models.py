@@ -100,10 +100,30 @@ def harm(path: Path, rng: np.random.Generator) -> None:
         path.write_text(json.dumps(other_value(json.loads(data), rng)))
     elif path.suffix in (".toml", ".csv") and rng.random() < 0.7:
         path.write_text(other_line(data.decode(), rng))
+    elif path.suffix == ".state" and rng.random() < 0.7:
+        content = torch.load(path, weights_only=True)
+        _harm_value(content, rng)
+        torch.save(content, path)
     elif path.suffix == ".npz" and rng.random() < 0.5:
         _harm_header(path, rng)
     else:
         path.write_bytes(damage(data, rng))
+
+
+def _harm_value(value: Any, rng: np.random.Generator) -> None:
+    """Another tensor, another value, or none, somewhere in what torch has saved."""
+    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+    while True:
+        key = keys[int(rng.integers(len(keys)))]
+        inside = value[key]
+        if not (isinstance(inside, dict | list) and inside) or rng.random() < 0.15:
+            break
+        value, keys = inside, list(inside) if isinstance(inside, dict) else list(range(len(inside)))
+    new = (None, -1, 10**30, float("nan"), "x", [], {}, torch.zeros(0), torch.zeros(3, 3), torch.full((1,), 1 << 40))
+    if isinstance(value, dict) and rng.random() < 0.3:
+        del value[key]
+    else:
+        value[key] = new[int(rng.integers(len(new)))]
 
 
 def _harm_header(path: Path, rng: np.random.Generator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import signal
@@ -15,14 +16,14 @@ from typing import Any
 import torch
 
 from robustkit.errors import InputError, RunInterrupted, first_line
-from robustkit.files import atomic_write, write_text
+from robustkit.files import atomic_write, check_plain, reading, write_text
 from robustkit.models.checkpoint import as_bytes
 from robustkit.tables import NamedWriter
 from robustkit.training.distributed import World
 from robustkit.training.machinery import Run
 from robustkit.training.settings import Settings
 
-FORMAT = "robustkit-training-1"
+FORMAT = "robustkit-training-2"
 # Seconds between two saves within an epoch.
 SAVE_EVERY = 120.0
 
@@ -60,8 +61,9 @@ class Keeper:
         if not self.state.is_file():
             return
         content = read_state(self.state)
-        self.check_same(content["settings"], content["data"], self.state)
-        run.load_state_dict(content["run"])
+        with reading(self.state, "the state of a training"):
+            self.check_same(content["settings"], content["data"], self.state)
+            run.load_state_dict(content["run"])
 
     def check_same(self, settings: dict[str, Any], data: dict[str, Any], path: Path) -> None:
         """Refuses to resume a run of other settings or data.
@@ -118,6 +120,7 @@ class Keeper:
                 "data": self.data,
                 "run": run.state_dict(),
             }
+            content["sha256"] = _digest(content)
             with atomic_write(self.state) as file:
                 file.write(as_bytes(content))
         self._saved = time.monotonic()
@@ -129,6 +132,7 @@ def read_state(path: Path) -> dict[str, Any]:
     Raises:
         InputError: If it is damaged or of another kind.
     """
+    check_plain(path, "a training state")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a file that is not its own
@@ -137,7 +141,32 @@ def read_state(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path} is not a training state of this robustkit; delete it to start afresh")
+    if content.pop("sha256", None) != _digest(content):
+        raise InputError(f"{path} was changed after it was written; delete it to start afresh")
     return content
+
+
+def _digest(value: Any) -> str:
+    """SHA-256 of tensors and plain values in each other: a flipped bit would be trained on, and nobody would see it."""
+    digest = hashlib.sha256()
+
+    def visit(inside: Any) -> None:
+        if isinstance(inside, dict):
+            for key in sorted(inside, key=repr):
+                digest.update(f"{key!r}:".encode())
+                visit(inside[key])
+        elif isinstance(inside, list | tuple):
+            digest.update(f"[{len(inside)}".encode())
+            for item in inside:
+                visit(item)
+        elif isinstance(inside, torch.Tensor):
+            digest.update(f"{inside.dtype}{tuple(inside.shape)}".encode())
+            digest.update(inside.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        else:
+            digest.update(f"{inside!r};".encode())
+
+    visit(value)
+    return digest.hexdigest()
 
 
 def write_log(out: Path, rows: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from robustkit.errors import InputError
+from robustkit.files import reading
 from robustkit.models import Card, open_checkpoint, save_checkpoint
 from robustkit.training.distributed import World, open_world, share_batch_norm
 from robustkit.training.domains import Where
@@ -157,5 +158,6 @@ def _opened(out: Path) -> Trained:
     """The result of a complete run, read from its files."""
     checkpoint = open_checkpoint(out)
     log = out.with_suffix(".jsonl")
-    history = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    with reading(log, "the log of a training"):
+        history = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
     return Trained(out, checkpoint.card, checkpoint.classifier.module, history)

@@ -1,3 +1,4 @@
+# pyright: basic
 import os
 import signal
 from dataclasses import replace
@@ -134,3 +135,29 @@ def test_a_state_that_would_run_code_is_not_opened(tmp_path):
     with pytest.raises(InputError, match="not a readable training state"):
         keeping.read_state(tmp_path / "a.state")
     assert not (tmp_path / "exploded").exists()
+
+
+def _cut(path, content):
+    path.write_bytes(path.read_bytes()[:-500])
+
+
+def _without_a_run(path, content):
+    del content["run"]
+    torch.save(content, path)
+
+
+def _one_weight_moved(path, content):
+    next(iter(content["run"]["network"].values())).add_(1)
+    torch.save(content, path)
+
+
+@pytest.mark.parametrize("change", [_cut, _without_a_run, _one_weight_moved])
+def test_a_state_that_was_changed_is_refused_and_not_trained_on(change, tmp_path, monkeypatch):
+    source, settings = squares(60), Settings(epochs=2, batch=12)
+    with monkeypatch.context() as patch:
+        kill_at(patch, "after_epoch", 1)
+        with pytest.raises(Killed):
+            train(source, out=tmp_path / "a.pt", settings=settings, device="cpu")
+    change(tmp_path / "a.state", torch.load(tmp_path / "a.state", weights_only=True))
+    with pytest.raises(InputError, match="delete it to start afresh"):
+        train(source, out=tmp_path / "a.pt", settings=settings, resume=True, device="cpu")
