@@ -14,6 +14,7 @@ import pytest
 
 from robustkit.cli import main
 from robustkit.files import take_room, unfinished_folder
+from tests.attacks import ARGUMENTS, same
 from tests.audits import make_audit
 
 
@@ -136,3 +137,29 @@ def test_the_thread_of_a_pool_is_gone_when_its_block_ends():
         assert pool.submit(len, "ab")
     assert set(threading.enumerate()) <= before
     assert all(one.done() for one in waiting)
+
+
+ODD = {
+    "optimised": "PYTHONOPTIMIZE=2", "locale C": "LC_ALL=C PYTHONUTF8=0 PYTHONIOENCODING=ascii",
+    "no TMPDIR": "TMPDIR=/nonexistent", "no home": "HOME=/nonexistent", "home is a file": "HOME=/dev/null",
+    "narrow": "COLUMNS=1 TERM=dumb", "hash seed": "PYTHONHASHSEED=7", "time zone": "TZ=Nowhere/At_all",
+    "private": "umask 077;", "few files": "ulimit -n 64;", "little memory": "ulimit -v 6000000;", "no cores": "ulimit -c 0;",
+    "no output": "exec >&-;", "no errors": "exec 2>&-;", "no input": "exec <&-;", "full output": "exec >/dev/full;",
+    "warnings": "PYTHONWARNINGS=default", "from the root": "cd /;",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ODD)
+def test_a_run_in_an_odd_environment_leaves_the_same_bytes(attacks, tmp_path, name):
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    out = tmp_path / "run"
+    command = f"{sys.executable} -m robustkit attack --model {attacks / 'net.pt'} {' '.join(ARGUMENTS)} --out {out}"
+    before, _, rest = ODD[name].rpartition(";")
+    done = subprocess.run(
+        ["bash", "-c", f"export PYTHONPATH={root}; {before or ':'}; {rest} {command}"],
+        capture_output=True, text=True, errors="replace", check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == 0 or name == "full output", done.stderr
+    assert same(out, attacks / "whole")
