@@ -144,7 +144,8 @@ ODD = {
     "no TMPDIR": "TMPDIR=/nonexistent", "no home": "HOME=/nonexistent", "home is a file": "HOME=/dev/null",
     "narrow": "COLUMNS=1 TERM=dumb", "hash seed": "PYTHONHASHSEED=7", "time zone": "TZ=Nowhere/At_all",
     "private": "umask 077;", "few files": "ulimit -n 64;", "little memory": "ulimit -v 6000000;",
-    "no cores": "ulimit -c 0;", "no output": "exec >&-;", "no errors": "exec 2>&-;", "no input": "exec <&-;", "full output": "exec >/dev/full;",
+    "no cores": "ulimit -c 0;", "no output": "exec >&-;",
+    "no errors": "exec 2>&-;", "no input": "exec <&-;", "full output": "exec >/dev/full;",
     "warnings": "PYTHONWARNINGS=default", "from the root": "cd /;",
 }  # fmt: skip
 
