@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import runpy
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -27,11 +29,11 @@ from sklearn.preprocessing import StandardScaler
 
 from robustkit.data import ImageSet
 from robustkit.data.galaxies import CLASSES, draw_galaxy
-from robustkit.data.light import Galaxy, with_colours
+from robustkit.data.light import Galaxy, Map, with_colours
 from robustkit.data.render import Renderer
 from robustkit.data.simulate import expose, simulate
 from robustkit.data.styles import STYLES, Style
-from robustkit.data.survey import Depth
+from robustkit.data.survey import HST, Depth
 from robustkit.models import Checkpoint, open_checkpoint
 from robustkit.progress import progress
 from robustkit.runs.draw import draw_sample
@@ -42,6 +44,7 @@ from robustkit.training import Settings, pair_of, train
 COLOURS = ("#ffa600", "#bc5090", "#003f5c")
 MEASURE = Path(__file__).parents[1] / "examples" / "05_check_gini_m20.py"
 SEED = 0
+Draw = Callable[[int], Galaxy]
 
 
 def main() -> None:
@@ -62,18 +65,28 @@ def main() -> None:
         simulate(options.n, style=options.style, seed=SEED, out=folder, workers=1)
         print(f"{options.n / (time.monotonic() - began):.1f} galaxies per second in one process\n", flush=True)
     renderer = Renderer(style.survey, 100)
-    galaxies = [draw_galaxy(SEED, k, renderer.plane, style=style) for k in range(options.n)]
+    draw = partial(draw_galaxy, SEED, plane=renderer.plane, style=style)
+    galaxies = [without_maps(draw(k)) for k in range(options.n)]
     depths = [Depth(style.survey, years, style.years[0], style.unit) for years in style.years]
-    populations(galaxies, renderer, depths, style)
+    populations(galaxies, draw, renderer, depths, style)
     colours_alone(galaxies, ImageSet.load(folder / depths[0].name))
     for depth in depths:
         draw_sheets(ImageSet.load(folder / depth.name), depth, options.out)
-    networks(options.out, folder, galaxies, renderer, depths, options.epochs)
-    measured = gini_m20(galaxies[: options.measured], renderer, depths[0])
+    gini_m20(style, range(options.measured), renderer, depths[0])
+    # Shapes are measured where they are resolved, as Lotz et al. did: the same galaxies as Hubble would see them.
+    space = replace(HST, pixel_scale=style.survey.pixel_scale / 2)
+    measured = gini_m20(style, range(options.measured), Renderer(space, 200), Depth(space, 1, 1))
     draw_relations(galaxies, measured, style, options.out / "relations.png")
+    networks(options.out, folder, draw, renderer, depths, options.epochs)
 
 
-def populations(galaxies: list[Galaxy], renderer: Renderer, depths: list[Depth], style: Style) -> None:
+def without_maps(galaxy: Galaxy) -> Galaxy:
+    """A galaxy with the flux of each part and no more of its maps, which are a megabyte each."""
+    parts = [replace(part, light=np.empty(0)) if isinstance(part, Map) else part for part in galaxy.parts]
+    return replace(galaxy, parts=tuple(parts), neighbours=())
+
+
+def populations(galaxies: list[Galaxy], draw: Draw, renderer: Renderer, depths: list[Depth], style: Style) -> None:
     """Percentiles by class, beside the relations."""
     print("| 16 / 50 / 84 % | " + " | ".join(CLASSES) + " |\n|---|" + "---|" * len(CLASSES))
     rows = {name: [galaxy.truth[name] for galaxy in galaxies] for name in galaxies[0].truth if name in SHOWN}
@@ -81,7 +94,7 @@ def populations(galaxies: list[Galaxy], renderer: Renderer, depths: list[Depth],
         g.truth["radius_kpc"] / style.kinds[g.label].sizes.median(g.truth["abs_mag_r"], g.truth["redshift"])
         for g in galaxies
     ]
-    few = galaxies[: 60 if len(galaxies) > 200 else 12]
+    few = [draw(k) for k in range(60 if len(galaxies) > 200 else 12)]
     for depth in depths:
         rows[f"signal-to-noise, r, {depth.name}"] = [signal_to_noise(g, renderer, depth) for g in few]
     for name, values in rows.items():
@@ -134,9 +147,7 @@ def colours_alone(galaxies: list[Galaxy], images: ImageSet) -> None:
     print(flush=True)
 
 
-def networks(
-    out: Path, folder: Path, galaxies: list[Galaxy], renderer: Renderer, depths: list[Depth], epochs: int
-) -> None:
+def networks(out: Path, folder: Path, draw: Draw, renderer: Renderer, depths: list[Depth], epochs: int) -> None:
     """Accuracy by class: at every depth, and with colours exchanged."""
     source, _ = pair_of(folder) if len(depths) > 1 else (folder / depths[0].name, None)
     model = out / "source.pt"
@@ -153,15 +164,12 @@ def networks(
         show(depth.name, checkpoint, np.array(sample.image_set.images), true)
         for depth, sample in zip(depths, samples, strict=True)
     ]
-    own = [galaxies[int(str(name).split("-")[1])] for name in samples[0].ids]
-    other = np.random.default_rng(SEED).permutation(len(own))
-    exchanged = [with_colours_of(galaxy, own[k]) for galaxy, k in zip(own, other, strict=True)]
-    images = np.stack(
-        [
-            expose(renderer(galaxy), depths[0], stream(SEED, galaxy.id, f"noise {depths[0].name}"))
-            for galaxy in progress(exchanged, label="exchanging colours", unit="galaxies")
-        ]
-    )
+    own = [int(str(name).split("-")[1]) for name in samples[0].ids]
+    images = np.empty_like(samples[0].image_set.images)
+    other = np.random.default_rng(SEED).permutation(own)
+    for row, (one, two) in enumerate(progress(list(zip(own, other, strict=True)), label="exchanging", unit="galaxies")):
+        galaxy = with_colours_of(draw(one), draw(int(two)))
+        images[row] = expose(renderer(galaxy), depths[0], stream(SEED, galaxy.id, f"noise {depths[0].name}"))
     kept = show(f"{depths[0].name}, colours exchanged", checkpoint, images, true)
     constant = np.bincount(true).max() / len(true)
     print(f"\nOf the accuracy above the constant answer, {(kept - constant) / (accuracy[0] - constant):.3f} is kept\n")
@@ -186,13 +194,14 @@ def show(name: str, checkpoint: Checkpoint, images: np.ndarray, true: np.ndarray
     return float(np.mean(found == true))
 
 
-def gini_m20(galaxies: list[Galaxy], renderer: Renderer, depth: Depth) -> np.ndarray:
+def gini_m20(style: Style, indices: range, renderer: Renderer, depth: Depth) -> np.ndarray:
     """Gini, M20 and label of what can be measured, shape (M, 3); prints how many lie in which region of the plane."""
     module = runpy.run_path(str(MEASURE))
     index = [band.name for band in depth.survey.bands].index("r")
     background = depth.background(depth.survey.bands[index]) * depth.scale**2
     rows = []
-    for galaxy in progress(galaxies, label="measuring", unit="galaxies"):
+    for k in progress(indices, label="measuring", unit="galaxies"):
+        galaxy = draw_galaxy(SEED, k, renderer.plane, style=style)
         rate = renderer(replace(galaxy, neighbours=()))
         image = expose(rate, depth, stream(SEED, galaxy.id, f"noise {depth.name}"))[index]
         found = module["measure"](image.astype(np.float64), background)
@@ -200,7 +209,8 @@ def gini_m20(galaxies: list[Galaxy], renderer: Renderer, depth: Depth) -> np.nda
             rows.append((found[0], found[1], galaxy.label))
     measured = np.array(rows)
     region = module["side"](measured[:, 0], measured[:, 1])
-    print(f"| {len(rows)} of {len(galaxies)} measured | n | Gini | M20 | late | early | merger |\n" + "|---" * 7 + "|")
+    print(f"| {depth.survey.name}, {len(rows)} of {len(indices)} measured | n | Gini | M20 | late | early | merger |")
+    print("|---" * 7 + "|")
     for label, name in enumerate(CLASSES):
         own = measured[:, 2] == label
         shares = " | ".join(f"{np.mean(region[own] == k):.2f}" for k in range(3))

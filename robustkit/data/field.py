@@ -40,7 +40,8 @@ def draw_field(rng: np.random.Generator, plane: Plane, target: Target, density: 
         magnitude = counts(rng, _BRIGHT, _FAINT, _SLOPE)
         x, y = _place(rng, plane, target, magnitude)
         radius = 0.35 * 10 ** (-0.09 * (magnitude - 24)) * float(rng.lognormal(0, 0.35))
-        g_r, r_i = float(rng.normal(0.65, 0.35)), float(rng.normal(0.35, 0.2))
+        g_r = float(rng.normal(0.65, 0.35))
+        r_i = 0.1 + 0.4 * g_r + float(rng.normal(0, 0.12))
         axis_ratio, angle = float(rng.uniform(0.3, 1.0)), float(rng.uniform(0, math.pi))
         index = 1.0 if magnitude > 21 or rng.random() < 0.7 else 4.0
         parts.append(Profile(index, radius, fluxes(magnitude, g_r, r_i), x, y, axis_ratio, angle))

@@ -28,6 +28,7 @@ from robustkit.data.readers import (
 )
 from robustkit.data.readers.assemble import assemble, checked, stepped
 from robustkit.data.readers.found import Channels, Found, Options
+from robustkit.data.readers.sets import name_classes
 from robustkit.data.readers.shards import shard_files
 from robustkit.data.readers.single import find_files, names_of
 from robustkit.errors import InputError
@@ -143,7 +144,7 @@ def open_images(
         _refuse_options(options, chosen.options, chosen.name)
         with bounded_memory(stored_bytes(path), path):
             found = chosen.read(path, options)
-        return assemble(found, options, path)
+        return name_classes(assemble(found, options, path), options, path)
     except OSError as error:  # no permission, a name that is too long, no room for a temporary file
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 

@@ -162,10 +162,10 @@ def draw_colour(rng: np.random.Generator, population: str, magnitude: float) -> 
     """Colour g - r at redshift 0, seen face-on.
 
     The red sequence lies at 0.73 - 0.02 (M + 20) with a scatter of 0.05, the blue cloud at 0.45 - 0.03 (M + 20) with
-    0.08, the green valley between them with 0.05.
+    0.12, the green valley between them with 0.07.
     """
     red, blue = 0.73 - 0.02 * (magnitude + 20), 0.45 - 0.03 * (magnitude + 20)
-    centre, scatter = {"red": (red, 0.05), "green": ((red + blue) / 2, 0.05), "blue": (blue, 0.08)}[population]
+    centre, scatter = {"red": (red, 0.05), "green": ((red + blue) / 2, 0.07), "blue": (blue, 0.12)}[population]
     return float(rng.normal(centre, scatter))
 
 

@@ -32,7 +32,7 @@ _THICKNESS = 0.2  # of a disc seen from the side, over its diameter
 # Share of light in the bulge: median, and scatter of its natural logarithm; two spirals in three are below 0.2.
 _BULGES = {"red": (0.10, 0.5), "green": (0.07, 0.5), "blue": (0.04, 0.6)}
 # Shares of light of young stars along the arms, and of knots among them.
-_YOUNG = {"red": (0.03, 0.12), "green": (0.08, 0.22), "blue": (0.18, 0.42)}
+_YOUNG = {"red": (0.03, 0.12), "green": (0.10, 0.25), "blue": (0.25, 0.50)}
 _KNOTS = {"red": (0.0, 0.01), "green": (0.005, 0.03), "blue": (0.01, 0.05)}
 # Half-light radius over the scale length of a disc with a compact bulge of this share.
 _BULGE_SHARES, _HALF_LIGHT = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), (1.68, 1.51, 1.33, 1.13, 0.95, 0.80)
@@ -137,7 +137,7 @@ def draw_parameters(rng: np.random.Generator, length: float) -> Disc:
         arms=arms,
         flocculent=flocculent,
         pitch=math.radians(min(max(float(rng.normal(19, 6)), 8), 35)) * float(rng.choice([-1, 1])),
-        contrast=float(rng.uniform(0.10, 0.45)) * (0.5 if flocculent else 1.0),
+        contrast=float(rng.uniform(0.20, 0.55)) * (0.5 if flocculent else 1.0),
         sharpness=float(rng.uniform(1.0, 4.0)),
         bar=bar,
         bar_light=strength,

@@ -55,9 +55,9 @@ def _counts(survey: Survey) -> float:
 # Knees for h = 1: -20.75 (E and S0), -20.30 (Sa to Sd), and 5 log10(0.7) = -0.77 more here. The shares of red and green
 # galaxies are those of bright galaxies drawn towards each other, so that shape, not colour, has to tell the classes.
 _NEAR = (
-    Kind(-21.1, -1.0, LATE_SIZES, red=(0.38, 0.10), green=0.24),
-    Kind(-21.5, -0.83, EARLY_SIZES, red=(0.60, 0.08), green=0.22),
-    Kind(-21.4, -1.0, LATE_SIZES, red=(0.38, 0.10), green=0.26),
+    Kind(-21.1, -1.0, LATE_SIZES, red=(0.44, 0.06), green=0.22),
+    Kind(-21.5, -0.83, EARLY_SIZES, red=(0.53, 0.06), green=0.22),
+    Kind(-21.4, -1.0, LATE_SIZES, red=(0.44, 0.06), green=0.24),
 )
 
 
@@ -74,7 +74,7 @@ def _far(kind: Kind, growth: float) -> Kind:
 STYLES: dict[str, Style] = {
     style.name: style
     for style in (
-        Style("lsst", LSST, (10, 1), Sample((18.8, 22.2), (0.05, 0.40), smallest=0.6), _NEAR),
+        Style("lsst", LSST, (10, 1), Sample((18.0, 21.5), (0.04, 0.25), smallest=0.75), _NEAR),
         Style("sdss", SDSS, (1,), Sample((14.5, 17.0), (0.015, 0.12), smallest=1.6), _NEAR, field=0.25),
         Style(
             "hst",

@@ -59,7 +59,7 @@ def test_the_catalogue_has_a_row_for_each_galaxy_in_order(galaxies):
     assert [row["id"] for row in rows] == images.ids.tolist()
     assert [int(row["label"]) for row in rows] == images.labels.tolist()
     assert [images.class_names[int(row["label"])] for row in rows] == [row["class"] for row in rows]
-    assert all(0.6 <= float(row["radius_arcsec"]) <= 4 for row in rows)
+    assert all(0.75 <= float(row["radius_arcsec"]) <= 4 for row in rows)
     assert {row["class"]: bool(row["mass_ratio"]) for row in rows} == {
         "spiral": False,
         "elliptical": False,
