@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def draw_galaxy(
     name, label = f"galaxy-{index:06d}", label_of(index, shares)
     rng = stream(seed, name, "galaxy")
     target, radius = draw_target(rng, style.kinds[label], style.sample, plane)
+    target = replace(target, clumps=style.clumps)
     make = (make_spiral, make_elliptical, make_merger)[label]
     parts, own = make(rng, plane, target)
     neighbours = draw_field(rng, plane, target, style.field)

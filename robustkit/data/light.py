@@ -138,6 +138,7 @@ class Target:
         population: `red`, `green` or `blue`: on the red sequence, in the green valley, in the blue cloud.
         colours: g - r and r - i of all its light, before a disc's own dust.
         radius: Half-light radius that the relations give it, circularised, arcsec.
+        clumps: Share of its light in star-forming knots, over that of nearby galaxies.
     """
 
     absolute: float
@@ -146,6 +147,7 @@ class Target:
     population: str
     colours: tuple[float, float]
     radius: float
+    clumps: float = 1.0
 
     def flux(self, share: float, redder: float = 0.0) -> Flux:
         """Flux of a component.

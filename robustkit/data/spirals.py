@@ -86,7 +86,7 @@ def make_spiral(rng: np.random.Generator, plane: Plane, target: Target) -> tuple
     median, scatter = _BULGES[target.population]
     bulge = min(median * float(rng.lognormal(0, scatter)), 0.5)
     young = float(rng.uniform(*_YOUNG[target.population])) * (1 - bulge)
-    knots = float(rng.uniform(*_KNOTS[target.population])) * (1 - bulge) + 1e-3
+    knots = float(rng.uniform(*_KNOTS[target.population])) * target.clumps * (1 - bulge) + 1e-3
     # The relation is of circularised radii, and random inclinations flatten discs to 0.57 in the median.
     length = target.radius / math.sqrt(0.57) / float(np.interp(bulge, _BULGE_SHARES, _HALF_LIGHT))
     disc = draw_parameters(rng, length)

@@ -28,7 +28,8 @@ class Style:
         years: The depths that are made unless others are requested, deepest first.
         sample: Where galaxies are chosen.
         kinds: Spirals, ellipticals and mergers.
-        clumps: Share of the light of blue galaxies that goes to star-forming knots, over that of nearby ones.
+        clumps: Share of a spiral's light in star-forming knots, over that of nearby ones: distant discs that form stars
+            are mostly clumpy (Guo et al. 2015, doi:10.1088/0004-637X/800/1/39).
         field: Density of other sources in a stamp, over that of the sky down to r = 25.
     """
 
@@ -74,7 +75,7 @@ def _far(kind: Kind, growth: float) -> Kind:
 STYLES: dict[str, Style] = {
     style.name: style
     for style in (
-        Style("lsst", LSST, (10, 1), Sample((18.0, 21.5), (0.04, 0.25), smallest=0.75), _NEAR),
+        Style("lsst", LSST, (10, 1), Sample((18.0, 21.5), (0.04, 0.25), smallest=0.7), _NEAR),
         Style("sdss", SDSS, (1,), Sample((14.5, 17.0), (0.015, 0.12), smallest=1.6), _NEAR, field=0.25),
         Style(
             "hst",

@@ -175,9 +175,9 @@ HST = Survey(
     read_noise=5.0,
     full_well=84_000,
     bands=(
-        BandSurvey("g", 474.6, 6.7, 22.4, 0.07, 2028, 507),
-        BandSurvey("r", 590.7, 10.0, 22.2, 0.07, 2028, 507),
-        BandSurvey("i", 805.7, 6.0, 21.9, 0.07, 2028, 507),
+        BandSurvey("g", 474.6, 6.7, 22.4, 0.10, 2028, 507),
+        BandSurvey("r", 590.7, 10.0, 22.2, 0.10, 2028, 507),
+        BandSurvey("i", 805.7, 6.0, 21.9, 0.10, 2028, 507),
     ),
     atmosphere="gaussian",
 )

@@ -95,6 +95,14 @@ def test_red_spirals_have_fainter_arms_and_larger_bulges_than_blue_ones():
     assert np.mean([row["bulge_share"] for _, row in red]) > np.mean([row["bulge_share"] for _, row in blue])
 
 
+def test_distant_spirals_are_clumpier():
+    near, far = (
+        make_spiral(stream(0, "a"), PLANE, dataclasses.replace(TARGET, clumps=clumps))[0] for clumps in (1.0, 2.5)
+    )
+    assert far[2].flux[1] == pytest.approx(2.5 * near[2].flux[1], rel=0.1)
+    assert sum(part.flux[1] for part in far) == pytest.approx(sum(part.flux[1] for part in near))
+
+
 def test_an_inclined_disc_is_redder_than_the_same_face_on():
     made = [make_spiral(stream(0, str(k)), PLANE, TARGET) for k in range(40)]
     ratio = np.array([row["axis_ratio"] for _, row in made])

@@ -57,7 +57,7 @@ def test_a_star_has_the_flux_of_its_magnitude_and_the_width_of_the_seeing(survey
         assert seen == pytest.approx(star.calculateFWHM(), rel=1e-3)
 
 
-@pytest.mark.parametrize(("survey", "wide"), [(SDSS, 1.33), (HST, 0.09)])
+@pytest.mark.parametrize(("survey", "wide"), [(SDSS, 1.33), (HST, 0.115)])
 def test_other_cameras_have_other_psfs(survey, wide):
     renderer = Renderer(survey, 80)
     psf = renderer.psf("r")
