@@ -63,7 +63,9 @@ def draw_galaxy(
         shares: Share of each class; they need not add to 1.
         style: The universe.
     """
-    name, label = f"galaxy-{index:06d}", label_of(index, shares)
+    # Styles share no random numbers, or one would be a picture of the same shapes as another.
+    name = f"{'galaxy' if style.name == 'lsst' else style.name}-{index:06d}"
+    label = label_of(index, shares)
     rng = stream(seed, name, "galaxy")
     target, radius = draw_target(rng, style.kinds[label], style.sample, plane)
     target = replace(target, clumps=style.clumps)

@@ -34,6 +34,16 @@ def test_a_galaxy_is_the_same_whenever_it_is_drawn():
         assert draw_galaxy(7, index, PLANE).id != draw_galaxy(7, index + 1, PLANE).id
 
 
+def test_styles_have_other_galaxies_with_names_of_their_own():
+    made = {name: draw_galaxy(7, 3, PLANE, style=style) for name, style in STYLES.items()}
+    assert {name: galaxy.id for name, galaxy in made.items()} == {
+        "lsst": "galaxy-000003",
+        "sdss": "sdss-000003",
+        "hst": "hst-000003",
+    }
+    assert len({galaxy.shear for galaxy in made.values()}) == 3
+
+
 @pytest.mark.parametrize("n", [10, 57, 1000])
 def test_the_first_n_have_each_class_in_proportion(n):
     labels = [label_of(index) for index in range(n)]
