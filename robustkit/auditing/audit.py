@@ -71,7 +71,7 @@ def run_audit(
         subjects = {name: subject_of(sample, request, folder / name, say, sets) for name, sample in samples.items()}
     check_same_images(subjects)
     _check_out(folder)
-    again = "go on with the same command, finished steps are kept"
+    again = "continue with the same command, finished steps are kept"
     with trouble_in_words(folder, again), only_writer(folder / LOCK), interruptible():
         try:
             write_json(folder / NOTE, {"kind": KIND, "schema": SCHEMA})
@@ -80,7 +80,9 @@ def run_audit(
             for name, subject in subjects.items():
                 _run_steps(subject, kinds, folder / name, say)
         except RunInterrupted as error:
-            raise RunInterrupted("the audit was stopped; finished work is kept, go on with the same command") from error
+            raise RunInterrupted(
+                "the audit was stopped; finished work is kept, continue with the same command"
+            ) from error
         report = write_report(folder, own=request.findings, workers=workers, say=say)
     return report
 

@@ -137,7 +137,7 @@ def tell_build(report: Report, form: str, *, step_summary: str = "", write: Call
 
 
 def gates_said(gates: Sequence[GateResult]) -> str:
-    """One line on all gates: how many failed, or that there is none."""
+    """One line on all gates: how many failed, or that no gate was given."""
     failed = sum(not one.passed for one in gates)
     if not gates:
         return "no gate was asked for, so the exit status is 0; --require 'flip_rate<=0.9' makes one"

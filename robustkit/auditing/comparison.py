@@ -79,14 +79,16 @@ def compare_findings(one: ModelRecords, other: ModelRecords) -> list[Row]:
         both = one.attack.correct & other.attack.correct
         if both.any():
             flips = [record.flipped_images()[both] for record in (one.attack, other.attack)]
-            rows.append(_rates("flipped by one pixel, images that both know", *flips, planned=True, better=False))
+            rows.append(
+                _rates("flipped by one pixel, images that both classify correctly", *flips, planned=True, better=False)
+            )
         lost = [~record.correct | record.flipped_images() for record in (one.attack, other.attack)]
         rows.append(_rates("wrong or flipped, all images", *lost, planned=False, better=False))
     if one.certificate is not None and other.certificate is not None:
         known = one.certificate.correct & other.certificate.correct
         if known.any():
             sure = [record.certified[known] for record in (one.certificate, other.certificate)]
-            rows.append(_rates("certified, images that both know", *sure, planned=False, better=True))
+            rows.append(_rates("certified, images that both classify correctly", *sure, planned=False, better=True))
     if one.sweep is not None and other.sweep is not None:
         rows += _sweeps(one, other)
     return rows
@@ -117,8 +119,8 @@ def comparison(one: ModelRecords, other: ModelRecords) -> Chapter:
             "differences", "Paired differences", f"difference of rates, {one.label} less {other.label}",
             [(row.name, "", row.difference) for row in rows],
             said=f"Differences of rates, {one.label} less {other.label}, of the same images, with Newcombe's paired "
-            f"95% intervals; at the dotted line there is none. Where accuracy or certified images lie to the right of "
-            f"it {one.label} is better, where flipped or wrong ones do {other.label} is.",
+            f"95% intervals; the dotted line marks no difference. Where accuracy or certified images lie to the right "
+            f"of it {one.label} is better, where flipped or wrong ones do {other.label} is.",
             reference=0.0, span=None, series_name="",
         ),
         Facts(

@@ -33,7 +33,7 @@ def inspect_model(
         options: What the user says about it.
         draw: Labelled images to look at it with, or `None`.
         card: Where to draft a model card.
-        say: Where the lines for the terminal go.
+        say: Receives progress messages.
 
     Returns:
         The findings.
@@ -80,7 +80,7 @@ def _count(found: Preflight) -> str:
 def _draft(path: Path, checkpoint: Checkpoint, options: ModelOptions) -> None:
     """A card with what was said and what was found."""
     if checkpoint.origin.own:
-        raise InputError("a robustkit checkpoint holds its own card; leave --write away")
+        raise InputError("a robustkit checkpoint holds its own card; omit --write")
     if path.exists():
         raise InputError(f"{path} exists and nothing is overwritten; name another with --write")
     write_card(path, full_options(path, checkpoint), checkpoint.origin.notes)

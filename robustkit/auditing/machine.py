@@ -30,7 +30,7 @@ SCHEMA = "robustkit-audit-2"
 
 @dataclass(frozen=True)
 class GateResult:
-    """What came of a gate.
+    """The result of a gate.
 
     Attributes:
         gate: The gate.
@@ -92,7 +92,7 @@ def audit_json(
         kinds: The findings of the audit.
         numbers: The numbers of each that gates may name.
         checks: The verdict.
-        gates: What became of the gates.
+        gates: The results of the gates.
         comparison: The lines that compare two models; empty for one.
         fixed: What is known of when the thresholds were chosen.
     """

@@ -79,8 +79,8 @@ def _budgets(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> Forest:
         rows.append(("the whole budget", one.label, wilson(int(record.flipped_images().sum()), n[one.label])))
     return Forest(
         "budgets", "Flip rate against the budget", "rate of images flipped", rows,
-        said="What any of the searches had found within smaller budgets of queries an image, each search with its own; "
-        "a rate is only as good as the search behind it.",
+        said="What any of the searches had found within smaller budgets of queries per image, each search with its "
+        "own; a rate is only as good as the search behind it.",
     )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def limits(models: Sequence[ModelRecords]) -> Chapter:
         "A search that finds nothing proves nothing. Its rate is a lower bound that grows with the budget; the random "
         "baseline beside it says how much the search is worth.",
         "Rates are of images that were classified correctly before, so two models are compared on the images that both "
-        "know, and the question about all images stands beside it.",
+        "classify correctly, and the question about all images stands beside it.",
         f"The images are {first.about['data']}. A verdict about them is one about images like them: drawn from the "
         "same survey, reduced in the same way.",
         "Perturbations of a sweep are models of what happens at a telescope, in the units of the images where they "
@@ -149,7 +149,7 @@ def methods_text(models: Sequence[ModelRecords]) -> str:
         parts.append(
             f"Images classified correctly ({int(record.correct.sum())} of {len(record.ids)} for {first.label}) were "
             f"attacked by single pixels (Su et al. 2019) with the searches {', '.join(record.searches)}, at most "
-            f"{budget:,} queries an image and search, over the value set "
+            f"{budget:,} queries per image and search, over the value set "
             f"'{record.settings['values'].get('name', 'declared')}'. A flip was counted only after the changed image "
             "was classified again by itself in float32."
         )

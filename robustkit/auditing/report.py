@@ -57,7 +57,7 @@ class Report:
     Attributes:
         page: The HTML file.
         checks: The verdict.
-        gates: What came of the gates.
+        gates: The results of the gates.
         numbers: The numbers of the audited model.
     """
 
@@ -68,7 +68,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every gate holds; true where there is none."""
+        """Whether every gate holds; true without gates."""
         return all(gate.passed for gate in self.gates)
 
     def text(self) -> str:
@@ -181,7 +181,7 @@ def _write(
     downloads = [
         Download("images.csv", csv_text(columns, lines), "a line for each image and model"),
         Download(JSON, as_json(everything), "every number of this page"),
-        Download(JUNIT, junit, "the verdict for a continuous integration"),
+        Download(JUNIT, junit, "the verdict for CI"),
         Download(INDEX, index, "a model-index block for the card of the model"),
     ]
     page = Page(

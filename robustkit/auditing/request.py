@@ -66,7 +66,7 @@ class AuditRequest:
         part: A part of the model's split, or `all`.
         n: How many images to draw.
         seed: Of the draw and of all random streams.
-        take_all: Go on with all images of the part when there are fewer than n.
+        take_all: Continue with all images of the part when there are fewer than n.
         effort: `quick`, `standard` or `full`.
         fail_under: Gates such as `flip_rate<=0.9`; `require` in an audit.toml is another name for it.
         baseline: The audit.json of an earlier audit of the same images; a gate fails where this one is worse.
@@ -97,7 +97,7 @@ class AuditRequest:
         if self.effort not in EFFORTS:
             raise InputError(no_such("effort", self.effort, EFFORTS))
         if self.n < 1:
-            raise InputError(f"expected at least 1 image, came n = {self.n}")
+            raise InputError(f"expected at least 1 image, got n = {self.n}")
         if self.sweep.draws < 1:
             raise InputError(f"[sweep] draws must be at least 1, got {self.sweep.draws}")
         if self.sweep.suite not in SUITES:
@@ -161,7 +161,7 @@ def read_gate(text: str) -> Gate:
     except ValueError:
         limit = float("nan")
     if found is None or limit != limit:
-        raise InputError(f"expected a gate such as 'flip_rate<=0.9' or 'accuracy.low>=0.7', came {text!r}")
+        raise InputError(f"expected a gate such as 'flip_rate<=0.9' or 'accuracy.low>=0.7', got {text!r}")
     return Gate(text.strip(), found[1], found[2] or "value", found[3], limit)
 
 
@@ -279,7 +279,7 @@ def _as(like: Any, value: Any, where: str) -> Any:
     if type(like) is type(value):
         return value
     wanted = "a list of texts" if isinstance(like, tuple) else type(like).__name__
-    raise InputError(f"{where} should be {wanted}, came {value!r}")
+    raise InputError(f"{where} should be {wanted}, got {value!r}")
 
 
 def _toml(value: Any) -> str:

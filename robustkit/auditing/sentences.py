@@ -99,7 +99,7 @@ def not_run(line: Line, why: str) -> Check:
 
 
 def headline(checks: Sequence[Check]) -> str:
-    """How many lines came out which way, in one sentence."""
+    """How many lines passed, failed or stayed open, in one sentence."""
     counts = {status: sum(check.status == status for check in checks) for status in ("fail", "warn", "pass", "not run")}
     words = {"fail": "failed", "warn": "undecided", "pass": "passed", "not run": "not run"}
     said = ", ".join(f"{count} {words[status]}" for status, count in counts.items() if count)

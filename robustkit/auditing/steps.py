@@ -39,7 +39,7 @@ class Steps:
 
     Args:
         folder: Where they are.
-        say: Where the lines for the terminal go.
+        say: Receives progress messages.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
@@ -53,7 +53,7 @@ class Steps:
         Args:
             name: Its name and that of its folder.
             inputs: All that its answer depends on, JSON values: hashes of files, settings, version.
-            make: Fills the folder that it is given; the second argument says whether to go on with what is there.
+            make: Fills the folder that it is given; the second argument says whether to continue with what is there.
 
         Returns:
             The step. One that refuses its input (`InputError`) is kept as refused, with the reason; one that fails

@@ -55,7 +55,7 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports a command; `None` when there is none of that name."""
+        """Imports a command; `None` for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         from robustkit.cli.names import completed

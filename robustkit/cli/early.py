@@ -57,7 +57,7 @@ def _model(path: str) -> None:
         _code(path, "--model")
         return
     if not Path(path).exists():
-        raise InputError(f"expected a checkpoint file at {path}, but there is none{near(path)}")
+        raise InputError(f"expected a checkpoint file at {path}, but it does not exist{near(path)}")
     kind_of(Path(path))
 
 
@@ -69,7 +69,7 @@ def _images(path: str) -> None:
 def _there(what: str) -> Callable[[str], None]:
     def check(path: str) -> None:
         if not Path(path).exists():
-            raise InputError(f"expected {what} at {path}, but there is none{near(path)}")
+            raise InputError(f"expected {what} at {path}, but it does not exist{near(path)}")
 
     return check
 

@@ -42,7 +42,7 @@ def measured_command(name: str, kind: type[Any], run: str, text: str) -> click.C
     @_MODEL
     @request_options(kind)
     @click.option("--out", type=_PATH, help=f"Run folder.  [default: runs/{name}-MODEL-N-SEED]")
-    @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+    @click.option("--resume", is_flag=True, help="Continue with the run in the folder.")
     @cluster_options
     @model_options
     def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, request: Any) -> None:

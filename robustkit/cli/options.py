@@ -189,7 +189,7 @@ def _repeated(args: list[str], names: set[str]) -> list[str]:
 def _with_members(args: list[str], *, file: bool) -> list[str]:
     """`--model a.pt b.pt` as `--model a.pt --members b.pt`; of a command that takes a file, a .toml stays that."""
     out: list[str] = []
-    after = -1  # how many words came after --model, or -1
+    after = -1  # how many words follow --model, or -1
     for arg in args:
         if arg.startswith("-") and not _is_number(arg):
             after = 0 if arg in ("--model", "-m") else 1 if arg.startswith("--model=") else -1

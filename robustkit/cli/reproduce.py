@@ -25,7 +25,7 @@ def command(
 ) -> None:
     """Redoes PAPER (ad22 or da20): every table and figure, ours beside the published, and which claims survive.
 
-    What is finished is kept: a run that was stopped goes on with the same command, and a second one only draws.
+    What is finished is kept: a run that was stopped continues with the same command, and a second one only draws.
     """
     from robustkit.reproduce.study import run_reproduction
 

@@ -61,7 +61,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--seeds", default=1, show_default=True, help="How many seeds, counted up from --seed.")
 @click.option("--preset", help="The settings of a paper: ad22 or da20.")
 @settings_options
-@click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
+@click.option("--resume", is_flag=True, help="Continue with a run that was stopped.")
 @click.option("--report-oracle", is_flag=True, help="Log target accuracy too; nothing else reads the target labels.")
 @click.option("--device", help="cpu or cuda.  [cuda where there is one]")
 def command(data: str | None, source: str | None, target: str | None, preset: str | None, **options: Any) -> None:
@@ -79,7 +79,7 @@ def command(data: str | None, source: str | None, target: str | None, preset: st
     pair = pair_of(data=data, source=source, target=target)
     how = {name: options.pop(name) for name in ("out", "seeds", "resume", "report_oracle", "device")}
     given = {name: value for name, value in options.items() if value is not None}
-    with trouble_in_words(how["out"], "go on with --resume, finished epochs are kept"):
+    with trouble_in_words(how["out"], "continue with --resume, finished epochs are kept"):
         for trained in train_many(*pair, settings=settings_of(preset, **given), **how):
             if is_first():
                 say(trained)

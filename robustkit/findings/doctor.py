@@ -27,8 +27,8 @@ class Finding:
 
     Attributes:
         name: What was checked.
-        ok: Whether the known answer came out.
-        detail: What came out, in words.
+        ok: Whether the known answer was found.
+        detail: What was found, in words.
     """
 
     name: str

@@ -183,7 +183,7 @@ class Finding(ABC):
     Attributes:
         name: Of its step and of the step's folder; lower case letters, digits and hyphens.
         alone: The command that gets it without an audit, with {model} and {attack} for the checkpoint and the folder of
-            the attack; empty if there is none.
+            the attack; empty if no command does.
         file: The record by which steps that are made from this one know it.
         needs: Steps from which it is made; it is refused with the first of them that was refused.
         uses: Steps that it takes into account where they were made.

@@ -77,7 +77,7 @@ class Margins:
 
     Attributes:
         predicted: The class of each latent, shape (N,).
-        distance: The shortest way out of it, Euclidean in latent units, shape (N,); inf if there is none.
+        distance: The shortest way out of it, Euclidean in latent units, shape (N,); inf if no boundary exists.
         rival: The class at the other side there, shape (N,).
         to_boundary: Distance to the plane on which the class ties with each other class, shape (N, K); inf for the
             class itself. Beyond the nearest plane it is no distance to that class's region.

@@ -138,7 +138,7 @@ def _compose(layers: list[torch.nn.Module], dimension: int) -> Head | None:
     flat = torch.nn.Flatten, torch.nn.Identity, torch.nn.Dropout, torch.nn.AlphaDropout, torch.nn.LogSoftmax
     done: list[tuple[np.ndarray, np.ndarray]] = []
     weight, bias = np.eye(0), np.zeros(0)
-    size, fresh = dimension, True  # the width here, and whether nothing affine came since the last ReLU
+    size, fresh = dimension, True  # the width here, and whether nothing affine follows the last ReLU
     for layer in layers:
         if isinstance(layer, flat):
             continue

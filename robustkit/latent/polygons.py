@@ -128,7 +128,7 @@ def affine_grid(constant: np.ndarray, slopes: np.ndarray, extent: float, resolut
 
 
 def _interval(level: np.ndarray, rise: np.ndarray) -> tuple[float, float]:
-    """The t for which level + t rise >= 0 in every row; start above end if there is none."""
+    """The t for which level + t rise >= 0 in every row; start above end if no such t exists."""
     if (level[rise == 0] < 0).any():
         return np.inf, -np.inf
     up, down = rise > 0, rise < 0

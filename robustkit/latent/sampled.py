@@ -30,7 +30,8 @@ class SampledWindow:
         crossing: Where the positive x and y axes first leave the class within the window, to half a cell, shape (2,);
             inf where they do not.
         crossing_to: The classes entered there, shape (2,).
-        plane_margin: Distance to the nearest cell of another class, to half a cell, latent units; inf if there is none.
+        plane_margin: Distance to the nearest cell of another class, to half a cell, latent units; inf if no such
+            cell exists.
         true_margin: nan: nobody knows it.
     """
 

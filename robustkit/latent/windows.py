@@ -36,7 +36,7 @@ class Window:
         crossing: Where the positive x and y axes first leave the class, shape (2,), in lengths of a and n; inf where
             they never do. Below 1: that perturbation flips the image.
         crossing_to: The classes entered there, shape (2,).
-        plane_margin: Distance to the nearest boundary within the plane, latent units; inf if there is none.
+        plane_margin: Distance to the nearest boundary within the plane, latent units; inf if no boundary is reached.
         true_margin: Distance to the nearest boundary in the whole latent space, never larger; nan where the head is
             not affine, because nobody knows it.
     """

@@ -32,7 +32,7 @@ def from_art(estimator: Any, *, class_names: Sequence[str] | None = None) -> Bla
         raise InputError(f"expected a classifier of ART, but {type(estimator).__name__} has no {', '.join(missing)}")
     shape = tuple(estimator.input_shape)
     if len(shape) != 3 or getattr(estimator, "channels_first", True) is False:
-        raise InputError(f"expected an ART classifier of images C x H x W, came {shape}; make it with channels_first")
+        raise InputError(f"expected an ART classifier of images C x H x W, got {shape}; make it with channels_first")
     return _box(lambda images: np.asarray(estimator.predict(images)), shape, class_names)
 
 

@@ -46,7 +46,7 @@ class Card:
         latent: The layer whose output is the latent.
         data: Where the training data are: path, hashes, and the split with its hash.
         training: The settings and figures of the training.
-        front: The front end before the network, by name and with its constants; empty if there is none.
+        front: The front end before the network, by name and with its constants; empty without one.
         versions: Of robustkit, torch, numpy and Python.
     """
 
@@ -143,7 +143,7 @@ def save_checkpoint(path: str | os.PathLike[str], module: nn.Module, card: Card)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     path, said = Path(path), asdict(card)
     if not card.front:
-        del said["front"]  # so that what came before front ends reads it too, and does not read a repaired model
+        del said["front"]  # so that versions without front ends read it too, and does not read a repaired model
     content = {"format": FORMAT, "card": json.dumps(said, sort_keys=True), "state_dict": state}
     with atomic_write(path) as file:
         file.write(as_bytes(content))

@@ -59,7 +59,7 @@ class AuditedClassifier:
     Attributes:
         notes: What was chosen or changed without being asked for, one sentence each.
         latent_name: Where the latent is; `None` where there is no latent.
-        why_no_latent: Why there is none; empty where there is one.
+        why_no_latent: Why it has no latent; empty if it has one.
         magnitude: The largest of the network's own scores for two images, to which rounding is relative; what a
             decision makes of them may be far smaller.
 

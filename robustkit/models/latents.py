@@ -17,7 +17,7 @@ INPUT_OF = "input of "
 
 @torch.inference_mode()
 def latent_candidates(module: nn.Module, images: Tensor, output: Output) -> list[str]:
-    """What could be the latent, the most natural first: what the last affine layer takes, then what came before.
+    """What could be the latent, the most natural first: what the last affine layer takes, then what precedes it.
 
     What the last affine layer takes has the name of the layer that gave it, number for number, or else `input of` the
     affine layer: then a function pooled, flattened or changed it on its way.
@@ -30,9 +30,9 @@ def latent_candidates(module: nn.Module, images: Tensor, output: Output) -> list
     names = {layer: name for name, layer in module.named_modules() if name}
     calls: list[tuple[nn.Module, Tensor | None, Tensor | None]] = []
 
-    def note(layer: nn.Module, inputs: Any, came: Any) -> None:
+    def note(layer: nn.Module, inputs: Any, output: Any) -> None:
         given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
-        calls.append((layer, _copy(given), _copy(came)))
+        calls.append((layer, _copy(given), _copy(output)))
 
     handles = [layer.register_forward_hook(note) for layer in names]
     try:
@@ -46,17 +46,17 @@ def latent_candidates(module: nn.Module, images: Tensor, output: Output) -> list
     last = next((i for i in reversed(range(len(once))) if isinstance(once[i][0], nn.Linear | nn.Conv2d)), len(once))
     fed = once[last][1] if last < len(once) else None
     before = [
-        (layer, came)
-        for layer, _, came in once[:last]
-        if came is not None and came.shape != scores.shape and len(came) == len(images)
+        (layer, output)
+        for layer, _, output in once[:last]
+        if output is not None and output.shape != scores.shape and len(output) == len(images)
     ]
-    found = [(names[layer], came) for layer, came in reversed(before)]
+    found = [(names[layer], output) for layer, output in reversed(before)]
     if fed is None:
         return [name for name, _ in found][:_MOST]
     # Flattened by a layer or a function: the latent is flattened anyway, so the layer's name is the plainer one. The
     # vector goes before the map that it was.
-    same = [name for name, came in found if _same(came, fed)]
-    flat = [name for name, came in found if name in same and came.ndim == 2]
+    same = [name for name, output in found if _same(output, fed)]
+    flat = [name for name, output in found if name in same and output.ndim == 2]
     first = (flat or same)[:1] or [INPUT_OF + names[once[last][0]]]
     return [*first, *(name for name, _ in found if name not in first)][:_MOST]
 
@@ -66,5 +66,5 @@ def _copy(value: Any) -> Tensor | None:
     return value.clone() if isinstance(value, Tensor) else None
 
 
-def _same(came: Tensor, fed: Tensor) -> bool:
-    return came.numel() == fed.numel() and torch.equal(came.flatten(), fed.flatten())
+def _same(output: Tensor, fed: Tensor) -> bool:
+    return output.numel() == fed.numel() and torch.equal(output.flatten(), fed.flatten())

@@ -74,14 +74,14 @@ class Output:
         if self.kind in ("logits", "sigmoid") and isinstance(scores, Tensor) and scores.ndim == 1:
             scores = scores.reshape(-1, 1)
         if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.is_floating_point():
-            raise InputError(f"expected scores of shape (N, K) from the network, came {describe(scores)}")
+            raise InputError(f"expected scores of shape (N, K) from the network, got {describe(scores)}")
         if self.kind in ("probabilities", "votes"):
             return scores.clamp_min(_TINY).log()
         if self.kind == "sigmoid":
             if scores.shape[1] != 1 and self.decision is not None:
                 return scores.clamp_min(_TINY).log() - (1 - scores).clamp_min(_TINY).log()
             if scores.shape[1] != 1:
-                raise InputError(f"a sigmoid output has one column, came {scores.shape[1]}; name another output kind")
+                raise InputError(f"a sigmoid output has one column, got {scores.shape[1]}; name another output kind")
             return torch.cat([(1 - scores).clamp_min(_TINY), scores.clamp_min(_TINY)], 1).log()
         if self.kind == "logits" and scores.shape[1] == 1:
             return torch.cat([torch.zeros_like(scores), scores], 1)
@@ -92,8 +92,8 @@ class Output:
         if isinstance(returned, Tensor):
             if self.part is not None:
                 raise InputError(
-                    f"the network returns one tensor, so it has no part {self.part!r}; leave --output-index and "
-                    "--output-key away"
+                    f"the network returns one tensor, so it has no part {self.part!r}; omit "
+                    "--output-index and --output-key"
                 )
             return returned
         if self.part is None:
@@ -261,15 +261,14 @@ def check_kind(output: Output, returned: Any) -> list[str]:
             )
         if kind == "probabilities" and not looks_like_probabilities(values):
             raise InputError(
-                "the rows of the network's outputs do not sum to 1, so they are no probabilities; leave "
-                "--output-kind away for logits"
+                "the rows of the network's outputs do not sum to 1, so they are no probabilities; omit "
+                "--output-kind for logits"
             )
     if kind == "votes" and bool((raw < 0).any()):
         raise InputError("the network's outputs are below 0, so they are no votes; omit --output-kind for logits")
     if kind == "sigmoid" and not bool(((raw >= 0) & (raw <= 1)).all()):
         raise InputError(
-            "the network's output is not between 0 and 1, so no sigmoid was applied; leave --output-kind away for "
-            "one logit"
+            "the network's output is not between 0 and 1, so no sigmoid was applied; omit --output-kind for one logit"
         )
     if kind == "logits" and scores.shape[1] == 1 and bool(((scores >= 0) & (scores <= 1)).all()):
         return ["the one output lies between 0 and 1; if the network ends in a sigmoid, say --output-kind sigmoid"]

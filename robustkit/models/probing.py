@@ -42,7 +42,7 @@ def _first(value: Any) -> Any:
 
 
 def bands_of(module: nn.Module) -> int | None:
-    """How many bands the first convolution takes, or `None` when there is none."""
+    """How many bands the first convolution takes, or `None` without a convolution."""
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
     return None if first is None else first.in_channels
 

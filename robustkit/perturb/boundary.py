@@ -88,7 +88,7 @@ def _decide(logits: Tensor) -> Tensor:
 
 
 def _step(classifier: AuditedClassifier, images: Tensor, labels: Tensor) -> Tensor:
-    """The shortest way to a boundary of the linear approximation, shape of the images; zero where there is none."""
+    """The shortest way to a boundary of the linear approximation, shape of the images; zero if there is no way."""
     images = images.detach().requires_grad_()
     logits = classifier(images)
     others = logits.detach().scatter(1, labels[:, None], -torch.inf).topk(min(_CLASSES, logits.shape[1] - 1)).indices

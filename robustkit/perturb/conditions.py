@@ -52,12 +52,12 @@ class Conditions:
         for name in ("scale", "sky", "visits", "exposure", "zero_point", "seeing", "full_well", "read_noise"):
             values = np.asarray(getattr(self, name), dtype=np.float64)
             if values.shape != (len(self.bands),) or not np.isfinite(values).all() or (values < 0).any():
-                raise InputError(f"expected {name} as one number of at least 0 for each band, came {values.tolist()}")
+                raise InputError(f"expected {name} as one number of at least 0 for each band, got {values.tolist()}")
             if name not in ("sky", "read_noise") and not (values > 0).all():
-                raise InputError(f"expected {name} above 0 in every band, came {values.tolist()}")
+                raise InputError(f"expected {name} above 0 in every band, got {values.tolist()}")
             object.__setattr__(self, name, values)
         if not (np.isfinite(self.pixel_scale) and self.pixel_scale > 0):
-            raise InputError(f"expected a pixel scale above 0 arcsec, came {self.pixel_scale}")
+            raise InputError(f"expected a pixel scale above 0 arcsec, got {self.pixel_scale}")
 
     @property
     def background(self) -> np.ndarray:

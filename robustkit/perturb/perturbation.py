@@ -71,7 +71,7 @@ class Perturbation:
     def __post_init__(self) -> None:
         low, high = self.valid
         if self.level != self.identity and not low <= self.level <= high:
-            raise InputError(f"{self.name} takes {low:g} to {high:g} {self.unit}, came {self.level:g}")
+            raise InputError(f"{self.name} takes {low:g} to {high:g} {self.unit}, got {self.level:g}")
 
     def __call__(self, images: Tensor, *, conditions: Conditions | None = None, streams: Streams) -> Tensor:
         """Perturbs a batch; every image has its own stream, so that the batch does not matter.
@@ -88,11 +88,11 @@ class Perturbation:
             InputError: If the images are no batch, the streams are not theirs, or conditions are missing.
         """
         if images.ndim != 4 or not images.is_floating_point():
-            raise InputError(f"expected floating images of shape (N, C, H, W), came {tuple(images.shape)}")
+            raise InputError(f"expected floating images of shape (N, C, H, W), got {tuple(images.shape)}")
         if len(streams) != len(images):
-            raise InputError(f"{len(images)} images need as many random streams, came {len(streams)}")
+            raise InputError(f"{len(images)} images need as many random streams, got {len(streams)}")
         if images.shape[1] < self.least_bands:
-            raise InputError(f"{self.name} needs images of {self.least_bands} or more bands; leave it away")
+            raise InputError(f"{self.name} needs images of {self.least_bands} or more bands; omit it")
         if self.physical and conditions is None:
             raise InputError(f"{self.name} needs the conditions of the images; see robustkit.perturb.conditions")
         if conditions is not None and len(conditions.bands) != images.shape[1]:
@@ -103,9 +103,9 @@ class Perturbation:
             return images.clone()
         made = self.apply(images, conditions, streams)  # type: ignore[arg-type]
         if not isinstance(made, torch.Tensor) or (made.shape, made.dtype) != (images.shape, images.dtype):
-            came = f"{tuple(made.shape)} {made.dtype}" if isinstance(made, torch.Tensor) else type(made).__name__
+            returned = f"{tuple(made.shape)} {made.dtype}" if isinstance(made, torch.Tensor) else type(made).__name__
             raise InputError(
-                f"{self.name} must give back images of shape {tuple(images.shape)} and {images.dtype}, came {came}; "
+                f"{self.name} must give back images of shape {tuple(images.shape)} and {images.dtype}, got {returned}; "
                 "robustkit.testing.check_perturbation finds such faults"
             )
         return made
@@ -152,7 +152,7 @@ class Perturbation:
 
     @property
     def label(self) -> str:
-        """The name with every option of one's own that is not at its default: `psf,restore_noise=false`."""
+        """The name with every option that is not at its default: `psf,restore_noise=false`."""
         own = [field for field in fields(self)[1:] if field.name not in self.fitted]
         changed = [field for field in own if getattr(self, field.name) != field.default]
         return ",".join([self.name, *(f"{field.name}={_text(getattr(self, field.name))}" for field in changed)])
@@ -176,7 +176,7 @@ class Composition:
     def __init__(self, parts: Sequence[Perturbation]) -> None:
         names = [part.label for part in parts]
         if not parts or len(set(names)) < len(names):
-            raise InputError(f"expected one or more perturbations, each once, came {', '.join(names) or 'none'}")
+            raise InputError(f"expected one or more perturbations, each once, got {', '.join(names) or 'none'}")
         if len({part.stage == Stage.STRETCHED for part in parts}) > 1:
             late = next(part.name for part in parts if part.stage == Stage.STRETCHED)
             raise InputError(f"{late} happens after the stretch and others before it; stretch between them")

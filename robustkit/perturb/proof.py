@@ -29,7 +29,7 @@ class FlipRule:
 
     def __post_init__(self) -> None:
         if self.probability is not None and not 0 <= self.probability < 1:
-            raise InputError(f"expected 'argmax' or a probability in [0, 1) for a success, came {self.probability}")
+            raise InputError(f"expected 'argmax' or a probability in [0, 1) for a success, got {self.probability}")
 
     @classmethod
     def parse(cls, success: str | float) -> FlipRule:
@@ -43,7 +43,7 @@ class FlipRule:
         try:
             return cls(float(success))
         except ValueError as error:
-            raise InputError(f"expected 'argmax' or a probability in [0, 1) for a success, came {success!r}") from error
+            raise InputError(f"expected 'argmax' or a probability in [0, 1) for a success, got {success!r}") from error
 
     def reached(self, problem: Problem, rows: Tensor, logits: Tensor) -> Tensor:
         """Which candidates are a success; outputs that are not finite never are.

@@ -64,7 +64,7 @@ def make_values(
     clean_range = _range(input_range, device)
     if kind in ("hot", "dead"):
         if value_range is not None:
-            raise InputError(f"--range has no meaning for {kind}, whose values come from electrons; leave --range away")
+            raise InputError(f"--range has no meaning for {kind}, whose values come from electrons; omit --range")
         return _defect(name, clean_range, stretch, units, bounds)
     if kind == "grid":
         low, high = _ends(clean_range, value_range == "paper")
@@ -109,9 +109,9 @@ def describe_values(values: ValueSet, *, bands: Sequence[str], stretch: Stretch 
 def _range(input_range: Sequence[tuple[float, float]], device: torch.device | str) -> Tensor:
     clean_range = torch.tensor(list(input_range), dtype=torch.float32, device=device)  # (C, 2)
     if clean_range.ndim != 2 or clean_range.shape[1] != 2:
-        raise InputError(f"expected a lowest and a highest value for each band, came {list(input_range)}")
+        raise InputError(f"expected a lowest and a highest value for each band, got {list(input_range)}")
     if not bool(clean_range.isfinite().all()) or not bool((clean_range[:, 0] <= clean_range[:, 1]).all()):
-        raise InputError(f"the range of a band must be finite and rise; came {list(input_range)}")
+        raise InputError(f"the range of a band must be finite and rise; got {list(input_range)}")
     return clean_range.T.contiguous()
 
 
@@ -122,7 +122,7 @@ def _ends(clean_range: Tensor, paper: bool) -> tuple[Tensor, Tensor]:
 
 def _levels(argument: str) -> int:
     if not argument.isdecimal() or int(argument) < 2:
-        raise InputError(f"a grid needs at least 2 values a band, as in grid:3; came {argument or 'nothing'!r}")
+        raise InputError(f"a grid needs at least 2 values per band, as in grid:3; got {argument or 'nothing'!r}")
     return int(argument)
 
 
@@ -141,7 +141,7 @@ def _defect(
         return Defect(name, stretch, 0.0, number or 0.0, clean_range)
     if number is not None:
         if number <= 0:
-            raise InputError(f"a hot pixel gains a charge above 0 electrons; came {argument}")
+            raise InputError(f"a hot pixel gains a charge above 0 electrons; got {argument}")
         return Defect(name, stretch, number, None, clean_range)
     if bounds is None or not math.isfinite(bounds[1]):
         raise InputError(

@@ -39,7 +39,7 @@ def worker_processes(count: int | None = None) -> Generator[None]:
     global _pool
     count = cores() if count is None else count
     if count < 0:
-        raise InputError(f"expected 0 or more worker processes, came {count}")
+        raise InputError(f"expected 0 or more worker processes, got {count}")
     before, _pool = _pool, _Pool(count) if count else None
     try:
         yield
@@ -117,7 +117,7 @@ class _Worker:
         lines = self.errors.read().decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"it ended with status {status}"
         raise RobustkitError(
-            f"a worker process failed ({reason}); go on with --resume, or do without such processes by --workers 1"
+            f"a worker process failed ({reason}); continue with --resume, or do without such processes by --workers 1"
         )
 
     def close(self) -> None:

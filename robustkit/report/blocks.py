@@ -142,7 +142,7 @@ class Cells:
     """A table of values as colours.
 
     Attributes:
-        values: Shape (R, C); nan where there is none.
+        values: Shape (R, C); nan where a value is missing.
         scale: What the colours are of.
         low: The value of the first colour.
         high: That of the last.

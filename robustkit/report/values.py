@@ -42,7 +42,7 @@ def steps(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gap(high: np.ndarray, low: np.ndarray) -> np.ndarray:
-    """How far an end of an interval lies from its value; 0 where there is none."""
+    """How far an end of an interval lies from its value; 0 for a missing end."""
     return np.nan_to_num(np.maximum(high - low, 0.0))
 
 

@@ -41,15 +41,15 @@ def open_run(
     manifest: dict[str, Any],
     *,
     resume: bool = False,
-    advice: str = "go on with --resume, finished work is kept",
+    advice: str = "continue with --resume, finished work is kept",
 ) -> Generator[Run]:
-    """Opens a run folder for writing, new or to go on with.
+    """Opens a run folder for writing, new or to continue with.
 
     Args:
         folder: The run folder.
         manifest: What the run is, as JSON values: under `inputs` what its answers depend on (settings, seeds, hashes
             of model and data), beside it what is only worth knowing (versions, device).
-        resume: Go on with what is there; a folder that is not there yet is started.
+        resume: Continue with what is there; a folder that is not there yet is started.
         advice: What to do when the disk was full and there is room again, for the message.
 
     Yields:
@@ -80,7 +80,7 @@ def read_manifest(folder: Path, **fields: type) -> dict[str, Any]:
         fields: What the manifest must hold, and of which type.
 
     Raises:
-        InputError: If there is none, or it lacks something.
+        InputError: If it is missing, or lacks something.
     """
     return read_object(folder / MANIFEST, "the manifest of a run", **fields)
 

@@ -28,12 +28,12 @@ def halved(
         part: Which images.
         make: Makes some of them.
         alone: What stands for an image for which memory runs out even alone.
-        join: Makes one of what came of two halves.
+        join: Makes one of the results of two halves.
         bar: Is set back to where it was before a try that failed.
         weight: By how much an image moves it.
 
     Returns:
-        What came of the group, and how many images were made at once: 0 for one that could not be.
+        The results of the group, and how many images were made at once: 0 for one that could not be.
     """
     shown = 0 if bar is None else bar.n
     try:

@@ -198,7 +198,7 @@ def _lives(holder: dict[str, Any], mine: dict[str, Any], beat: float, temporary:
 
 
 def _try_lock(file: int) -> OSError | None:
-    """Takes the `flock` of an open file, which another process may hold; what the system says where there is none."""
+    """Takes the `flock` of an open file, which another process may hold; or what the system says if it has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -59,7 +59,7 @@ class Makers:
         if not isinstance(maker, dict) or not counted:
             raise InputError(
                 f"group {unit} does not say what made it and in which pieces ({brief(repr(note), 60)}); delete its "
-                "file among the parts and go on with --resume"
+                "file among the parts and continue with --resume"
             )
         self.expect(unit, maker)
         units = next((units for known, units in self.known if known == maker), None)

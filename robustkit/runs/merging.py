@@ -85,8 +85,8 @@ def refuse_unfinished(shards: Shards, shard: Shard, finished: int) -> None:
     wanted = len(shards.units(shard))
     if finished < wanted:
         raise InputError(
-            f"shard {shard} in {shards.folders[shard]} is not finished, {finished} of {wanted} groups are; go on with "
-            "it with --resume first"
+            f"shard {shard} in {shards.folders[shard]} is not finished, {finished} of {wanted} groups are; finish it "
+            "with --resume first"
         )
 
 

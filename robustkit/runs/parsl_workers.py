@@ -43,7 +43,7 @@ def read_config(path: Path) -> Any:
     """The `config` of a Python file, which is run; raises as `parsl_workers` does."""
     parsl: Any = require("parsl", extra="parsl", purpose="work through Parsl")
     if not path.is_file():
-        raise InputError(f"expected a Python file with a Parsl config at {path}, but there is none")
+        raise InputError(f"expected a Python file with a Parsl config at {path}, but it does not exist")
     say_runs(path.resolve(), "--parsl")
     try:
         config = runpy.run_path(str(path)).get("config")

@@ -58,7 +58,7 @@ class Parts:
         try:
             return load_records(self.path(unit), kinds)[0]
         except InputError as error:
-            raise InputError(f"{error}; delete that file and go on with --resume") from error
+            raise InputError(f"{error}; delete that file and continue with --resume") from error
 
     def note(self, unit: int) -> dict[str, Any]:
         """The note of a unit."""

@@ -59,7 +59,7 @@ def run_measurement(
         options: Options for a third-party model; by default those of the request.
         out: The run folder; by default `runs/<command>-<model>-<n>-<seed>`, with the shard if it is one.
         device: Where to run; by default a GPU if there is one.
-        resume: Go on with the run in the folder.
+        resume: Continue with the run in the folder.
         shard: Work on a part of the groups only, such as `3/64`, and leave the rest to others; `merge_runs` makes one
             run of all shards.
         executor: Where groups are measured: any executor of `concurrent.futures`, or what starts one; by default here.

@@ -22,7 +22,7 @@ class Selection:
         data: The image set; by default the one that the model was trained on.
         part: A part of the model's split, or `all`.
         seed: Of the draw and of all random streams.
-        take_all: Go on with all images of the part when there are fewer than n.
+        take_all: Continue with all images of the part when there are fewer than n.
         options: Options for a third-party model.
         group: How many images are measured together: the unit of work of a worker, and what a killed run loses at
             most. It decides how arithmetic is batched, so on one device a group gives one answer to the last bit.

@@ -59,7 +59,7 @@ class Shard:
 
 
 def units_of(shard: Shard | str | None, total: int) -> range:
-    """The units of a shard, given as it is or as text, or all units when there is none.
+    """The units of a shard, given as it is or as text, or all units without a shard.
 
     Args:
         shard: A shard such as `3/64`; `None` for the whole run.

@@ -14,7 +14,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 
 
 @contextmanager
-def interruptible(advice: str = "finished work is kept, go on with --resume") -> Generator[None]:
+def interruptible(advice: str = "finished work is kept, continue with --resume") -> Generator[None]:
     """Turns Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 into `RunInterrupted` while the block runs.
 
     The error is raised at once rather than at the end of a unit: a scheduler gives a few seconds, a unit may take

@@ -31,7 +31,7 @@ class FileTrouble(RobustkitError):
 
 @contextmanager
 def trouble_in_words(
-    folder: str | os.PathLike[str], advice: str = "go on with --resume, finished work is kept"
+    folder: str | os.PathLike[str], advice: str = "continue with --resume, finished work is kept"
 ) -> Generator[None]:
     """Turns errors of the file system into one sentence while the block runs; of several blocks the outermost advises.
 

@@ -48,7 +48,7 @@ def make_units(
         if left and breakdowns == _BREAKDOWNS:
             raise RobustkitError(
                 f"the workers broke down {_BREAKDOWNS} times in a row without finishing a unit, perhaps because memory "
-                "ran out; use fewer workers, and go on with --resume"
+                "ran out; use fewer workers, and continue with --resume"
             )
 
 
@@ -79,7 +79,7 @@ def _until_broken(
                 if losses[unit] == _LOSSES:
                     raise RobustkitError(
                         f"unit {unit} lost its worker {_LOSSES} times ({first_line(error)}), perhaps because memory "
-                        "ran out; give the workers more, and go on with --resume"
+                        "ran out; give the workers more, and continue with --resume"
                     ) from error
                 left.append(unit)
             else:

@@ -32,7 +32,7 @@ def p_above(values: ArrayLike, margin: ArrayLike, *, low: float = 0.0, high: flo
         high: The highest value possible.
 
     Returns:
-        p-values, the leading shape; 1 where the values do not lean that way, or there is none.
+        p-values, the leading shape; 1 where the values do not lean that way, or there are none.
 
     Raises:
         InputError: If a value lies outside the bounds.
@@ -57,7 +57,7 @@ def p_below(values: ArrayLike, margin: ArrayLike, *, low: float = 0.0, high: flo
         high: The highest value possible.
 
     Returns:
-        p-values, the leading shape; 1 where the values do not lean that way, or there is none.
+        p-values, the leading shape; 1 where the values do not lean that way, or there are none.
 
     Raises:
         InputError: If a value lies outside the bounds.

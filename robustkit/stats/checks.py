@@ -57,7 +57,7 @@ def class_labels(labels: ArrayLike, name: str = "labels") -> np.ndarray:
     """Class indices as an int64 vector, or a refusal.
 
     Raises:
-        InputError: If they are not a vector of whole numbers of at least 0, or there is none.
+        InputError: If they are not a vector of whole numbers of at least 0, or there are none.
     """
     array = np.asarray(labels)
     if array.ndim != 1 or not len(array):

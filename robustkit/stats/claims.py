@@ -63,7 +63,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Decision:
-    """What came of a claim among the others of its page.
+    """How a claim was decided among the others of its page.
 
     Attributes:
         name: That of the claim.

@@ -21,7 +21,7 @@ def chance(labels: ArrayLike, *, level: float = 0.95) -> Estimate:
         level: Confidence level.
 
     Raises:
-        InputError: If the labels are not whole numbers of at least 0, or there is none.
+        InputError: If the labels are not whole numbers of at least 0, or there are none.
 
     Examples:
         >>> print(chance([0] * 90 + [1] * 40 + [2] * 20))
@@ -77,7 +77,7 @@ def against_chance(predictions: ArrayLike, labels: ArrayLike, *, level: float = 
         level: Confidence level.
 
     Raises:
-        InputError: If the shapes differ, or the classes are not whole numbers of at least 0, or there is none.
+        InputError: If the shapes differ, or the classes are not whole numbers of at least 0, or there are none.
 
     Examples:
         >>> labels = [0] * 90 + [1] * 40 + [2] * 20

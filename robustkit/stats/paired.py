@@ -92,7 +92,7 @@ def hodges_lehmann(differences: ArrayLike, *, level: float = 0.95) -> Estimate:
         level: Confidence level, reached or exceeded; no interval (nan) where N is too small for it.
 
     Raises:
-        InputError: If a difference is not finite or there is none.
+        InputError: If a difference is not finite, or there are none.
 
     Source: Hollander, Wolfe & Chicken 2014, Nonparametric Statistical Methods, section 3.3.
     """
@@ -180,7 +180,7 @@ def what_is_compared(first_seeds: int, second_seeds: int) -> str:
 
 
 def _signed_rank_cut(n: int, tail: float) -> int:
-    """The largest w with P(W+ <= w) <= tail under symmetry about 0, and -1 if there is none."""
+    """The largest w with P(W+ <= w) <= tail under symmetry about 0, and -1 if no such w exists."""
     if n > _EXACT_UP_TO:
         spread = np.sqrt(n * (n + 1) * (2 * n + 1) / 24)
         return int(np.floor(n * (n + 1) / 4 - norm.isf(tail) * spread - 0.5))

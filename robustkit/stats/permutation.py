@@ -1,4 +1,4 @@
-"""Relabelling two samples at random: what a statistic would be if both came from one distribution."""
+"""Relabelling two samples at random: what a statistic would be if both were drawn from one distribution."""
 
 from __future__ import annotations
 

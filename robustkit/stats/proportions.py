@@ -42,7 +42,7 @@ def wilson(successes: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> Estima
 
 
 def wilson_shares(shares: ArrayLike, chosen: ArrayLike = True, *, level: float = 0.95) -> Estimate:
-    """Mean shares with Wilson's interval, where each image has a share of right answers and not a yes or no.
+    """Mean shares with Wilson's interval, where each image has a share of correct predictions rather than a yes or no.
 
     A share that is 0 or 1 for each image is a rate, and the interval is that of `wilson`. Means over draws of random
     numbers vary less from image to image; the interval counts as many images as would vary as little, so that it holds

@@ -62,7 +62,7 @@ def summarize(
         The summary; without intervals where all values are the same or there is one object.
 
     Raises:
-        InputError: If a value is not finite or there is none.
+        InputError: If a value is not finite, or there are none.
 
     Examples:
         >>> print(summarize([2.1, 2.5, 2.2, 3.9, 2.4, 2.3], rng=np.random.default_rng(0)).median)
@@ -91,7 +91,7 @@ def standard_error(values: ArrayLike, *, clusters: ArrayLike | None = None) -> f
         The standard error; nan for a single value or object.
 
     Raises:
-        InputError: If a value is not finite or there is none.
+        InputError: If a value is not finite, or there are none.
 
     Examples:
         >>> round(standard_error([1.0, 2.0, 3.0, 4.0]), 4)

@@ -175,7 +175,9 @@ def test_a_folder_that_cannot_be_written_is_said(world, copy, tmp_path, monkeypa
     out.mkdir()
     write_json(out / "robustkit.json", {"kind": "robustkit-audit", "schema": 1})
     (out / "model").write_text("")
-    words = r"stopped at .*model: File exists; put that right and go on with the same command, finished steps are kept"
+    words = (
+        r"stopped at .*model: File exists; put that right and continue with the same command, finished steps are kept"
+    )
     with pytest.raises(RobustkitError, match=words):
         run_audit(_request(world), out=out, device="cpu", say=_quiet)
     monkeypatch.setattr("os.access", lambda *arguments: False)
@@ -197,7 +199,7 @@ def test_pairs_are_paired(audit):
     assert row.first == pytest.approx(hits[0].mean())
     assert float(row.difference.value) == pytest.approx(hits[0].mean() - hits[1].mean())
     both = one.attack.correct & other.attack.correct
-    flips = rows["flipped by one pixel, images that both know"]
+    flips = rows["flipped by one pixel, images that both classify correctly"]
     assert flips.difference.n == both.sum()
     assert flips.first == pytest.approx(one.attack.flipped_images()[both].mean())
     same = compare_findings(one, one)
@@ -242,11 +244,11 @@ def test_an_audit_that_was_stopped_goes_on_with_the_same_command(world, tmp_path
     few = _request(world, n=6, effort="full", attack=AttackPart(searches=("random",), budget=5))
 
     def stopped(*arguments, **options):
-        raise RunInterrupted("stopped by SIGTERM; finished work is kept, go on with --resume")
+        raise RunInterrupted("stopped by SIGTERM; finished work is kept, continue with --resume")
 
     with monkeypatch.context() as patched:
         patched.setattr("robustkit.findings.certify.measure.run_certify", stopped)
-        with pytest.raises(RunInterrupted, match="go on with the same command"):
+        with pytest.raises(RunInterrupted, match="continue with the same command"):
             run_audit(few, out=tmp_path / "audit", device="cpu", say=_quiet)
     assert not (tmp_path / "audit" / "report.html").exists()
     said = []

@@ -89,7 +89,7 @@ def test_a_disk_that_is_full_at_any_file_is_one_sentence_and_the_run_goes_on(att
     whole = wholes[run]
     with (
         pytest.raises(
-            RobustkitError, match=rf"^cannot write .*/{name}: File too large; make room and go on with --res"
+            RobustkitError, match=rf"^cannot write .*/{name}: File too large; make room and continue with --res"
         ),
         room_for(len(whole[name]) * 9 // 10),
     ):
@@ -171,7 +171,7 @@ def test_a_signal_before_the_run_is_open_asks_to_be_queued_again(
     with pytest.raises(SystemExit) as ended:
         main([*command, "--model", str(attacks / "net.pt"), "--n", "2", "--out", str(tmp_path / "run")])
     assert ended.value.code == 75
-    assert capsys.readouterr().err == "robustkit: stopped by SIGUSR1; finished work is kept, go on with --resume\n"
+    assert capsys.readouterr().err == "robustkit: stopped by SIGUSR1; finished work is kept, continue with --resume\n"
     assert signal.getsignal(signal.SIGUSR1) == before
     assert not (tmp_path / "run").exists()
 
@@ -204,7 +204,7 @@ def test_a_full_disk_stops_a_run_in_words_and_it_goes_on(attacks, tmp_path):
     stopped = subprocess.run(command(attacks, tmp_path / "run"), preexec_fn=limit, capture_output=True, text=True)
     assert stopped.returncode == 1
     assert "cannot write" in stopped.stderr
-    assert "make room and go on with --resume" in stopped.stderr
+    assert "make room and continue with --resume" in stopped.stderr
     assert stopped.stderr.count("\n") == 1
     subprocess.run(command(attacks, tmp_path / "run", "--resume"), check=True, capture_output=True)
     assert same(tmp_path / "run", attacks / "whole")

@@ -49,4 +49,4 @@ def test_bad_input_is_one_line_and_leaves_nothing(robustkit, model, tmp_path, ar
 def test_a_missing_checkpoint_is_one_line(robustkit):
     code, said, wrong = robustkit("attack", "--model", "nowhere.pt")
     assert (code, said) == (2, "")
-    assert wrong == "robustkit: expected a checkpoint file at nowhere.pt, but there is none\n"
+    assert wrong == "robustkit: expected a checkpoint file at nowhere.pt, but it does not exist\n"

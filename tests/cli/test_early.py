@@ -21,7 +21,7 @@ REFUSED = [
     ("audit nowhere.toml", "cannot read nowhere.toml as an audit file"),
     ("audit misspelt.toml", "unknown perturbation 'exposre'; did you mean 'exposure'?"),
     ("audit unsearched.toml", "unknown search 'dee'; did you mean 'de'?"),
-    ("audit -m nte.onnx", "expected a checkpoint file at nte.onnx, but there is none; did you mean net.onnx?"),
+    ("audit -m nte.onnx", "expected a checkpoint file at nte.onnx, but it does not exist; did you mean net.onnx?"),
     ("audit -m junk.pt", "junk.pt is of no kind that robustkit opens"),
     ("audit -m net.onnx --base nowhere.pt", "expected a checkpoint file at nowhere.pt"),
     ("audit -m net.onnx -d imges", "no such file or folder: imges (expected images); did you mean images?"),

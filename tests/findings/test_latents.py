@@ -154,7 +154,7 @@ def test_runs_that_do_not_belong_are_refused(attack, tmp_path):
         embed((model, tmp_path))
     unfinished = shutil.copytree(run, tmp_path / "unfinished")
     (unfinished / "summary.json").unlink()
-    with pytest.raises(InputError, match="not finished; go on with"):
+    with pytest.raises(InputError, match="not finished; continue with"):
         embed((model, unfinished))
     with pytest.raises(InputError, match="not the ones that were attacked"):
         embed(attack, data=tmp_path / "galaxies")

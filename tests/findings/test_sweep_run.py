@@ -244,7 +244,7 @@ def test_a_process_that_is_stopped_can_go_on(audit, tmp_path, number):
     _, errors = process.communicate(timeout=30)
     if number != signal.SIGKILL:
         assert process.returncode == 75
-        assert "go on with --resume" in errors
+        assert "continue with --resume" in errors
         assert "Traceback" not in errors
     until(lambda: not any(alive(pid) for pid in workers))
     assert not (tmp_path / "run" / "summary.json").exists()

@@ -71,7 +71,7 @@ def test_code_in_a_checkpoint_never_runs(tmp_path, monkeypatch, form):
 
 
 def test_other_files_are_refused(tmp_path, card):
-    with pytest.raises(InputError, match="but there is none"):
+    with pytest.raises(InputError, match="but it does not exist"):
         open_checkpoint(tmp_path / "missing.pt")
     torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="not a robustkit checkpoint"):

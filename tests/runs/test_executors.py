@@ -167,6 +167,6 @@ def test_a_signal_ends_a_run_within_five_seconds_and_it_goes_on(attacks, tmp_pat
     wrong = process.stderr.read()
     process.stderr.close()
     assert process.returncode == 75, wrong
-    assert "go on with --resume" in wrong
+    assert "continue with --resume" in wrong
     assert subprocess.run(arguments, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode == 0
     assert same(tmp_path / "run", attacks / "whole")

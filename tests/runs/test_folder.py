@@ -102,7 +102,10 @@ def test_a_second_writer_is_refused_and_told_who_the_first_is(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_signals_end_the_block_and_handlers_come_back(number):
     before = signal.getsignal(number)
-    with pytest.raises(RunInterrupted, match=r"finished work is kept, go on with --resume") as caught, interruptible():
+    with (
+        pytest.raises(RunInterrupted, match=r"finished work is kept, continue with --resume") as caught,
+        interruptible(),
+    ):
         signal.raise_signal(number)
     assert caught.value.exit_code == 75
     assert signal.getsignal(number) == before
@@ -132,8 +135,8 @@ def test_in_another_thread_signals_are_left_alone():
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.ENOSPC, "cannot write .*here: No space left on device; make room and go on with --resume"),
-        (errno.EACCES, "stopped at .*here: Permission denied; put that right and go on with --resume"),
+        (errno.ENOSPC, "cannot write .*here: No space left on device; make room and continue with --resume"),
+        (errno.EACCES, "stopped at .*here: Permission denied; put that right and continue with --resume"),
     ],
 )
 def test_trouble_with_a_file_is_a_sentence_and_the_outermost_advises(tmp_path, number, words):

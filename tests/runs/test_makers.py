@@ -1,5 +1,5 @@
 # pyright: basic, reportOptionalOperand=false
-"""What must be equal for the same bytes is kept with each group, and held against what goes on with them."""
+"""What must be equal for the same bytes is kept with each group, and held against what continues with them."""
 
 import json
 import shutil

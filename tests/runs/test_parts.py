@@ -59,7 +59,7 @@ def test_gathered_parts_are_the_same_bytes(parts, tmp_path):
 def test_a_part_that_was_damaged_is_named_with_what_to_do(parts, cut):
     whole = parts.path(2).read_bytes()
     parts.path(2).write_bytes(whole[:cut])
-    with pytest.raises(InputError, match=r"0000002\.npz.*delete that file and go on with --resume"):
+    with pytest.raises(InputError, match=r"0000002\.npz.*delete that file and continue with --resume"):
         parts.load(2, {"model": Seen, "base": Seen})
 
 

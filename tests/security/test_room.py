@@ -64,7 +64,7 @@ def test_a_full_disk_ends_training_in_words(tmp_path, little_room, capsys, most)
     status, err = said(["train", "--data", data, "--epochs", "1", "--device", "cpu", "--out", out], capsys)
     assert status == 1
     assert err.splitlines()[-1].startswith("robustkit: cannot write ")
-    assert "make room and go on with --resume, finished epochs are kept" in err
+    assert "make room and continue with --resume, finished epochs are kept" in err
     assert "Traceback" not in err
     assert not out.exists()
     assert not [name for name in os.listdir(tmp_path) if "robustkit-part" in name]

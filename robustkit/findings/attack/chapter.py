@@ -123,7 +123,10 @@ def _survival(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> SurvivalCurv
         if both.any():
             first, second = found
             sooner = flips_sooner(one[both], one_flipped[both], two[both], two_flipped[both])
-            test = f"Which flips first, {first} or {second}, on the {int(both.sum())} images that both know: {sooner}."
+            test = (
+                f"Which flips first, {first} or {second}, on the {int(both.sum())} images that both classify "
+                f"correctly: {sooner}."
+            )
     return SurvivalCurves(curves_of, search, test)
 
 

@@ -35,7 +35,7 @@ class AttackSettings:
         searches: Run side by side on the same images; their names must differ.
         values: What a pixel may become.
         seed: Of all random streams, at least 0.
-        budget: The most queries of an image, for each search and target; `None` for each search's own end.
+        budget: The most queries per image, for each search and target; `None` for each search's own end.
         pixels: L, how many pixels a candidate overwrites.
         targeted: As in `AttackRequest`.
         rule: What counts as a flip.

@@ -91,7 +91,7 @@ class Flip:
         before: The clean pixels, network input, L tuples of C values.
         after: The perturbed pixels, network input, L tuples of C values.
         probabilities: Of the K classes for the perturbed image.
-        latent_distance: Euclidean distance in latent space to the clean image; `None` for a black box.
+        latent_distance: Euclidean distance in the latent space to the clean image; `None` for a black box.
     """
 
     new_class: int
@@ -153,7 +153,8 @@ class AttackRecord(Record):
         before: Clean pixels, network input, shape (A, L, C).
         after: Perturbed pixels, network input, shape (A, L, C).
         probabilities: Probabilities after the flip, shape (A, K).
-        latent_distance: Euclidean distance in latent space to the clean image, shape (A,); nan where there is none.
+        latent_distance: Euclidean distance in the latent space to the clean image, shape (A,); nan without a
+            flip or a latent.
         searches: Names of the searches.
         class_names: The K classes.
         settings: Everything that decides the answer: searches, values, success, targets, budget, pixels, seed.

@@ -158,7 +158,7 @@ def certify(
         labels: The class that each image should keep, shape (N,), int64.
         values: What a pixel may become, on the classifier's device.
         ids: A unique id for each image.
-        budget: The most queries of an image; where it covers no complete pass, so many cells are drawn at random
+        budget: The most queries per image; where it covers no complete pass, so many cells are drawn at random
             without repetition, and the record bounds the chance of a flip instead. `None` tries them all.
         seed: Of that sample, at least 0.
         level: Confidence level of that bound, in (0, 1).

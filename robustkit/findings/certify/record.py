@@ -139,7 +139,8 @@ class CertificateRecord(Record):
         """Where a bad pixel hurts, averaged over the correct images of each class.
 
         Returns:
-            The mean number of flipping options and the mean largest margin, each (K, H, W); nan where there is none.
+            The mean number of flipping options and the mean largest margin, each (K, H, W); nan for a class
+            without images.
         """
         maps = []
         for values in (np.where(self.correct[:, None, None], self.flips_map, np.nan), self.margin_map):

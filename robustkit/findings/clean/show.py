@@ -36,7 +36,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
     means = {_series(one, domain, models): _means(one, domain) for one in have for domain in one.clean}
     sections: list[Section] = [
         Forest(
-            "recalls", "Accuracy and recalls", "rate of right answers", rows,
+            "recalls", "Accuracy and recalls", "accuracy or recall", rows,
             said="Accuracy and the recall of each class with 95% intervals (Wilson).", series_name="model and domain",
             means=means,
         ),

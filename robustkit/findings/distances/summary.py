@@ -139,7 +139,7 @@ def read_summary(folder: Path, model: str) -> DistanceSummary:
 
 
 def summarize(record: DistanceRecord, found: Embeddings, *, seed: int = 0, draws: int = 1999) -> DistanceSummary:
-    """Summarises the distances of one model.
+    """Summarizes the distances of one model.
 
     Args:
         record: The distances.

@@ -88,7 +88,9 @@ def open_attacked(
     model, folder = Path(model), Path(run)
     if not (folder / SUMMARY).is_file() or not (folder / RECORD).is_file():
         unfinished = (folder / MANIFEST).is_file() and not (folder / SUMMARY).is_file()
-        what = "is not finished; go on with `robustkit attack --resume`" if unfinished else "holds no finished attack"
+        what = (
+            "is not finished; continue with `robustkit attack --resume`" if unfinished else "holds no finished attack"
+        )
         raise InputError(f"{folder} {what}; expected a folder that `robustkit attack` wrote")
     summary = read_object(folder / SUMMARY, "the summary of an attack", inputs=dict, data=str)
     record = AttackRecord.load(folder / RECORD)

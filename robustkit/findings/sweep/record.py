@@ -37,7 +37,7 @@ class SweepRequest(Selection):
     """What a sweep is asked for, beside the images.
 
     Attributes:
-        perturbations: Names, with options if need be (`psf,restore_noise=false`), or classes of one's own as
+        perturbations: Names, with options if need be (`psf,restore_noise=false`), or your own classes as
             `package.module:Class`.
         levels: For a single perturbation; by default its five named levels.
         suite: `lsst` for every perturbation at five levels, `plain` for those that need no units.

@@ -136,7 +136,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         return Chapter("sweeps", title, missing=missing)
     try:
         drawn = {one.label: (one.sweep, summarize_sweep(one.sweep)) for one in have if one.sweep is not None}
-    except InputError as error:  # a perturbation of one's own: its class is not asked for by a file
+    except InputError as error:  # the user's own perturbation: its class is not imported for a file
         return Chapter("sweeps", title, missing=(*missing, f"{error}; see {have[0].folder / 'sweep' / 'sweep.csv'}."))
     all_curves = {label: curves(record, summary) for label, (record, summary) in drawn.items()}
     names = [curve.name for curve in next(iter(all_curves.values()))]
@@ -172,10 +172,10 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
             Facts(
                 "risks",
                 "How often a survey meets it",
-                "Expected events an image that turn a right answer wrong: how many such events an image meets, times "
-                "the share of the images that one of them turns wrong. Every event counts as if it had this level, "
-                "and none as masked, so a risk is an upper end and no forecast.",
-                ("model", "perturbation", "level", "unit", "right to wrong", "wrong to right", "events an image"),
+                "Expected events per image that turn a correct prediction wrong: how many such events hit an image, "
+                "times the share of the images that one of them turns wrong. Every event counts as if it had this "
+                "level, and none as masked, so a risk is an upper end and no forecast.",
+                ("model", "perturbation", "level", "unit", "right to wrong", "wrong to right", "events per image"),
                 risks,
             )
         )

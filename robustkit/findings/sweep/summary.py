@@ -34,8 +34,8 @@ class StepSummary:
         name: The perturbation.
         level: Its level.
         unit: Of the level.
-        accuracy: Rate of right answers, mean over draws of random numbers, with Wilson's interval; an answer that is
-            not finite is wrong.
+        accuracy: Rate of correct predictions, mean over draws of random numbers, with Wilson's interval; an answer
+            that is not finite is wrong.
         recall: The same within each true class, K values.
         right_to_wrong: Images that were right and are another class, mean over draws of random numbers; those without
             a finite answer in some draw are counted as `not_finite` alone.
@@ -44,9 +44,9 @@ class StepSummary:
         margin: Median margin, likewise.
         not_finite: Images whose answer is not finite: wrong, but no other class.
         outside: Stored values outside the declared bounds.
-        risk: Expected events per image, before any is rejected, that make a right answer wrong: rate of the event
-            times rate of right answers that it makes another class or not finite; `None` where nobody knows how often
-            it happens.
+        risk: Expected events per image, before any is rejected, that turn a correct prediction wrong: rate of the event
+            times rate of correct predictions that it makes another class or not finite; `None` where nobody knows how
+            often it happens.
     """
 
     name: str
@@ -321,7 +321,7 @@ def _threshold(
 
 
 def _resampled(answers: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """Shares of right answers (1 + S, N) in resamples of the images, the same for all steps, shape (draws, 1 + S)."""
+    """Shares of correct predictions (1 + S, N) in resamples of the images, the same for all steps: (draws, 1 + S)."""
     count = answers.shape[1]
     rng = np.random.default_rng([seed, 5])
     at_once = max(1, _MOST_WEIGHTS // count)

@@ -48,7 +48,7 @@ def make_axes(embedded: Embedded, x: str, y: str, *, seed: int) -> tuple[Directi
     first, second = (None if name == RANDOM else _measured(embedded, name, seed) for name in (x, y))
     lengths = [np.linalg.norm(axis.vectors, axis=1) for axis in (first, second) if axis is not None]
     if not lengths:
-        # Two random directions are as long as the median flip, or as the noise where there is none.
+        # Two random directions are as long as the median flip, or as the noise if nothing flipped.
         for name in (ONE_PIXEL, NOISE):
             known = np.linalg.norm(_measured(embedded, name, seed).vectors, axis=1)
             if np.isfinite(known).any():

@@ -135,7 +135,7 @@ def _median(values: np.ndarray) -> float | None:
 
 
 def table(windows: Windows) -> str:
-    """The windows as CSV, a line for each image; numbers are left empty where there is none."""
+    """The windows as CSV, a line for each image; an image without a window has empty cells."""
     names = windows.class_names
     columns = ["id", "true", "start", "x_end", "y_end", "why_not", "x_crossing", "x_crossing_to", "y_crossing"]
     columns += ["y_crossing_to", "angle_degrees", "x_length", "y_length", "plane_margin", "true_margin"]

@@ -102,7 +102,7 @@ def import_named(source: str) -> tuple[ModuleType, Home]:
         The module, and the folder whose files are its neighbours.
 
     Raises:
-        InputError: If there is none, or its code fails.
+        InputError: If it does not exist, or its code fails.
     """
     path, is_file = Path(source), source.endswith(".py")
     if is_file and not path.is_file():

@@ -72,7 +72,7 @@ def kind_of(path: Path) -> Kind:
             f"{path} is a folder without config.json; expected a checkpoint file, or a Hugging Face folder"
         )
     if not path.is_file():
-        raise InputError(f"expected a checkpoint file at {path}, but there is none")
+        raise InputError(f"expected a checkpoint file at {path}, but it does not exist")
     with reading(path, "a checkpoint"), open(path, "rb") as file:
         head = file.read(_HEAD)
     size = path.stat().st_size

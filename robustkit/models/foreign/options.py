@@ -234,7 +234,7 @@ def parse_classes(text: str) -> dict[str, Any]:
     if len(names) == 1 and names[0].isdecimal():
         return {"class_count": int(names[0][:9])}
     if len(names) < 2 or len(set(names)) < len(names):
-        raise InputError(f"expected --classes as names in the order of the outputs, or their number, came {text!r}")
+        raise InputError(f"expected --classes as names in the order of the outputs, or their number, got {text!r}")
     return {"classes": names}
 
 
@@ -255,7 +255,7 @@ def parse_kwargs(text: str) -> dict[str, Any]:
             '\'{"width": 32, "depth": 2}\''
         ) from error
     if not isinstance(value, dict):
-        raise InputError(f"expected --arch-kwargs as names with values, came {value!r}")
+        raise InputError(f"expected --arch-kwargs as names with values, got {value!r}")
     return value
 
 
@@ -283,7 +283,7 @@ def read_card(path: Path, *, named: bool) -> ModelOptions:
     known = {f.name for f in fields(ModelOptions)} - {"trust", "card"}
     unknown = sorted(set(value) - known)
     if unknown:
-        raise InputError(f"the card {path} has no place for {', '.join(unknown)}; it knows {', '.join(sorted(known))}")
+        raise InputError(f"the card {path} has no place for {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     arch = value.get("arch")
     if isinstance(arch, str):
         if not named:

@@ -31,7 +31,7 @@ def check_trust(path: Path, trust: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", trust):
         raise InputError("expected --trust-checkpoint as the SHA-256 of the file, 64 hexadecimal digits")
     if not path.is_file():
-        raise InputError(f"--trust-checkpoint is for one file, and {path} is none; leave it away")
+        raise InputError(f"--trust-checkpoint is for one file, and {path} is none; omit it")
     found = sha256_file(path)
     if found != trust.lower():
         raise SecurityError(

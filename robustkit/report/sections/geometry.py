@@ -38,7 +38,7 @@ class CanonicalPicture:
     Attributes:
         title: Above it.
         clean: Where the clean images lie, shape (N, 2).
-        perturbed: Where their perturbed twins lie, shape (N, 2); nan rows where there is none.
+        perturbed: Where their perturbed twins lie, shape (N, 2); nan rows where one is missing.
         changed: Whose class is another there, shape (N,), bool.
         true: True classes, shape (N,).
         polygons: Class and corners (V, 2) of each region.
