@@ -21,6 +21,8 @@ from robustkit.words import brief
 
 # In place of a predicted class.
 NOT_FINITE, OUT_OF_MEMORY = -1, -2
+# Outcomes of a regression: its number lies within the band about the true one, or not.
+BAND = ("within", "too low", "too high")
 
 _HEADER, _HEADERS = "__record__", "__records__"
 _MOST_SHOWN = 72  # characters of a value in a repr

@@ -21,7 +21,9 @@ def claims_of(found: ModelRecords, limits: Thresholds) -> list[Claim]:
         record = next(iter(found.clean.values()))
         if len(np.unique(record.labels)) > 1:
             claims.append(_beats_constant_answers(record.probabilities, record.labels, limits.gain))
-        claims.append(claim_of_calibration("calibration_error", record.scores, record.labels, limits.calibration_error))
+        if record.confident:
+            most = limits.calibration_error
+            claims.append(claim_of_calibration("calibration_error", record.scores, record.labels, most))
     lost = gap(found.clean)
     if lost is not None:
         claims.append(claim_of_means("domain_gap", lost, limits.domain_gap, low=-1))

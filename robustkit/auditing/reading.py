@@ -55,6 +55,7 @@ def sensitivity(models: Sequence[ModelRecords]) -> Chapter:
         (one.label, domain, count, f"{error.ece:.4f}", f"{error.null_mean:.4f}", f"{error.p:.3g}")
         for one in models
         for domain, record in one.clean.items()
+        if record.confident
         for count in (5, 10, 15, 30)
         for error in [reliability(record.scores, record.labels, bins=count, rng=np.random.default_rng(0))]
     ]

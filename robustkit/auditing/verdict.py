@@ -12,6 +12,7 @@ from robustkit.auditing.request import Thresholds
 from robustkit.auditing.sentences import Line, check_of, not_run
 from robustkit.findings.finding import ModelRecords
 from robustkit.findings.sweep.record import losses, third
+from robustkit.records import BAND
 from robustkit.report.section import Check
 from robustkit.stats import Decision, decide
 
@@ -163,6 +164,14 @@ def _why_not(name: str, found: ModelRecords) -> str:
              "certify": found.certificate is not None}[step]  # fmt: skip
     if not there:
         return found.why_missing(step)
+    if tuple(found.class_names) == BAND:
+        regression = "The network gives a number and no classes"
+        of_numbers = {
+            "better_than_chance": f"{regression}, so that no constant class is there to be beaten.",
+            "calibration_error": f"{regression}, and so no confidence.",
+        }
+        if name in of_numbers:
+            return of_numbers[name]
     return {
         "better_than_chance": "All images are of one class, so that one answer is right for all of them.",
         "domain_gap": "The source and the target show no object in common.",

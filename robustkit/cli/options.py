@@ -99,6 +99,10 @@ _MODEL: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
     ("--question", {"help": "Decide answers, 'smooth,featured; bar,no-bar', or a cut, 'smooth>0.5'."}),
     (
+        "--tolerance",
+        {"metavar": "0.1|0.15(1+z)", "help": "Of a regression: leaving this band of the true value flips."},
+    ),
+    (
         "--multi-label",
         {"is_flag": True, "default": None, "help": "Each output is a label, and any that changes a flip."},
     ),

@@ -29,6 +29,7 @@ class ImageSet:
     Attributes:
         images: Shape (N, C, H, W), float32, finite; may be memory-mapped.
         labels: Class of each image, shape (N,), int64 in [0, K), or `None` if unknown.
+        values: The number that a regression predicts of each image, shape (N,), float64; `None` for classes.
         class_names: The K classes.
         bands: A name for each of the C bands.
         ids: A unique id for each image, shape (N,), str. `name#rot90` is another image of the object `name`.
@@ -51,6 +52,7 @@ class ImageSet:
     meta: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    values: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         # From here on names go to terminals, tables and pages, so what these would obey is written out at this door.
@@ -113,7 +115,9 @@ class ImageSet:
         if len(indices) == 0:
             raise InputError(f"no image of {len(self)} was selected; expected at least one")
         labels = None if self.labels is None else self.labels[indices]
-        return replace(self, images=np.asarray(self.images[indices]), labels=labels, ids=self.ids[indices])
+        values = None if self.values is None else self.values[indices]
+        images = np.asarray(self.images[indices])
+        return replace(self, images=images, labels=labels, values=values, ids=self.ids[indices])
 
     def positions(self, ids: Sequence[str] | np.ndarray) -> np.ndarray:
         """The positions of the images with these ids.
@@ -145,6 +149,8 @@ class ImageSet:
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Writes the set to a new folder: images.npy, labels.npy, and imageset.json with the hashes of both."""
+        if self.values is not None:
+            raise InputError("an image set whose labels are numbers cannot be saved; keep images and numbers in a .npz")
         folder = new_folder(folder)
         self._describe(folder, write_npy(folder / "images.npy", self.images))
         return folder

@@ -44,13 +44,14 @@ class Format:
     options: frozenset[str]
 
 
-_COMMON = frozenset({"class_names", "class_count", "bands", "units", "bounds", "steps", "nan", "channels"})
+_COMMON = frozenset({"class_names", "class_count", "numbers", "bands", "units", "bounds", "steps", "nan", "channels"})
 # How the command line spells what readers are told.
 _SPELLED = {
     "images": "--images",
     "labels": "--labels",
     "class_names": "--classes",
     "class_count": "--classes",
+    "numbers": "--tolerance",
     "bands": "--bands",
     "channels": "--channels",
     "units": "--units",
@@ -89,6 +90,7 @@ def open_images(
     ids: str | None = None,
     class_names: Sequence[str] | None = None,
     class_count: int | None = None,
+    numbers: bool = False,
     bands: Sequence[str] | None = None,
     channels: Channels | None = None,
     units: Units | None = None,
@@ -107,6 +109,7 @@ def open_images(
         labels: Which array or column holds the labels; or a .npy file with them; or the labels themselves.
         ids: Which array or column holds the ids.
         class_names: The K classes, in the order of the labels.
+        numbers: Whether the labels are numbers that a regression predicts, and no classes.
         class_count: K, where labels are numbers that need not show every class.
         bands: The C bands, in the order of the channels; for a folder with one FITS file per band, the ends of their
             names.
@@ -128,6 +131,7 @@ def open_images(
         ids=ids,
         class_names=_names(class_names, "class_names"),
         class_count=class_count,
+        numbers=numbers,
         bands=_names(bands, "bands"),
         channels=channels,
         units=units,

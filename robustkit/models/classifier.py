@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from typing import Any, Self
 
@@ -11,31 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from robustkit.errors import InputError, OutOfMemory, first_line
+from robustkit.models.decision import Within
 from robustkit.models.latents import INPUT_OF, latent_candidates
 from robustkit.models.memory import is_out_of_memory
-from robustkit.models.outputs import Output, check_kind, choose_part
+from robustkit.models.outputs import Output, WrongClassCount, check_kind, choose_part
 from robustkit.models.probing import Paired, advice_for, probe_shapes
 
 # How far head(embed(x)) may lie from model(x), relative to the size of the logits: float32 rounding and no more.
 _SPLIT_TOLERANCE = 1e-4
 # How far the same layers may lie apart on the same latents: nothing, but for kernels that add in any order.
 _SAME = 1e-6
-
-
-class WrongClassCount(InputError):
-    """Other classes are named than the network has outputs.
-
-    Args:
-        outputs: How many outputs the network has.
-        names: The classes that are named.
-    """
-
-    def __init__(self, outputs: int, names: Sequence[str]) -> None:
-        self.outputs = outputs
-        super().__init__(
-            f"the network has {outputs} outputs and {len(names)} classes are named: {', '.join(names)}; name all "
-            f"{outputs} in the order of the outputs with --classes, also those that the images do not show"
-        )
 
 
 class AuditedClassifier:
@@ -316,7 +302,21 @@ class AuditedClassifier:
                 "norms over each image and not over the batch"
             )
 
+    def about(self, value: float) -> Self:
+        """The same network asked about an image with this true value, where it gives a number and no classes."""
+        if not isinstance(self.output.decision, Within):
+            return self
+        made = copy(self)
+        made.output = replace(self.output, decision=replace(self.output.decision, value=value))
+        return made
+
     def _choose_latent(self, latent: str | None, logits: Tensor) -> None:
+        if isinstance(self.output.decision, Within):
+            self._without_latent(
+                "each image has a band of its own about its true value, and with it boundaries of its own, so there is "
+                "no head that all images share"
+            )
+            return
         names = [name for name, _ in self._network.named_modules() if name]
         own = getattr(self._network, "latent", None)
         if latent is None and isinstance(own, str):

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from robustkit.errors import InputError
 from robustkit.lazy import torch
+from robustkit.records import BAND
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # Outcomes of labels or of several questions multiply; more of them are no classes that a page could show.
 _MOST = 64
+_SIZE = r"(?P<size>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
+_BAND = re.compile(rf"\s*{_SIZE}\s*(?P<relative>\*?\s*\(\s*1\s*\+\s*z\s*\))?\s*")
 _CUT = re.compile(r"\s*(?P<answer>.+?)\s*>\s*(?P<threshold>[^>\s]+)\s*$")
 
 
@@ -118,6 +121,67 @@ class Several:
         _check_outputs(logits, self.outputs)
         sums = [sum((logits[..., k] for k in picked), torch.zeros_like(logits[..., 0])) for picked in self.chosen]
         return torch.stack(sums, -1)
+
+
+@dataclass(frozen=True)
+class Within:
+    """A number that stays within a band about the true one, as a photometric redshift does: |dz| / (1 + z) <= 0.15.
+
+    Each image has a band of its own, so a classifier is asked about one value at a time, see `AuditedClassifier.about`.
+    The scores are the distances past both ends of the band, and 0 within it.
+
+    Attributes:
+        tolerance: Half the width of the band.
+        relative: Whether that is in units of 1 + the true value.
+        value: The true value.
+    """
+
+    tolerance: float
+    relative: bool = False
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tolerance < math.inf:
+            raise InputError(f"--tolerance must be above 0, got {self.tolerance:g}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Within the band, below and above."""
+        return BAND
+
+    @property
+    def threshold(self) -> float | None:
+        """None: no score is cut."""
+        return None
+
+    @property
+    def words(self) -> str:
+        """What flips."""
+        size = f"{self.tolerance:g}{' (1 + true value)' if self.relative else ''}"
+        return f"whether the number lies within {size} of the true value, and on which side it leaves that band"
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Scores of the three outcomes, of the one output of a network: (..., 1) to (..., 3)."""
+        if logits.shape[-1] != 1:
+            raise InputError(
+                f"--tolerance is for a network of one number, and this one has {logits.shape[-1]} outputs; choose one "
+                "with --output-index or --output-key, or omit --tolerance for classes"
+            )
+        half = self.tolerance * (abs(1 + self.value) if self.relative else 1)
+        past = logits[..., 0] - self.value
+        return torch.stack([torch.zeros_like(past), -past - half, past - half], -1)
+
+
+def band_of(text: str | float) -> Within:
+    """`--tolerance`: `0.1`, or `0.15(1+z)` for a band that is so many times 1 + the true value.
+
+    Raises:
+        InputError: If it is neither, or not above 0.
+    """
+    found = _BAND.fullmatch(str(text))
+    if found is None:
+        raise InputError(f"expected --tolerance as '0.1' or '0.15(1+z)', got {text!r}")
+    return Within(float(found["size"]), relative=found["relative"] is not None)
 
 
 def cut_at(threshold: float, answers: Sequence[str]) -> Cut:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -92,18 +93,33 @@ class Ensemble(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logarithms of what they say together, shape (N, K)."""
-        found = self.answers(images)
+        return self._together(self.answers(images)).clamp_min(_TINY).log()
+
+    def _together(self, found: Tensor) -> Tensor:
+        """Probabilities of them together, of those of each."""
         together = found.mean(0)
         if self.combine == "votes":
             votes = nn.functional.one_hot(found.argmax(2), self.classes).float().mean(0)
             together = (votes + _TIE * together) / (1 + _TIE)
-        return together.clamp_min(_TINY).log()
+        return together
 
     @torch.no_grad()
     def disagreement(self, images: Tensor) -> Tensor:
         """Which share of the networks decides otherwise than they do together, shape (N,)."""
-        together = self(images).argmax(1)
-        return (self.answers(images).argmax(2) != together).double().mean(0)
+        found = self.answers(images)
+        return (found.argmax(2) != self._together(found).argmax(1)).double().mean(0)
+
+
+def disagreement(classifier: AuditedClassifier, images: Tensor) -> np.ndarray:
+    """Which share of the members of an ensemble decides otherwise than all together, shape (N,); nan for one network.
+
+    Args:
+        classifier: The classifier.
+        images: Network input, shape (N, C, H, W).
+    """
+    if not isinstance(classifier.module, Ensemble):
+        return np.full(len(images), np.nan)
+    return classifier.module.disagreement(images.to(classifier.device)).cpu().numpy()
 
 
 @torch.inference_mode()

@@ -14,13 +14,29 @@ from torch import Tensor
 
 from robustkit.errors import InputError
 from robustkit.models.choices import OutputKind
-from robustkit.models.decision import Decision
+from robustkit.models.decision import Decision, Within
 from robustkit.words import no_such
 
 EndingKind = Literal["softmax", "log_softmax", "sigmoid"]
 
 # A probability of exactly 0 in float32 becomes this logit, not minus infinity.
 _TINY = 1e-38
+
+
+class WrongClassCount(InputError):
+    """Other classes are named than the network has outputs.
+
+    Args:
+        outputs: How many outputs the network has.
+        names: The classes that are named.
+    """
+
+    def __init__(self, outputs: int, names: Sequence[str]) -> None:
+        self.outputs = outputs
+        super().__init__(
+            f"the network has {outputs} outputs and {len(names)} classes are named: {', '.join(names)}; name all "
+            f"{outputs} in the order of the outputs with --classes, also those that the images do not show"
+        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,7 @@ class Output:
             if scores.shape[1] != 1:
                 raise InputError(f"a sigmoid output has one column, got {scores.shape[1]}; name another output kind")
             return torch.cat([(1 - scores).clamp_min(_TINY), scores.clamp_min(_TINY)], 1).log()
-        if self.kind == "logits" and scores.shape[1] == 1:
+        if self.kind == "logits" and scores.shape[1] == 1 and not isinstance(self.decision, Within):
             return torch.cat([torch.zeros_like(scores), scores], 1)
         return scores
 
@@ -270,6 +286,8 @@ def check_kind(output: Output, returned: Any) -> list[str]:
         raise InputError(
             "the network's output is not between 0 and 1, so no sigmoid was applied; omit --output-kind for one logit"
         )
+    if isinstance(output.decision, Within):
+        return []
     if kind == "logits" and scores.shape[1] == 1 and bool(((scores >= 0) & (scores <= 1)).all()):
         return ["the one output lies between 0 and 1; if the network ends in a sigmoid, say --output-kind sigmoid"]
     return []

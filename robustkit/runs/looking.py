@@ -48,6 +48,11 @@ def data_findings(sample: Sample) -> Iterator[Finding]:
     checkpoint, labels = sample.checkpoint, sample.labels.numpy()
     classifier = checkpoint.classifier
     yield from notes_found((note for note in sample.whole.notes if _is_worth_a_line(note)), "images")
+    if sample.whole.values is not None:
+        parts = [_predict(asked, sample.images[one]) for asked, one in sample.asked(slice(0, len(sample)))]
+        yield _range(checkpoint, sample)
+        yield _within(classifier, np.concatenate(parts), sample.whole.values[sample.rows])
+        return
     predicted = _predict(classifier, sample.images)
     yield _range(checkpoint, sample)
     yield _accuracy(classifier, predicted, labels)
@@ -107,6 +112,18 @@ def _accuracy(classifier: AuditedClassifier, predicted: np.ndarray, labels: np.n
             "accuracy", "warning", f"{text}; the most frequent class alone would give {most:.3f}",
             "check the stretch, the order of classes and bands, and the weights",
         )  # fmt: skip
+    return Finding("accuracy", "ok", text)
+
+
+def _within(classifier: AuditedClassifier, predicted: np.ndarray, values: np.ndarray) -> Finding:
+    """How many numbers of a regression lie in their band, and on which side the others are."""
+    from robustkit.stats import wilson
+
+    inside = wilson(int((predicted == 0).sum()), len(predicted))
+    sides = ", ".join(f"{int((predicted == k).sum())} {name}" for k, name in enumerate(classifier.class_names) if k)
+    text = f"{inside} within the band; {sides}; true values from {values.min():.4g} to {values.max():.4g}"
+    if float(inside.value) < 0.5:
+        return Finding("accuracy", "warning", text, "check the stretch, the scale of the labels, and --tolerance")
     return Finding("accuracy", "ok", text)
 
 

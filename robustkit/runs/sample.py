@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from robustkit.data import ImageSet, Stretch
-from robustkit.models import Checkpoint, ModelOptions
+from robustkit.models import AuditedClassifier, Checkpoint, ModelOptions
 from robustkit.models.checkpoint import versions
 
 
@@ -57,6 +58,23 @@ class Sample:
         """True classes of the images drawn, shape (N,), int64."""
         assert self.whole.labels is not None
         return torch.from_numpy(self.whole.labels[self.rows].astype(np.int64))
+
+    def values_of(self, part: slice) -> Iterator[tuple[float, slice]]:
+        """The number that is asked about, and the run of images that it is asked of: all of them where there is none.
+
+        Args:
+            part: Which of the images drawn.
+        """
+        if self.whole.values is None:
+            yield 0.0, part
+            return
+        for i in range(*part.indices(len(self))):
+            yield float(self.whole.values[self.rows[i]]), slice(i, i + 1)
+
+    def asked(self, part: slice) -> Iterator[tuple[AuditedClassifier, slice]]:
+        """The classifier as it is asked about each run of images."""
+        for value, one in self.values_of(part):
+            yield self.checkpoint.classifier.about(value), one
 
     @cached_property
     def image_set(self) -> ImageSet:

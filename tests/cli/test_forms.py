@@ -65,7 +65,9 @@ class World:
         found = read_json("attack/summary.json")
         assert (found["drawn"], found["correct"]) == (6, 6)
         with open("attack/attacks.csv") as file:
-            return list(csv.DictReader(file))
+            rows = list(csv.DictReader(file))
+        assert ("disagreement_before" in rows[0]) == self.form.name.startswith("two checkpoints")
+        return rows
 
     def _certify(self, capsys):
         short = ("--n", 2, "--budget", 16, "--out", "certify", *CPU)
@@ -76,6 +78,8 @@ class World:
         short = ("--n", 4, "--perturb", "gaussian", "--levels", 0.01, "--draws", 1, "--out", "sweep", *CPU)
         self._command(capsys, "sweep", "--model", *self.words, "--data", "d.npz", *short)
         assert read_json("sweep/summary.json")["clean"]["value"] == 1
+        with open("sweep/sweep.csv") as file:
+            assert ("disagreement" in file.readline()) == self.form.name.startswith("two checkpoints")
 
     def _windows_maps(self, capsys):
         flipped = any(row["flipped"] == "1" for row in self.run("attack", capsys))

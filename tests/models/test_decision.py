@@ -1,5 +1,7 @@
 """What a network decides, held against the plain rule that each decision stands for."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -7,9 +9,10 @@ from torch import nn
 from robustkit.errors import InputError
 from robustkit.latent import find_head
 from robustkit.models import AuditedClassifier
-from robustkit.models.decision import Cut, cut_at, labels_of, parse_question
+from robustkit.models.decision import Cut, band_of, cut_at, labels_of, parse_question
 from robustkit.models.outputs import Output
 from robustkit.perturb.decision import UNTARGETED, decide, flips, margin
+from robustkit.records import BAND
 
 GALAXY = ("smooth", "featured", "artifact", "bar", "no-bar")
 LOGITS = torch.randn(400, 5, generator=torch.Generator().manual_seed(0)).double() * 3
@@ -133,3 +136,34 @@ def test_votes_are_shares_of_what_is_above_0():
     decision = parse_question("smooth,featured,artifact: smooth>0.5; ...", GALAXY)
     decided = decide(Output(kind="votes", decision=decision).logits(counts))
     assert torch.equal(decided == 1, counts[:, 0] / counts[:, :3].sum(1) > 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "half"), [("0.1", 2.0, 0.1), ("0.15(1+z)", 0.5, 0.225), ("0.1 * (1 + z)", 1, 0.2)]
+)
+def test_a_number_flips_where_it_leaves_its_band(text, value, half):
+    band = replace(band_of(text), value=value)
+    predicted = torch.linspace(value - 1, value + 1, 801).double()[:, None]
+    said = decide(band.scores(predicted))
+    inside = (predicted[:, 0] - value).abs() <= half + 1e-9
+    near = ((predicted[:, 0] - value).abs() - half).abs() < 1e-9
+    assert torch.equal((said == 0) | near, inside | near)
+    assert torch.equal(said == 1, (predicted[:, 0] < value) & ~inside)
+    labels, targets = torch.zeros(1, dtype=torch.int64), torch.full((1,), UNTARGETED)
+    signed = margin(band.scores(predicted)[None], labels, targets)[0]
+    torch.testing.assert_close(signed, (predicted[:, 0] - value).abs() - half)  # as far past the band as it is
+
+
+def test_each_image_is_asked_about_its_own_number():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 1)).eval()
+    classifier = AuditedClassifier(
+        network, input_shape=(3, 2, 2), class_names=BAND, output=Output(decision=band_of(0.2))
+    )  # fmt: skip
+    assert "a band of its own" in classifier.why_no_latent
+    images = torch.rand(5, 3, 2, 2)
+    for value in (-1.0, 0.0, 0.7):
+        torch.testing.assert_close(classifier.about(value)(images)[:, 2], network(images)[:, 0] - value - 0.2)
+    torch.testing.assert_close(classifier(images)[:, 2], network(images)[:, 0] - 0.2)
+    plain = AuditedClassifier(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval(), input_shape=(3, 2, 2))
+    assert plain.about(1.0) is plain

@@ -15,9 +15,10 @@ from robustkit.data.imageset import ImageSet, Units
 from robustkit.data.preprocess import Grey, Resize
 from robustkit.data.readers.found import Found, Options, array_frames
 from robustkit.data.readers.gather import as_float32
-from robustkit.data.readers.labels import resolve_ids, resolve_labels
+from robustkit.data.readers.labels import resolve_ids, resolve_labels, resolve_numbers
 from robustkit.data.readers.provenance import manifest
 from robustkit.errors import WARNING, InputError
+from robustkit.records import BAND
 
 
 def assemble(found: Found, options: Options, path: Path) -> ImageSet:
@@ -36,9 +37,13 @@ def assemble(found: Found, options: Options, path: Path) -> ImageSet:
         raise InputError(f"{path} holds no images; expected at least one")
     stored = stored_bytes(path) if found.stored is None else found.stored
     with bounded_memory(stored, path):
-        labels, class_names = resolve_labels(
-            found.labels, options.class_names, found.class_names, count, notes, classes=options.class_count
-        )
+        values = resolve_numbers(found, count) if options.numbers else None
+        if values is not None:
+            labels, class_names = np.zeros(count, dtype=np.int64), BAND
+        else:
+            labels, class_names = resolve_labels(
+                found.labels, options.class_names, found.class_names, count, notes, classes=options.class_count
+            )
         ids = resolve_ids(found.ids, count, notes)
     images, dtype = as_float32(found.frames, options, notes, options.bounds or found.bounds, stored=stored)
     units, bounds = _units(found, options, dtype, notes)
@@ -50,6 +55,7 @@ def assemble(found: Found, options: Options, path: Path) -> ImageSet:
     image_set = ImageSet(
         images=images,
         labels=labels,
+        values=values,
         class_names=class_names,
         bands=_bands(images.shape[1], found, options, notes),
         ids=ids,

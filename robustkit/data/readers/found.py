@@ -31,6 +31,7 @@ class Options:
     units: Units | None = None
     bounds: tuple[float, float] | None = None
     steps: tuple[Step, ...] = ()
+    numbers: bool = False
     nan: Literal["refuse", "fill"] = "refuse"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from robustkit.data.npyfile import NUMBERS, TEXT, map_npy
-from robustkit.data.readers.found import Options
+from robustkit.data.readers.found import Found, Options
 from robustkit.data.readers.provenance import file_hash
 from robustkit.errors import InputError
 
@@ -137,11 +137,35 @@ def _from_names(
 def _whole(values: np.ndarray, notes: list[str]) -> np.ndarray:
     if values.dtype.kind == "f":
         if not (np.isfinite(values).all() and (values == np.floor(values)).all()):
-            raise InputError(f"labels are {values.dtype} and not whole numbers; expected one class per image, from 0")
+            raise InputError(
+                f"labels are {values.dtype} and not whole numbers; expected one class per image, from 0, or say "
+                "--tolerance for a network that predicts such numbers"
+            )
         notes.append(f"labels: whole numbers stored as {values.dtype}, turned into integers")
     elif values.dtype.kind not in "iub":
         raise InputError(f"labels are {values.dtype}; expected integers from 0, one-hot rows, or names")
     return values.astype(np.int64)
+
+
+def resolve_numbers(found: Found, count: int) -> np.ndarray:
+    """Labels that are numbers, shape (N,), float64.
+
+    Raises:
+        InputError: If there are none, or one is no finite number.
+    """
+    values = found.labels
+    if values is not None and found.class_names and values.dtype.kind in "iu":
+        values = np.asarray(found.class_names)[values]  # folders are named
+    if values is None or values.shape != (count,):
+        shape = "no labels" if values is None else f"labels of shape {values.shape}"
+        raise InputError(f"--tolerance needs a number for each of {count} images, and there are {shape}; see --labels")
+    try:
+        numbers = (text(values) if values.dtype.kind in "SUO" else values).astype(np.float64)
+    except ValueError:
+        numbers = np.full(1, np.nan)
+    if not np.isfinite(numbers).all():
+        raise InputError("--tolerance needs labels that are finite numbers, and these are names; see --labels")
+    return numbers
 
 
 def stated_labels(options: Options, notes: list[str], provenance: dict[str, str]) -> np.ndarray | None:

@@ -295,16 +295,19 @@ class Attack(Measurement):
 
     def rehearse(self) -> None:
         """Lets each search refuse what it cannot do, before anything is written."""
-        self._job(slice(0, 1), rehearse=True)
+        classifier, one = next(self.sample.asked(slice(0, 1)))
+        self._job(classifier, one, rehearse=True)
 
     def measure(self, part: slice, bar: tqdm[Any] | None) -> Records:
         """Attacks some of the images."""
-        job = self._job(part, rehearse=False)
-        record = job.record(list(job.attempts(bar)), bands=self.sample.checkpoint.card.bands)
-        self._engine = job.engine
-        if bar is not None:
-            bar.update(int((job.predicted != job.labels).sum()) * self.weight)  # these were wrong before the attack
-        return {"attack": record}
+        records: list[AttackRecord] = []
+        for classifier, one in self.sample.asked(part):
+            job = self._job(classifier, one, rehearse=False)
+            records.append(job.record(list(job.attempts(bar)), bands=self.sample.checkpoint.card.bands))
+            self._engine = job.engine or self._engine
+            if bar is not None:
+                bar.update(int((job.predicted != job.labels).sum()) * self.weight)  # these were wrong before the attack
+        return {"attack": AttackRecord.join(records)}
 
     def unknown(self, part: slice) -> Records:
         """The record of images that do not fit into memory."""
@@ -353,9 +356,8 @@ class Attack(Measurement):
         engines = [note["engine"] for note in about.pop("notes") if note["engine"]]
         return write_attack(folder, result, {**about, "engine": engines[-1] if engines else {}})
 
-    def _job(self, part: slice, *, rehearse: bool) -> AttackJob:
+    def _job(self, classifier: AuditedClassifier, part: slice, *, rehearse: bool) -> AttackJob:
         images, labels, ids = self.images[part], self.sample.labels[part], self.sample.ids[part]
-        classifier = self.sample.checkpoint.classifier
         return AttackJob(classifier, images, labels, ids, self.plan, block=len(images), rehearse=rehearse)
 
     def _settings(self, request: AttackRequest) -> AttackSettings:

@@ -55,7 +55,14 @@ def write_attack(folder: Path, result: AttackResult, about: dict[str, Any]) -> l
     return [result.describe(), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
 
 
-def table(record: AttackRecord, *, bands: tuple[str, ...], stretch: Stretch | None, units: str) -> str:
+def table(
+    record: AttackRecord,
+    *,
+    bands: tuple[str, ...],
+    stretch: Stretch | None,
+    units: str,
+    disagreement: tuple[np.ndarray, np.ndarray] | None = None,
+) -> str:
     """The attempts as CSV: a line for each pixel of each attempt, and one for each image that was not attacked.
 
     Values before and after stand in network input and, where the stretch can be inverted, in calibrated units: those of
@@ -66,6 +73,7 @@ def table(record: AttackRecord, *, bands: tuple[str, ...], stretch: Stretch | No
         bands: Names of the C bands.
         stretch: From calibrated units to network input; `None` where images are network input as they are.
         units: Of the images.
+        disagreement: Of the members of an ensemble, of the clean images and of the flips; see `AttackResult`.
     """
     unit = "calibrated" if units == "unknown" else units
     inverse = stretch if stretch is not None and stretch.invertible else None
@@ -74,6 +82,7 @@ def table(record: AttackRecord, *, bands: tuple[str, ...], stretch: Stretch | No
     columns += ["not_finite", "pixel", "row", "column"]
     columns += [f"{band}_{when}{scale}" for scale in scales for when in ("before", "after") for band in bands]
     columns += ["p_true_before", "p_true_after", "p_new_before", "p_new_after", "latent_distance"]
+    columns += [] if disagreement is None else ["disagreement_before", "disagreement_after"]
     text = io.StringIO()
     writer = NamedWriter(text, columns)
     writer.writeheader()
@@ -82,10 +91,14 @@ def table(record: AttackRecord, *, bands: tuple[str, ...], stretch: Stretch | No
     for i in range(len(record.ids)):
         line = {"id": record.ids[i], "true": names[record.true[i]], "clean": names[record.clean_class[i]]}
         line["p_true_before"] = _digits(record.clean_probabilities[i, record.true[i]])
+        if disagreement is not None:
+            line["disagreement_before"] = _digits(disagreement[0][i])
         if i not in attacked:
             writer.writerow(line)
         for a in np.flatnonzero(record.image == i).tolist():
-            writer.writerows(line | more for more in _attempt_lines(record, a, names, bands, inverse, unit))
+            known = disagreement is not None and record.flipped[a]
+            after = {"disagreement_after": _digits(disagreement[1][a])} if known else {}
+            writer.writerows(line | after | more for more in _attempt_lines(record, a, names, bands, inverse, unit))
     return text.getvalue()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robustkit.records import NOT_FINITE, OUT_OF_MEMORY
+from robustkit.records import BAND, NOT_FINITE, OUT_OF_MEMORY
 from robustkit.runs.result import Result
 from robustkit.stats.proportions import wilson
 
@@ -63,7 +63,7 @@ class AttackSummary:
         broken: How many gave an output that is not finite.
         out_of_memory: For how many memory ran out even alone.
         accuracy: Clean accuracy of the images drawn.
-        chance: Accuracy of the best constant answer on them.
+        chance: Accuracy of the best constant answer on them; nan for a regression.
         searches: By search, and last `any` where there is more than one.
     """
 
@@ -78,7 +78,7 @@ class AttackSummary:
     @property
     def near_chance(self) -> bool:
         """Whether the interval of the clean accuracy includes chance, so that a flip means little."""
-        return not float(self.accuracy.low) > self.chance
+        return not np.isnan(self.chance) and not float(self.accuracy.low) > self.chance
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as JSON values; `null` for what has no value."""
@@ -89,14 +89,15 @@ class AttackSummary:
             "not_finite": self.broken,
             "out_of_memory": self.out_of_memory,
             "clean_accuracy": _estimate(self.accuracy),
-            "chance": self.chance,
+            "chance": _number(self.chance),
             "near_chance": self.near_chance,
             "searches": {name: _search(one) for name, one in self.searches.items()},
         }
 
     def text(self) -> str:
         """A short table for the terminal."""
-        lines = [f"clean accuracy {self.accuracy} (a constant answer gets {self.chance:.3g})"]
+        constant = "" if np.isnan(self.chance) else f" (a constant answer gets {self.chance:.3g})"
+        lines = [f"clean accuracy {self.accuracy}{constant}"]
         if self.near_chance:
             lines.append(
                 "WARNING: this classifier is not shown to be better than a constant answer on these images, so its "
@@ -159,15 +160,36 @@ class AttackResult(Result):
         Returns:
             Network input, shape (F, C, H, W), float32; the rows of `flips` in `record.ids`.
         """
-        clean, first = self.sample.inputs, self.first_flips()
-        found = []
-        for a in first.tolist():
-            i = int(self.record.image[a])
-            image = clean[slice(i, i + 1)][0].numpy().copy()
-            for row, column, after in zip(self.record.row[a], self.record.column[a], self.record.after[a], strict=True):
-                image[:, row, column] = after
-            found.append(image)
-        return np.array(found, dtype=np.float32).reshape(len(found), *clean.shape[1:])
+        found = [self.perturbed(a) for a in self.first_flips().tolist()]
+        return np.array(found, dtype=np.float32).reshape(len(found), *self.sample.inputs.shape[1:])
+
+    def perturbed(self, a: int) -> np.ndarray:
+        """The image of an attempt with the pixels of its flip written into it, shape (C, H, W), float32."""
+        i = int(self.record.image[a])
+        image = self.sample.inputs[slice(i, i + 1)][0].numpy().copy()
+        for row, column, after in zip(self.record.row[a], self.record.column[a], self.record.after[a], strict=True):
+            image[:, row, column] = after
+        return image
+
+    def disagreement(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Which share of the members of an ensemble decides otherwise than all together; `None` for one network.
+
+        Returns:
+            Of the clean images, shape (N,), and of the flips, shape (A,), nan where an attempt found none.
+        """
+        import torch
+
+        from robustkit.models.ensemble import Ensemble, disagreement
+
+        classifier, record = self.sample.checkpoint.classifier, self.record
+        if not isinstance(classifier.module, Ensemble):
+            return None
+        images = self.sample.inputs
+        clean = [disagreement(classifier, images[slice(i, i + 1)]) for i in range(len(record.ids))]
+        after = np.full(len(record.image), np.nan)
+        for a in np.flatnonzero(record.flipped).tolist():
+            after[a] = disagreement(classifier, torch.from_numpy(self.perturbed(a)[None]))[0]
+        return np.concatenate(clean), after
 
     def first_flips(self) -> np.ndarray:
         """The attempt that flipped each flipped image first, in the order of the images, shape (F,)."""
@@ -187,7 +209,10 @@ class AttackResult(Result):
         from robustkit.findings.attack.show import table
 
         checkpoint, units = self.sample.checkpoint, self.sample.whole.units
-        return table(self.record, bands=checkpoint.card.bands, stretch=checkpoint.stretch, units=units)
+        return table(
+            self.record, bands=checkpoint.card.bands, stretch=checkpoint.stretch, units=units,
+            disagreement=self.disagreement(),
+        )  # fmt: skip
 
     def plot(self, ax: Any = None) -> Any:
         """Draws the share of images flipped against the number of queries."""
@@ -218,7 +243,7 @@ def summarize(record: AttackRecord) -> AttackSummary:
         broken=int((record.clean_class == NOT_FINITE).sum()),
         out_of_memory=int((record.clean_class == OUT_OF_MEMORY).sum()),
         accuracy=wilson(correct, drawn),
-        chance=float(counts.max() / drawn),
+        chance=float("nan") if tuple(record.class_names) == BAND else float(counts.max() / drawn),
         searches={name: _summarize_search(record, name) for name in names},
     )
 

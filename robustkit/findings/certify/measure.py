@@ -72,14 +72,19 @@ class Certify(Measurement):
 
     def measure(self, part: slice, bar: tqdm[Any] | None) -> Records:
         """Certifies some of the images at once."""
-        record = certify(
-            self.sample.checkpoint.classifier,
-            self.images[part],
-            self.sample.labels[part],
-            values=self.values,
-            ids=self.sample.ids[part],
-            budget=self.request.budget,
-            seed=self.request.seed,
+        record = CertificateRecord.join(
+            [
+                certify(
+                    classifier,
+                    self.images[one],
+                    self.sample.labels[one],
+                    values=self.values,
+                    ids=self.sample.ids[one],
+                    budget=self.request.budget,
+                    seed=self.request.seed,
+                )
+                for classifier, one in self.sample.asked(part)
+            ]
         )
         if bar is not None:
             bar.update(len(record.ids))

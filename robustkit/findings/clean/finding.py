@@ -64,12 +64,14 @@ class Clean(Finding):
         }
         first = next(iter(found.clean.values()))
         numbers["accuracy"] = numbers[f"accuracy.{first.domain}"]
-        error = reliability(first.scores, first.labels, rng=np.random.default_rng(0))
-        numbers["calibration_error"] = Estimate(
-            error.ece, math.nan, math.nan, error.n, 0.95, "no interval; see its null"
-        )
-        off = claim_of_calibration("calibration_rms", first.scores, first.labels, 0.1)
-        numbers["calibration_rms"] = Estimate(off.value, *off.ends(0.025, 0.025), off.n, 0.95, "noncentral chi-squared")
+        if first.confident:
+            error = reliability(first.scores, first.labels, rng=np.random.default_rng(0))
+            numbers["calibration_error"] = Estimate(
+                error.ece, math.nan, math.nan, error.n, 0.95, "no interval; see its null"
+            )
+            off = claim_of_calibration("calibration_rms", first.scores, first.labels, 0.1)
+            ends = off.ends(0.025, 0.025)
+            numbers["calibration_rms"] = Estimate(off.value, *ends, off.n, 0.95, "noncentral chi-squared")
         lost = gap(found.clean)
         if lost is not None:
             numbers["domain_gap"] = bounded_mean(lost, low=-1)

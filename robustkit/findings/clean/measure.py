@@ -34,8 +34,9 @@ def predict_clean(sample: Sample, *, domain: str) -> CleanRecord:
     decision = classifier.output.decision
     with torch.inference_mode():
         logits = [
-            classifier(inputs[slice(start, start + _BATCH)].to(classifier.device)).double().cpu()
+            asked(inputs[one].to(classifier.device)).double().cpu()
             for start in range(0, len(inputs), _BATCH)
+            for asked, one in sample.asked(slice(start, min(start + _BATCH, len(inputs))))
         ]
     probabilities = torch.softmax(torch.cat(logits), 1).numpy()
     if not np.isfinite(probabilities).all():

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import expit
 
-from robustkit.records import Record
+from robustkit.records import BAND, Record
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,11 @@ class CleanRecord(Record):
     version: ClassVar[int] = 2
     axis_letters: ClassVar[Mapping[str, str]] = {"ids": "N", "labels": "N", "probabilities": "NK", "class_names": "K"}
     position_letters: ClassVar[Mapping[str, str]] = {"labels": "K"}
+
+    @property
+    def confident(self) -> bool:
+        """Whether the probabilities are confidences; a regression, which stays in its band or not, has none."""
+        return tuple(self.class_names) != BAND
 
     @property
     def scores(self) -> np.ndarray:

@@ -45,11 +45,13 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
             have[0].class_names, "predicted class", "Images of each true class by predicted class; the shade is the "
             "share of the true class.",
         ),
-        ReliabilityCurves({
-            name: reliability(record.scores, record.labels, rng=np.random.default_rng(0))
-            for name, record in series
-        }, means=means),
     ]  # fmt: skip
+    curves = {
+        name: reliability(record.scores, record.labels, rng=np.random.default_rng(0))
+        for name, record in series
+        if record.confident
+    }
+    sections += [ReliabilityCurves(curves, means=means)] if curves else []
     sizes = "; ".join(
         f"{name}: {len(record.labels)} of {record.available} images of the part {record.part} of {record.data}"
         for name, record in series

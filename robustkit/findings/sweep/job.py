@@ -15,6 +15,7 @@ from robustkit.data import Stretch
 from robustkit.errors import InputError
 from robustkit.findings.sweep.record import DRAWS, SweepRecord
 from robustkit.models import AuditedClassifier
+from robustkit.models.ensemble import disagreement
 from robustkit.perturb.boundary import boundary_distance
 from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.decision import decide, settled
@@ -127,10 +128,11 @@ class SweepJob:
                 found.append(self._step(perturbation, stored, seen, latents, true, self.ids[part]))
                 if bar is not None:
                     bar.update(len(stored))
-        new_class, right, margin, distance, draws, outside = map(np.stack, zip(*found, strict=True))
+        new_class, right, margin, distance, draws, outside, apart = map(np.stack, zip(*found, strict=True))
         return self._record(
             part, clean_class=clean_class, clean_margin=clean_margin, boundary=boundary, new_class=new_class,
             right=right, margin=margin, distance=distance, draws=draws, outside=outside,
+            disagreement=np.vstack([disagreement(self.classifier, seen)[None], apart]),
         )  # fmt: skip
 
     def unknown(self, part: slice) -> SweepRecord:
@@ -141,12 +143,12 @@ class SweepJob:
         return self._record(
             part, clean_class=np.full(n, OUT_OF_MEMORY), clean_margin=nothing, boundary=nothing,
             new_class=np.full(wide, OUT_OF_MEMORY), right=np.zeros(wide), margin=unseen, distance=unseen,
-            draws=none, outside=none,
+            draws=none, outside=none, disagreement=np.full((1 + wide[0], n), np.nan),
         )  # fmt: skip
 
     def _step(
         self, perturbation: Perturbation, stored: Tensor, seen: Tensor, latents: Tensor, true: Tensor, ids: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, int]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, int, np.ndarray]:
         """What a block keeps of a step, over as many draws of its random numbers as are asked for."""
         purpose = f"perturb {perturbation.name}"
         streams = Streams(self.seed, ids, purpose)
@@ -155,16 +157,16 @@ class SweepJob:
             for draw in range(1, self.draws):
                 streams = Streams(self.seed, ids, f"{purpose} {draw}")
                 looks.append(self._draw(perturbation, stored, seen, latents, true, streams))
-        drawn, margins, distances, outside = zip(*looks, strict=True)
+        drawn, margins, distances, outside, apart = zip(*looks, strict=True)
         classes = np.stack(drawn)  # (R, B)
         right, worst = (classes == true.cpu().numpy()).mean(0), classes.min(0)
         new_class = np.where(worst < 0, worst, classes[0])
-        return new_class, right, np.mean(margins, 0), np.mean(distances, 0), len(looks), outside[0]
+        return new_class, right, np.mean(margins, 0), np.mean(distances, 0), len(looks), outside[0], np.mean(apart, 0)
 
     def _draw(
         self, perturbation: Perturbation, stored: Tensor, seen: Tensor, latents: Tensor, true: Tensor, streams: Streams
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """New classes, margins, distances of the latents, and how many values are out of bounds."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, np.ndarray]:
+        """New classes, margins, distances of the latents, how many values are out of bounds, and disagreement."""
         before, outside = (seen if perturbation.stage == Stage.STRETCHED else stored), 0
         after = perturbation(before, conditions=self.conditions, streams=streams)
         if perturbation.stage != Stage.STRETCHED:
@@ -174,7 +176,8 @@ class SweepJob:
         elif self.stretch is not None and self.stretch.invertible:
             outside = self._outside(self.stretch.inverse(after))
         moved, new_class, margin = _look(self.classifier, after, true)
-        return new_class, margin, (moved - latents).norm(dim=1).double().cpu().numpy(), outside
+        distance = (moved - latents).norm(dim=1).double().cpu().numpy()
+        return new_class, margin, distance, outside, disagreement(self.classifier, after)
 
     def _outside(self, stored: Tensor) -> int:
         """How many stored values no pixel can take, beyond rounding."""

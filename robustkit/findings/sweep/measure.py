@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,15 @@ class Sweep(Measurement):
 
     def measure(self, part: slice, bar: tqdm[Any] | None) -> Records:
         """Sweeps some of the images at once, over each network."""
-        return {which: job.sweep(part, bar) for which, job in self.jobs.items()}
+        return {
+            which: SweepRecord.join(
+                [
+                    replace(job, classifier=job.classifier.about(value)).sweep(one, bar)
+                    for value, one in self.sample.values_of(part)
+                ]
+            )
+            for which, job in self.jobs.items()
+        }
 
     def unknown(self, part: slice) -> Records:
         """The records of images that do not fit into memory."""

@@ -90,11 +90,13 @@ class SweepRecord(Record):
         draws: How often the random numbers of each step were drawn, shape (S,); 1 where nothing is random.
         outside: Stored values that left the declared bounds in the first draw of each step, shape (S,); they are
             counted, not clipped.
+        disagreement: Share of the members of an ensemble that decide otherwise than all together, of the clean images
+            and then at each step, mean over the draws, shape (1 + S, N); nan for a single network.
         class_names: The K classes.
         settings: What made the record, JSON values.
     """
 
-    version = 3
+    version = 4
     axis_letters: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("ids", "true", "clean_class", "clean_margin", "boundary"), "N"),
         **dict.fromkeys(("name", "level", "strength", "draws", "outside"), "S"),
@@ -116,8 +118,14 @@ class SweepRecord(Record):
     distance: np.ndarray
     draws: np.ndarray
     outside: np.ndarray
+    disagreement: np.ndarray
     class_names: list[str]
     settings: dict[str, Any]
+
+    def disagreement_at(self, row: int) -> float:
+        """The mean of `disagreement` over images, clean (0) or at a step (from 1); nan for a single network."""
+        known = self.disagreement[row][np.isfinite(self.disagreement[row])]
+        return float(known.mean()) if len(known) else float("nan")
 
     def steps(self, name: str) -> np.ndarray:
         """The steps of one perturbation from mild to severe."""
@@ -146,6 +154,7 @@ class SweepRecord(Record):
                 "right",
                 "margin",
                 "distance",
+                "disagreement",
             )
         }
         draws = np.max([record.draws for record in records], 0)  # 0 for images that did not fit into memory

@@ -68,6 +68,8 @@ def table(record: SweepRecord, summary: SweepSummary) -> str:
     columns = ["perturbation", "level", "unit", "n", "accuracy", "low", "high"]
     columns += [f"{what}_{name}" for name in record.class_names for what in ("recall", "recall_low", "recall_high")]
     columns += ["right_to_wrong", "wrong_to_right", "latent_distance", "margin", "not_finite", "outside", "risk"]
+    several = bool(np.isfinite(record.disagreement).any())
+    columns += ["disagreement"] if several else []
     text = io.StringIO()
     writer = NamedWriter(text, columns)
     writer.writeheader()
@@ -81,6 +83,7 @@ def table(record: SweepRecord, summary: SweepSummary) -> str:
     clean = {"perturbation": "clean", "right_to_wrong": 0, "wrong_to_right": 0, "latent_distance": 0}
     clean |= {"margin": _digits(finite_median(record.clean_margin))}
     clean |= {"not_finite": int((record.clean_class == NOT_FINITE).sum())}
+    clean |= {"disagreement": _digits(record.disagreement_at(0))} if several else {}
     writer.writerow(clean | rates(summary.clean, summary.clean_recall))
     for step in summary.steps:
         line = {"perturbation": step.name, "level": f"{step.level:.9g}", "unit": step.unit}
@@ -88,6 +91,7 @@ def table(record: SweepRecord, summary: SweepSummary) -> str:
         line |= {name: _digits(getattr(step, name)) for name in ("right_to_wrong", "wrong_to_right")}
         line |= {name: getattr(step, name) for name in ("not_finite", "outside")}
         line |= {"latent_distance": _digits(step.distance), "margin": _digits(step.margin)}
+        line |= {"disagreement": _digits(step.disagreement)} if several else {}
         writer.writerow(line | {"risk": "" if step.risk is None else _digits(step.risk)})
     return text.getvalue()
 

@@ -44,6 +44,8 @@ class StepSummary:
         margin: Median margin, likewise.
         not_finite: Images whose answer is not finite: wrong, but no other class.
         outside: Stored values outside the declared bounds.
+        disagreement: Mean share of the members of an ensemble that decide otherwise than all together; nan for a single
+            network.
         risk: Expected events per image, before any is rejected, that turn a correct prediction wrong: rate of the event
             times rate of correct predictions that it makes another class or not finite; `None` where nobody knows how
             often it happens.
@@ -60,6 +62,7 @@ class StepSummary:
     margin: float
     not_finite: int
     outside: int
+    disagreement: float
     risk: float | None
 
 
@@ -171,6 +174,7 @@ class SweepSummary:
                 + ("" if step.risk is None else f"; {step.risk:.2g} expected per image")
                 + (f"; {step.not_finite} not finite" if step.not_finite else "")
                 + (f"; {step.outside} values out of bounds" if step.outside else "")
+                + ("" if math.isnan(step.disagreement) else f"; {step.disagreement:.3g} of the members disagree")
             )
         points = f"{100 * DROP:.0f} points"
         lines += [f"{one.name}: level at which accuracy falls by {points}: {one}" for one in self.thresholds]
@@ -291,6 +295,7 @@ def _step(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray)
         margin=finite_median(record.margin[s]),
         not_finite=int((record.new_class[s] == NOT_FINITE).sum()),
         outside=int(record.outside[s]),
+        disagreement=record.disagreement_at(1 + s),
         risk=None if rate is None else rate * float(failed[was_right].sum()) / len(right),
     )
 

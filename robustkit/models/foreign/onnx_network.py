@@ -138,7 +138,7 @@ def open_onnx(path: Path, options: ModelOptions, shown: Callable[[], Shown | Non
     index = _output(path, whole, probes, options, real, notes)
     output = whole.outputs[index]
     found = Found(whole, kinds.ONNX.name, sha256_file(path), notes, input_shape=shape, chosen=True)
-    ending = scores_before(model, output)
+    ending = None if options.tolerance is not None else scores_before(model, output)
     if ending is not None:
         output = ending.tensor
         found.output_kind = "logits"
@@ -214,6 +214,7 @@ def _output(
         return 0
     names = options.class_names
     classes = len(names) if names else None if real is None else real.classes
+    classes = classes if options.tolerance is None else 1
     returned = whole(probes if real is None else real.images)
     choice = choose_part(returned, classes, None if real is None else real.labels)
     if choice is None or not isinstance(choice.part, int):

@@ -19,7 +19,7 @@ from robustkit.errors import WARNING, InputError
 from robustkit.files import sha256_file
 from robustkit.models.blackbox import BlackBox
 from robustkit.models.checkpoint import Card, Checkpoint, Origin, checkpoint_of, is_own
-from robustkit.models.classifier import AuditedClassifier, WrongClassCount
+from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.decision import Decision
 from robustkit.models.endings import cut_ending
 from robustkit.models.foreign import kinds
@@ -40,7 +40,7 @@ from robustkit.models.foreign.state import Part, find_parts, load_state
 from robustkit.models.foreign.trusted import check_trust, open_trusted
 from robustkit.models.foreign.weights import Content, read_weights
 from robustkit.models.fronts.base import FrontEnd, Repaired, behind, in_network
-from robustkit.models.outputs import Output, choose_part
+from robustkit.models.outputs import Output, WrongClassCount, choose_part
 from robustkit.models.probing import bands_of
 
 
@@ -264,7 +264,7 @@ def _split(
     found: Found, options: ModelOptions, images: ImageSet | None, stretch: Stretch | None, front: FrontEnd | None
 ) -> AuditedClassifier:
     guess = options.class_names or found.class_names
-    if guess is None and images is not None and images.labels is not None:
+    if guess is None and images is not None and images.labels is not None and options.tolerance is None:
         guess = images.class_names
         found.notes.append(f"classes: {', '.join(guess)}, in the order of the images, because nobody said --classes")
     shape: Sequence[int] | None = None
@@ -329,7 +329,8 @@ def _scores_of(
         if choice is not None:
             output = replace(output, part=choice.part)
             found.notes.append(f"the scores are part {choice.part!r} of what the network returns, {choice.why}")
-    ended = None if found.chosen else cut_ending(found.network, output, images[:2])
+    # What a regression ends in is a part of its number.
+    ended = None if found.chosen or options.tolerance is not None else cut_ending(found.network, output, images[:2])
     if ended is not None and ended.keeps(options.latent):
         found.network, output = ended.network, replace(output, kind="logits")
         found.notes.append(ended.words)
@@ -361,6 +362,7 @@ def _shown_first(options: ModelOptions, images: ImageSet | None) -> Shown | None
 def _shown(options: ModelOptions, images: ImageSet, stretch: Stretch) -> Shown:
     """Some of the images, as the network takes them."""
     classes = None if options.class_names is None else len(options.class_names)
+    classes = classes if options.tolerance is None else 1
     return show(images, stretch, classes)
 
 

@@ -19,11 +19,12 @@ from robustkit.data.readers.found import Channels
 from robustkit.errors import InputError
 from robustkit.files import MOST_TOML, read_text, read_toml, write_text
 from robustkit.models.choices import Average, Combine, OutputKind
-from robustkit.models.decision import Decision, cut_at, labels_of, parse_question
+from robustkit.models.decision import Decision, band_of, cut_at, labels_of, parse_question
 from robustkit.words import no_such, shown
 
 MOST_CLASSES = 100_000  # ImageNet's largest list has 21 841
 
+_DECISIONS = ("threshold", "multi_label", "tolerance", "question")
 _ABOUT_IMAGES = ("preprocess", "images", "labels", "channels", "units", "image_range", "nan")
 
 
@@ -53,6 +54,8 @@ class ModelOptions:
         average: Views of the image that each answers for: `flips`, `rotations` or `both`.
         threshold: Score of the second of two classes above which it is decided.
         multi_label: Whether each output is a label of its own.
+        tolerance: Half the band about the true number that a regression must stay in; see
+            `robustkit.models.decision.band_of`.
         question: Which outputs are answers to which question, see `robustkit.models.decision.parse_question`.
         preprocess: What is done to the images before the stretch, in this order, such as `resize 64 64`; see
             `robustkit.data.preprocess`.
@@ -88,6 +91,7 @@ class ModelOptions:
     average: Average | None = None
     threshold: float | None = None
     multi_label: bool | None = None
+    tolerance: str | float | None = None
     question: str | None = None
     preprocess: tuple[str, ...] | None = None
     images: str | None = None
@@ -107,10 +111,12 @@ class ModelOptions:
             raise InputError("--mean and --std are a stretch of their own; leave --stretch out")
         if self.output_index is not None and self.output_key is not None:
             raise InputError("--output-index is for a tuple and --output-key for a dict; give one of them")
-        said = [name for name in ("threshold", "multi_label", "question") if getattr(self, name) is not None]
+        said = [name for name in _DECISIONS if getattr(self, name) is not None]
         if len(said) > 1:
             names = " and ".join("--" + name.replace("_", "-") for name in said)
             raise InputError(f"{names} each say what is decided; give one of them")
+        if self.tolerance is not None:
+            self._check_tolerance()
         if self.output_kind is not None and self.output_kind not in get_args(OutputKind):
             raise InputError(no_such("--output-kind", self.output_kind, get_args(OutputKind)))
         if self.class_count is not None and not 0 < self.class_count <= MOST_CLASSES:
@@ -126,6 +132,19 @@ class ModelOptions:
         if self.nan not in (None, "refuse", "fill"):
             raise InputError(no_such("--nan", self.nan, ("refuse", "fill")))
         parse_steps(self.preprocess or ())
+
+    def _check_tolerance(self) -> None:
+        assert self.tolerance is not None
+        band_of(self.tolerance)
+        others = {
+            "--classes": self.classes or self.class_count, "--model A B": self.members, "--combine": self.combine,
+            "--average": self.average, "--output-kind": self.output_kind not in (None, "logits"),
+        }  # fmt: skip
+        said = [name for name, value in others.items() if value]
+        if said:
+            raise InputError(
+                f"--tolerance is for a network of one number, and {', '.join(said)} for one of classes; omit one"
+            )
 
     @property
     def given(self) -> dict[str, Any]:
@@ -195,6 +214,8 @@ class ModelOptions:
         """
         if self.threshold is not None:
             return cut_at(self.threshold, answers or ())
+        if self.tolerance is not None:
+            return band_of(self.tolerance)
         if self.multi_label is None and self.question is None:
             return None
         if self.classes is None:
@@ -213,8 +234,8 @@ class ModelOptions:
             other = replace(other, classes=None, class_count=None)
         if "stretch" in mine or "mean" in mine:
             other = replace(other, stretch=None, mean=None, std=None)
-        if {"threshold", "multi_label", "question"} & set(mine):
-            other = replace(other, threshold=None, multi_label=None, question=None)
+        if set(_DECISIONS) & set(mine):
+            other = replace(other, threshold=None, multi_label=None, question=None, tolerance=None)
         if "output_index" in mine or "output_key" in mine:
             other = replace(other, output_index=None, output_key=None)
         return replace(other, **mine)
@@ -307,7 +328,7 @@ def _checked(value: Mapping[str, Any], where: str) -> dict[str, Any]:
     kinds: dict[str, Any] = {
         "arch": str, "key": str, "latent": str, "output_key": str, "output_kind": str, "output_index": int,
         "class_count": int, "trust": str, "card": str,
-        "threshold": (int, float), "multi_label": bool, "question": str,
+        "threshold": (int, float), "multi_label": bool, "question": str, "tolerance": (str, int, float),
         "members": tuple, "combine": str, "average": str, "arch_kwargs": dict, "stretch": (str, dict),
         "classes": tuple, "bands": tuple, "mean": tuple, "std": tuple, "bounds": tuple, "input_size": tuple,
         "preprocess": tuple, "images": str, "labels": str, "channels": str, "units": str, "image_range": tuple,

@@ -156,6 +156,16 @@ def votes(question: str) -> list[str]:
     return [state(one), *code("Votes", 3, 5), *BOUNDS, *ASKED, "--question", question]
 
 
+def regression(tolerance: str) -> list[str]:
+    """A redshift, whose labels lie in their bands by half of the tolerance."""
+    images = pictures()
+    one = made("Doubled", images, 1)
+    with torch.no_grad():
+        answer = one(torch.from_numpy(images)).numpy()[:, 0].astype(float)
+    keep(images, answer * 1.02)
+    return [state(one), *code("Doubled", 3, 1), *BOUNDS, "--tolerance", tolerance]
+
+
 def several(*options: str, average: bool = False) -> list[str]:
     """Two checkpoints as one model."""
     images = pictures()
@@ -236,6 +246,8 @@ FORMS = (
     Form("several labels, `--multi-label`", labels),
     Form("vote fractions, two questions", partial(votes, "smooth,disc,star; bar,plain"), sampled=True),
     Form("vote fractions, a cut", partial(votes, "smooth,disc,star: smooth>{:.6f}; ..."), sampled=True),
+    Form("a regression, `--tolerance 0.05(1+z)`", partial(regression, "0.05(1+z)"), NO_LATENT),
+    Form("a regression, `--tolerance 0.1`", partial(regression, "0.1"), NO_LATENT),
     Form("two checkpoints, mean", several, NO_LATENT),
     Form("two checkpoints, votes", partial(several, "--combine", "votes"), NO_LATENT),
     Form("two checkpoints, each over flips", partial(several, "--average", "flips", average=True), NO_LATENT),
