@@ -190,7 +190,7 @@ def _repeated(args: list[str], names: set[str]) -> list[str]:
     return out
 
 
-def _with_members(args: list[str], *, file: bool) -> list[str]:
+def _with_members(args: list[str], *, file: bool = False) -> list[str]:
     """`--model a.pt b.pt` as `--model a.pt --members b.pt`; of a command that takes a file, a .toml stays that."""
     out: list[str] = []
     after = -1  # how many words follow --model, or -1

@@ -1,14 +1,17 @@
+# pyright: basic, reportPrivateUsage=false
 """Several checkpoints as one, and averages over views, against the formulas."""
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from robustkit.cli.options import _with_members
 from robustkit.data import ImageSet
 from robustkit.engine import make_evaluator
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier, ModelOptions, open_model
-from robustkit.models.ensemble import Ensemble, View, views_of
+from robustkit.models.ensemble import Ensemble, View, disagreement, views_of
 
 CODE = """
 import torch
@@ -144,8 +147,31 @@ def test_checkpoints_of_other_classes_are_refused_in_a_sentence(tmp_path):
 
 
 def test_several_models_are_typed_one_after_the_other():
-    from robustkit.cli.options import _with_members
 
     typed = "--n 3 --model a.pt b.pt c.pt --mean -1 2 --out x"
     expected = "--n 3 --model a.pt --members b.pt --members c.pt --mean -1 2 --out x"
     assert " ".join(_with_members(typed.split(" "))) == expected
+
+
+def test_an_audit_file_is_no_member():
+    words = ["audit.toml", "--model", "a.pt", "b.pt", "audit.toml", "--n", "3"]
+    assert _with_members(words, file=True) == [
+        "audit.toml", "--model", "a.pt", "--members", "b.pt", "audit.toml", "--n", "3"
+    ]  # fmt: skip
+
+
+def test_disagreement_is_the_share_that_decides_otherwise():
+    class Says(nn.Module):
+        def __init__(self, logits):
+            super().__init__()
+            self.logits = nn.Parameter(torch.tensor(logits))
+
+        def forward(self, x):
+            return self.logits.expand(len(x), -1) + 0 * x.mean((1, 2, 3))[:, None]
+
+    members = [AuditedClassifier(Says(z).eval(), input_shape=(1, 4, 4)) for z in ([2.0, 0.0], [0.5, 0.0], [0.0, 1.0])]
+    images = torch.rand(3, 1, 4, 4)
+    for combine in ("mean", "votes"):
+        whole = AuditedClassifier(Ensemble(members, combine=combine), input_shape=(1, 4, 4))
+        assert disagreement(whole, images).tolist() == [1 / 3] * 3
+    assert np.isnan(disagreement(members[0], images)).all()

@@ -96,8 +96,9 @@ def table(
         if i not in attacked:
             writer.writerow(line)
         for a in np.flatnonzero(record.image == i).tolist():
-            known = disagreement is not None and record.flipped[a]
-            after = {"disagreement_after": _digits(disagreement[1][a])} if known else {}
+            after = {}
+            if disagreement is not None and record.flipped[a]:
+                after["disagreement_after"] = _digits(disagreement[1][a])
             writer.writerows(line | after | more for more in _attempt_lines(record, a, names, bands, inverse, unit))
     return text.getvalue()
 
