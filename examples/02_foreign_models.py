@@ -3,7 +3,9 @@
     python examples/02_foreign_models.py --out foreign
 
 makes a folder of JPEGs, trains on it for a few minutes, and runs `robustkit inspect` and a short `robustkit attack` on
-every checkpoint; then on two of them as one model, and on a cut on the score of one class.
+every checkpoint: a state_dict, a Lightning checkpoint, a pickled network that is opened without trust, and an ONNX graph
+that becomes a network of PyTorch. Then on decisions: two checkpoints as one model, a cut on the score of one class, a
+threshold, and a regression that must stay in a band about its label.
 """
 
 import argparse
@@ -103,13 +105,16 @@ def main() -> None:
 
     plain, resnet = PlainNet(), SmallResNet(width=8)
     made = [("plain.pth", plain, ["--arch", f"{CODE}:PlainNet"])]
+    made.append(("whole.pth", pickled := PlainNet(), ["--arch", f"{CODE}:PlainNet"]))
     made.append(("resnet.ckpt", resnet, ["--arch", f"{CODE}:SmallResNet", "--arch-kwargs", "width = 8"]))
     if (other := timm_network()) is not None:
         made.append(("timm.safetensors", other, ["--arch", "timm:resnet10t"]))
     for name, network, _ in made:
         train(network, images, labels, asked.epochs)
         state = network.state_dict()
-        if name.endswith(".pth"):
+        if network is pickled:
+            torch.save(network, out / name)  # the network itself: its class is named, and nothing in the file is run
+        elif name.endswith(".pth"):
             torch.save(state, out / name)
         elif name.endswith(".ckpt"):
             torch.save(
@@ -142,17 +147,39 @@ def main() -> None:
     second = PlainNet()
     train(second, images, labels, asked.epochs)
     torch.save(second.state_dict(), out / "plain-2.pth")
-    names = sorted(folder.name for folder in jpegs.iterdir())
-    given = ["--arch", f"{CODE}:PlainNet", "--data", jpegs, "--mean", MEAN, "--std", STD, "--n", asked.attacked]
-    short = ["--search", "random", "--budget", 50, "--out"]
-    # Two checkpoints as one model, by the mean of their probabilities.
-    robustkit("attack", "--model", out / "plain.pth", out / "plain-2.pth", *given, *short, out / "attack-ensemble")
+    decide(asked, out, images, second, sorted(folder.name for folder in jpegs.iterdir()))
+
+
+def decide(asked: argparse.Namespace, out: Path, images: torch.Tensor, second: PlainNet, names: list[str]) -> None:
+    """What a model is asked, where that is not its largest output."""
+    scaled = ["--mean", MEAN, "--std", STD, "--n", asked.attacked, "--search", "random", "--budget", 50]
+    jpegs = ["--data", out / "jpegs", *scaled]
+    plain = ["--arch", f"{CODE}:PlainNet"]
+    # Two checkpoints as one model, by the mean of their probabilities; attacks.csv says which share disagrees.
+    both = ["--model", out / "plain.pth", out / "plain-2.pth", *plain]
+    robustkit("attack", *both, *jpegs, "--out", out / "attack-ensemble")
     # A decision: is the score of the first class above a cut that half of the pictures pass?
     with torch.no_grad():
-        out_of = second(images)
-    scores = (out_of[1] if isinstance(out_of, tuple) else out_of).softmax(1)[:, 0]
+        scores = second(images)[1].softmax(1)[:, 0]
     question = ["--classes", ",".join(names), "--question", f"{names[0]}>{float(scores.median()):.6f}"]
-    robustkit("attack", "--model", out / "plain-2.pth", *given, *question, *short, out / "attack-question")
+    robustkit("attack", "--model", out / "plain-2.pth", *plain, *jpegs, *question, "--out", out / "attack-question")
+    # A network of one logit: real where its score is above a threshold, as alerts are gated.
+    gate = PlainNet(num_classes=1).eval()
+    with torch.no_grad():
+        gate.fc2.bias -= gate(images)[1].median()
+        passed = gate(images)[1][:, 0].sigmoid() > 0.5
+    torch.save(gate.state_dict(), out / "gate.pth")
+    pixels = (images * STD + MEAN).numpy()
+    np.savez(out / "gate.npz", images=pixels, labels=np.where(passed, "real", "bogus"))
+    one = ["--arch", f"{CODE}:PlainNet", "--arch-kwargs", "num_classes = 1"]
+    gated = ["--data", out / "gate.npz", *scaled, "--threshold", 0.5]
+    robustkit("attack", "--model", out / "gate.pth", *one, *gated, "--out", out / "attack-threshold")
+    # The same network as a regression: its number must stay within 0.15 (1 + z) of the label, as a redshift.
+    with torch.no_grad():
+        numbers = gate(images)[1][:, 0].numpy()
+    np.savez(out / "numbers.npz", images=pixels, labels=numbers.astype(float))
+    banded = ["--data", out / "numbers.npz", *scaled, "--tolerance", "0.15(1+z)"]
+    robustkit("attack", "--model", out / "gate.pth", *one, *banded, "--out", out / "attack-tolerance")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-# pyright: basic, reportPrivateUsage=false
+# pyright: basic, reportPrivateUsage=false, reportOptionalMemberAccess=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """Several checkpoints as one, and averages over views, against the formulas."""
 
 import numpy as np
