@@ -3,7 +3,7 @@
     python examples/02_foreign_models.py --out foreign
 
 makes a folder of JPEGs, trains on it for a few minutes, and runs `robustkit inspect` and a short `robustkit attack` on
-every checkpoint: a state_dict, a Lightning checkpoint, a pickled network that is opened without trust, and an ONNX graph
+every checkpoint: a state_dict, a Lightning checkpoint, a pickled network without trust, and an ONNX graph
 that becomes a network of PyTorch. Then on decisions: two checkpoints as one model, a cut on the score of one class, a
 threshold, and a regression that must stay in a band about its label.
 """

@@ -63,7 +63,7 @@ def test_the_demo_ends_in_a_page(tmp_path):
 @pytest.mark.slow
 def test_models_of_others_are_opened_and_attacked(tmp_path):
     said = run(tmp_path, *script("02_foreign_models.py"), "--n", 48, "--epochs", 1, "--attacked", 2, "--out", "foreign")
-    for name in ("plain.pth", "resnet.ckpt", "ensemble", "question"):
+    for name in ("plain.pth", "whole.pth", "resnet.ckpt", "ensemble", "question", "threshold", "tolerance"):
         assert read_json(tmp_path / "foreign" / f"attack-{name}" / "summary.json")["drawn"] == 2
     assert "robustkit inspect --model foreign/plain.pth" in said
 
