@@ -30,6 +30,7 @@ def make_jpegs(folder: Path, galaxies: str | None, n: int) -> None:
 
     source = galaxies or simulate(n, survey="lsst", years=(10, 1), seed=0, out=folder.parent / "galaxies", size=64)
     images = open_images(source)
+    assert images.labels is not None
     high = np.percentile(images.images[: min(200, len(images))], 99.5)
     for name, label, image in zip(images.ids, images.labels, images.images, strict=True):
         pixels = 255 * np.arcsinh(np.clip(image / high, 0, None) * 5) / np.arcsinh(5)
@@ -104,7 +105,7 @@ def main() -> None:
     images, labels = load(jpegs)
 
     plain, resnet = PlainNet(), SmallResNet(width=8)
-    made = [("plain.pth", plain, ["--arch", f"{CODE}:PlainNet"])]
+    made: list[tuple[str, nn.Module, list[str]]] = [("plain.pth", plain, ["--arch", f"{CODE}:PlainNet"])]
     made.append(("whole.pth", pickled := PlainNet(), ["--arch", f"{CODE}:PlainNet"]))
     made.append(("resnet.ckpt", resnet, ["--arch", f"{CODE}:SmallResNet", "--arch-kwargs", "width = 8"]))
     if (other := timm_network()) is not None:

@@ -51,7 +51,9 @@ def measured_command(name: str, kind: type[Any], run: str, text: str) -> click.C
         where = cluster(say=say)
         found = _imported(run)(model, request, **how, **where)
         if where["shard"] is None:
-            _say_next(name, model, found.folder)
+            # Of a network without a latent there is nothing to look at with a window.
+            blind = name == "attack" and found.sample.checkpoint.classifier.latent_name is None
+            _say_next("certify" if blind else name, model, found.folder)
 
     return command
 

@@ -10,7 +10,7 @@ import pytest
 
 from robustkit.cli import main
 from robustkit.files import read_json
-from tests.cli.forms.table import COLUMNS, FORMS, markdown
+from tests.cli.forms.table import COLUMNS, FORMS, NO_LATENT, markdown
 
 GUIDE = Path(__file__).parents[2] / "docs" / "howto" / "audit-your-model.md"
 AUDIT = """
@@ -61,7 +61,9 @@ class World:
 
     def _attack(self, capsys):
         short = ("--n", 6, "--search", "best-first", "--budget", 40)
-        self._command(capsys, "attack", "--model", *self.words, "--data", "d.npz", *short, "--out", "attack", *CPU)
+        given = ("--model", *self.words, "--data", "d.npz", *short, "--out", "attack", *CPU)
+        said = self._command(capsys, "attack", *given)
+        assert ("robustkit audit" if self.form.without == NO_LATENT else "robustkit window") in said
         found = read_json("attack/summary.json")
         assert (found["drawn"], found["correct"]) == (6, 6)
         with open("attack/attacks.csv") as file:

@@ -88,8 +88,9 @@ def _samples(subject: Subject) -> dict[str, Sample]:
     target = target_of(subject.sample.checkpoint, subject.path) if subject.own_images else None
     domains = {"source" if target else "images": data} | ({"target": str(target)} if target else {})
     alike: dict[str, Any] = {**subject.drawn, "n": MOST, "take_all": True, "options": subject.options}
+    del alike["data"]
     return {
-        domain: reopen_sample(subject.sample, Selection(**{**alike, "data": path}), subject.sets)
+        domain: reopen_sample(subject.sample, Selection(data=path, **alike), subject.sets)
         for domain, path in domains.items()
     }
 
