@@ -11,6 +11,7 @@ from robustkit.words import no_such
 
 if TYPE_CHECKING:
     from robustkit.auditing.report import Report
+    from robustkit.findings.amplitudes.summary import AmplitudeResult
     from robustkit.findings.attack.summary import AttackResult
     from robustkit.findings.certify.summary import CertifyResult
     from robustkit.findings.distances.summary import DistancesResult
@@ -82,15 +83,16 @@ def certify(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     **more: Any,
-) -> CertifyResult:
+) -> CertifyResult | AmplitudeResult:
     """Tries every pixel with every value of a declared set: which images can be flipped at all, and where.
 
     Args:
         model: As for `attack`.
         images: As for `attack`.
         labels: As for `attack`.
-        values: What a pixel may become, as for `attack`.
-        budget: The most queries per image; too few for a complete pass bound the chance of a flip only.
+        values: What a pixel may become, as for `attack`; or `line`, every value of each band alone, and `line:W,W,...`,
+            every value of all bands together.
+        budget: The most queries per image, or pixels with lines; too few bound the chance of a flip only.
         seed: Of a sample of the cells, at least 0.
         out: A run folder, as for `attack`.
         **more: As for `attack`; see `CertifyRequest`.
@@ -101,11 +103,15 @@ def certify(
     Raises:
         InputError: If the model, images, labels or settings do not fit each other.
     """
+    from robustkit.findings.amplitudes.measure import FollowLines
     from robustkit.findings.certify.measure import Certify
     from robustkit.findings.certify.record import CertifyRequest
+    from robustkit.perturb.amplitudes import is_line
 
     asked = {"values": values, "budget": budget, "seed": seed}
-    return _measure(Certify, CertifyRequest, model, images, labels, asked, out, more)
+    return _measure(
+        FollowLines if is_line(values) else Certify, CertifyRequest, model, images, labels, asked, out, more
+    )
 
 
 def sweep(

@@ -29,6 +29,8 @@ from robustkit.words import brief
 _COMMANDS = {
     "attack": "robustkit.findings.attack.measure:Attack",
     "certify": "robustkit.findings.certify.measure:Certify",
+    "certify-lines": "robustkit.findings.amplitudes.measure:FollowLines",
+    "hazard": "robustkit.findings.hazard.measure:Hazard",
     "sweep": "robustkit.findings.sweep.measure:Sweep",
 }
 

@@ -22,6 +22,7 @@ GROUPS = {
     "One question": {
         "attack": "Search for single pixels that change a classifier's prediction.",
         "certify": "Try every pixel: which images can be flipped at all, and where.",
+        "hazard": "Say how many of a million objects change class by accident.",
         "sweep": "Measure what exposure, seeing, defects and calibration do to it.",
         "window": "Draw the classes in latent space around attacked images.",
         "isomap": "Map the latent space: clean, noisy and attacked images.",

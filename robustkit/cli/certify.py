@@ -8,6 +8,7 @@ from robustkit.findings.certify.record import CertifyRequest
 command = measured_command(
     "certify",
     CertifyRequest,
-    "robustkit.findings.certify.measure:run_certify",
-    "Tries every pixel with every value of a declared set: which images can be flipped at all, and where.",
+    "robustkit.findings.amplitudes.measure:run_values",
+    "Tries every pixel with every value of a declared set, or with every real value (--values line): which images can "
+    "be flipped at all, and where.",
 )

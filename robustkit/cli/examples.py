@@ -17,6 +17,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "attack -m ckpt.pt --preset paper",
     ),
     "certify": ("certify -m ckpt.pt -n 20 -o certified", "certify -m ckpt.pt -n 20 --values grid:5"),
+    "hazard": (
+        "hazard -m ckpt.pt -d images",
+        "hazard -m ckpt.pt -d images --fault cosmic-ray --kept 0.01",
+        "hazard -m ckpt.pt --fault satellite --rate satellite=0.002",
+    ),
     "sweep": (
         "sweep -m ckpt.pt --suite lsst -o sweep",
         "sweep -m ckpt.pt --perturb exposure --levels 1 0.5 0.2 0.1",

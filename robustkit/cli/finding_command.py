@@ -19,6 +19,7 @@ from robustkit.cli.saying import say
 NEXT = {
     "attack": ("window", "where the flips lie in latent space"),
     "certify": ("audit", "this and everything else, on one page"),
+    "hazard": ("sweep", "what each fault does at every level"),
     "sweep": ("audit", "this and everything else, on one page"),
     "window": ("isomap", "the same images on a map of all latents"),
     "isomap": ("distances", "what a map shows, as numbers with intervals"),

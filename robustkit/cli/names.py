@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from robustkit.errors import InputError
-from robustkit.perturb.faults.registry import OWN, PERTURBATIONS, SUITES
+from robustkit.perturb.faults.registry import HITS, OWN, PERTURBATIONS, SUITES
 from robustkit.perturb.search.registry import OWN as OWN_CODE
 from robustkit.perturb.search.registry import SEARCHES
 from robustkit.training.alignment.methods import ALIGNMENTS, PLAIN
@@ -102,6 +102,10 @@ _PATH = click.Path()
 _AXIS = Names("one-pixel", "noise", "random", *(f"{name}:" for name in PERTURBATIONS), what="axis")
 
 # An option of one name takes the same thing in every command, but for those that are listed with their command.
+_VALUES = (
+    "corners", "paper", "grid:", "hot", "hot:", "dead", "dead:", "single-band", "together", "together:",
+)  # fmt: skip
+
 TAKES: dict[str, Any] = {
     **dict.fromkeys(("--model", "--base", "--data", "--source", "--target", "--out", "--card", "--baseline"), _PATH),
     "--method": Names(*PLAIN, *ALIGNMENTS, what="method", own=OWN_CODE),
@@ -118,10 +122,9 @@ TAKES: dict[str, Any] = {
     "--batch-norm": Names("joint", "separate", what="batch norm"),
     "--select": Names("information", "source", what="select"),
     "--precision": Names("float32", "bf16", what="precision"),
-    "--values": Names(
-        "corners", "paper", "grid:", "hot", "hot:", "dead", "dead:", "single-band", "together", "together:",
-        what="values",
-    ),
+    "--values": Names(*_VALUES, what="values"),
+    "certify --values": Names(*_VALUES, "line", "line:", what="values"),
+    "hazard --fault": Names(*HITS, what="fault"),
     "--range": Names("data", "paper", what="range"),
     "attack --preset": Names("paper", what="preset"),
     "train --preset": Names("ad22", "da20", what="preset"),
@@ -142,7 +145,9 @@ _WEIGHT, _RATE = Within(0, whole=False), Within(0, whole=False, above=True)
 
 # What an option that takes a number takes; here too, some are listed with their command.
 LIMITS: dict[str, Within] = {
-    **dict.fromkeys(("--n", "--budget", "--pixels", "--group", "--workers", "--neighbours", "--resolution"), _COUNT),
+    **dict.fromkeys(
+        ("--n", "--budget", "--events", "--pixels", "--group", "--workers", "--neighbours", "--resolution"), _COUNT
+    ),
     **dict.fromkeys(("--trials", "--seeds", "--epochs", "--patience", "--perturbations"), _COUNT),
     **dict.fromkeys(("--seed", "--split-seed", "--warm-up", "--frames", "--landmarks"), _FROM_ZERO),
     **dict.fromkeys(("--weight", "--weight-decay", "--entropy"), _WEIGHT),

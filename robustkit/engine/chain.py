@@ -153,12 +153,13 @@ class Chain:
     full_work: float
 
 
-def read_chain(graph_module: fx.GraphModule, *, box: int = 1) -> Chain:
+def read_chain(graph_module: fx.GraphModule, *, box: int = 1, least_saving: float = _LEAST_SAVING) -> Chain:
     """Reads the chain that a traced network is.
 
     Args:
         graph_module: The network, as `trace` gives it.
         box: Height and width of the changed box of pixels.
+        least_saving: By how much fewer multiplications windows must do with.
 
     Raises:
         UnsupportedChain: If it is anything else, or windows save too little; the message says what stands in the way.
@@ -171,14 +172,14 @@ def read_chain(graph_module: fx.GraphModule, *, box: int = 1) -> Chain:
         if not stages:
             stages.append(_convolution(node))
         elif flat and (dense := layer_of(node, nn.Linear)) is not None:
-            return _chain(stages, node, dense.weight.double(), box)
+            return _chain(stages, node, dense.weight.double(), box, least_saving)
         elif mean is not None:
-            return _chain(stages, *_averaged(node, mean), box)
+            return _chain(stages, *_averaged(node, mean), box, least_saving)
         elif flattens(node):
             flat = True
         elif called_name(node) in _NOTHING:
             continue
-        elif (function := _pointwise(node)) is not None and not (flat and isinstance(function, Affine)):
+        elif (function := pointwise(node)) is not None and not (flat and isinstance(function, Affine)):
             stages[-1] = stages[-1].followed_by(function)  # the same before and after the flattening
         elif flat:
             raise UnsupportedChain(f"no linear layer follows the flattened feature map, but {_words(node)}")
@@ -243,7 +244,7 @@ def _pooled(stage: ConvStage, node: fx.Node, sliding: Sliding) -> ConvStage:
     return pooled
 
 
-def _pointwise(node: fx.Node) -> Pointwise | None:
+def pointwise(node: fx.Node) -> Pointwise | None:
     """A layer or function that is piecewise linear in each number."""
     module = layer(node)
     kind, names = _FUNCTIONS.get(called_name(node) or "", (None, ()))
@@ -279,13 +280,15 @@ def _averaged(node: fx.Node, ending: GlobalMean) -> tuple[fx.Node, Tensor]:
     return after, dense.weight.double() @ spread
 
 
-def _chain(stages: Sequence[ConvStage], ending: fx.Node, weight: Tensor, box: int) -> Chain:
+def _chain(
+    stages: Sequence[ConvStage], ending: fx.Node, weight: Tensor, box: int, least_saving: float
+) -> Chain:
     stages = tuple(stage.simplified() for stage in stages)
     axes = tuple(zip(_axes(stages, 0, box), _axes(stages, 1, box), strict=True))
     taps = [float(stage.weight.numel()) for stage in stages]
     full = [n * y.out * y.pool * x.out * x.pool for n, (y, x) in zip(taps, axes, strict=True)]
     saving = sum(full) / sum(n * y.reach * x.reach for n, (y, x) in zip(taps, axes, strict=True))
-    if saving < _LEAST_SAVING:
+    if saving < least_saving:
         raise UnsupportedChain(
             f"a pixel changes so much of the feature maps that only {saving:.1f}x of the work is saved"
         )

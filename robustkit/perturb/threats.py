@@ -59,6 +59,10 @@ def make_values(
         InputError: If the name is unknown, or the set has no meaning for these data.
     """
     kind, _, argument = name.partition(":")
+    if kind == "line":
+        raise InputError(
+            f"the values {name!r} are not finite, so only robustkit certify follows them; use --values hot"
+        )
     if value_range not in (None, *get_args(ValueRange)):
         raise InputError(no_such("range", value_range, get_args(ValueRange)))
     clean_range = _range(input_range, device)

@@ -49,6 +49,7 @@ REFUSED = [
     ("attack -m net.onnx --preset papr", "unknown preset 'papr'; did you mean 'paper'?"),
     ("attack -m net.onnx -o images", "images already holds files"),
     ("certify -m net.onnx --values corner", "did you mean 'corners'?"),
+    ("hazard -m net.onnx --fault cosmic-rays", "did you mean 'cosmic-ray'?"),
     ("sweep -m net.onnx --perturb psff", "did you mean 'psf'?"),
     ("sweep -m net.onnx --suite lst", "unknown suite 'lst'; did you mean 'lsst'?"),
     ("sweep -m net.onnx", "name perturbations with --perturb"),

@@ -32,14 +32,20 @@ class CertifyRequest(Selection):
 
     Attributes:
         budget: The most queries per image; below the number of cells the chance of a flip is only bounded.
-        values: What a pixel may become; see `robustkit.perturb.threats.make_values`.
+        values: What a pixel may become; see `robustkit.perturb.threats.make_values`, and
+            `robustkit.perturb.amplitudes.make_amplitudes` for every value.
         value_range: `data` or `paper`.
     """
 
     budget: int | None = option(
-        None, "Most queries per image; too few for a complete pass give a bound only.", click={"type": int}
+        None,
+        "Most queries per image, or pixels with lines; too few for a complete pass give a bound only.",
+        click={"type": int},
     )
-    values: str = option("corners", "As for `robustkit attack`.")
+    values: str = option(
+        "corners",
+        "As for `robustkit attack`; or line, every value of each band alone, or line:W,W,... of all together.",
+    )
     value_range: ValueRange | None = option(
         None, "Ends of the values: data or paper, [0, 1].", flag="--range", shown="data"
     )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _POINTS_PER_PIXEL = 8
 # imSim: 0.2 per second and CCD of 4072 x 4000 pixels.
 RATE = 0.2 / (4072 * 4000)
+# Electrons in the brightest pixel of a footprint, 16 and 84 % of imSim's catalogue of LSST dark frames.
+PEAK = (1200.0, 5300.0)
 
 
 @dataclass(frozen=True)

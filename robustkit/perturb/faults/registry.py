@@ -9,6 +9,9 @@ from robustkit.lazy import Registry
 if TYPE_CHECKING:
     from robustkit.perturb.perturbation import Perturbation
 
+# Faults whose event is one hit at one place, in the order in which they are told.
+HITS = ("cosmic-ray", "hot-pixel", "dead-pixel", "bad-column", "bad-row", "satellite", "saturation")
+
 PERTURBATIONS: Registry[type[Perturbation]] = Registry(
     "robustkit.perturb.faults",
     {

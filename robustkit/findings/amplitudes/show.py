@@ -1,0 +1,97 @@
+"""Lines that were followed, drawn, and what a run of them leaves in its folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robustkit.files import jsonable, write_json, write_text
+from robustkit.findings.amplitudes.record import RECORD, AmplitudeRecord
+from robustkit.findings.amplitudes.summary import brightnesses, describe, flip_rates, summary, table
+from robustkit.report.blocks import PAGE, Axis, Cells, Drawing, Panel, Rule, Series, Words
+from robustkit.report.palette import Meaning
+from robustkit.report.saving import draw_on, save_drawing
+
+TABLE, SUMMARY, RATES, MAPS = "amplitudes.csv", "summary.json", "flip-rate-against-brightness", "least-change"
+ANY = "any band"
+
+
+def write_amplitudes(folder: Path, record: AmplitudeRecord, about: dict[str, Any]) -> list[str]:
+    """Writes everything about lines; `summary.json` comes last, so where it is the rest is whole.
+
+    Args:
+        folder: An existing folder.
+        record: What was found.
+        about: What else the summary says, as JSON values.
+
+    Returns:
+        Lines for the terminal.
+    """
+    # How long it took stands in the summary: with it, no two runs would leave the same record.
+    replace(record, seconds=0.0).save(folder / RECORD)
+    write_text(folder / TABLE, table(record))
+    if record.correct.any() and len(brightnesses(record)):
+        save_drawing(rates(record), folder, RATES, kinds=("png", "svg"))
+        save_drawing(maps(record), folder, MAPS, kinds=("png",))
+    write_json(folder / SUMMARY, {**jsonable(summary(record)), **about})
+    return [describe(record), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
+
+
+def plot(record: AmplitudeRecord, on: Any = None) -> Any:
+    """Draws the flip rate against the brightness of the pixel.
+
+    Args:
+        record: The lines.
+        on: A Matplotlib axes or figure; by default a new figure.
+
+    Returns:
+        The figure.
+    """
+    return draw_on(rates(record), on)
+
+
+def rates(record: AmplitudeRecord) -> Drawing:
+    """Flip rate against brightness: of images that some pixel can flip, and of pixels that do."""
+    brightness = brightnesses(record)
+    some, chance = flip_rates(record, brightness)
+    unit = "electrons" if np.isfinite(record.scale).all() else record.units
+    x = Axis(f"what the pixel gains, {unit}", log=True)
+    panels: list[Panel] = []
+    for title, values in (("images that some pixel flips", some), ("pixels that flip the image", chance)):
+        top = max(float(values.max(initial=0.0)) * 1.15, 1e-6)
+        blocks: list[Any] = []
+        names = record.kinds if len(record.kinds) == 1 else [*record.kinds, ANY]
+        for k, name in enumerate(names):
+            last = name == ANY
+            blocks.append(
+                Series(brightness, values[:, k], Meaning(search="random" if last else name), width=1.8 if last else 1.2,
+                       name=name)
+            )  # fmt: skip
+        for name, (low, high) in record.marks.items():
+            blocks += [Rule(low), Rule(high)]
+            blocks.append(Words(float(np.sqrt(low * high)), top * 0.93, name, size=0.8))
+        panels.append(Panel(blocks, title, x, Axis("rate", (0.0, top))))
+    return Drawing(panels, size=(PAGE, 3.0), height=400, columns=2)
+
+
+def maps(record: AmplitudeRecord) -> Drawing:
+    """The least change of each pixel, median over the correct images that flip there, for each kind of line."""
+    panels: list[Panel] = []
+    hidden = Axis(shown=False)
+    for kind, name in enumerate(record.kinds):
+        every = np.stack([record.least_map(int(i), kind) for i in np.flatnonzero(record.correct)])
+        scale = 1.0 if np.isnan(record.scale[kind]) else float(record.scale[kind])
+        seen = np.isfinite(every).any(0)
+        least = np.full(every.shape[1:], np.nan)
+        least[seen] = np.nanmin(every[:, seen], 0) / scale
+        logs = np.log10(np.maximum(least, 1e-12))
+        low, high = (float(np.nanmin(logs)), float(np.nanmax(logs))) if seen.any() else (0.0, 1.0)
+        unit = "electrons" if np.isfinite(record.scale[kind]) else record.units
+        cells = Cells(logs, "heat", low, high if high > low else low + 1, label=f"least change, log10 {unit}")
+        panels.append(Panel([cells], f"{name}: {int(seen.sum())} pixels", hidden, hidden, equal=True))
+    columns = min(3, len(panels))
+    return Drawing(panels, size=(PAGE if columns > 1 else PAGE / 2, 2.6 * -(-len(panels) // columns)), height=380,
+                   columns=columns, legend="none")  # fmt: skip
