@@ -280,9 +280,7 @@ def _averaged(node: fx.Node, ending: GlobalMean) -> tuple[fx.Node, Tensor]:
     return after, dense.weight.double() @ spread
 
 
-def _chain(
-    stages: Sequence[ConvStage], ending: fx.Node, weight: Tensor, box: int, least_saving: float
-) -> Chain:
+def _chain(stages: Sequence[ConvStage], ending: fx.Node, weight: Tensor, box: int, least_saving: float) -> Chain:
     stages = tuple(stage.simplified() for stage in stages)
     axes = tuple(zip(_axes(stages, 0, box), _axes(stages, 1, box), strict=True))
     taps = [float(stage.weight.numel()) for stage in stages]

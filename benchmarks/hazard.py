@@ -1,0 +1,81 @@
+"""The hazard held against counting: images hit by faults at their rates, the network run on all of them, flips counted.
+
+    python -m benchmarks.hazard --model net.pt --data galaxies/Y10 [--images 60] [--repeats 40] [--boost 20]
+
+Every image is exposed `--repeats` times. Each fault hits it as often as a Poisson law with its rate says (times
+`--boost`, so that there is something to count), at other places and severities than those that the chance was measured
+`--boost`, so that there is something to count), at other places and severities than those the chance was measured
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from robustkit.data import rates
+from robustkit.findings.hazard.measure import Hazard
+from robustkit.findings.hazard.record import HazardRequest
+from robustkit.findings.hazard.summary import chance
+from robustkit.perturb.conditions import calibrated
+from robustkit.perturb.faults.registry import HITS, PERTURBATIONS
+from robustkit.runs.measurement import start
+from robustkit.seeds import Streams
+
+_UNKNOWN = 0.01
+
+
+def severity(fault: str, rng: np.random.Generator) -> float:
+    """A severity at random, of the distribution that the hazard takes its strata from."""
+    if fault in rates.SEVERITIES:
+        return float(rates.SEVERITIES[fault].at(rng.uniform()))
+    return float(rng.choice(PERTURBATIONS[fault].levels))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data")
+    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--events", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--boost", type=float, default=20.0)
+    options = parser.parse_args()
+    request = HazardRequest(n=options.images, data=options.data, events=options.events, take_all=True)
+    hazard = start(Hazard, Path(options.model), request, "cpu", print)
+    record = hazard.found().record
+    stored = torch.from_numpy(np.array(calibrated(hazard.sample.image_set).images, np.float32))
+    rate = np.where(np.isnan(record.rate), _UNKNOWN, record.rate) * options.boost
+    rng, looked = np.random.default_rng(1), record.looked
+    alone = np.zeros((len(HITS), 3))
+    print("fault              events  counted  predicted of them [interval]   counted/predicted")
+    with torch.inference_mode():
+        for f, fault in enumerate(HITS):
+            hits, changed = 0, 0
+            for repeat in range(options.repeats):
+                # The same event does not hit all images: a severity for each group of them.
+                for some in np.array_split(rng.permutation(len(stored)), 6):
+                    struck = some[(rng.poisson(min(rate[f], 1.0), len(some)) > 0) & looked[some]]
+                    if len(struck) == 0:
+                        continue
+                    streams = Streams(repeat + 1, record.ids[struck], f"count {fault}")
+                    perturbation = PERTURBATIONS[fault](severity(fault, rng))
+                    hit = perturbation(stored[struck], conditions=hazard.conditions, streams=streams)
+                    hits += len(struck)
+                    changed += int((hazard._classes(hit) != record.clean[struck]).sum())
+            found = chance(record, f)
+            assert found is not None
+            # Of the very images, so that only the events are at random.
+            expected = hits * float(np.nanmean(record.chances()[f]))
+            alone[f] = hits, changed, expected
+            interval = f"[{hits * found.low:.1f}, {hits * found.high:.1f}]"
+            ratio = changed / expected if expected else float("nan")
+            print(f"{fault:15s} {hits:9,d} {changed:8,d}  {expected:8.1f} {interval:20s} {ratio:.2f}")
+    hits, changed, expected = alone.sum(0)
+    print(f"all: {int(changed)} counted, {expected:.1f} predicted, ratio {changed / expected:.2f}")
+
+
+if __name__ == "__main__":
+    main()

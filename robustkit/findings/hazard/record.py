@@ -1,0 +1,149 @@
+"""What accidents at random do to each image, and how often they happen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from robustkit.errors import InputError
+from robustkit.options import option
+from robustkit.perturb.faults.registry import HITS
+from robustkit.records import Record
+from robustkit.runs.selection import Selection
+from robustkit.words import no_such
+
+RECORD = "hazard.npz"
+EVENTS = 40
+# An image hit more often than this is no longer an image with an accident.
+_MOST_EVENTS = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HazardRequest(Selection):
+    """What a hazard is asked for, beside the images.
+
+    Attributes:
+        faults: Names of faults; by default all.
+        events: How many events of each fault hit each image, one at a time.
+        rates: `fault=events` for rates of your own, in events per image, all bands and visits together.
+        survey: Whose rates are taken; by default the one that the images are declared to be of.
+        kept: The share of events that a pipeline neither masks nor rejects.
+    """
+
+    faults: Sequence[str] = option(
+        (), "cosmic-ray, hot-pixel ...", flag="--fault", shown="all", click={"multiple": True}
+    )
+    events: int = option(EVENTS, "Events of each fault that hit each image, one at a time.")
+    rates: Sequence[str] = option(
+        (), "A rate of your own, in events per image, as satellite=0.002.", flag="--rate", click={"multiple": True}
+    )
+    survey: str | None = option(None, "Whose rates.", shown="that of the images")
+    kept: float = option(1.0, "Share of the events that a pipeline neither masks nor rejects.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for fault in self.faults:
+            if fault not in HITS:
+                raise InputError(no_such("fault", fault, HITS))
+        if len(set(self.faults)) < len(self.faults):
+            raise InputError("a fault is given twice; give each --fault once")
+        if self.events < 1:
+            raise InputError(f"--events must be at least 1, got {self.events}")
+        if not 0 <= self.kept <= 1:
+            raise InputError(f"--kept must be between 0 and 1, got {self.kept}")
+        self.own_rates()
+
+    def own_rates(self) -> dict[str, float]:
+        """The rates given, by fault.
+
+        Raises:
+            InputError: If one is not understood.
+        """
+        found: dict[str, float] = {}
+        for text in self.rates:
+            fault, sign, number = text.partition("=")
+            if fault not in HITS:
+                raise InputError(no_such("fault", fault, HITS))
+            try:
+                rate = float(number) if sign else math.nan
+            except ValueError:
+                rate = math.nan
+            if not 0 <= rate <= _MOST_EVENTS:
+                raise InputError(
+                    f"expected --rate as a fault and events per image from 0 to {_MOST_EVENTS:g}, such as "
+                    f"satellite=0.002, got {text!r}"
+                )
+            found[fault] = rate
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class HazardRecord(Record):
+    """What E events of each of F faults do to N images, each event alone.
+
+    Attributes:
+        ids: Image ids, shape (N,), str.
+        true: True classes, shape (N,).
+        clean: Classes without any accident, shape (N,); `NOT_FINITE` where the answer was not finite,
+            `OUT_OF_MEMORY` where memory ran out.
+        faults: Names, F of them.
+        became: How many events gave each class, shape (F, N, K + 1); the last is an answer that is not finite.
+        level: The severity of each event, shape (F, E), in the fault's unit.
+        units: Units of severity, F of them.
+        rate: Expected events per image in the whole exposure, before any is left out, shape (F,); nan where nobody
+            publishes it.
+        source: Where the rates stand, F of them.
+        kept: The share of events that is neither masked nor rejected.
+        depth: Of the images, such as `Y10`.
+        class_names: The K classes.
+        settings: Seed, events, conditions.
+    """
+
+    version = 1
+
+    ids: np.ndarray
+    true: np.ndarray
+    clean: np.ndarray
+    faults: list[str]
+    became: np.ndarray
+    level: np.ndarray
+    units: list[str]
+    rate: np.ndarray
+    source: list[str]
+    kept: float
+    depth: str
+    class_names: list[str]
+    settings: dict[str, Any]
+
+    @property
+    def events(self) -> int:
+        """E."""
+        return self.level.shape[1]
+
+    @property
+    def looked(self) -> np.ndarray:
+        """Which images had a class to change, shape (N,), bool."""
+        return self.clean >= 0
+
+    def chances(self) -> np.ndarray:
+        """The chance that one event changes the class of each image, shape (F, N); nan where nothing was looked at."""
+        kept = np.take_along_axis(self.became, np.maximum(self.clean, 0)[None, :, None], 2)[..., 0]
+        return np.where(self.looked, 1 - kept / self.events, np.nan)
+
+    @classmethod
+    def join(cls, records: Sequence[Self]) -> Self:
+        """One record of parts of an image set.
+
+        Raises:
+            InputError: If the settings differ.
+        """
+        first = records[0]
+        if any((r.faults, r.settings) != (first.faults, first.settings) for r in records):
+            raise InputError("these hazards were measured with different settings; join those of one run")
+        names = ("ids", "true", "clean")
+        joined = {name: np.concatenate([getattr(record, name) for record in records]) for name in names}
+        return replace(first, **joined, became=np.concatenate([record.became for record in records], 1))

@@ -1,0 +1,191 @@
+"""How many of a million objects change class by accident, with intervals: by fault, by class, and for the classes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from robustkit.findings.hazard.record import HazardRecord
+from robustkit.runs.result import Result
+from robustkit.stats import bounded_mean
+from robustkit.stats.estimate import Estimate
+from robustkit.tables import Writer
+
+MILLION = 1_000_000
+# What a fault of unknown rate is held against: this share of the objects.
+_TOLERATED = 1e-3
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HazardResult(Result):
+    """The hazard of a sample, with its numbers.
+
+    Attributes:
+        record: What accidents do to each image.
+    """
+
+    record: HazardRecord
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers, denominators first."""
+        return summary(self.record)
+
+    def describe(self) -> str:
+        """The numbers as a few lines."""
+        return describe(self.record)
+
+    def table(self) -> str:
+        """A line of CSV per fault and class."""
+        return table(self.record)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the expected changes of class by fault.
+
+        Args:
+            ax: A Matplotlib axes or figure to draw on; by default a new figure.
+        """
+        from robustkit.findings.hazard.show import plot
+
+        return plot(self.record, ax)
+
+
+def chance(record: HazardRecord, fault: int, true: int | None = None) -> Estimate | None:
+    """The chance that one event changes the class of an object, over images; `None` where there are none.
+
+    Args:
+        record: The record.
+        fault: Which fault.
+        true: Of objects of one class only.
+    """
+    some = record.looked & (True if true is None else record.true == true)
+    return bounded_mean(record.chances()[fault, some]) if some.any() else None
+
+
+def per_million(record: HazardRecord, fault: int, true: int | None = None) -> dict[str, float] | None:
+    """Expected changes of class in a million objects, with the interval of the chance; `None` without a rate.
+
+    Rates are taken as they are published; where an image is hit more than once, each hit counts.
+    """
+    found, rate = chance(record, fault, true), float(record.rate[fault]) * record.kept
+    if found is None or np.isnan(rate):
+        return None
+    return {
+        "value": MILLION * rate * found.value,
+        "low": MILLION * rate * found.low,
+        "high": MILLION * rate * found.high,
+    }
+
+
+def total(record: HazardRecord, true: int | None = None) -> dict[str, float] | None:
+    """All faults with a rate together: one mean over images of all their expected changes."""
+    some = record.looked & (True if true is None else record.true == true)
+    known = ~np.isnan(record.rate)
+    if not some.any() or not known.any():
+        return None
+    rates = record.rate[known] * record.kept
+    summed = (rates[:, None] * record.chances()[known][:, some]).sum(0)
+    most = float(rates.sum())
+    if most == 0:
+        return {"value": 0.0, "low": 0.0, "high": 0.0}
+    found = bounded_mean(summed / most)
+    return {
+        "value": MILLION * most * found.value,
+        "low": MILLION * most * found.low,
+        "high": MILLION * most * found.high,
+    }
+
+
+def drift(record: HazardRecord) -> dict[str, float]:
+    """By how much accidents change the share of each class, as expected objects of a million."""
+    known = np.flatnonzero(~np.isnan(record.rate))
+    clean = record.clean[record.looked]
+    change = np.zeros(len(record.class_names))
+    for fault in known:
+        became = record.became[fault, record.looked][:, : len(change)] / record.events
+        before = clean[:, None] == np.arange(len(change))
+        change += record.rate[fault] * record.kept * (became - before).mean(0)
+    return {name: float(MILLION * value) for name, value in zip(record.class_names, change, strict=True)}
+
+
+def summary(record: HazardRecord) -> dict[str, Any]:
+    """The numbers of a record as JSON values, denominators first."""
+    classes = list(enumerate(record.class_names))
+    faults: dict[str, Any] = {}
+    for k, name in enumerate(record.faults):
+        found, rate = chance(record, k), float(record.rate[k])
+        faults[name] = {
+            "rate": None if np.isnan(rate) else rate,
+            "source": record.source[k],
+            "severity": [float(record.level[k].min()), float(record.level[k].max())],
+            "unit": record.units[k],
+            "chance_of_a_change_by_one_event": None if found is None else asdict(found),
+            "changes_per_million": per_million(record, k),
+            "by_class": {label: per_million(record, k, c) for c, label in classes},
+            "most_events_per_image_for_1_in_1000": None if found is None else _TOLERATED / max(found.high, 1e-12),
+        }
+    return {
+        "drawn": len(record.ids),
+        "looked_at": int(record.looked.sum()),
+        "events_per_fault_and_image": record.events,
+        "depth": record.depth,
+        "kept": record.kept,
+        "changes_per_million": total(record),
+        "by_class": {label: total(record, c) for c, label in classes},
+        "drift_of_classes_per_million": drift(record),
+        "faults": faults,
+    }
+
+
+def describe(record: HazardRecord) -> str:
+    """The table for the terminal."""
+    numbers = summary(record)
+    everything = numbers["changes_per_million"]
+    before = "before any is masked or rejected" if record.kept == 1 else f"{record.kept:.3g} of the events being kept"
+    lines = [f"{numbers['drawn']} images drawn, {numbers['looked_at']} with a class to change, {record.depth}"]
+    if everything is None:
+        lines.append("no fault has a rate, so nothing can be said of a million objects; give rates with --rate")
+    else:
+        lines.append(
+            f"of a million objects, {_number(everything)} change class because of the faults with a rate, {before}"
+        )
+    for name, one in numbers["faults"].items():
+        found = one["chance_of_a_change_by_one_event"]
+        if found is None:
+            continue
+        interval = f"[{found['low']:.2g}, {found['high']:.2g}]"
+        said = f"  {name}: one event changes the class with chance {found['value']:.3g} {interval}"
+        if one["changes_per_million"] is None:
+            most = one["most_events_per_image_for_1_in_1000"]
+            lines.append(f"{said}; unknown rate: at most {most:.2g} events per image keep it below 1 in 1000")
+        else:
+            made = _number(one["changes_per_million"])
+            lines.append(f"{said}; {one['rate']:.3g} events per image; {made} of a million")
+    moved = ", ".join(f"{label} {value:+.3g}" for label, value in numbers["drift_of_classes_per_million"].items())
+    if everything is not None:
+        lines.append(f"  the classes gain and lose, of a million: {moved}")
+    return "\n".join(lines)
+
+
+def _number(one: dict[str, float]) -> str:
+    return f"{one['value']:,.0f} [{one['low']:,.0f}, {one['high']:,.0f}]"
+
+
+def table(record: HazardRecord) -> str:
+    """A line of CSV for each fault and class."""
+    buffer = io.StringIO()
+    writer = Writer(buffer)
+    chances, numbers = ("chance", "chance_low", "chance_high"), ("per_million", "per_million_low", "per_million_high")
+    writer.writerow(["fault", "class", "images", *chances, "events_per_image", *numbers, "source"])
+    for k, name in enumerate(record.faults):
+        for true in (None, *range(len(record.class_names))):
+            some = record.looked & (True if true is None else record.true == true)
+            found, made = chance(record, k, true), per_million(record, k, true)
+            chances = ("", "", "") if found is None else (found.value, found.low, found.high)
+            numbers = ("", "", "") if made is None else (made["value"], made["low"], made["high"])
+            rate = "" if np.isnan(record.rate[k]) else float(record.rate[k])
+            label = "all" if true is None else record.class_names[true]
+            writer.writerow([name, label, int(some.sum()), *chances, rate, *numbers, record.source[k]])
+    return buffer.getvalue()

@@ -1,0 +1,161 @@
+# pyright: basic, reportOptionalMemberAccess=false, reportOptionalSubscript=false
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from robustkit.cli import main
+from robustkit.data import ImageSet
+from robustkit.data.rates import RATES, SEVERITIES, rate_of
+from robustkit.data.survey import LSST, Depth
+from robustkit.errors import InputError
+from robustkit.findings.hazard.measure import Hazard
+from robustkit.findings.hazard.record import HazardRecord, HazardRequest
+from robustkit.findings.hazard.summary import chance, describe, drift, per_million, summary, total
+from robustkit.runs.measurement import start
+from tests.audits import make_audit
+
+
+def silent(line):
+    """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audit")
+    model, data = make_audit(folder)
+    images = ImageSet.load(data)
+    return model, replace(images, meta=Depth(LSST, 10, 10).meta()).save(folder / "lsst")
+
+
+def record_of(chances, rate, *, clean=None, classes=2, events=100):
+    """A record whose images change to the other class in a share of the events."""
+    chances = np.asarray(chances, float)
+    clean = np.zeros(chances.shape[1], int) if clean is None else np.asarray(clean)
+    hits = np.round(chances * events).astype(int)
+    became = np.zeros((*chances.shape, classes + 1), int)
+    for i, label in enumerate(clean):
+        became[:, i, label] = events - hits[:, i]
+        became[:, i, 1 - label] = hits[:, i]
+    faults = ["cosmic-ray", "satellite"][: len(chances)]
+    return HazardRecord(
+        ids=np.array([str(i) for i in range(len(clean))]), true=clean, clean=clean, faults=faults, became=became,
+        level=np.ones((len(chances), events)), units=["pixels"] * len(faults), rate=np.asarray(rate, float),
+        source=["somewhere (2026)"] * len(faults), kept=1.0, depth="Y10", class_names=["a", "b"], settings={},
+    )  # fmt: skip
+
+
+def test_the_expected_changes_are_rate_times_chance_and_add_up():
+    record = record_of([[0.1, 0.0, 0.2, 0.1], [0.5, 0.5, 0.5, 0.5]], [0.02, 0.001])
+    assert per_million(record, 0)["value"] == pytest.approx(1e6 * 0.02 * 0.1)
+    assert total(record)["value"] == pytest.approx(1e6 * (0.02 * 0.1 + 0.001 * 0.5))
+    half = replace(record, kept=0.5)
+    assert total(half)["value"] == pytest.approx(total(record)["value"] / 2)
+
+
+def test_the_classes_lose_what_others_gain():
+    record = record_of([[0.1, 0.3, 0.0, 0.0]], [0.01], clean=[0, 0, 1, 1])
+    moved = drift(record)
+    assert moved["a"] == pytest.approx(-1e6 * 0.01 * 0.1)
+    assert moved["a"] + moved["b"] == pytest.approx(0)
+
+
+def test_a_fault_without_a_rate_says_which_rate_would_be_too_many():
+    record = record_of([[0.1, 0.1, 0.1, 0.1], [0.5, 0.5, 0.5, 0.5]], [0.02, np.nan])
+    assert per_million(record, 1) is None
+    numbers = summary(record)["faults"]["satellite"]
+    assert numbers["most_events_per_image_for_1_in_1000"] == pytest.approx(1e-3 / chance(record, 1).high)
+    assert "unknown rate: at most" in describe(record)
+    nothing = record_of([[0.1, 0.1]], [np.nan])
+    assert total(nothing) is None
+    assert "give rates with --rate" in describe(nothing)
+
+
+def test_what_was_never_seen_has_an_upper_end():
+    record = record_of(np.zeros((1, 150)), [0.01])
+    found = per_million(record, 0)
+    assert found["value"] == found["low"] == 0
+    assert 0 < found["high"] < 1e6 * 0.01 * 0.05
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    rng, held, surveys = np.random.default_rng(0), 0, 400
+    truth = 0.02 * (0.3 * 0.25)
+    for _ in range(surveys):
+        chances = np.where(rng.random(150) < 0.3, rng.beta(1, 3, 150), 0.0)  # seven in ten are never flipped
+        found = total(record_of(rng.binomial(40, chances)[None] / 40, [0.02], events=40))
+        held += found["low"] <= 1e6 * truth <= found["high"]
+    assert 0.92 <= held / surveys <= 0.99
+
+
+def test_every_rate_has_a_source_and_a_year():
+    assert {rate.fault for rate in RATES} == {"cosmic-ray", "hot-pixel", "dead-pixel"}
+    assert all(rate.source and 2000 <= rate.year <= 2030 and rate.events > 0 for rate in RATES)
+    assert rate_of("lsst", "satellite") is None
+    assert rate_of("des", "cosmic-ray") is None
+    visits, exposure = np.array([80.0, 184.0]), np.array([2400.0, 5520.0])
+    assert rate_of("lsst", "hot-pixel").expected((100, 100), exposure, visits).sum() == pytest.approx(1e-5 * 1e4 * 264)
+    assert rate_of("lsst", "cosmic-ray").expected((100, 100), exposure, visits)[1] == pytest.approx(0.678, rel=1e-2)
+
+
+def test_severities_follow_their_quantiles():
+    lengths = SEVERITIES["cosmic-ray"].at((np.arange(10_000) + 0.5) / 10_000)
+    assert np.median(lengths) == pytest.approx(8.5, rel=1e-3)
+    assert np.quantile(lengths, 0.84) == pytest.approx(20.8, rel=1e-2)
+
+
+def test_the_command_leaves_what_it_says(audit, tmp_path, capsys):
+    model, data = audit
+    asked = ["--data", str(data), "--n", "6", "--all", "--events", "3", "--fault", "cosmic-ray", "--fault", "satellite"]
+    with pytest.raises(SystemExit) as ended:
+        main(["hazard", "--model", str(model), *asked, "--rate", "satellite=0.01", "--out", str(tmp_path / "run")])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    record = HazardRecord.load(tmp_path / "run" / "hazard.npz")
+    numbers = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert record.became.sum(2).min() == record.became.sum(2).max() == 3
+    assert record.source[1] == "given"
+    assert record.rate[1] == 0.01
+    assert numbers["looked_at"] == len(record.ids)
+    assert "of a million objects" in said
+    rows = list(csv.DictReader((tmp_path / "run" / "hazard.csv").read_text().splitlines()))
+    assert len(rows) == 2 * (1 + len(record.class_names))
+
+
+def test_groups_change_no_event(audit):
+    one, other = (_found(*audit, group) for group in (2, 16))
+    np.testing.assert_array_equal(one.became, other.became)
+
+
+def _found(model, data, group):
+    request = HazardRequest(data=data, n=6, take_all=True, events=2, faults=("hot-pixel", "bad-column"), group=group)
+    return start(Hazard, model, request, "cpu", silent).found().record
+
+
+def test_images_without_units_are_refused(audit, tmp_path):
+    model, data = audit
+    bare = replace(ImageSet.load(data), units="unknown").save(tmp_path / "bare")
+    with pytest.raises(InputError, match="needs images in electrons"):
+        start(Hazard, model, HazardRequest(data=bare, n=6, take_all=True), "cpu", silent)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"faults": ("cosmic",)}, "did you mean 'cosmic-ray'"),
+        ({"faults": ("cosmic-ray", "cosmic-ray")}, "given twice"),
+        ({"events": 0}, "--events must be at least 1"),
+        ({"kept": 1.5}, "--kept must be between 0 and 1"),
+        ({"rates": ("satellite=-1",)}, "events per image from 0 to 1000"),
+        ({"rates": ("satellite=2000",)}, "events per image from 0 to 1000"),
+        ({"rates": ("satellite",)}, "events per image from 0 to 1000"),
+        ({"rates": ("satelite=1",)}, "did you mean 'satellite'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(wrong, why):
+    with pytest.raises(InputError, match=why):
+        HazardRequest(**wrong)
