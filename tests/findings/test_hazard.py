@@ -49,16 +49,24 @@ def record_of(chances, rate, *, clean=None, classes=2, events=100):
 
 def test_the_expected_changes_are_rate_times_chance_and_add_up():
     record = record_of([[0.1, 0.0, 0.2, 0.1], [0.5, 0.5, 0.5, 0.5]], [0.02, 0.001])
-    assert per_million(record, 0)["value"] == pytest.approx(1e6 * 0.02 * 0.1)
-    assert total(record)["value"] == pytest.approx(1e6 * (0.02 * 0.1 + 0.001 * 0.5))
+    assert per_million(record, 0)["value"] == pytest.approx(1e6 * 0.02 * 0.1, rel=1e-2)
+    assert total(record)["value"] == pytest.approx(1e6 * (0.02 * 0.1 + 0.001 * 0.5), rel=1e-2)
     half = replace(record, kept=0.5)
-    assert total(half)["value"] == pytest.approx(total(record)["value"] / 2)
+    assert total(half)["value"] == pytest.approx(total(record)["value"] / 2, rel=1e-2)
+
+
+def test_an_object_changes_once_however_often_it_is_hit():
+    record = record_of([[0.5] * 20, [1.0] * 20], [40.0, 1.0])
+    found = total(record)
+    assert found["value"] == pytest.approx(1e6 * (1 - np.exp(-21)))
+    assert found["high"] <= 1e6
+    assert drift(record)["a"] == pytest.approx(-found["value"])
 
 
 def test_the_classes_lose_what_others_gain():
     record = record_of([[0.1, 0.3, 0.0, 0.0]], [0.01], clean=[0, 0, 1, 1])
     moved = drift(record)
-    assert moved["a"] == pytest.approx(-1e6 * 0.01 * 0.1)
+    assert moved["a"] == pytest.approx(-1e6 * 0.01 * 0.1, rel=1e-2)
     assert moved["a"] + moved["b"] == pytest.approx(0)
 
 
@@ -83,7 +91,7 @@ def test_what_was_never_seen_has_an_upper_end():
 @pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say():
     rng, held, surveys = np.random.default_rng(0), 0, 400
-    truth = 0.02 * (0.3 * 0.25)
+    truth = 0.02 * (0.3 * 0.25)  # to the first order, which is all there is at this rate
     for _ in range(surveys):
         chances = np.where(rng.random(150) < 0.3, rng.beta(1, 3, 150), 0.0)  # seven in ten are never flipped
         found = total(record_of(rng.binomial(40, chances)[None] / 40, [0.02], events=40))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,48 +66,37 @@ def chance(record: HazardRecord, fault: int, true: int | None = None) -> Estimat
 
 
 def per_million(record: HazardRecord, fault: int, true: int | None = None) -> dict[str, float] | None:
-    """Expected changes of class in a million objects, with the interval of the chance; `None` without a rate.
-
-    Rates are taken as they are published; where an image is hit more than once, each hit counts.
-    """
-    found, rate = chance(record, fault, true), float(record.rate[fault]) * record.kept
-    if found is None or np.isnan(rate):
-        return None
-    return {
-        "value": MILLION * rate * found.value,
-        "low": MILLION * rate * found.low,
-        "high": MILLION * rate * found.high,
-    }
+    """Expected objects of a million whose class one fault changes, with an interval; `None` without a rate."""
+    return _expected(record, [fault], true)
 
 
 def total(record: HazardRecord, true: int | None = None) -> dict[str, float] | None:
-    """All faults with a rate together: one mean over images of all their expected changes."""
+    """Expected objects of a million whose class the faults with a rate change together; `None` without any."""
+    return _expected(record, np.flatnonzero(~np.isnan(record.rate)).tolist(), true)
+
+
+def _expected(record: HazardRecord, faults: list[int], true: int | None) -> dict[str, float] | None:
+    """Events come by a Poisson law, and each changes the class with its chance, whatever came before."""
     some = record.looked & (True if true is None else record.true == true)
-    known = ~np.isnan(record.rate)
-    if not some.any() or not known.any():
+    rates = record.rate[faults] * record.kept
+    if not some.any() or not faults or np.isnan(rates).any():
         return None
-    rates = record.rate[known] * record.kept
-    summed = (rates[:, None] * record.chances()[known][:, some]).sum(0)
-    most = float(rates.sum())
-    if most == 0:
-        return {"value": 0.0, "low": 0.0, "high": 0.0}
-    found = bounded_mean(summed / most)
-    return {
-        "value": MILLION * most * found.value,
-        "low": MILLION * most * found.low,
-        "high": MILLION * most * found.high,
-    }
+    changed = 1 - np.exp(-(rates[:, None] * record.chances()[faults][:, some]).sum(0))
+    found = bounded_mean(changed, high=max(-math.expm1(-float(rates.sum())), 1e-300))
+    return {name: MILLION * float(getattr(found, name)) for name in ("value", "low", "high")}
 
 
 def drift(record: HazardRecord) -> dict[str, float]:
-    """By how much accidents change the share of each class, as expected objects of a million."""
+    """By how many objects of a million accidents change the number in each class."""
     known = np.flatnonzero(~np.isnan(record.rate))
-    clean = record.clean[record.looked]
-    change = np.zeros(len(record.class_names))
-    for fault in known:
-        became = record.became[fault, record.looked][:, : len(change)] / record.events
-        before = clean[:, None] == np.arange(len(change))
-        change += record.rate[fault] * record.kept * (became - before).mean(0)
+    clean, classes = record.clean[record.looked], len(record.class_names)
+    rates = record.rate[known] * record.kept
+    became = record.became[known][:, record.looked][..., :classes] / record.events  # (F, N, K)
+    left = (clean[:, None] == np.arange(classes)).astype(float)
+    flow = (rates[:, None, None] * (became - left)).sum(0)  # (N, K), were there no second event
+    often = (rates[:, None] * record.chances()[known][:, record.looked]).sum(0)
+    once = np.where(often > 0, -np.expm1(-often) / np.where(often > 0, often, 1), 1)
+    change = (flow * once[:, None]).mean(0) if len(clean) else np.zeros(classes)
     return {name: float(MILLION * value) for name, value in zip(record.class_names, change, strict=True)}
 
 
