@@ -39,6 +39,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "inspect -m best.pth --arch network.py:Net -d cutouts --write card.toml",
         "inspect -m net.onnx -d images.npz --classes spiral,elliptical,merger",
     ),
+    "repair": (
+        "repair -m source.pt -o repaired.pt",
+        "repair -m best.pth --arch network.py:Net -d cutouts -o repaired.pt",
+    ),
+    "export": (
+        "export -m repaired.pt --onnx repaired.onnx",
+        "export -m best.pth --arch network.py:Net -d cutouts --torchscript best.ts",
+    ),
     "simulate": ("simulate -n 1200 --years 10 1 -o galaxies", "simulate -n 300 --survey des --size 64"),
     "train": (
         "train -d galaxies --network convnet --epochs 20 -o source.pt",

@@ -43,12 +43,13 @@ def measured_command(name: str, kind: type[Any], run: str, text: str) -> click.C
     @_MODEL
     @request_options(kind)
     @click.option("--out", type=_PATH, help=f"Run folder.  [default: runs/{name}-MODEL-N-SEED]")
-    @click.option("--resume", is_flag=True, help="Continue with the run in the folder.")
+    @click.option("--resume", is_flag=True, help="Not needed: the same command continues the run in its folder.")
     @cluster_options
     @model_options
     def command(model: Path, options: Any, out: Path | None, resume: bool, cluster: Any, request: Any) -> None:
         keep_freed_memory()
-        how = {"options": options, "out": out, "resume": resume, "say": say}
+        # One habit for every command with a folder of its own kind: the same command continues it, another is refused.
+        how = {"options": options, "out": out, "resume": True, "say": say}
         where = cluster(say=say)
         found = _imported(run)(model, request, **how, **where)
         if where["shard"] is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from robustkit.cli.ending import say_next
 from robustkit.cli.options import Command, model_options
 from robustkit.cli.saying import say
 
@@ -28,3 +29,4 @@ def command(model: Path, out: Path, options: Any, **draw: Any) -> None:
     from robustkit.runs import Selection
 
     repair_model(model, out, options, draw=Selection(take_all=True, **draw), say=say)
+    say_next("audit", "--model", out, "--base", model, "--quick", to="what it gained and what it cost, on one page")

@@ -99,6 +99,8 @@ def run_measurement(
             makers.admit(unit, parts.note(unit))
         if left and executor is None:  # so that a stranger is refused before it works
             makers.expect(left[0], this_maker(opened.about["device"]))
+        if len(left) < len(units):
+            say(f"{len(units) - len(left)} of {len(units)} groups were finished before and are kept")
         images = images_in(opened, units)
         with progress(total=images * opened.weight, label=opened.doing, unit="image") as bar:
             bar.update((images - images_in(opened, left)) * opened.weight)

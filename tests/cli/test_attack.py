@@ -1,3 +1,4 @@
+# pyright: basic
 import pytest
 
 from robustkit.files import read_json
@@ -24,8 +25,15 @@ def test_attack_from_the_command_line(robustkit, model, tmp_path):
     assert summary["settings"]["values"]["name"] == "single-band"
     assert list(summary["searches"]) == ["random"]
     code, said, wrong = robustkit("attack", "--model", model, *arguments)
+    assert (code, wrong) == (0, "")
+    assert "1 of 1 groups were finished before and are kept" in said
+    folder = tmp_path / "runs" / "attack-net-8-1"
+    code, said, wrong = robustkit("attack", "--model", model, *arguments[:-4], "--seed", 2, "--out", folder)
     assert (code, said) == (2, "")
-    assert "already holds files" in wrong
+    assert "was started with other inputs: settings.seed was 1 and is 2" in wrong
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    assert "already holds files" in robustkit("attack", "--model", model, *arguments, "--out", tmp_path / "mine")[2]
 
 
 @pytest.mark.parametrize(

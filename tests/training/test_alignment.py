@@ -1,3 +1,4 @@
+# pyright: basic, reportArgumentType=false, reportIndexIssue=false
 from pathlib import Path
 
 import numpy as np
