@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false, reportIndexIssue=false
 from pathlib import Path
 
 import numpy as np
