@@ -136,7 +136,6 @@ TAKES: dict[str, Any] = {
     "--also": Names("tsne", "umap", what="map"),
     "--device": Names("cpu", "cuda", "cuda:", what="device", each=","),
     "reproduce paper": Names("ad22", "da20", what="paper"),
-    "--front": Names("clip", "clip:", "line", "median", what="front end", own="your own as package.module:Class"),
     "--require": GateText(),
     "--scale": Names("tiny", "small", "paper", what="scale"),
 }  # fmt: skip
