@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from robustkit.engine import Candidates, Evaluator
@@ -17,6 +16,7 @@ from robustkit.perturb.proof import ask_network
 from robustkit.perturb.search.base import Problem
 from robustkit.perturb.search.cells import Cells
 from robustkit.perturb.search.orders import Walk, ranked_walk
+from robustkit.stats import clopper_pearson
 
 # Candidates at once over all images: a bound of memory that changes no answer.
 _CANDIDATES = 1 << 17
@@ -188,8 +188,8 @@ class Survey:
             if n == changing:
                 low[i], high[i] = k / self.cells.count, (k + int(self.broken[i])) / self.cells.count
                 continue
-            interval = binomtest(k, n).proportion_ci(level, "exact")
-            low[i], high[i] = (end * changing / self.cells.count for end in (interval.low, interval.high))
+            rate = clopper_pearson(k, n, level=level)
+            low[i], high[i] = (float(end) * changing / self.cells.count for end in (rate.low, rate.high))
         return low, high
 
     def _shuffled(self) -> Tensor:
