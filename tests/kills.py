@@ -251,7 +251,7 @@ def run(count: int, folder: Path, *, seed: int = 0, only: str = "", say: Callabl
         tried[victim.name] += 1
         if problem:
             wrong[victim.name] += 1
-            say(f"{number} {victim.name}: {problem}")
+        say(f"{number} {victim.name}: {problem or 'as if nothing had happened'}")
         shutil.rmtree(place, ignore_errors=True)
     for name in wholes:
         say(f"{name:20} {tried[name]:4} kills, {wrong[name]} not as if nothing had happened")
