@@ -503,3 +503,14 @@ def test_other_compressions_and_members_are_refused(tmp_path, method):
         archive.writestr("model.pt", b"x")
     with pytest.raises(InputError, match=r"holds 'model.pt'; expected an .npz archive"):
         open_images(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize("beside", ["labels", "y", "ids", "split"])
+def test_labels_ids_and_splits_of_another_length_than_the_images_are_refused_and_not_left_out(tmp_path, beside):
+    values = np.array(list("abcde")) if beside in ("ids", "split") else labels(5)
+    np.savez(tmp_path / "a.npz", images=images(12), **{beside: values})
+    with pytest.raises(InputError, match=f"holds 12 images and 5 values in '{beside}'"):
+        open_images(tmp_path / "a.npz")
+    if beside in ("labels", "y"):
+        np.save(tmp_path / "mine.npy", labels(12))
+        assert open_images(tmp_path / "a.npz", labels=tmp_path / "mine.npy").labels.shape == (12,)

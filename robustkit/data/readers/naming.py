@@ -70,6 +70,9 @@ def choose(members: Mapping[str, Member], options: Options, name: str, notes: li
     notes.append(f"images: the array {images!r}, {shape} {dtype.name}")
     columns = {key: member for key, member in members.items() if key != images and member.shape[:1] == shape[:1]}
     labels = _choose_labels(columns, members, images, options.labels, name)
+    if len(shape) == 4:
+        taken = {"labels": labels, "ids": options.ids} | ({"labels": ""} if options.labels is not None else {})
+        _refuse_other_lengths(members, columns, shape[0], taken, name)
     ids = _named(options.ids, members, name) if options.ids else _first(IDS, columns, "USiu", {1})
     split = _first(SPLIT, columns, TEXT, {1})
     class_names = _first([key for key in CLASS_NAMES if key != labels], members, TEXT, {1})
@@ -114,6 +117,26 @@ def _choose_labels(
     if len(usual) > 1:
         raise InputError(f"{name}: {' and '.join(map(repr, usual))} could be the labels; name one with --labels")
     return usual[0] if usual else None
+
+
+def _refuse_other_lengths(
+    members: Mapping[str, Member], columns: Mapping[str, Member], count: int, taken: Mapping[str, str | None], name: str
+) -> None:
+    """Refuses labels, ids or a split under plain names that are not as many as the images, where none of another are."""
+    for what, usual in (
+        ("labels", ("labels", "label", "y", "targets")),
+        ("ids", ("ids",)),
+        ("split", ("split", "splits")),
+    ):
+        if taken.get(what) is not None or any(key in columns for key in usual):
+            continue
+        for key in usual:
+            if key in members and len(members[key].shape) == 1 and members[key].shape[0] > 1:
+                other = ", or name another with --labels" if what == "labels" else ""
+                raise InputError(
+                    f"{name} holds {count} images and {members[key].shape[0]} values in {key!r}; expected one for each "
+                    f"image, so mend or rename that array{other}"
+                )
 
 
 def _named(stated: str, members: Mapping[str, Member], name: str) -> str:
