@@ -122,7 +122,7 @@ def _choose_labels(
 def _refuse_other_lengths(
     members: Mapping[str, Member], columns: Mapping[str, Member], count: int, taken: Mapping[str, str | None], name: str
 ) -> None:
-    """Refuses labels, ids or a split under plain names that are not as many as the images, where none of another are."""
+    """Refuses labels, ids or a split under plain names that are not as many as the images: they would be left out."""
     for what, usual in (
         ("labels", ("labels", "label", "y", "targets")),
         ("ids", ("ids",)),
