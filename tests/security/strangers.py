@@ -140,7 +140,29 @@ def code(world: World) -> Iterator[Attack]:
         )
         return ["audit", "audit.toml", "--out", "out"]
 
-    makers = {"card": card, "manifest": manifest, "options of a manifest": options, "request": request}
+    def field(folder: Path, name: str, text: str) -> list[str]:
+        torch.save(ConvNet(size=(24, 24)).state_dict(), folder / "best.pth")
+        (folder / "best.toml").write_text(f'arch = "robustkit:ConvNet"\n{text} = {name}\n')
+        return ["inspect", "--model", "best.pth", "--data", str(world.folder / "galaxies")]
+
+    def place(folder: Path, name: str, what: str) -> list[str]:
+        made = _edited(folder, world, "shard", "manifest.json", lambda v: _put(v, (what,), name))
+        return ["merge", str(made), "--out", "merged"]
+
+    def model(folder: Path, name: str, what: str) -> list[str]:
+        text = "" if what == "model" else f"model = {json.dumps(world.model)}\n"
+        (folder / "audit.toml").write_text(f"{text}{what} = {json.dumps(name)}\nn = 4\n")
+        return ["audit", "audit.toml", "--out", "out"]
+
+    makers = {
+        "card": card, "manifest": manifest, "options of a manifest": options, "request": request,
+        "front end of a card": lambda f, n: field(f, json.dumps(n), "front"),
+        "members of a card": lambda f, n: field(f, json.dumps([n, n]), "members"),
+        "model of a manifest": lambda f, n: place(f, n, "model"),
+        "command of a manifest": lambda f, n: place(f, n, "command"),
+        "model of a request": lambda f, n: model(f, n, "model"), "base of a request": lambda f, n: model(f, n, "base"),
+        "data of a request": lambda f, n: model(f, n, "data"),
+    }  # fmt: skip
     for command in ("distances", "window", "isomap"):
         makers[f"summary, {command}"] = lambda folder, name, what=command: summary(folder, name, what)
     for (what, make), name in itertools.product(makers.items(), NAMES):
