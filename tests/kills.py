@@ -25,6 +25,7 @@ from robustkit.cli import main as command_line
 from robustkit.records import load_note
 from tests.attacks import make_attack
 from tests.audits import make_audit
+from tests.training.worlds import squares
 
 PATIENCE = 600.0
 # What tells how long it took or where it was, and not what was found.
@@ -64,10 +65,11 @@ def victims(world: Path) -> list[Victim]:
     )
     finished(["audit", str(world / "audit.toml"), "--device", "cpu", "--out", str(audit)])
     latent = ["--model", str(model), "--run", str(run), "--device", "cpu"]
+    squares(60).save(world / "squares")
     train = [
         "train",
         "--data",
-        str(world / "w"),
+        str(world / "squares"),
         "--network",
         "convnet",
         "--epochs",

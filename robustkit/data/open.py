@@ -45,6 +45,7 @@ class Format:
 
 
 _COMMON = frozenset({"class_names", "class_count", "numbers", "bands", "units", "bounds", "steps", "nan", "channels"})
+_LISTED = 16 << 20  # bytes that the first image may have which a catalogue names; those of all are known by then
 # How the command line spells what readers are told.
 _SPELLED = {
     "images": "--images",
@@ -146,7 +147,7 @@ def open_images(
             return checked(own)
         chosen = _format(path)
         _refuse_options(options, chosen.options, chosen.name)
-        with bounded_memory(stored_bytes(path), path):
+        with bounded_memory(stored_bytes(path) + (_LISTED if chosen.read is catalogue.read_catalogue else 0), path):
             found = chosen.read(path, options)
         return name_classes(assemble(found, options, path), options, path)
     except OSError as error:  # no permission, a name that is too long, no room for a temporary file

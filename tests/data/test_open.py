@@ -1,3 +1,4 @@
+# pyright: basic
 """The one door: what robustkit wrote itself, which format a path has, and which options apply."""
 
 import json
@@ -179,3 +180,9 @@ def test_size_and_bounds_apply_to_arrays_too(tmp_path):
     np.testing.assert_array_equal(image_set.images, images()[:, :, 1:11, 2:12])
     assert image_set.bounds == (-50, 50)
     assert has_note(image_set, "size: 12x14 became 10x10; 20 cut, 0 padded")
+
+
+def test_a_catalogue_of_few_bytes_may_name_a_large_image(tmp_path):
+    np.save(tmp_path / "large.npy", np.random.default_rng(0).normal(size=(1, 7000, 7000)).astype(np.float64))  # 374 MiB
+    (tmp_path / "a.csv").write_text("file,label\nlarge.npy,0\n")
+    assert open_images(tmp_path / "a.csv", channels="first").images.shape == (1, 1, 7000, 7000)

@@ -12,6 +12,7 @@ import numpy as np
 from robustkit.data.guard import reading
 from robustkit.data.readers.decode import SUFFIXES, read_one
 from robustkit.data.readers.found import Found, Options
+from robustkit.data.readers.labels import LONGEST
 from robustkit.data.readers.naming import IDS, LABELS, SPLIT
 from robustkit.data.readers.provenance import file_hash
 from robustkit.data.readers.single import find_files, names_of
@@ -62,6 +63,8 @@ def _columns(path: Path) -> dict[str, list[str]]:
         for row in rows:
             if not row:  # an empty line
                 continue
+            if any(len(cell) > LONGEST for cell in row):
+                raise InputError(f"line {rows.line_num} of {path} has a cell of more than {LONGEST:,} characters")
             if len(row) != len(names):
                 raise InputError(f"line {rows.line_num} of {path} has {len(row)} cells; expected {len(names)}")
             for name, cell in zip(names, row, strict=True):

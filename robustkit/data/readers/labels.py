@@ -17,7 +17,7 @@ from robustkit.errors import InputError
 # How tables write that a label is not there, without capital letters.
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "nat", "-", "?"})
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.0*)?")
-_LONGEST = 4096  # characters of a name
+LONGEST = 4096  # characters of a name
 _DIGITS = re.compile(r"[0-9]{1,15}")
 MOST_UNNAMED = 10_000  # a label above this is more likely not a label
 
@@ -225,8 +225,8 @@ def text(values: np.ndarray) -> np.ndarray:
     Raises:
         InputError: If bytes are not UTF-8, or a name is longer than any path.
     """
-    if values.dtype.itemsize > _LONGEST * (4 if values.dtype.kind == "U" else 1):
-        raise InputError(f"names run to {values.dtype.itemsize:,} bytes; expected at most {_LONGEST:,} characters each")
+    if values.dtype.itemsize > LONGEST * (4 if values.dtype.kind == "U" else 1):
+        raise InputError(f"names run to {values.dtype.itemsize:,} bytes; expected at most {LONGEST:,} characters each")
     if values.dtype.kind == "S":
         try:
             values = np.char.decode(values, "utf-8")
