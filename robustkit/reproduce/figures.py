@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robustkit.findings.distances.show import histograms
-from robustkit.findings.maps.show import flat_maps, space_map
-from robustkit.findings.windows.pictures import window_pictures
+from robustkit.findings.distances.show import DistanceHistograms, histograms
+from robustkit.findings.maps.pictures import FlatMaps, SpaceMap, flat_maps, space_map
+from robustkit.findings.windows.pictures import ChurchWindows, window_pictures
 from robustkit.report.blocks import PAGE, Axis, Block, Drawing, Lines, Panel, Points
 from robustkit.report.palette import Meaning, make_palette
 from robustkit.report.section import Section, Table
-from robustkit.report.sections.distances import DistanceHistograms
-from robustkit.report.sections.geometry import ChurchWindows
-from robustkit.report.sections.latent_maps import FlatMaps, SpaceMap
 from robustkit.reproduce.attacks import COMPLETE
 from robustkit.reproduce.latents import SIDES
 from robustkit.reproduce.papers import SOURCE, TARGET, Paper

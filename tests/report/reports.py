@@ -10,13 +10,14 @@ from robustkit.findings.attack.flips import FlipCurves, SurvivalCurves, flip_cur
 from robustkit.findings.attack.gallery import Exhibit, Gallery
 from robustkit.findings.certify.vulnerability import Chances, Vulnerability
 from robustkit.findings.clean.reliability import ReliabilityCurves
+from robustkit.findings.distances.show import DistanceHistograms, Histogram
+from robustkit.findings.latents.show import Canonical, CanonicalPicture
+from robustkit.findings.maps.pictures import FlatMaps, MapPoints, SpaceMap
 from robustkit.findings.sweep.curves import SweepCurve, SweepCurves, SweepGrid, SweepSheet
+from robustkit.findings.windows.pictures import ChurchWindows, WindowPicture
 from robustkit.report import screen
 from robustkit.report.palette import Looks, Meaning, make_palette
-from robustkit.report.sections.distances import DistanceHistograms, Histogram
 from robustkit.report.sections.forest import Forest
-from robustkit.report.sections.geometry import Canonical, CanonicalPicture, ChurchWindows, WindowPicture
-from robustkit.report.sections.latent_maps import FlatMaps, MapPoints, SpaceMap
 from robustkit.report.sections.matrix import Matrix
 from robustkit.stats import kaplan_meier, reliability, wilson
 

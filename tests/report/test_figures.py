@@ -16,16 +16,17 @@ from scipy.stats import binomtest
 
 from robustkit.findings.attack.flips import FlipCurves, flip_curve
 from robustkit.findings.attack.gallery import CamPicture, FlipPicture, composite, draw_flip, draw_grad_cams
+from robustkit.findings.distances.show import Histogram, bin_edges, draw_histograms
+from robustkit.findings.latents.show import draw_canonical
+from robustkit.findings.maps.pictures import draw_maps, draw_spaces, space_panel
 from robustkit.findings.sweep.curves import SweepLatents, SweepSheet
+from robustkit.findings.windows.pictures import draw_window, draw_windows
 from robustkit.report.blocks import Cells, Key, Lines, Points, Regions, Rings, Rule, Series, Words
 from robustkit.report.blocks import legend_of as keys_of
 from robustkit.report.films import frames, save_gif, save_mp4
 from robustkit.report.palette import RING, Looks, Meaning, make_palette
 from robustkit.report.paper import CAMERAS, paint, shortened_legend
 from robustkit.report.saving import printing
-from robustkit.report.sections.distances import Histogram, bin_edges, draw_histograms
-from robustkit.report.sections.geometry import draw_canonical, draw_window, draw_windows
-from robustkit.report.sections.latent_maps import draw_maps, draw_spaces, space_panel
 from tests.report.reports import make_map, make_plane, make_sweep, make_window, painted
 
 CLASSES = ("spiral", "elliptical", "merger")

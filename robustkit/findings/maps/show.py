@@ -10,17 +10,25 @@ import numpy as np
 
 from robustkit.findings.attack.gallery import draw_grad_cams
 from robustkit.findings.finding import ModelRecords
+from robustkit.findings.maps.pictures import (
+    FlatMaps,
+    SpaceMap,
+    draw_maps,
+    draw_spaces,
+    flat_maps,
+    space_map,
+    space_panel,
+)
 from robustkit.findings.maps.record import BASE_RECORD, RECORD, LatentMap, lay_onto
 from robustkit.findings.maps.summary import MapResult
 from robustkit.findings.writing import write_finding
 from robustkit.records import Record
 from robustkit.report.blocks import Drawing
 from robustkit.report.films import frames, save_gif, save_mp4
-from robustkit.report.palette import Looks, Palette, make_palette
+from robustkit.report.palette import Looks, make_palette
 from robustkit.report.saving import draw_on
 from robustkit.report.section import Chapter, Section
 from robustkit.report.sections.facts import Facts
-from robustkit.report.sections.latent_maps import FlatMaps, MapPoints, SpaceMap, draw_maps, draw_spaces, space_panel
 
 TABLE = "isomap.csv"
 FLAT, SPACE, FILM, CAM = "isomap", "isomap-3d", "isomap-3d", "grad-cam"
@@ -81,30 +89,6 @@ def _films(folder: Path, result: MapResult) -> list[str]:
         movie = save_mp4(pictures, folder / f"{FILM}{suffix}.mp4")
         files += [movie] if movie is not None else []
     return [path.name for path in files]
-
-
-def flat_maps(one: LatentMap, palette: Palette) -> list[MapPoints]:
-    """What is drawn of a model on paper: the Isomap, its control, and what else was asked for."""
-    laid = f"\nlaid onto the other with disparity {one.disparity['flat']:.2f}" if one.disparity else ""
-    neighbours = one.settings["neighbours"]
-    maps = [
-        _drawn(one, palette, f"{one.model}: Isomap, {neighbours} neighbours{laid}", one.flat, "axis", one.bridges),
-        _drawn(one, palette, f"{one.model}: principal components (control)", one.pca[:, :2], "component"),
-    ]
-    maps += [_drawn(one, palette, f"{one.model}: t-SNE", one.tsne, "axis")] if len(one.tsne) else []
-    return maps + ([_drawn(one, palette, f"{one.model}: UMAP", one.umap, "axis")] if len(one.umap) else [])
-
-
-def space_map(one: LatentMap, palette: Palette) -> MapPoints:
-    """What is drawn of a model in space."""
-    return _drawn(one, palette, f"{one.model}", one.solid, "axis", one.bridges)
-
-
-def _drawn(
-    one: LatentMap, palette: Palette, title: str, places: np.ndarray, axes: str, bridges: np.ndarray | None = None
-) -> MapPoints:
-    joined = np.empty((0, 2), dtype=np.int64) if bridges is None else bridges
-    return MapPoints(title, places, one.image, one.kind, one.predicted, one.examples, joined, palette, axes)
 
 
 def chapter(models: Sequence[ModelRecords]) -> Chapter:

@@ -10,7 +10,8 @@ import numpy as np
 
 from robustkit.errors import InputError
 from robustkit.findings.finding import ModelRecords, section_name
-from robustkit.findings.windows.pictures import canonical_pictures, window_pictures
+from robustkit.findings.latents.show import canonical_pictures, draw_canonical
+from robustkit.findings.windows.pictures import ChurchWindows, draw_window, draw_windows, window_pictures
 from robustkit.findings.windows.record import RECORD
 from robustkit.findings.windows.summary import WindowsResult, directions
 from robustkit.findings.writing import write_finding
@@ -18,7 +19,6 @@ from robustkit.report.blocks import Drawing
 from robustkit.report.palette import make_palette
 from robustkit.report.saving import draw_on
 from robustkit.report.section import Chapter, Section
-from robustkit.report.sections.geometry import ChurchWindows, draw_canonical, draw_window, draw_windows
 
 TABLE = "windows.csv"
 GALLERY, CANONICAL, PICTURES = "gallery", "canonical", "windows"

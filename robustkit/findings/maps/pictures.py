@@ -1,4 +1,4 @@
-"""Maps of the latent space, flat and in space: clean, noisy and attacked images, with what each map keeps."""
+"""Maps as they are drawn, flat and in space: pictures can be made again from a run folder alone."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robustkit.findings.maps.record import ATTACKED, CLEAN, NOISY, LatentMap
 from robustkit.report.blocks import Axis, Block, Drawing, Lines, Panel, Points, Words, thin
 from robustkit.report.palette import KINDS, Meaning, Palette
 from robustkit.report.section import Table
 
 MOST_POINTS = 3000
 THINNED = f"Of more than {MOST_POINTS:,} points of a map {MOST_POINTS:,}, evenly taken, are drawn."
-_NOISY, _CLEAN, _ATTACKED = 1, 0, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +128,30 @@ class SpaceMap:
         return draw_spaces(self.maps, self.ids)
 
 
+def flat_maps(one: LatentMap, palette: Palette) -> list[MapPoints]:
+    """What is drawn of a model on paper: the Isomap, its control, and what else was asked for."""
+    laid = f"\nlaid onto the other with disparity {one.disparity['flat']:.2f}" if one.disparity else ""
+    neighbours = one.settings["neighbours"]
+    maps = [
+        _drawn(one, palette, f"{one.model}: Isomap, {neighbours} neighbours{laid}", one.flat, "axis", one.bridges),
+        _drawn(one, palette, f"{one.model}: principal components (control)", one.pca[:, :2], "component"),
+    ]
+    maps += [_drawn(one, palette, f"{one.model}: t-SNE", one.tsne, "axis")] if len(one.tsne) else []
+    return maps + ([_drawn(one, palette, f"{one.model}: UMAP", one.umap, "axis")] if len(one.umap) else [])
+
+
+def space_map(one: LatentMap, palette: Palette) -> MapPoints:
+    """What is drawn of a model in space."""
+    return _drawn(one, palette, f"{one.model}", one.solid, "axis", one.bridges)
+
+
+def _drawn(
+    one: LatentMap, palette: Palette, title: str, places: np.ndarray, axes: str, bridges: np.ndarray | None = None
+) -> MapPoints:
+    joined = np.empty((0, 2), dtype=np.int64) if bridges is None else bridges
+    return MapPoints(title, places, one.image, one.kind, one.predicted, one.examples, joined, palette, axes)
+
+
 def draw_maps(maps: Sequence[MapPoints], ids: np.ndarray | None = None) -> Drawing:
     """Flat maps side by side, at most two in a row."""
     columns = min(2, len(maps))
@@ -144,8 +168,8 @@ def draw_spaces(maps: Sequence[MapPoints], ids: np.ndarray | None = None) -> Dra
     """Maps in space: of each one panel by predicted class and, on paper, one by kind."""
     panels = []
     for one in maps:
-        if (one.kind == _NOISY).any():
-            blocks = [_bridges(one), *(_points(one, kind, -1, ids) for kind in (_CLEAN, _NOISY))]
+        if (one.kind == NOISY).any():
+            blocks = [_bridges(one), *(_points(one, kind, -1, ids) for kind in (CLEAN, NOISY))]
             panels.append(Panel(blocks, f"{one.title}: clean and noisy", space=True, screen=False))
         blocks = [_bridges(one), *_clouds(one, ids)]
         panels.append(Panel(blocks, f"{one.title}: predicted class", space=True))
@@ -159,8 +183,8 @@ def space_panel(one: MapPoints) -> Panel:
 
 
 def _flat_panel(one: MapPoints, ids: np.ndarray | None) -> Panel:
-    clean = np.flatnonzero(one.kind == _CLEAN)  # in the order of the images
-    flips = np.flatnonzero(one.kind == _ATTACKED)
+    clean = np.flatnonzero(one.kind == CLEAN)  # in the order of the images
+    flips = np.flatnonzero(one.kind == ATTACKED)
     steps = np.stack([one.places[clean[one.image[flips]], :2], one.places[flips, :2]], axis=1)
     joined = [Lines(steps, "grey", width=0.5, name="to each flip")] if len(steps) else []
     blocks = [_bridges(one), *joined, *_clouds(one, ids), *_marked(one)]
@@ -171,7 +195,7 @@ def _flat_panel(one: MapPoints, ids: np.ndarray | None) -> Panel:
 def _clouds(one: MapPoints, ids: np.ndarray | None) -> list[Points]:
     """The points of each kind and predicted class, the clean ones above the noisy, the attacked above all."""
     classes = range(len(one.palette.class_names))
-    found = [_points(one, kind, k, ids) for kind in (_NOISY, _CLEAN, _ATTACKED) for k in classes]
+    found = [_points(one, kind, k, ids) for kind in (NOISY, CLEAN, ATTACKED) for k in classes]
     return [points for points in found if len(points.places)]
 
 
