@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
@@ -66,3 +67,14 @@ class NamedWriter(Writer):
     def writerow(self, cells: Mapping[str, Any]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Writes one line."""
         super().writerow([cells.get(name, "") for name in self._columns])
+
+
+def digits(value: Any) -> str:
+    """A number as a cell, with the nine digits that single precision keeps; empty for nan.
+
+    Examples:
+        >>> digits(1 / 3), digits(float("nan"))
+        ('0.333333333', '')
+    """
+    number = float(value)
+    return "" if math.isnan(number) else f"{number:.9g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from robustkit.report.blocks import Drawing
 from robustkit.report.saving import save_drawing
 from robustkit.runs.folder import SUMMARY
 
+KINDS = ("png", "pdf")  # of drawings
+_MOST_BYTES = 60  # of a part of a file's name: three fit into the 255 that a file system takes
+
 
 def write_finding(
     folder: Path,
@@ -20,7 +24,7 @@ def write_finding(
     texts: Mapping[str, str],
     summary: Mapping[str, Any],
     drawings: Mapping[str, Drawing] | None = None,
-    kinds: tuple[str, ...] = ("png", "pdf"),
+    kinds: tuple[str, ...] = KINDS,
 ) -> str:
     """Writes a finding; `summary.json` comes last, so where it is the rest is whole.
 
@@ -45,3 +49,17 @@ def write_finding(
         save_drawing(drawing, path.parent, path.name, kinds=kinds)
     write_json(folder / SUMMARY, jsonable(summary))
     return f"everything is in {folder}, the numbers in {folder / SUMMARY}"
+
+
+def file_name(name: str) -> str:
+    """A name of an image or class as a part of a file name: at most 60 bytes, and another for every other name.
+
+    Examples:
+        >>> file_name("galaxy-7"), file_name("galaxy 7")
+        ('galaxy-7', 'galaxy_7~d8ff50')
+    """
+    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+    if plain == name and len(name.encode()) <= _MOST_BYTES:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:6]
+    return f"{plain.encode()[: _MOST_BYTES - 7].decode(errors='ignore')}~{digest}"

@@ -103,11 +103,6 @@ class Embeddings(Record):
         """Which images were attacked and not flipped, shape (N,), bool."""
         return self.attempted & ~self.flipped
 
-    @property
-    def objects(self) -> np.ndarray:
-        """The object that each image shows: its id up to the first `#`, shape (N,), str."""
-        return np.array([str(image_id).partition("#")[0] for image_id in self.ids], dtype=str)
-
 
 def embed_images(
     classifier: AuditedClassifier, images: Callable[[int, int], Tensor], n: int

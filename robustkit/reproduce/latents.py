@@ -9,7 +9,7 @@ import numpy as np
 from robustkit.auditing.steps import Steps
 from robustkit.errors import InputError
 from robustkit.files import own_folder, sha256_file, write_json
-from robustkit.findings.attack.show import RECORD as ATTACK
+from robustkit.findings.attack.record import RECORD as ATTACK
 from robustkit.findings.distances.measure import run_distances
 from robustkit.findings.distances.record import DistancesRequest
 from robustkit.findings.latents.measure import Embedded, embed_run

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from robustkit.files import read_json
+from robustkit.findings.attack.record import RECORD as ATTACK
 from robustkit.findings.attack.record import AttackRecord
-from robustkit.findings.attack.show import RECORD as ATTACK
 from robustkit.findings.distances.record import BASE_RECORD, RECORD, DistanceRecord
 from robustkit.findings.maps.record import LatentMap
 from robustkit.findings.windows.record import Windows

@@ -7,9 +7,9 @@ import pytest
 
 from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.attack.record import AttackRequest
-from robustkit.findings.attack.show import file_name
 from robustkit.findings.sweep.measure import run_sweep
 from robustkit.findings.sweep.record import SweepRequest
+from robustkit.findings.writing import file_name
 from robustkit.tables import cell
 from robustkit.words import shown
 from tests.attacks import silent

@@ -2,6 +2,7 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 import csv
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from robustkit.findings.latents.running import find_in
 from robustkit.findings.windows.measure import WINDOWS, gallery, run_window
 from robustkit.findings.windows.pictures import window_pictures
 from robustkit.findings.windows.record import WindowRequest, Windows
+from robustkit.findings.windows.show import write_windows
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.geometry import crossings, margins
 from tests.attacks import make_attack
@@ -50,8 +52,7 @@ def test_a_run_leaves_records_table_summary_and_pictures(run):
     assert summary["windows"] == int(done.latents.flipped.sum()) > 0
     assert summary["without"] == {"no one-pixel direction": int((~done.latents.flipped).sum())}
     assert summary["pictures"]["rule"].startswith("for each pair of the classes")
-    drawn = [done.folder / f"{name}.{kind}" for name in summary["pictures"]["drawn"] for kind in ("png", "pdf")]
-    assert all(path.stat().st_size > 1000 for path in drawn)
+    assert all((done.folder / name).stat().st_size > 1000 for name in summary["pictures"]["files"])
     axes = zip(done.record.axes, "xy", strict=True)
     assert summary["directions"] == {name: done.record.settings[axis] for name, axis in axes}
     assert summary["canonical"] == "drawn"
@@ -98,6 +99,15 @@ def test_pictures_come_from_the_records_alone(run):
             x, y = vertices.T
             area += (x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
         assert area == pytest.approx(2.2**2)
+
+
+def test_windows_of_ids_that_look_alike_have_files_of_their_own(run, tmp_path):
+    done, _ = run
+    ids = done.record.ids.astype("<U20")
+    ids[done.record.shown[:2]] = ["galaxy 1/2", "galaxy_1_2"]
+    alike = replace(done, record=replace(done.record, ids=ids, shown=done.record.shown[:2]))
+    write_windows(tmp_path, alike, {}, True)
+    assert len(list((tmp_path / "windows").glob("*.png"))) == 2
 
 
 def test_the_gallery_shows_the_earliest_the_median_and_the_latest_of_each_pair():

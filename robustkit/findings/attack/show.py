@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,48 +10,43 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robustkit.files import own_folder, write_json, write_text
 from robustkit.findings.attack.flips import FlipCurves, flip_curve
 from robustkit.findings.attack.gallery import FlipPicture, draw_flip, draw_flips
 from robustkit.findings.attack.record import RECORD, AttackRecord
+from robustkit.findings.writing import file_name, write_finding
 from robustkit.report.blocks import Drawing
-from robustkit.report.saving import draw_on, save_drawing
-from robustkit.tables import NamedWriter
+from robustkit.report.saving import draw_on
+from robustkit.tables import NamedWriter, digits
 
 if TYPE_CHECKING:
     from robustkit.data import Stretch
     from robustkit.findings.attack.summary import AttackResult
 
-TABLE, SUMMARY, CURVE, PICTURES = "attacks.csv", "summary.json", "flips-by-queries.png", "pictures"
+TABLE, CURVE, PICTURES = "attacks.csv", "flips-by-queries", "pictures"
 PICTURE_RULE = (
     "for each pair of true and new class, most frequent first, the flip with the median number of queries; "
     "at most {most}"
 )
 _MOST_PICTURES = 12
-_MOST_BYTES = 60  # of a part of a file's name: three fit into the 255 that a file system takes
 
 
 def write_attack(folder: Path, result: AttackResult, about: dict[str, Any]) -> list[str]:
-    """Writes everything about an attack; `summary.json` comes last, so where it is the rest is whole.
-
-    Args:
-        folder: An existing folder.
-        result: What was found.
-        about: What else the summary says, as JSON values.
-
-    Returns:
-        Lines for the terminal.
-    """
+    """Writes everything about an attack, and returns lines for the terminal; see `write_finding`."""
     record = result.record
-    # The costs stand in the summary: with them, no two runs would leave the same record.
-    replace(record, costs={}).save(folder / RECORD)
-    write_text(folder / TABLE, result.table())
-    save_drawing(_curves(record), folder, Path(CURVE).stem, kinds=("png",))
-    pictures = list(_draw_pictures(folder / PICTURES, result))
-    numbers = {**result.summary(), **about, "settings": record.settings, "costs": record.costs}
-    numbers["pictures"] = {"rule": PICTURE_RULE.format(most=_MOST_PICTURES), "files": [path.name for path in pictures]}
-    write_json(folder / SUMMARY, numbers)
-    return [result.describe(), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
+    drawings = {CURVE: _curves(record)}
+    drawings |= {f"{PICTURES}/{_picture_name(record, a)}": draw_flip(_picture(result, a)) for a in chosen_flips(record)}
+    files = [f"{Path(name).name}.png" for name in list(drawings)[1:]]
+    pictures = {"rule": PICTURE_RULE.format(most=_MOST_PICTURES), "files": files}
+    last = write_finding(
+        folder,
+        # The costs stand in the summary: with them, no two runs would leave the same record.
+        records={RECORD: replace(record, costs={})},
+        texts={TABLE: result.table()},
+        drawings=drawings,
+        kinds=("png",),
+        summary={**result.summary(), **about, "settings": record.settings, "costs": record.costs, "pictures": pictures},
+    )
+    return [result.describe(), last]
 
 
 def table(
@@ -90,15 +84,15 @@ def table(
     attacked = set(record.image.tolist())
     for i in range(len(record.ids)):
         line = {"id": record.ids[i], "true": names[record.true[i]], "clean": names[record.clean_class[i]]}
-        line["p_true_before"] = _digits(record.clean_probabilities[i, record.true[i]])
+        line["p_true_before"] = digits(record.clean_probabilities[i, record.true[i]])
         if disagreement is not None:
-            line["disagreement_before"] = _digits(disagreement[0][i])
+            line["disagreement_before"] = digits(disagreement[0][i])
         if i not in attacked:
             writer.writerow(line)
         for a in np.flatnonzero(record.image == i).tolist():
             after = {}
             if disagreement is not None and record.flipped[a]:
-                after["disagreement_after"] = _digits(disagreement[1][a])
+                after["disagreement_after"] = digits(disagreement[1][a])
             writer.writerows(line | after | more for more in _attempt_lines(record, a, names, bands, inverse, unit))
     return text.getvalue()
 
@@ -123,23 +117,19 @@ def _attempt_lines(
     i, new = record.image[a], record.new_class[a]
     line |= {
         "new": names[new],
-        "p_true_after": _digits(record.probabilities[a, record.true[i]]),
-        "p_new_before": _digits(record.clean_probabilities[i, new]),
-        "p_new_after": _digits(record.probabilities[a, new]),
-        "latent_distance": _digits(record.latent_distance[a]),
+        "p_true_after": digits(record.probabilities[a, record.true[i]]),
+        "p_new_before": digits(record.clean_probabilities[i, new]),
+        "p_new_after": digits(record.probabilities[a, new]),
+        "latent_distance": digits(record.latent_distance[a]),
     }
     for pixel in range(record.row.shape[1]):
         place = {"pixel": pixel, "row": record.row[a, pixel], "column": record.column[a, pixel]}
         for when, values in (("before", record.before[a, pixel]), ("after", record.after[a, pixel])):
-            place |= {f"{band}_{when}": _digits(x) for band, x in zip(bands, values, strict=True)}
+            place |= {f"{band}_{when}": digits(x) for band, x in zip(bands, values, strict=True)}
             if inverse is not None:
                 calibrated = inverse.inverse(torch.from_numpy(values)[:, None, None])[:, 0, 0].tolist()
-                place |= {f"{band}_{when}_{unit}": _digits(x) for band, x in zip(bands, calibrated, strict=True)}
+                place |= {f"{band}_{when}_{unit}": digits(x) for band, x in zip(bands, calibrated, strict=True)}
         yield line | place
-
-
-def _digits(value: Any) -> str:
-    return f"{float(value):.9g}"  # float32 survives nine digits
 
 
 def plot(record: AttackRecord, on: Any = None) -> Any:
@@ -169,14 +159,10 @@ def draw_gallery(result: AttackResult, n: int, on: Any = None) -> Any:
     return draw_on(draw_flips([_picture(result, a) for a in chosen]), on)
 
 
-def _draw_pictures(folder: Path, result: AttackResult) -> Iterator[Path]:
-    own_folder(folder)
-    record = result.record
-    for a in chosen_flips(record):
-        i = int(record.image[a])
-        true, became = record.class_names[int(record.true[i])], record.class_names[int(record.new_class[a])]
-        name = f"{file_name(str(record.ids[i]))}-{file_name(true)}-to-{file_name(became)}"
-        yield from save_drawing(draw_flip(_picture(result, a)), folder, name, kinds=("png",))
+def _picture_name(record: AttackRecord, a: int) -> str:
+    i = int(record.image[a])
+    names = str(record.ids[i]), record.class_names[int(record.true[i])], record.class_names[int(record.new_class[a])]
+    return "{}-{}-to-{}".format(*map(file_name, names))
 
 
 def _picture(result: AttackResult, a: int) -> FlipPicture:
@@ -213,17 +199,3 @@ def chosen_flips(record: AttackRecord) -> list[int]:
         pairs.setdefault((int(record.true[record.image[a]]), int(record.new_class[a])), []).append(a)
     frequent = sorted(pairs.values(), key=len, reverse=True)[:_MOST_PICTURES]
     return [sorted(pair, key=lambda a: int(record.queries[a]))[(len(pair) - 1) // 2] for pair in frequent]
-
-
-def file_name(name: str) -> str:
-    """A name of an image or class as a part of a file name: at most 60 bytes, and another for every other name.
-
-    Examples:
-        >>> file_name("galaxy-7"), file_name("galaxy 7")
-        ('galaxy-7', 'galaxy_7~d8ff50')
-    """
-    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
-    if plain == name and len(name.encode()) <= _MOST_BYTES:
-        return name
-    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:6]
-    return f"{plain.encode()[: _MOST_BYTES - 7].decode(errors='ignore')}~{digest}"

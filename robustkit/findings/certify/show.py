@@ -9,36 +9,31 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.files import jsonable, write_json, write_text
 from robustkit.findings.attack.chapter import CHAPTER, TITLE
 from robustkit.findings.certify.record import RECORD, CertificateRecord
 from robustkit.findings.certify.summary import describe, summary, table
 from robustkit.findings.certify.vulnerability import Chances, Vulnerability
 from robustkit.findings.finding import ModelRecords, section_name
+from robustkit.findings.writing import write_finding
 from robustkit.report.blocks import Drawing
-from robustkit.report.saving import draw_on, save_drawing
+from robustkit.report.saving import draw_on
 from robustkit.report.section import Chapter, Section
 
-TABLE, SUMMARY, MAPS = "certificates.csv", "summary.json", "vulnerability.png"
+TABLE, MAPS = "certificates.csv", "vulnerability"
 
 
 def write_certificates(folder: Path, record: CertificateRecord, about: dict[str, Any]) -> list[str]:
-    """Writes everything about certificates; `summary.json` comes last, so where it is the rest is whole.
-
-    Args:
-        folder: An existing folder.
-        record: What was found.
-        about: What else the summary says, as JSON values.
-
-    Returns:
-        Lines for the terminal.
-    """
-    # How long it took stands in the summary: with it, no two runs would leave the same record.
-    replace(record, seconds=0.0).save(folder / RECORD)
-    write_text(folder / TABLE, table(record))
-    save_drawing(_maps(record), folder, Path(MAPS).stem, kinds=("png",))
-    write_json(folder / SUMMARY, {**jsonable(summary(record)), **about})
-    return [describe(record), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
+    """Writes everything about certificates, and returns lines for the terminal; see `write_finding`."""
+    last = write_finding(
+        folder,
+        # How long it took stands in the summary: with it, no two runs would leave the same record.
+        records={RECORD: replace(record, seconds=0.0)},
+        texts={TABLE: table(record)},
+        drawings={MAPS: _maps(record)},
+        kinds=("png",),
+        summary={**summary(record), **about},
+    )
+    return [describe(record), last]
 
 
 def plot(record: CertificateRecord, on: Any = None) -> Any:

@@ -20,7 +20,7 @@ from robustkit.findings.distances.summary import Models
 from robustkit.stats.divergence import Divergence
 from robustkit.stats.estimate import format_p
 from robustkit.stats.summary import Summary
-from robustkit.tables import Writer
+from robustkit.tables import Writer, digits
 
 
 def table(models: Models) -> str:
@@ -33,7 +33,7 @@ def table(models: Models) -> str:
         centres = [x for one in (found.median, found.mean) for x in (one.value, one.low, one.high)]
         censored = int(record.censored.sum()) if name == PERTURBATIONS[1] else 0
         line = [name, measure.name, record.model, found.n, censored]
-        writer.writerow([*line, *map(_digits, centres), _digits(found.standard_error), found.mean.method])
+        writer.writerow([*line, *map(digits, centres), digits(found.standard_error), found.mean.method])
     return text.getvalue()
 
 
@@ -100,9 +100,9 @@ def per_image(records: Sequence[DistanceRecord]) -> str:
                 state = [int(x[i]) for x in (record.attempted, record.flipped, record.censored)] if p else ["", "", ""]
                 line = [record.model, record.ids[i], names[record.true[i]], names[record.clean_class[i]], name]
                 line += [names[record.new_class[p, i]], *state]
-                line += [_digits(getattr(record, field)[p, i]) for field in fields]
-                line += [_digits(values[i]) for values in (record.margin, record.nearest_floor, record.best_margin)]
-                timed = [record.search, _digits(record.queries[i]), _digits(record.generations[i]), int(record.fell[i])]
+                line += [digits(getattr(record, field)[p, i]) for field in fields]
+                line += [digits(values[i]) for values in (record.margin, record.nearest_floor, record.best_margin)]
+                timed = [record.search, digits(record.queries[i]), digits(record.generations[i]), int(record.fell[i])]
                 known = p == 1 and np.isfinite(record.queries[i])
                 writer.writerow(line + (timed if known else ["", "", "", ""]))
     return text.getvalue()
@@ -116,9 +116,9 @@ def bins_table(divergences: dict[str, Divergence]) -> str:
     for name, found in divergences.items():
         for choice in found.sensitivity:
             chosen = choice.bins == len(found.first_counts)
-            excess = _digits(found.excess) if chosen else ""
-            line = [name, choice.bins, int(chosen), _digits(choice.js), _digits(choice.null_mean), excess]
-            writer.writerow([*line, _digits(choice.p), f"{found.base:g}", found.n, found.m])
+            excess = digits(found.excess) if chosen else ""
+            line = [name, choice.bins, int(chosen), digits(choice.js), digits(choice.null_mean), excess]
+            writer.writerow([*line, digits(choice.p), f"{found.base:g}", found.n, found.m])
     return text.getvalue()
 
 
@@ -132,8 +132,3 @@ def rows(models: Models) -> list[tuple[str, Measure, DistanceRecord, Summary]]:
                 if one is not None and measure.field in one.measures:
                     found.append((name, measure, record, one.measures[measure.field]))
     return found
-
-
-def _digits(value: object) -> str:
-    number = float(value)  # type: ignore[arg-type]
-    return "" if np.isnan(number) else f"{number:.9g}"

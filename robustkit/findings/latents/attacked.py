@@ -17,11 +17,10 @@ from robustkit.engine import paint
 from robustkit.errors import InputError, SecurityError
 from robustkit.files import read_object, reading
 from robustkit.findings.attack.record import RECORD, AttackRecord
-from robustkit.findings.attack.show import SUMMARY
 from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.foreign.arrange import arrange
 from robustkit.runs.draw import check_pixels_fit
-from robustkit.runs.folder import MANIFEST
+from robustkit.runs.folder import MANIFEST, SUMMARY
 from robustkit.runs.opening import ImageSets
 from robustkit.runs.sample import Sample, as_input
 from robustkit.words import brief

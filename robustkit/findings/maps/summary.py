@@ -13,7 +13,7 @@ from robustkit.files import jsonable
 from robustkit.findings.maps.record import ATTACKED, KINDS, LatentMap
 from robustkit.report.palette import Palette
 from robustkit.runs.result import Result
-from robustkit.tables import Writer
+from robustkit.tables import Writer, digits
 
 if TYPE_CHECKING:
     from robustkit.findings.attack.gallery import CamPicture
@@ -120,5 +120,5 @@ def table(maps: Sequence[LatentMap]) -> str:
             places = [*one.flat[p], *one.solid[p], *one.pca[p]]
             for other in (one.tsne, one.umap):
                 places += [*other[p]] if len(other) else [np.nan, np.nan]
-            writer.writerow(line + ["" if np.isnan(x) else f"{x:.9g}" for x in places])
+            writer.writerow(line + [digits(x) for x in places])
     return text.getvalue()

@@ -10,43 +10,36 @@ from typing import Any
 import numpy as np
 
 from robustkit.errors import InputError
-from robustkit.files import write_json, write_text
 from robustkit.findings.finding import ModelRecords, section_name
 from robustkit.findings.sweep.curves import SweepCurve, SweepCurves, SweepGrid, SweepLatents, SweepSheet
 from robustkit.findings.sweep.record import BASE_RECORD, RECORD, SweepRecord
 from robustkit.findings.sweep.summary import SweepResult, SweepSummary, finite_median, summarize_sweep
+from robustkit.findings.writing import write_finding
 from robustkit.records import NOT_FINITE
-from robustkit.report.saving import draw_on, save_drawing
+from robustkit.report.saving import draw_on
 from robustkit.report.section import Chapter, Section
 from robustkit.report.sections.facts import Facts
 from robustkit.stats import wilson_shares
-from robustkit.tables import NamedWriter
+from robustkit.tables import NamedWriter, digits
 
-TABLE, SUMMARY = "sweep.csv", "summary.json"
-FIGURE, LATENTS = "sweep", "sweep-latents"
+TABLE, FIGURE, LATENTS = "sweep.csv", "sweep", "sweep-latents"
 
 
 def write_sweep(folder: Path, result: SweepResult, about: dict[str, Any]) -> list[str]:
-    """Writes everything about a sweep; `summary.json` comes last, so where it is the rest is whole.
-
-    Args:
-        folder: An existing folder.
-        result: What was found.
-        about: What else the summary says, as JSON values.
-
-    Returns:
-        Lines for the terminal.
-    """
-    record = result.record
-    record.save(folder / RECORD)
-    if result.base is not None:
-        result.base.save(folder / BASE_RECORD)
-    write_text(folder / TABLE, result.table())
-    drawn = curves(record, result.numbers)
-    for name, section in ((FIGURE, SweepSheet(drawn, record.class_names, "")), (LATENTS, SweepLatents(drawn))):
-        save_drawing(section.drawing(), folder, name, kinds=("png",))
-    write_json(folder / SUMMARY, {**result.summary(), **about})
-    return [result.describe(), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
+    """Writes everything about a sweep, and returns lines for the terminal; see `write_finding`."""
+    record, drawn = result.record, curves(result.record, result.numbers)
+    last = write_finding(
+        folder,
+        records={RECORD: record} | ({} if result.base is None else {BASE_RECORD: result.base}),
+        texts={TABLE: result.table()},
+        drawings={
+            FIGURE: SweepSheet(drawn, record.class_names, "").drawing(),
+            LATENTS: SweepLatents(drawn).drawing(),
+        },
+        kinds=("png",),
+        summary={**result.summary(), **about},
+    )
+    return [result.describe(), last]
 
 
 def plot(result: SweepResult, on: Any = None) -> Any:
@@ -78,21 +71,21 @@ def table(record: SweepRecord, summary: SweepSummary) -> str:
         line = {"n": accuracy.n, "accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high}
         for name, one in zip(record.class_names, recall, strict=True):
             line |= {f"recall_{name}": one.value, f"recall_low_{name}": one.low, f"recall_high_{name}": one.high}
-        return {key: _digits(value) for key, value in line.items()}
+        return {key: digits(value) for key, value in line.items()}
 
     clean = {"perturbation": "clean", "right_to_wrong": 0, "wrong_to_right": 0, "latent_distance": 0}
-    clean |= {"margin": _digits(finite_median(record.clean_margin))}
+    clean |= {"margin": digits(finite_median(record.clean_margin))}
     clean |= {"not_finite": int((record.clean_class == NOT_FINITE).sum())}
-    clean |= {"disagreement": _digits(record.disagreement_at(0))} if several else {}
+    clean |= {"disagreement": digits(record.disagreement_at(0))} if several else {}
     writer.writerow(clean | rates(summary.clean, summary.clean_recall))
     for step in summary.steps:
         line = {"perturbation": step.name, "level": f"{step.level:.9g}", "unit": step.unit}
         line |= rates(step.accuracy, step.recall)
-        line |= {name: _digits(getattr(step, name)) for name in ("right_to_wrong", "wrong_to_right")}
+        line |= {name: digits(getattr(step, name)) for name in ("right_to_wrong", "wrong_to_right")}
         line |= {name: getattr(step, name) for name in ("not_finite", "outside")}
-        line |= {"latent_distance": _digits(step.distance), "margin": _digits(step.margin)}
-        line |= {"disagreement": _digits(step.disagreement)} if several else {}
-        writer.writerow(line | {"risk": "" if step.risk is None else _digits(step.risk)})
+        line |= {"latent_distance": digits(step.distance), "margin": digits(step.margin)}
+        line |= {"disagreement": digits(step.disagreement)} if several else {}
+        writer.writerow(line | {"risk": "" if step.risk is None else digits(step.risk)})
     return text.getvalue()
 
 
@@ -125,10 +118,6 @@ def _quartiles(values: np.ndarray) -> np.ndarray:
     """Of each row those that are finite, shape (3, rows); nan where none is."""
     finite = [row[np.isfinite(row)] for row in values]
     return np.array([np.quantile(row, (0.25, 0.5, 0.75)) if len(row) else [np.nan] * 3 for row in finite]).T
-
-
-def _digits(value: Any) -> str:
-    return f"{float(value):.9g}"
 
 
 def chapter(models: Sequence[ModelRecords]) -> Chapter:

@@ -14,7 +14,7 @@ from robustkit.findings.latents.show import canonical_pictures, draw_canonical
 from robustkit.findings.windows.pictures import ChurchWindows, draw_window, draw_windows, window_pictures
 from robustkit.findings.windows.record import RECORD
 from robustkit.findings.windows.summary import WindowsResult, directions
-from robustkit.findings.writing import write_finding
+from robustkit.findings.writing import KINDS, file_name, write_finding
 from robustkit.report.blocks import Drawing
 from robustkit.report.palette import make_palette
 from robustkit.report.saving import draw_on
@@ -41,14 +41,14 @@ def write_windows(folder: Path, result: WindowsResult, about: dict[str, Any], dr
     if drawn:
         drawings[GALLERY] = _gallery(result)
         for picture, i in zip(window_pictures(windows), windows.shown.tolist(), strict=True):
-            name = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(windows.ids[i]))[:80]
-            drawings[f"{PICTURES}/{name}"] = draw_window(picture, palette, white=result.white)
+            drawings[f"{PICTURES}/{file_name(str(windows.ids[i]))}"] = draw_window(picture, palette, white=result.white)
         summary["canonical"] = "drawn"
         try:
             drawings[CANONICAL] = draw_canonical(canonical_pictures(result.latents), palette)
         except InputError as error:
             summary["canonical"] = f"not drawn: {error}"
-        summary["pictures"] = {"rule": windows.settings["shown"], "drawn": list(drawings)}
+        files = [f"{name}.{kind}" for name in drawings for kind in KINDS]
+        summary["pictures"] = {"rule": windows.settings["shown"], "files": files}
         colours = dict(zip(palette.class_names, palette.colours, strict=True))
         summary["colours"] = {"name": palette.name, "classes": colours}
     texts = {TABLE: result.table()}

@@ -14,7 +14,7 @@ from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.geometry import AffineHead, margins
 from robustkit.report.palette import Palette
 from robustkit.runs.result import Result
-from robustkit.tables import Writer
+from robustkit.tables import Writer, digits
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -150,12 +150,6 @@ def table(windows: Windows) -> str:
         numbers = [windows.crossing[i, 0], to[0], windows.crossing[i, 1], to[1], windows.angle[i], *windows.lengths[i]]
         numbers += [windows.plane_margin[i], windows.true_margin[i], *windows.areas[i], *windows.disc[i]]
         drawn = int(i in windows.shown)
-        cells = [_cell(number) for number in numbers]
+        cells = [one if isinstance(one, str) else digits(one) for one in numbers]
         writer.writerow([windows.ids[i], names[windows.true[i]], *ends, windows.why_not[i], *cells, drawn])
     return text.getvalue()
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if np.isnan(value) else f"{float(value):.9g}"
