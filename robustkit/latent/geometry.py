@@ -79,14 +79,11 @@ class Margins:
         predicted: The class of each latent, shape (N,).
         distance: The shortest way out of it, Euclidean in latent units, shape (N,); inf if no boundary exists.
         rival: The class at the other side there, shape (N,).
-        to_boundary: Distance to the plane on which the class ties with each other class, shape (N, K); inf for the
-            class itself. Beyond the nearest plane it is no distance to that class's region.
     """
 
     predicted: np.ndarray
     distance: np.ndarray
     rival: np.ndarray
-    to_boundary: np.ndarray
 
 
 def margins(head: AffineHead, latents: ArrayLike) -> Margins:
@@ -105,7 +102,7 @@ def margins(head: AffineHead, latents: ArrayLike) -> Margins:
     slope = np.linalg.norm(head.weight[predicted][:, None] - head.weight, axis=2)  # (N, K)
     # Classes of equal weights never change places.
     to_boundary = np.divide(lead, slope, out=np.full_like(lead, np.inf), where=slope > 0)
-    return Margins(predicted, to_boundary.min(axis=1), to_boundary.argmin(axis=1), to_boundary)
+    return Margins(predicted, to_boundary.min(axis=1), to_boundary.argmin(axis=1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from robustkit.findings.distances.measure import run_distances
 from robustkit.findings.distances.record import DistancesRequest
 from robustkit.findings.latents.measure import Embedded, embed_run
 from robustkit.findings.maps.measure import map_latents
-from robustkit.findings.maps.record import lay_onto
+from robustkit.findings.maps.summary import lay_onto
 from robustkit.findings.windows.axes import make_axes
 from robustkit.findings.windows.measure import measure_windows
 from robustkit.findings.windows.record import NOISE, ONE_PIXEL, Windows

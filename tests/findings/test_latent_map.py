@@ -11,8 +11,8 @@ import pytest
 
 from robustkit.errors import InputError
 from robustkit.findings.maps.measure import chosen_examples, map_latents
-from robustkit.findings.maps.record import ATTACKED, CLEAN, NOISY, LatentMap, lay_onto
-from robustkit.findings.maps.summary import describe
+from robustkit.findings.maps.record import ATTACKED, CLEAN, NOISY, LatentMap
+from robustkit.findings.maps.summary import describe, lay_onto
 from robustkit.latent.isomap import fit_isomap
 from robustkit.latent.other_maps import pca_map
 from tests.embeddings import make_embeddings
@@ -131,7 +131,7 @@ def test_what_cannot_be_mapped_is_refused(found):
         map_latents(found, model="net", neighbours=200)
     named = map_latents(found, model="net", neighbours=6, images=["galaxy-7", "galaxy-2"])
     assert named.examples.tolist() == [7, 2]
-    with pytest.raises(InputError, match="no image 'm31'; its images are such as galaxy-0"):
+    with pytest.raises(InputError, match="image 'm31' is not among the 60 images"):
         map_latents(found, model="net", images=["m31"])
     with pytest.raises(InputError, match="no map is called 'som'"):
         map_latents(found, model="net", others=("som",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from robustkit.errors import InputError
 from robustkit.findings.latents.record import PairRequest
 from robustkit.options import option
 from robustkit.records import Record
-
-if TYPE_CHECKING:
-    from robustkit.latent.distances import Distances
 
 RECORD, BASE_RECORD = "distances.npz", "distances-base.npz"
 NOISY, PIXEL, NEAREST, DANGEROUS = range(4)
@@ -183,15 +180,3 @@ class DistanceRecord(Record):
     def has(self, perturbation: int) -> np.ndarray:
         """Which images have a twin under a perturbation, shape (N,), bool."""
         return np.isfinite(self.euclidean[perturbation])
-
-    def of(self, perturbation: int, some: np.ndarray) -> Distances:
-        """The distances of some images, shape (N,), bool."""
-        fields = {
-            name: getattr(self, name)[perturbation][some]
-            for name in ("euclidean", "in_scatter", "whitened", "reach", "crossing", "decision_share")
-        }
-        if not self.affine:
-            fields |= dict.fromkeys(("reach", "crossing", "decision_share"))
-        from robustkit.latent.distances import Distances  # SciPy comes with it, and a command reads its options here
-
-        return Distances(**fields, shrinkage=self.shrinkage)

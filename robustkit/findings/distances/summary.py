@@ -11,7 +11,7 @@ import numpy as np
 
 from robustkit.files import jsonable, read_object
 from robustkit.findings.distances.record import NEAREST, NOISY, PERTURBATIONS, PIXEL, DistanceRecord
-from robustkit.latent.distances import summarize_distances
+from robustkit.latent.distances import Distances, summarize_distances
 from robustkit.records import from_jsonable
 from robustkit.runs.folder import SUMMARY
 from robustkit.runs.result import Result
@@ -151,8 +151,12 @@ def summarize(record: DistanceRecord, found: Embeddings, *, seed: int = 0, draws
     for p, name in enumerate(PERTURBATIONS):
         has = record.has(p)
         if has.any():
-            rng = stream(seed, name, "distances")
-            measured = summarize_distances(record.of(p, has), clusters=record.objects[has], draws=draws, rng=rng)
+            how: dict[str, Any] = {
+                "clusters": record.objects[has],
+                "draws": draws,
+                "rng": stream(seed, name, "distances"),
+            }
+            measured = summarize_distances(_distances(record, p, has), **how)
             changed = wilson(int((record.new_class[p] != record.clean_class)[has].sum()), int(has.sum()))
             summaries[name] = PerturbationSummary(name, int(has.sum()), changed, measured)
     both = record.has(NOISY) & record.has(PIXEL)
@@ -171,6 +175,14 @@ def summarize(record: DistanceRecord, found: Embeddings, *, seed: int = 0, draws
         cloud_mmd=mmd,
         cloud_classifier=classifier,
     )
+
+
+def _distances(record: DistanceRecord, perturbation: int, some: np.ndarray) -> Distances:
+    names = ["euclidean", "in_scatter", "whitened", "reach", "crossing", "decision_share"]
+    fields = {name: getattr(record, name)[perturbation][some] for name in names}
+    if not record.affine:
+        fields |= dict.fromkeys(("reach", "crossing", "decision_share"))
+    return Distances(**fields, shrinkage=record.shrinkage)
 
 
 def lasting(record: DistanceRecord, unit: str) -> Survival | None:

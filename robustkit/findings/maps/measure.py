@@ -14,10 +14,10 @@ from robustkit.errors import InputError
 from robustkit.findings.attack.gallery import CamPicture
 from robustkit.findings.latents.measure import Embedded
 from robustkit.findings.latents.running import LatentFinding, run_latents
-from robustkit.findings.maps.record import ATTACKED, NEIGHBOURS, IsomapRequest, LatentMap, lay_onto
+from robustkit.findings.maps.record import ATTACKED, NEIGHBOURS, IsomapRequest, LatentMap
 from robustkit.findings.maps.show import write_maps
-from robustkit.findings.maps.summary import MapResult
-from robustkit.latent.checks import check_classes
+from robustkit.findings.maps.summary import MapResult, lay_onto
+from robustkit.latent.checks import check_classes, rows_of
 from robustkit.latent.embedding_quality import evaluate_map, neighbourhood_hit
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.grad_cam import grad_cam
@@ -106,7 +106,7 @@ def map_latents(
     unknown = [name for name in others if name not in OTHERS]
     if unknown:
         raise InputError(f"no map is called {unknown[0]!r}; beside the Isomap there are {', '.join(OTHERS)}")
-    examples = _named(found, images) if images else chosen_examples(found, most_examples)
+    examples = np.array(rows_of(found.ids, images)) if images else chosen_examples(found, most_examples)
     image, kind, latents = _points(found)
     fitted = kind != ATTACKED
     fit = fit_isomap(latents[fitted], neighbours=neighbours, landmarks=landmarks)
@@ -177,15 +177,6 @@ def chosen_examples(found: Embeddings, most: int) -> np.ndarray:
     frequent = sorted(pairs.values(), key=len, reverse=True)[:most]
     chosen = [sorted(pair, key=lambda i: moved[i])[(len(pair) - 1) // 2] for pair in frequent]
     return np.array(chosen, dtype=np.int64)
-
-
-def _named(found: Embeddings, images: Sequence[str]) -> np.ndarray:
-    """Positions of the images of these ids."""
-    place = {str(image_id): i for i, image_id in enumerate(found.ids)}
-    unknown = [image for image in images if image not in place]
-    if unknown:
-        raise InputError(f"the attack has no image {unknown[0]!r}; its images are such as {', '.join(found.ids[:3])}")
-    return np.array([place[image] for image in images], dtype=np.int64)
 
 
 def _points(found: Embeddings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

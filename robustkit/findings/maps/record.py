@@ -1,9 +1,9 @@
-"""What maps of latents are asked for, and a map; two maps are laid onto each other by the images that both show."""
+"""What maps of latents are asked for, and a map."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,6 @@ RECORD, BASE_RECORD = "isomap.npz", "isomap-base.npz"
 CLEAN, NOISY, ATTACKED = range(3)
 KINDS = ("clean", "noisy", "attacked")
 NEIGHBOURS = 10
-_LAID = ("flat", "solid")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,37 +116,3 @@ class LatentMap(Record):
     def fitted(self) -> np.ndarray:
         """Which points shaped the map, shape (P,), bool."""
         return self.kind != ATTACKED
-
-
-def lay_onto(reference: LatentMap, moved: LatentMap) -> LatentMap:
-    """A map of another model, turned, mirrored, shifted and scaled onto a reference by the points that both show.
-
-    The images that are marked on the reference are marked on it too.
-
-    Args:
-        reference: The map that stays.
-        moved: The other one.
-
-    Raises:
-        InputError: If they share fewer than 5 images.
-    """
-    from robustkit.latent.align import align_maps  # here, because a command line needs none
-
-    where = {key: p for p, key in enumerate(_keys(reference)) if key[1] != ATTACKED}
-    keys = _keys(moved)
-    shared = [p for p, key in enumerate(keys) if key in where]
-    if len(shared) < 5:
-        raise InputError(f"the two models share {len(shared)} points, too few to lay one map onto the other")
-    there = [where[keys[p]] for p in shared]
-
-    alignments = {name: align_maps(getattr(reference, name)[there], getattr(moved, name)[shared]) for name in _LAID}
-    laid = {name: alignments[name](getattr(moved, name)) for name in _LAID}
-    same = np.flatnonzero(np.isin(moved.ids, reference.ids[reference.examples]))
-    order = [int(i) for name in reference.ids[reference.examples] for i in same if moved.ids[i] == name]
-    laid["examples"] = np.array(order, dtype=np.int64)
-    return replace(moved, **laid, disparity={name: alignments[name].disparity for name in _LAID})
-
-
-def _keys(one: LatentMap) -> list[tuple[str, int]]:
-    """What each point shows, by the id of the image and the kind."""
-    return [(str(one.ids[i]), int(k)) for i, k in zip(one.image, one.kind, strict=True)]

@@ -19,8 +19,8 @@ from robustkit.findings.maps.pictures import (
     space_map,
     space_panel,
 )
-from robustkit.findings.maps.record import BASE_RECORD, RECORD, LatentMap, lay_onto
-from robustkit.findings.maps.summary import MapResult
+from robustkit.findings.maps.record import BASE_RECORD, RECORD, LatentMap
+from robustkit.findings.maps.summary import MapResult, lay_onto
 from robustkit.findings.writing import write_finding
 from robustkit.records import Record
 from robustkit.report.blocks import Drawing

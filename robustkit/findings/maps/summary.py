@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robustkit.errors import InputError
 from robustkit.files import jsonable
 from robustkit.findings.maps.record import ATTACKED, KINDS, LatentMap
+from robustkit.latent.align import align_maps
 from robustkit.report.palette import Palette
 from robustkit.runs.result import Result
 from robustkit.tables import Writer, digits
 
 if TYPE_CHECKING:
     from robustkit.findings.attack.gallery import CamPicture
+
+_LAID = ("flat", "solid")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,6 +67,38 @@ class MapResult(Result):
         from robustkit.findings.maps.show import plot
 
         return plot(self, ax)
+
+
+def lay_onto(reference: LatentMap, moved: LatentMap) -> LatentMap:
+    """A map of another model, turned, mirrored, shifted and scaled onto a reference by the points that both show.
+
+    The images that are marked on the reference are marked on it too.
+
+    Args:
+        reference: The map that stays.
+        moved: The other one.
+
+    Raises:
+        InputError: If they share fewer than 5 images.
+    """
+    where = {key: p for p, key in enumerate(_keys(reference)) if key[1] != ATTACKED}
+    keys = _keys(moved)
+    shared = [p for p, key in enumerate(keys) if key in where]
+    if len(shared) < 5:
+        raise InputError(f"the two models share {len(shared)} points, too few to lay one map onto the other")
+    there = [where[keys[p]] for p in shared]
+
+    alignments = {name: align_maps(getattr(reference, name)[there], getattr(moved, name)[shared]) for name in _LAID}
+    laid = {name: alignments[name](getattr(moved, name)) for name in _LAID}
+    same = np.flatnonzero(np.isin(moved.ids, reference.ids[reference.examples]))
+    order = [int(i) for name in reference.ids[reference.examples] for i in same if moved.ids[i] == name]
+    laid["examples"] = np.array(order, dtype=np.int64)
+    return replace(moved, **laid, disparity={name: alignments[name].disparity for name in _LAID})
+
+
+def _keys(one: LatentMap) -> list[tuple[str, int]]:
+    """What each point shows, by the id of the image and the kind."""
+    return [(str(one.ids[i]), int(k)) for i, k in zip(one.image, one.kind, strict=True)]
 
 
 def summary(maps: Sequence[LatentMap]) -> dict[str, Any]:

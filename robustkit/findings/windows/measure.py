@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from robustkit.findings.windows.record import NOISE, ONE_PIXEL, RANDOM, WindowRe
 from robustkit.findings.windows.show import write_windows
 from robustkit.findings.windows.summary import WindowsResult
 from robustkit.latent.any_window import AnyWindow, any_window, window_method
+from robustkit.latent.checks import rows_of
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.heads import as_function
 from robustkit.latent.sampled import SampledWindow
@@ -217,14 +218,12 @@ def gallery(start: np.ndarray, end: np.ndarray, crossing: np.ndarray, made: np.n
     return chosen
 
 
-def _asked(ids: np.ndarray, images: Iterable[str], why_not: Sequence[str]) -> list[int]:
-    place = {str(image_id): i for i, image_id in enumerate(ids)}
-    for name in images:
-        if name not in place:
-            raise InputError(f"image {name!r} is not among the {len(ids)} images of the attack, such as {ids[0]}")
-        if why_not[place[name]]:
-            raise InputError(f"image {name!r} has no window: {why_not[place[name]]}")
-    return [place[name] for name in dict.fromkeys(images)]
+def _asked(ids: np.ndarray, images: Sequence[str], why_not: Sequence[str]) -> list[int]:
+    rows = rows_of(ids, images)
+    for i in rows:
+        if why_not[i]:
+            raise InputError(f"image {str(ids[i])!r} has no window: {why_not[i]}")
+    return rows
 
 
 def _cosines(x: np.ndarray, y: np.ndarray) -> np.ndarray:
