@@ -1,3 +1,4 @@
+# pyright: basic, reportArgumentType=false
 """A report of every kind of section, for any number of classes and models, and what both painters made of it."""
 
 from __future__ import annotations
