@@ -104,8 +104,9 @@ def limits(models: Sequence[ModelRecords]) -> Chapter:
     """What the numbers do not say."""
     first = models[0]
     text = [
-        "A flip shows that one change exists that changes the answer. It does not say that the change is likely: see "
-        "the chance of a random hit, and the sweeps, for what may happen by accident.",
+        "A flip shows that one change exists that changes the answer. It does not say that the change is likely. No "
+        "accident sets a pixel to the end of its range in every band: see the sweeps for what may happen by accident, "
+        "and robustkit hazard for how often.",
         "A certificate speaks of one changed pixel and of the declared values only, for one image and this network. It "
         "is exact within them. It says nothing about two pixels, other values, or other images.",
         "A search that finds nothing proves nothing. Its rate is a lower bound that grows with the budget; the random "

@@ -105,7 +105,9 @@ def describe(record: CertificateRecord) -> str:
         )
     chance = numbers["chance_of_a_random_hit"]["mean_over_correct"]
     if chance is not None:
-        lines.append(f"  a random hit (pixel and value drawn at random) flips a correct image with chance {chance:.2g}")
+        lines.append(
+            f"  a value of this set, drawn at random, at a random pixel flips a correct image with chance {chance:.2g}"
+        )
         broken = numbers["chance_of_a_random_hit"]["not_finite_mean_over_correct"]
         if broken:
             lines.append(f"  and makes its answer not finite with chance {broken:.2g}")
@@ -113,7 +115,8 @@ def describe(record: CertificateRecord) -> str:
     if open_images:
         high = float(np.nanmax(record.chance_high[record.correct & ~record.complete]))
         lines.append(
-            f"  {open_images} images were sampled only: a random hit flips them with chance {high:.2g} at most"
+            f"  {open_images} images were sampled only: a value and a pixel at random flip them with chance {high:.2g} "
+            "at most"
         )
     rate = numbers["queries"] / max(numbers["seconds"], 1e-9)
     lines.append(f"  {numbers['queries']:,} queries in {numbers['seconds']:.1f} s, {rate:,.0f} a second")
