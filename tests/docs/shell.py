@@ -24,6 +24,7 @@ TINY = {
     "search": {"--epochs": "2", "--trials": "2"},
     "attack": {"--n": "12", "--budget": "60", "--part": "all", "--group": "4"},
     "certify": {"--n": "3"},
+    "hazard": {"--n": "4", "--events": "2"},
     "sweep": {"--n": "4"},
     "audit": {"--n": "8"},
     "reproduce": {"--scale": "tiny"},
@@ -33,6 +34,7 @@ ALSO = {
     "simulate": ["--size", "--workers"],
     "attack": ["--n", "--budget", "--all", "--part", "--group"],
     "certify": ["--n", "--all"],
+    "hazard": ["--n", "--all", "--events"],
     "sweep": ["--n", "--all"],
     "audit": ["--n", "--all", "--quick"],
 }
