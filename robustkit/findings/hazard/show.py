@@ -58,11 +58,21 @@ def drawing(record: HazardRecord) -> Drawing:
     right = np.array([[one["value"], one["low"], one["high"]] if one else [np.nan] * 3 for one in every])
     panels: list[Panel] = []
     rows = np.array([-float(k) for k in places])
-    titles = ("chance that one event changes the class", "expected changes of class per million objects")
-    for values, title in zip((left, right), titles, strict=True):
-        floor = max(float(np.nanmax(values, initial=0.0)) * 1e-6, 1e-9)
-        shown = np.maximum(values, floor)
+    # What was never seen lies below any place of a logarithmic axis: it stands at the first tick.
+    chances_at = [(1e-4, "0"), (1e-3, "0.001"), (0.01, "0.01"), (0.1, "0.1"), (1.0, "1")]
+    changes_at = [(1.0, "0"), (100.0, "100"), (1e4, "10,000"), (1e6, "1,000,000")]
+    sides = (
+        ("chance that one event changes the class", left, chances_at),
+        ("expected changes of class per million objects", right, changes_at),
+    )
+    for title, values, ticks in sides:
+        shown = np.maximum(values, ticks[0][0])
         points = Points(np.stack([shown[:, 0], rows], 1), ends=shown[:, 1:].T, size=5)
-        axis = Axis("" if title == titles[0] else "no mark: unknown rate", log=True)
+        axis = Axis(
+            "no mark: unknown rate" if values is right else "",
+            (ticks[0][0] / 1.5, ticks[-1][0] * 1.5),
+            log=True,
+            ticks=ticks,
+        )
         panels.append(Panel([points], title, axis, Axis(ticks=names, span=(rows.min() - 0.6, 0.6))))
     return Drawing(panels, size=(PAGE, 0.8 + 0.35 * len(rows)), height=140 + 40 * len(rows), columns=2, legend="none")

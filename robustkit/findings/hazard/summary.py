@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,26 +75,39 @@ def total(record: HazardRecord, true: int | None = None) -> dict[str, float] | N
 
 
 def _expected(record: HazardRecord, faults: list[int], true: int | None) -> dict[str, float] | None:
-    """Events come by a Poisson law, and each changes the class with its chance, whatever came before."""
     some = record.looked & (True if true is None else record.true == true)
     rates = record.rate[faults] * record.kept
     if not some.any() or not faults or np.isnan(rates).any():
         return None
-    changed = 1 - np.exp(-(rates[:, None] * record.chances()[faults][:, some]).sum(0))
-    found = bounded_mean(changed, high=max(-math.expm1(-float(rates.sum())), 1e-300))
+    most = 1 - float(_kept(rates, np.full((len(faults), 1), record.events), record.events)[0])
+    found = bounded_mean(_changed(record, faults)[some], high=max(most, 1e-300))
     return {name: MILLION * float(getattr(found, name)) for name in ("value", "low", "high")}
+
+
+def _changed(record: HazardRecord, faults: list[int]) -> np.ndarray:
+    """The chance that some event of these faults changes the class of each image, shape (N,)."""
+    hits = np.nan_to_num(record.chances()[faults] * record.events).round()
+    return 1 - _kept(record.rate[faults] * record.kept, hits, record.events)
+
+
+def _kept(rates: np.ndarray, hits: np.ndarray, events: int) -> np.ndarray:
+    """The chance that no event changes the class, for how many of the events tried did, (F, N) to (N,).
+
+    Events come by a Poisson law, and each changes the class with its chance p, whatever came before: exp(-rate p). For
+    k of E events seen, (1 - rate / E)^k has this mean, which the exponential of -rate k / E has not.
+    """
+    return np.prod(np.maximum(1 - rates / events, 0)[:, None] ** hits, 0)
 
 
 def drift(record: HazardRecord) -> dict[str, float]:
     """By how many objects of a million accidents change the number in each class."""
-    known = np.flatnonzero(~np.isnan(record.rate))
+    known = np.flatnonzero(~np.isnan(record.rate)).tolist()
     clean, classes = record.clean[record.looked], len(record.class_names)
     rates = record.rate[known] * record.kept
     became = record.became[known][:, record.looked][..., :classes] / record.events  # (F, N, K)
-    left = (clean[:, None] == np.arange(classes)).astype(float)
-    flow = (rates[:, None, None] * (became - left)).sum(0)  # (N, K), were there no second event
+    flow = (rates[:, None, None] * (became - (clean[:, None] == np.arange(classes)))).sum(0)  # were each event counted
     often = (rates[:, None] * record.chances()[known][:, record.looked]).sum(0)
-    once = np.where(often > 0, -np.expm1(-often) / np.where(often > 0, often, 1), 1)
+    once = np.where(often > 0, _changed(record, known)[record.looked] / np.where(often > 0, often, 1), 1)
     change = (flow * once[:, None]).mean(0) if len(clean) else np.zeros(classes)
     return {name: float(MILLION * value) for name, value in zip(record.class_names, change, strict=True)}
 
