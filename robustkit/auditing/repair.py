@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,8 +17,8 @@ from robustkit.files import unfinished_file
 from robustkit.models import Checkpoint, ModelOptions, open_model, save_checkpoint
 from robustkit.models.foreign.drafting import full_options
 from robustkit.models.foreign.options import write_card
-from robustkit.models.fronts import FrontEnd, make_front, noise_constants
-from robustkit.models.fronts.registry import DEFAULT, needs_noise, split_names
+from robustkit.models.fronts import FrontEnd, make_front
+from robustkit.models.fronts.registry import DEFAULT, fitted_constants, needs_noise, split_names
 from robustkit.perturb.decision import decide
 from robustkit.runs.opening import open_sample
 from robustkit.runs.sample import Sample
@@ -138,17 +137,14 @@ def _open(
 
 def _constants(name: str, checkpoint: Checkpoint, sample: Sample | None) -> dict[str, Any]:
     """What the front ends of a name need to know of the images."""
-    constants: dict[str, Any] = {}
-    kinds = {part.partition(":")[0] for part in split_names(name)}
-    card = checkpoint.card
-    if needs_noise(name):
-        if sample is None:
+    split_names(name)
+    if sample is None:
+        if needs_noise(name):
             raise InputError("joint needs the noise of the images; name images with --data, or use --front clip")
-        constants["noise"] = noise_constants(checkpoint.stretch, sample.whole.meta, card.bands, card.input_range)
-        constants["noise"] |= {"data": str(sample.path), "units": sample.whole.units}
-    if "nan" in kinds:
-        dark = np.zeros((len(card.bands), 1, 1), dtype=np.float32)
-        constants["fill"] = np.asarray(checkpoint.stretch(dark)).ravel().tolist()
+        return {}
+    constants = fitted_constants(name, checkpoint.stretch, sample.whole, checkpoint.card.input_range)
+    if "noise" in constants:
+        constants["noise"]["data"] = str(sample.path)
     return constants
 
 

@@ -13,6 +13,7 @@ from robustkit.training.feed import Feed
 from robustkit.training.keeping import Keeper
 from robustkit.training.machinery import Run
 from robustkit.training.network import renew_statistics
+from robustkit.training.pixels import BadPixels
 from robustkit.training.settings import Settings
 from robustkit.training.watch import check_finite, warn
 
@@ -20,7 +21,15 @@ Judge = Callable[[Run], dict[str, Any]]
 
 
 def run_epochs(
-    run: Run, feed: Feed, settings: Settings, world: World, *, judge: Judge, keep: Callable[[], None], keeper: Keeper
+    run: Run,
+    feed: Feed,
+    settings: Settings,
+    world: World,
+    *,
+    judge: Judge,
+    keep: Callable[[], None],
+    keeper: Keeper,
+    pixels: BadPixels | None = None,
 ) -> None:
     """Trains until the last epoch, or until the epochs stop improving.
 
@@ -32,6 +41,7 @@ def run_epochs(
         judge: Scores the network on validation images; the row must have `gate` and `score`.
         keep: Writes the checkpoint of an epoch that is the best so far.
         keeper: Saves the state.
+        pixels: Writes bad pixels into the source images of each step, never into those that renew the batch norm.
     """
     network: Any = world.wrap(run.network)
     network = torch.compile(network) if settings.compiled else network
@@ -41,8 +51,9 @@ def run_epochs(
         run.network.train()
         run.objective.train()
         for step, batch in feed.epoch(run.epoch, first=run.step):
+            images = batch.source if pixels is None else pixels(run.network, batch, run.epoch, step)
             with torch.autocast(world.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                outputs = network(world.share(batch.source), world.share(batch.target))
+                outputs = network(world.share(images), world.share(batch.target))
             source, target = (world.gather(domain) for domain in outputs)
             loss, terms = run.objective(source, batch.labels, target, settings.ramp_at(run.epoch + step / feed.steps))
             check_finite(loss, terms, run, batch)

@@ -9,9 +9,11 @@ from typing import Any, Literal, get_args
 from robustkit.data import STRETCHES
 from robustkit.errors import InputError
 from robustkit.models import NETWORKS
+from robustkit.models.fronts.registry import FRONTS, provided
 from robustkit.training.alignment import FisherForm
 from robustkit.training.alignment.methods import ALIGNMENTS, OWN, PLAIN
 from robustkit.training.network import BatchNorm
+from robustkit.training.tries import tries_of
 from robustkit.words import no_such
 
 Kernels = Literal["median", "published"]
@@ -55,6 +57,11 @@ class Settings:
         dihedral: Whether every image is rotated by a random multiple of 90 degrees and mirrored; `None` means yes
             for images in electrons, since the sky has no preferred direction.
         precision: `float32`, or `bf16` for automatic mixed precision.
+        pixels: A bad pixel in the source images of each step: `random`, or `worst:K`, the one of K with the largest
+            loss; `None` for none. Batch norm's statistics are renewed over clean images.
+        pixel_share: Share of the images that get one, in (0, 1]; `None` is one half.
+        front: A front end before the network, by name; see `robustkit.models.fronts`.
+        init: A checkpoint or state_dict whose weights the network begins with; `None` for random ones.
         compiled: Whether the network goes through `torch.compile`.
     """
 
@@ -81,6 +88,10 @@ class Settings:
     stretch: str | None = None
     dihedral: bool | None = None
     precision: Precision = "float32"
+    pixels: str | None = None
+    pixel_share: float | None = None
+    front: str | None = None
+    init: str | None = None
     compiled: bool = False
 
     def __post_init__(self) -> None:
@@ -100,6 +111,16 @@ class Settings:
             raise InputError(f"learning_rate must be above 0, got {self.learning_rate}")
         if self.batch is not None and self.batch < 2:
             raise InputError(f"batch must be at least 2, got {self.batch}")
+        if self.pixels is not None:
+            tries_of(self.pixels)
+        if self.pixel_share is not None and (self.pixels is None or not 0 < self.pixel_share <= 1):
+            what = "needs pixels, random or worst:K" if self.pixels is None else "must be above 0 and at most 1"
+            raise InputError(f"pixel_share {what}, got {self.pixel_share}")
+        if self.front is not None and not provided(self.front):
+            raise InputError(
+                f"unknown front {self.front!r} for training; known are {', '.join(FRONTS)}; put one of your own before the "
+                "trained network with `robustkit repair`"
+            )
         if self.uses_target and self.warm_up >= self.epochs:
             raise InputError(
                 f"the target is used only after {self.warm_up} epochs of warm-up, and there are {self.epochs} in all; "

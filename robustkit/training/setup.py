@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,13 @@ from torch import nn
 from robustkit.data import IdentityStretch, Stretch
 from robustkit.data.split import Part as PartName
 from robustkit.errors import InputError
+from robustkit.files import sha256_file
 from robustkit.models import NETWORKS, Card
+from robustkit.models.foreign.state import load_state
+from robustkit.models.foreign.weights import read_weights
+from robustkit.models.fronts import Repaired, make_front
+from robustkit.models.fronts.base import in_network
+from robustkit.models.fronts.registry import fitted_constants, needs_noise
 from robustkit.training.domains import (
     Domain,
     Part,
@@ -28,7 +36,9 @@ from robustkit.training.domains import (
 from robustkit.training.feed import Feed
 from robustkit.training.judge import Judge
 from robustkit.training.noise import AddedNoise, added_noise
+from robustkit.training.pixels import SHARE, BadPixels
 from robustkit.training.settings import Settings
+from robustkit.training.tries import tries_of
 
 _DEFAULT_BATCH = 128
 
@@ -62,13 +72,43 @@ class Setup:
             if domain is not None:
                 hashes[f"{name} split"] = domain.split.sha256
                 hashes |= {f"{name} {file}": value for file, value in domain.images.provenance.items()}
+        if self.settings.init is not None:
+            hashes["init"] = sha256_file(self.settings.init)
         return hashes
 
     def network(self) -> nn.Module:
         """A fresh network; its weights come from torch's global random numbers."""
         images = self.source.images
         kind = NETWORKS[self.settings.network]
-        return kind(bands=len(images.bands), classes=len(images.class_names), size=images.images.shape[2:])
+        network = kind(bands=len(images.bands), classes=len(images.class_names), size=images.images.shape[2:])
+        if self.settings.init is not None:
+            load_state(network, read_weights(Path(self.settings.init)))
+        if not self.front:
+            return network
+        front = make_front(self.front["name"], self.front["constants"])
+        front.check(images.images.shape[1:])
+        return Repaired(front, network)
+
+    @cached_property
+    def front(self) -> dict[str, Any]:
+        """The front end as a card has it, fitted on the source; empty if there is none."""
+        name, images = self.settings.front, self.source.images
+        if name is None:
+            return {}
+        ends = input_range(self.part(self.source, "train", "cpu"), IdentityStretch()) if needs_noise(name) else ()
+        return {"name": name, "constants": fitted_constants(name, self.stretch, images, ends)}
+
+    def pixels(self, ends: Sequence[tuple[float, float]]) -> BadPixels | None:
+        """What writes bad pixels into the images of a step, if that was asked for.
+
+        Args:
+            ends: Lowest and highest network input of each band.
+        """
+        settings = self.settings
+        if settings.pixels is None:
+            return None
+        share = SHARE if settings.pixel_share is None else settings.pixel_share
+        return BadPixels(tries_of(settings.pixels), share, ends, settings.seed)
 
     def part(self, domain: Domain, which: PartName, device: torch.device | str, *, calibrated: bool = False) -> Part:
         """The `train` or `valid` images of a domain."""
@@ -108,7 +148,8 @@ class Setup:
             input_shape=(bands, height, width),
             stretch=self.stretch.to_json(),
             input_range=input_range(feed.parts[0], stretch),
-            latent=latent,
+            latent=in_network(latent) if self.front else latent,
+            front=self.front,
             data=data,
             training={"settings": self.settings.to_json(), "data": self.hashes},
         )

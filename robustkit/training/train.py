@@ -128,7 +128,8 @@ def _train(setup: Setup, keeper: Keeper, world: World) -> Trained:
                 more = {"figures": row, "epochs_run": len(run.history), "complete": complete}
                 save_checkpoint(out, module, _with_training(card, more))
 
-        run_epochs(run, feed, settings, world, judge=judge, keep=keep, keeper=keeper)
+        pixels = setup.pixels(card.input_range)
+        run_epochs(run, feed, settings, world, judge=judge, keep=keep, keeper=keeper, pixels=pixels)
         module.load_state_dict(run.selector.best.weights)
         measured = None
         if settings.method == "adabn" and setup.target is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from robustkit.code_gate import import_code, read_code, refuse_code
-from robustkit.data import Stretch
+from robustkit.data import ImageSet, Stretch
 from robustkit.errors import InputError
 from robustkit.models.fronts.base import FrontEnd, InTurn
 from robustkit.models.fronts.kinds import Clip, FillNaN, Joint, Line, Median
@@ -62,7 +62,7 @@ def split_names(text: str) -> list[str]:
     return names
 
 
-def known(text: str) -> bool:
+def provided(text: str) -> bool:
     """Whether robustkit provides every front end of a name, so that a file may name it."""
     return all(name.partition(":")[0] in FRONTS for name in split_names(text))
 
@@ -146,6 +146,29 @@ def noise_constants(
         "noise_sigma": {band: float(declared[band]) for band in bands},
         "scale": slope,
     }
+
+
+def fitted_constants(
+    name: str, stretch: Stretch, images: ImageSet, input_range: Sequence[tuple[float, float]]
+) -> dict[str, Any]:
+    """What the front ends of a name need to know of the images.
+
+    Args:
+        name: As for `make_front`.
+        stretch: From calibrated values to network input.
+        images: The images that it is fitted on.
+        input_range: Lowest and highest network input of each band; only for the noise.
+
+    Raises:
+        InputError: If the images do not say it.
+    """
+    constants: dict[str, Any] = {}
+    if needs_noise(name):
+        constants["noise"] = noise_constants(stretch, images.meta, images.bands, input_range) | {"units": images.units}
+    if any(part.partition(":")[0] == "nan" for part in split_names(name)):
+        dark = np.zeros((len(images.bands), 1, 1), dtype=np.float32)
+        constants["fill"] = np.asarray(stretch(dark)).ravel().tolist()
+    return constants
 
 
 def other_noise(front: Mapping[str, Any], meta: Mapping[str, Any], units: str) -> str | None:
