@@ -31,6 +31,7 @@ _COMMANDS = {
     "certify": "robustkit.findings.certify.measure:Certify",
     "certify-lines": "robustkit.findings.amplitudes.measure:FollowLines",
     "hazard": "robustkit.findings.hazard.measure:Hazard",
+    "conformal": "robustkit.findings.certify.conformal:Conformal",
     "sweep": "robustkit.findings.sweep.measure:Sweep",
 }
 

@@ -118,8 +118,8 @@ class Settings:
             raise InputError(f"pixel_share {what}, got {self.pixel_share}")
         if self.front is not None and not provided(self.front):
             raise InputError(
-                f"unknown front {self.front!r} for training; known are {', '.join(FRONTS)}; put one of your own before the "
-                "trained network with `robustkit repair`"
+                f"unknown front {self.front!r} for training; known are {', '.join(FRONTS)}; put one of your own before "
+                "the trained network with `robustkit repair`"
             )
         if self.uses_target and self.warm_up >= self.epochs:
             raise InputError(

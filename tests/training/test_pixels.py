@@ -48,7 +48,7 @@ def test_the_pixels_of_a_step_follow_from_seed_epoch_and_step_alone():
 
 def test_the_worst_of_several_has_a_larger_loss_than_the_first_and_the_network_is_left_as_it_is():
     settings = Settings(pixels="worst:8", pixel_share=1.0, **QUICK)
-    setup, run, feed = start(settings)
+    _, run, feed = start(settings)
     _, batch = next(feed.epoch(0))
     run.network.train()
     before = copy.deepcopy(run.network.state_dict())

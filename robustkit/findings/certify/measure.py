@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,13 +32,16 @@ from robustkit.runs.running import run_measurement
 from robustkit.runs.sample import Sample
 from robustkit.seeds import Streams
 
+if TYPE_CHECKING:
+    from robustkit.findings.certify.sets import ConformalResult
+
 # Images at once: a bound of memory that changes no answer.
 _BLOCK = 128
 
 
 def run_certify(
     model: str | os.PathLike[str] | Sample, request: CertifyRequest | None = None, **how: Any
-) -> CertifyResult:
+) -> CertifyResult | ConformalResult:
     """Tries every cell of every correctly classified image of a sample, and leaves what was found in a run folder.
 
     Args:
@@ -46,6 +49,10 @@ def run_certify(
         request: What to do.
         **how: Where and how; see `robustkit.runs.running.run_measurement`, whose errors it raises.
     """
+    if request is not None and request.conformal is not None:
+        from robustkit.findings.certify.conformal import run_conformal
+
+        return run_conformal(model, request, **how)
     return run_measurement(Certify, model, request, **how)
 
 

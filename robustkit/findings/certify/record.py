@@ -35,6 +35,8 @@ class CertifyRequest(Selection):
         values: What a pixel may become; see `robustkit.perturb.threats.make_values`, and
             `robustkit.perturb.amplitudes.make_amplitudes` for every value.
         value_range: `data` or `paper`.
+        conformal: Instead of certificates, prediction sets that hold this share of the classes; see
+            `robustkit.findings.certify.conformal`.
     """
 
     budget: int | None = option(
@@ -48,6 +50,11 @@ class CertifyRequest(Selection):
     )
     value_range: ValueRange | None = option(
         None, "Ends of the values: data or paper, [0, 1].", flag="--range", shown="data"
+    )
+    conformal: float | None = option(
+        None,
+        "Prediction sets that hold this share of classes under any one pixel, such as 0.9, from half of the images.",
+        click={"type": float},
     )
 
 

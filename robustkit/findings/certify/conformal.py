@@ -1,0 +1,196 @@
+"""Prediction sets that hold under any one pixel of a declared set: calibrated on the worst score of each image.
+
+The score of an image is 1 minus the probability of its class (least ambiguous sets). The worst score of a new image
+exceeds the calibrated level as rarely as that of any other, whatever the attack, so plain sets at that level hold the
+class as often as promised. Nothing is searched when they are used.
+
+Source: Sadinle, Lei & Wasserman 2019, doi:10.1080/01621459.2017.1395341, for the sets and their level.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from robustkit.engine import Candidates, make_evaluator
+from robustkit.errors import InputError
+from robustkit.files import jsonable, write_json, write_text
+from robustkit.findings.certify.record import CertifyRequest
+from robustkit.findings.certify.sets import ConformalRecord, ConformalResult, check_level, needed
+from robustkit.models import AuditedClassifier
+from robustkit.perturb.decision import answers
+from robustkit.perturb.threats import describe_values, make_values
+from robustkit.perturb.values import ValueSet
+from robustkit.runs.draw import draw
+from robustkit.runs.measurement import Measurement, Records
+from robustkit.runs.running import run_measurement
+from robustkit.runs.sample import Sample
+
+RECORD, TABLE, SUMMARY = "conformal.npz", "conformal.csv", "summary.json"
+# Cells at once: a bound of memory that changes no answer.
+_CELLS = 1 << 16
+
+
+def run_conformal(
+    model: str | os.PathLike[str] | Sample, request: CertifyRequest | None = None, **how: Any
+) -> ConformalResult:
+    """Calibrates prediction sets on one half of a sample and tests them on the other, under the complete search.
+
+    Args:
+        model: The checkpoint, or a sample that is open already.
+        request: What to do; `conformal` is the level.
+        **how: Where and how; see `robustkit.runs.running.run_measurement`, whose errors it raises.
+    """
+    return run_measurement(Conformal, model, request, **how)
+
+
+class Conformal(Measurement):
+    """Prediction sets of the images of a sample."""
+
+    command, doing = "conformal", "calibrating"
+    request_type = CertifyRequest
+
+    def __init__(self, sample: Sample, request: CertifyRequest) -> None:
+        super().__init__(sample, request)
+        target, checkpoint = request.conformal, sample.checkpoint
+        assert target is not None
+        check_level(target)
+        if request.budget is not None:
+            raise InputError("--conformal needs the worst of all cells; leave --budget out")
+        if checkpoint.classifier.output.decision is not None:
+            raise InputError("--conformal makes sets of classes; leave --threshold, --question and --multi-label out")
+        split = checkpoint.card.data.get("split") or {}
+        used = sample.part in ("train", "valid") or (sample.part == "all" and bool(split.get("train")))
+        if used:
+            raise InputError(
+                f"part {sample.part} holds images that the model was trained on or chosen by, and calibration needs "
+                "others; use --part test, or other images with --data"
+            )
+        half = len(sample) // 2
+        if half < needed(target):
+            raise InputError(
+                f"a level of {target:g} needs at least {needed(target)} calibration images, and half of {len(sample)} "
+                f"are {half}; ask for --n {2 * needed(target)} or more, or lower --conformal"
+            )
+        # By the ids alone, so that shards and groups agree.
+        chosen = set(draw([str(one) for one in sample.ids], half, request.seed))
+        self.calibration = np.array([str(one) in chosen for one in sample.ids])
+        self.kinds = {"conformal": ConformalRecord}
+        self.images = sample.inputs
+        self.values = make_values(
+            request.values,
+            input_range=checkpoint.card.input_range,
+            value_range=request.value_range,
+            stretch=checkpoint.stretch,
+            units=sample.whole.units,
+            bounds=sample.whole.bounds,
+            device=checkpoint.classifier.device,
+        )
+        self.inputs["settings"] = {"values": self.values.to_json(), "conformal": target, "seed": request.seed}
+
+    def measure(self, part: slice, bar: tqdm[Any] | None) -> Records:
+        """What one pixel does to the probabilities of some of the images."""
+        began, classifier = time.perf_counter(), self.sample.checkpoint.classifier
+        images = self.images[part].to(classifier.device)
+        lowest, highest, broken = extremes(classifier, images, self.values)
+        record = self._record(part, torch.softmax(answers(classifier, images).double(), 1), lowest, highest, broken)
+        if bar is not None:
+            bar.update(len(images))
+        return {"conformal": replace(record, seconds=time.perf_counter() - began)}
+
+    def unknown(self, part: slice) -> Records:
+        """The record of images that do not fit into memory: anything may happen to them."""
+        n, k = len(self.sample.ids[part]), len(self.sample.checkpoint.card.class_names)
+        nothing, everything = torch.zeros(n, k, dtype=torch.float64), torch.ones(n, k, dtype=torch.float64)
+        return {"conformal": self._record(part, nothing, nothing, everything, torch.ones(n, dtype=torch.int64))}
+
+    def _record(self, part: slice, clean: Tensor, lowest: Tensor, highest: Tensor, broken: Tensor) -> ConformalRecord:
+        request, card = self.request, self.sample.checkpoint.card
+        return ConformalRecord(
+            ids=self.sample.ids[part],
+            labels=self.sample.labels[part].numpy(),
+            calibration=self.calibration[part],
+            clean=clean.cpu().numpy(),
+            lowest=lowest.cpu().numpy(),
+            highest=highest.cpu().numpy(),
+            not_finite=broken.cpu().numpy(),
+            cells=int(np.prod(self.images.shape[2:])) * self.values.size,
+            target=request.conformal,
+            class_names=list(card.class_names),
+            settings=self.inputs["settings"],
+            seconds=0.0,
+        )
+
+    def describe(self, say: Callable[[str], None]) -> None:
+        """Says what is about to be tried."""
+        sample, card = self.sample, self.sample.checkpoint.card
+        n = int(self.calibration.sum())
+        say(
+            f"{len(sample)} of {sample.available} images, part {sample.part} of {sample.path}: {n} calibrate, the rest "
+            "test"
+        )
+        if not card.data.get("split"):
+            say(
+                "WARNING: nothing says that the model was not trained on these images; if it was, the level does not "
+                "hold"
+            )
+        say(describe_values(self.values, bands=card.bands, stretch=sample.checkpoint.stretch, units=sample.whole.units))
+
+    def result(self, records: Records, folder: Path | None) -> ConformalResult:
+        """The sets with their numbers."""
+        return ConformalResult(records["conformal"], self.sample, folder)
+
+    def write(self, folder: Path, result: ConformalResult, about: dict[str, Any]) -> list[str]:
+        """Writes record, table and summary."""
+        del about["notes"]
+        replace(result.record, seconds=0.0).save(folder / RECORD)
+        write_text(folder / TABLE, result.table())
+        about |= {"settings": self.inputs["settings"]}
+        write_json(folder / SUMMARY, {**jsonable(result.summary()), **about})
+        return [result.describe(), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
+
+
+@torch.inference_mode()
+def extremes(classifier: AuditedClassifier, images: Tensor, values: ValueSet) -> tuple[Tensor, Tensor, Tensor]:
+    """The lowest and highest probability of each class over every cell of some images.
+
+    Args:
+        classifier: The classifier.
+        images: Network input, shape (N, C, H, W), on its device.
+        values: What a pixel may become.
+
+    Returns:
+        Lowest and highest, (N, K) each, widened by what the evaluator may be wrong by; and how many cells of each image
+        have no finite answer, (N,).
+    """
+    evaluator = make_evaluator(classifier, images)
+    height, width = images.shape[2:]
+    shape = (len(images), classifier.classes)
+    lowest, highest = images.new_ones(shape, dtype=torch.float64), images.new_zeros(shape, dtype=torch.float64)
+    broken = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    cells = torch.arange(height * width * values.size, device=images.device)
+    for i in range(len(images)):
+        for some in cells.split(_CELLS):
+            pixel, option = some // values.size, some % values.size
+            row, column = pixel // width, pixel % width
+            value = values.option(images[i, :, row, column].T, option)
+            place = torch.tensor([i], device=images.device)
+            asked = Candidates(place, row[None, :, None], column[None, :, None], value[None, :, None])
+            logits = evaluator(asked)[0].double()
+            finite = logits.isfinite().all(1)
+            broken[i] += (~finite).sum()
+            if bool(finite.any()):
+                found = torch.softmax(logits[finite], 1)
+                lowest[i], highest[i] = lowest[i].minimum(found.amin(0)), highest[i].maximum(found.amax(0))
+    # Two logits that are each wrong by so much move a probability by at most half of it.
+    room = evaluator.tolerance / 2
+    return (lowest - room).clamp(0, 1), (highest + room).clamp(0, 1), broken

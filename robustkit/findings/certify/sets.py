@@ -1,0 +1,220 @@
+"""Prediction sets in numbers: the record of what one pixel does to probabilities, their level, and how they do."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from robustkit.errors import InputError
+from robustkit.records import Record
+from robustkit.runs.result import Result
+from robustkit.stats import wilson
+from robustkit.tables import Writer
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class ConformalRecord(Record):
+    """What one pixel does to the probability of each class, over every cell of N images.
+
+    Attributes:
+        ids: Image ids, shape (N,), str.
+        labels: True classes, shape (N,).
+        calibration: Which images calibrate, and are not tested on, shape (N,), bool.
+        clean: Probabilities of the clean image, shape (N, K).
+        lowest: Lowest probability of each class over all cells, less what rounding may hide, shape (N, K).
+        highest: Highest, plus what rounding may hide, shape (N, K).
+        not_finite: How many cells gave no finite answer; the sets of these are empty, shape (N,).
+        cells: H W V, the number of cells of an image.
+        target: The share of images whose set is to hold their class.
+        class_names: The K classes.
+        settings: Values and seed.
+        seconds: How long it took; 0 in the file of a run.
+    """
+
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("ids", "labels", "calibration", "not_finite"), "N"),
+        **dict.fromkeys(("clean", "lowest", "highest"), "NK"),
+        "class_names": "K",
+    }
+    position_letters: ClassVar[Mapping[str, str]] = {"labels": "K"}
+
+    ids: np.ndarray
+    labels: np.ndarray
+    calibration: np.ndarray
+    clean: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
+    not_finite: np.ndarray
+    cells: int
+    target: float
+    class_names: list[str]
+    settings: dict[str, Any]
+    seconds: float
+
+    def scores(self, *, worst: bool) -> np.ndarray:
+        """1 minus the probability of the class, clean or the worst over all cells and the clean image, shape (N,)."""
+        own = np.arange(len(self.labels)), self.labels
+        clean = 1 - self.clean[own]
+        if not worst:
+            return clean
+        attacked = np.where(self.not_finite > 0, 1.0, 1 - self.lowest[own])
+        return np.maximum(clean, attacked)
+
+    def threshold(self, *, worst: bool) -> float:
+        """The largest score that a class of a set may have, from the calibration images."""
+        return quantile(self.scores(worst=worst)[self.calibration], self.target)
+
+    @classmethod
+    def join(cls, records: Sequence[Self]) -> Self:
+        """One record of parts of a sample."""
+        first = records[0]
+        arrays = [field.name for field in fields(cls) if isinstance(getattr(first, field.name), np.ndarray)]
+        joined = {name: np.concatenate([getattr(record, name) for record in records]) for name in arrays}
+        return replace(first, **joined, seconds=sum(record.seconds for record in records))
+
+
+def needed(target: float) -> int:
+    """How many calibration images a level needs, so that the quantile exists.
+
+    Examples:
+        >>> needed(0.9), needed(0.95), needed(0.5)
+        (9, 19, 1)
+    """
+    return math.ceil(target / (1 - target) - _ROUNDING)
+
+
+def quantile(scores: np.ndarray, target: float) -> float:
+    """The score that a new one exceeds with a chance of at most 1 - target, for any distribution.
+
+    Args:
+        scores: Of n calibration images, shape (n,).
+        target: The share that must not exceed it, in (0, 1).
+
+    Raises:
+        InputError: If there are too few scores; the message says how many are needed.
+
+    Examples:
+        >>> quantile(np.arange(9.0), 0.9)
+        8.0
+    """
+    rank = math.ceil((len(scores) + 1) * target - _ROUNDING)
+    if rank > len(scores):
+        raise InputError(f"a level of {target:g} needs at least {needed(target)} calibration images, got {len(scores)}")
+    return float(np.sort(scores)[rank - 1])
+
+
+def check_level(target: float) -> None:
+    """Refuses a level that is no share of images."""
+    if not 0 < target < 1:
+        raise InputError(f"expected --conformal above 0 and below 1, such as 0.9, got {target:g}")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ConformalResult(Result):
+    """Prediction sets of a sample, with their numbers.
+
+    Attributes:
+        record: What one pixel does to the probabilities.
+    """
+
+    record: ConformalRecord
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers, denominators first, for plain sets and for those calibrated on the worst score."""
+        record, test = self.record, ~self.record.calibration
+        numbers: dict[str, Any] = {
+            "drawn": len(record.ids), "calibration": int(record.calibration.sum()), "test": int(test.sum()),
+            "level": record.target, "cells": record.cells, "not_finite": int((record.not_finite > 0).sum()),
+            "seconds": record.seconds,
+        }  # fmt: skip
+        for name, worst in (("plain", False), ("worst", True)):
+            numbers[name] = self._sets(record.threshold(worst=worst), test)
+        plain = numbers["plain"]["mean_size"]
+        numbers["size_ratio"] = numbers["worst"]["mean_size"] / plain if plain else None
+        return numbers
+
+    def _sets(self, threshold: float, test: np.ndarray) -> dict[str, Any]:
+        """How sets of the classes with scores up to a threshold do on the test images."""
+        record = self.record
+        clean, attacked = (record.scores(worst=worst)[test] <= threshold for worst in (False, True))
+        sizes = (1 - record.clean[test] <= threshold).sum(1)
+        labels = record.labels[test]
+        by_class = {
+            name: asdict(wilson(int(attacked[labels == k].sum()), int((labels == k).sum())))
+            for k, name in enumerate(record.class_names)
+            if (labels == k).any()
+        }
+        return {
+            "threshold": threshold,
+            "coverage": asdict(wilson(int(clean.sum()), len(clean))),
+            "coverage_under_any_pixel": asdict(wilson(int(attacked.sum()), len(attacked))),
+            "coverage_under_any_pixel_by_class": by_class,
+            "mean_size": float(sizes.mean()),
+            "empty": int((sizes == 0).sum()),
+            "classes_that_some_pixel_puts_in": float((1 - record.highest[test] <= threshold).sum(1).mean()),
+        }
+
+    def describe(self) -> str:
+        """The numbers as a few lines."""
+        record, numbers = self.record, self.summary()
+        test = ~record.calibration
+        lines = [
+            f"{numbers['drawn']} images: {numbers['calibration']} calibrate, {numbers['test']} test; sets that hold "
+            f"the class for {record.target:.0%}"
+        ]
+        for name, words in (("plain", "plain sets"), ("worst", "worst-score sets")):
+            found = numbers[name]
+            scores = {worst: record.scores(worst=worst)[test] <= found["threshold"] for worst in (False, True)}
+            clean, attacked = (wilson(int(scores[worst].sum()), len(scores[worst])) for worst in (False, True))
+            lines += [
+                f"  {words}: classes with a probability of at least {1 - found['threshold']:.3g}, "
+                f"{found['mean_size']:.2f} classes on average",
+                f"    hold the class of a clean image      {clean}",
+                f"    hold it under any one declared pixel {attacked}",
+            ]
+        if numbers["not_finite"]:
+            lines.insert(
+                0, f"WARNING: {numbers['not_finite']} images have cells whose output is not finite; their sets fail"
+            )
+        return "\n".join(lines)
+
+    def table(self) -> str:
+        """A line of CSV per image."""
+        record, buffer = self.record, io.StringIO()
+        writer = Writer(buffer)
+        writer.writerow(["id", "true", "calibration", "score", "worst_score", "plain_set", "worst_score_set"])
+        scores = record.scores(worst=False), record.scores(worst=True)
+        limits = record.threshold(worst=False), record.threshold(worst=True)
+        for i, (image_id, label) in enumerate(zip(record.ids, record.labels, strict=True)):
+            sets = [
+                " ".join(name for name, p in zip(record.class_names, record.clean[i], strict=True) if 1 - p <= limit)
+                for limit in limits
+            ]
+            row = [image_id, record.class_names[label], int(record.calibration[i]), scores[0][i], scores[1][i], *sets]
+            writer.writerow(row)
+        return buffer.getvalue()
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws how many test images each score covers, clean and under any one pixel.
+
+        Args:
+            ax: A Matplotlib axes to draw on; by default those of a new figure.
+        """
+        from matplotlib.figure import Figure
+
+        axes = Figure(figsize=(5, 3.5)).add_subplot() if ax is None else ax
+        test = ~self.record.calibration
+        for worst, words in ((False, "clean"), (True, "worst pixel")):
+            scores = np.sort(self.record.scores(worst=worst)[test])
+            axes.step(scores, np.arange(1, len(scores) + 1) / max(len(scores), 1), where="post", label=words)
+        axes.axhline(self.record.target, linestyle="--", linewidth=1)
+        axes.set(xlabel="score, 1 - probability of the class", ylabel="share of test images", ylim=(0, 1.02))
+        axes.legend()
+        return axes.figure
