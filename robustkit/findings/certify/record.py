@@ -53,7 +53,7 @@ class CertifyRequest(Selection):
     )
     conformal: float | None = option(
         None,
-        "Prediction sets that hold this share of classes under any one pixel, such as 0.9, from half of the images.",
+        "Prediction sets that hold this share of classes under any one pixel, as 0.9, from half of the images.",
         click={"type": float},
     )
 
