@@ -104,7 +104,10 @@ def main() -> None:
     known = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     draw = Selection(n=100_000, take_all=True, data=given.data, options=ModelOptions())
     sample = open_sample(given.model, draw, say=lambda line: None)
-    others = [open_sample(given.model, Selection(n=100_000, take_all=True, data=one), say=str) for one in given.domain]
+    others = [
+        open_sample(given.model, Selection(n=100_000, take_all=True, data=one), say=lambda line: None)
+        for one in given.domain
+    ]
     print("| model | front end | accuracy | flipped | certified | s an image |\n|---|---|---|---|---|---|")
     for name in given.front or FRONTS:
         about = {"model": given.model, "n": given.n}

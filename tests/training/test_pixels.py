@@ -1,4 +1,4 @@
-# pyright: basic, reportOptionalMemberAccess=false
+# pyright: basic, reportOptionalMemberAccess=false, reportOptionalCall=false
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 import copy
 from dataclasses import replace
