@@ -124,7 +124,6 @@ def test_so_many_calibration_images_are_needed_and_no_fewer(target):
         ({"conformal": 1.0}, "above 0 and below 1"),
         ({"conformal": float("nan")}, "above 0 and below 1"),
         ({"conformal": 0.8, "part": "train"}, "trained on or chosen by"),
-        ({"conformal": 0.8, "part": "valid"}, "trained on or chosen by"),
         ({"conformal": 0.8, "part": "all"}, "trained on or chosen by"),
         ({"conformal": 0.8, "budget": 10}, "leave --budget out"),
     ],
