@@ -126,11 +126,12 @@ def test_so_many_calibration_images_are_needed_and_no_fewer(target):
         ({"conformal": 0.8, "part": "train"}, "trained on or chosen by"),
         ({"conformal": 0.8, "part": "all"}, "trained on or chosen by"),
         ({"conformal": 0.8, "budget": 10}, "leave --budget out"),
+        ({"conformal": 0.8, "values": "line"}, "use --values corners"),
     ],
 )
 def test_what_cannot_be_calibrated_is_refused_and_leaves_nothing(model, tmp_path, changes, words):
-    request = CertifyRequest(**{"n": 20, **HOW, **changes})
     with pytest.raises(InputError, match=words):
+        request = CertifyRequest(**{"n": 20, **HOW, **changes})
         run_conformal(model, request, out=tmp_path / "run", say=lambda line: None, device="cpu")
     assert not (tmp_path / "run").exists()
 

@@ -25,7 +25,7 @@ from robustkit.engine import Candidates, make_evaluator
 from robustkit.errors import InputError
 from robustkit.files import jsonable, write_json, write_text
 from robustkit.findings.certify.record import CertifyRequest
-from robustkit.findings.certify.sets import ConformalRecord, ConformalResult, check_level, needed
+from robustkit.findings.certify.sets import ConformalRecord, ConformalResult, needed
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.decision import answers
 from robustkit.perturb.threats import describe_values, make_values
@@ -63,9 +63,6 @@ class Conformal(Measurement):
         super().__init__(sample, request)
         target, checkpoint = request.conformal, sample.checkpoint
         assert target is not None
-        check_level(target)
-        if request.budget is not None:
-            raise InputError("--conformal needs the worst of all cells; leave --budget out")
         if checkpoint.classifier.output.decision is not None:
             raise InputError("--conformal makes sets of classes; leave --threshold, --question and --multi-label out")
         split = checkpoint.card.data.get("split") or {}

@@ -57,6 +57,17 @@ class CertifyRequest(Selection):
         click={"type": float},
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.conformal is None:
+            return
+        if not 0 < self.conformal < 1:
+            raise InputError(f"expected --conformal above 0 and below 1, such as 0.9, got {self.conformal:g}")
+        if self.budget is not None:
+            raise InputError("--conformal needs the worst of all cells; leave --budget out")
+        if self.values.startswith("line"):
+            raise InputError("--conformal tries a declared set of values; use --values corners, not line")
+
 
 @dataclass(frozen=True, eq=False)
 class CertificateRecord(Record):

@@ -110,12 +110,6 @@ def quantile(scores: np.ndarray, target: float) -> float:
     return float(np.sort(scores)[rank - 1])
 
 
-def check_level(target: float) -> None:
-    """Refuses a level that is no share of images."""
-    if not 0 < target < 1:
-        raise InputError(f"expected --conformal above 0 and below 1, such as 0.9, got {target:g}")
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class ConformalResult(Result):
     """Prediction sets of a sample, with their numbers.
