@@ -130,9 +130,12 @@ def test_so_many_calibration_images_are_needed_and_no_fewer(target):
     ],
 )
 def test_what_cannot_be_calibrated_is_refused_and_leaves_nothing(model, tmp_path, changes, words):
-    with pytest.raises(InputError, match=words):
+    def run():
         request = CertifyRequest(**{"n": 20, **HOW, **changes})
-        run_conformal(model, request, out=tmp_path / "run", say=lambda line: None, device="cpu")
+        return run_conformal(model, request, out=tmp_path / "run", say=lambda line: None, device="cpu")
+
+    with pytest.raises(InputError, match=words):
+        run()
     assert not (tmp_path / "run").exists()
 
 
