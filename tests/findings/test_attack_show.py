@@ -1,3 +1,4 @@
+# pyright: basic, reportArgumentType=false, reportCallIssue=false
 import csv
 import io
 import json
@@ -65,7 +66,8 @@ def test_pictures_are_chosen_by_the_rule():
 def test_everything_is_written(tmp_path):
     record = small_record()
     about = {"versions": {"robustkit": "0"}, "inputs": {"model": {"sha256": "0"}}}
-    checkpoint = SimpleNamespace(card=SimpleNamespace(bands=BANDS), stretch=STRETCH)
+    classifier = SimpleNamespace(module=None)
+    checkpoint = SimpleNamespace(card=SimpleNamespace(bands=BANDS), stretch=STRETCH, classifier=classifier)
     sample = SimpleNamespace(
         checkpoint=checkpoint, whole=SimpleNamespace(units="electron"), inputs=torch.from_numpy(images())
     )

@@ -10,9 +10,19 @@ import numpy as np
 import pytest
 
 from robustkit.errors import InputError
+from robustkit.files import jsonable, read_json, write_json
 from robustkit.findings.distances.measure import measure_distances
 from robustkit.findings.distances.record import NOISY, PIXEL, DistanceRecord
-from robustkit.findings.distances.summary import describe, lasting, summarize
+from robustkit.findings.distances.summary import (
+    DistancesResult,
+    DistanceSummary,
+    caveats,
+    clouds,
+    describe,
+    lasting,
+    read_summary,
+    summarize,
+)
 from robustkit.latent.distances import within_class
 from robustkit.latent.embeddings import pack_head
 from robustkit.latent.geometry import crossings, margins
@@ -87,6 +97,59 @@ def test_a_summary_says_its_denominators(found, record):
     assert "1 / t*: median 1.3" in text
     again = summarize(record, found, draws=199)
     assert str(again.between) == str(summary.between)
+
+
+def written(record, summary, folder):
+    """`summary.json` of one model, as the command and an audit write it."""
+    result = DistancesResult(record, None, None, [(record, summary)], None)
+    write_json(folder / "summary.json", result.summary())
+    return folder
+
+
+def test_the_numbers_of_a_summary_come_back_as_numbers(found, record, tmp_path):
+    summary = summarize(record, found, draws=99)
+    again = read_summary(written(record, summary, tmp_path), record.model)
+    assert isinstance(again, DistanceSummary)
+    assert jsonable(again) == jsonable(summary)
+    assert caveats(record, again) == caveats(record, summary)
+    assert [str(one) for one in clouds(again)] == [str(one) for one in clouds(summary)]
+    assert str(again.between) == str(summary.between)
+    alone = summarize(record, replace(found, noisy=np.full_like(found.noisy, np.nan)), draws=99)
+    assert read_summary(written(record, alone, tmp_path), record.model).cloud_mmd is None
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("attacked",), "many"),
+        (("between",), 5),
+        (("between", "sensitivity"), [{"bins": 5}]),
+        (("perturbations",), [1, 2]),
+        (("perturbations", "noisy", "measures", "euclidean", "median"), None),
+        (("survival", "times"), [[0], "x"]),
+    ],
+)
+def test_a_damaged_summary_is_refused(found, record, tmp_path, where, value):
+    folder = written(record, summarize(record, found, draws=99), tmp_path)
+    everything = read_json(folder / "summary.json")
+    inside = everything["models"][record.model]
+    for name in where[:-1]:
+        inside = inside[name]
+    inside[where[-1]] = value
+    write_json(folder / "summary.json", everything)
+    with pytest.raises(InputError, match="does not hold a readable DistanceSummary"):
+        read_summary(folder, record.model)
+    with pytest.raises(InputError, match="does not hold a readable DistanceSummary"):
+        read_summary(folder, "another")
+
+
+def test_what_has_to_be_known_beside_the_numbers_is_said(found, record):
+    summary = summarize(record, found, draws=99)
+    censored = int(record.censored.sum())
+    assert f"{censored} never were" in caveats(record, summary)[0]
+    lines = caveats(replace(record, affine=False, shrinkage=0.25), summary)
+    assert any("not affine" in line for line in lines)
+    assert any("shrunk by 0.25" in line for line in lines)
 
 
 def test_without_noisy_twins_or_flips_the_rest_is_measured(found):

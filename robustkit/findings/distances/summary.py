@@ -124,7 +124,7 @@ class DistancesResult(Result):
 
 
 def read_summary(folder: Path, model: str) -> DistanceSummary:
-    """The numbers of a model, as `summary.json` holds them.
+    """The numbers of a model, as `summary.json` holds them; what is not finite comes back as nan.
 
     Args:
         folder: The folder of the distances.
