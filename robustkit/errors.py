@@ -8,9 +8,11 @@ class RobustkitError(Exception):
 
     Attributes:
         exit_code: The exit status of a command that ends with this error.
+        printed: What the command line prints instead where the message was printed already.
     """
 
     exit_code = 1
+    printed: str | None = None
 
 
 # How a note begins that says that numbers may mean something else than one thinks; every command shows these.

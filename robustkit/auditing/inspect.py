@@ -58,7 +58,9 @@ def inspect_model(
             sample = open_sample(model, replace(draw, options=options), say=quiet, check=False, content=file.content)
             checkpoint = sample.checkpoint
     except RobustkitError as error:
-        say(str(Finding("network", "refusal", str(error))))
+        refused = Finding("network", "refusal", str(error))
+        say(str(refused))
+        error.printed = _count(Preflight((refused,)))
         raise
     if draw is None and options.about_images:
         said = "--data was not given, so what was said about images has no effect here"

@@ -231,6 +231,7 @@ def request_of(file: Path | None, given: Mapping[str, Any]) -> AuditRequest:
     if file is not None:
         request = replace(read_request(file, named=given), **whole)
     elif given.get("model"):
+        whole.setdefault("take_all", "n" not in whole)
         request = AuditRequest(**whole)
     else:
         raise InputError("name a checkpoint with --model, or give an audit.toml")

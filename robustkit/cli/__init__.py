@@ -93,7 +93,8 @@ def main(args: list[str] | None = None) -> None:
     try:
         group.main(args=args, prog_name="robustkit", standalone_mode=False)
     except (RobustkitError, RunInterrupted) as error:
-        click.echo(shown(f"robustkit: {' '.join(str(error).split())}"), err=True)
+        text = getattr(error, "printed", None) or str(error)
+        click.echo(shown(f"robustkit: {' '.join(text.split())}"), err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.__dict__["message"] = shown(error.message)  # a name that was typed, or expanded by the shell

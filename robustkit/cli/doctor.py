@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import platform
 import shutil
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Extras for those who work on robustkit itself, and the one that is a sum of others.
 _NOT_LISTED = ("all", "test", "docs")
+# Packages with compiled parts for one version of torch, which may be installed and useless.
+_BUILT_FOR_TORCH = ("torchvision", "timm")
 
 
 @click.command(name="doctor", cls=Command)
@@ -51,7 +54,7 @@ def command(check: bool) -> None:
     say("extras")
     for extra, requirements in extras.items():
         missing = not all(map(_version, (requirement.name for requirement in requirements)))
-        found = ", ".join(f"{each.name} {_version(each.name) or 'not installed'}" for each in requirements)
+        found = ", ".join(_state(each.name) for each in requirements)
         _say(f"  {extra}", found + (f"; {install(extra)}" if missing else ""))
     if check and not _attack_is_well():
         sys.exit(1)
@@ -90,6 +93,23 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _state(name: str) -> str:
+    """The version of an optional package, and why it cannot be used although it is installed."""
+    version = _version(name)
+    if version is None:
+        return f"{name} not installed"
+    if name not in _BUILT_FOR_TORCH:
+        return f"{name} {version}"
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # a library that does not fit another raises anything
+        from robustkit.errors import first_line
+
+        advice = f"it does not fit torch {_version('torch')}: pip install --upgrade torch {name}"
+        return f"{name} {version}, which cannot be imported ({first_line(error)}); {advice}"
+    return f"{name} {version}"
 
 
 def _devices() -> list[str]:

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from robustkit.cli.options import Numbers
 from robustkit.options import Option, options_of
@@ -27,6 +28,8 @@ def request_options(request: type[Any]) -> Callable[[Callable[..., Any]], Callab
         def called(**values: Any) -> Any:
             # The size of a group is a field too, and is offered with the options of workers.
             asked = {name: values.pop(name) for name in (*options_of(request), "group") if name in values}
+            if "take_all" in asked and not asked["take_all"] and is_default("n"):
+                asked["take_all"] = True  # who did not say how many images there are to be is not refused for fewer
             return command(request=request(**asked), **values)
 
         made: Callable[..., Any] = called
@@ -36,6 +39,11 @@ def request_options(request: type[Any]) -> Callable[[Callable[..., Any]], Callab
         return made
 
     return add
+
+
+def is_default(name: str) -> bool:
+    """Whether a parameter of the command that runs was not given."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.DEFAULT
 
 
 def _options(name: str, default: Any, one: Option) -> list[Callable[..., Any]]:

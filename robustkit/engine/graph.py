@@ -15,6 +15,9 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.utils._pytree import tree_leaves
 
+from robustkit.errors import first_line
+from robustkit.models.probing import Paired
+
 M = TypeVar("M", bound=nn.Module)
 
 # How far the graph may lie from the network, relative to its largest output: float32 rounding and no more.
@@ -52,12 +55,14 @@ def trace(module: nn.Module, images: Tensor, *, part: int | str | None = None) -
     training = [name for name, part in module.named_modules() if part.training]
     if training:
         raise Untraceable(f"{training[0] or type(module).__name__} is in training mode")
+    paired = isinstance(module, Paired)
     try:
-        copied = copy.deepcopy(module).eval().requires_grad_(False)
+        copied = copy.deepcopy(module.network if isinstance(module, Paired) else module).eval().requires_grad_(False)
         graph_module = fx.symbolic_trace(_OneInput(copied))
     except Exception as error:  # tracing runs the network's own code, which may raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise Untraceable(f"{type(module).__name__} does not trace ({reason})") from error
+        name = type(module.network if isinstance(module, Paired) else module).__name__
+        raise Untraceable(f"{name} does not trace ({reason})") from error
     with torch.no_grad():
         _return_part(graph_module, part)
         _work_out_of_place(graph_module)
@@ -73,6 +78,8 @@ def trace(module: nn.Module, images: Tensor, *, part: int | str | None = None) -
         _flatten(graph_module)
         returned = module(two.clone())
         _compare(module, _Observer(graph_module).run(two), returned if part is None else returned[part])
+        if paired:
+            _check_alone(module, graph_module, two[:1], part)
     return graph_module
 
 
@@ -154,6 +161,16 @@ def _compare(module: nn.Module, answer: Any, expected: Any) -> None:
         scale = float(its.nan_to_num(0.0, 0.0, 0.0).abs().max()) + 1e-6 if its.numel() else 1.0
         if mine.shape != its.shape or not torch.allclose(mine, its, rtol=0, atol=_TOLERANCE * scale, equal_nan=True):
             raise Untraceable(f"{type(module).__name__} does not follow from its graph (it works in place or branches)")
+
+
+def _check_alone(module: nn.Module, graph_module: fx.GraphModule, image: Tensor, part: int | str | None) -> None:
+    """Proves that the graph takes one image alone, which the network itself cannot."""
+    returned = module(image.clone())
+    try:
+        answer = graph_module(image)
+    except Exception as error:  # the network's own operations, on a batch of one
+        raise Untraceable(f"it takes no image alone ({first_line(error)})") from error
+    _compare(module, answer, returned if part is None else returned[part])
 
 
 def _return_part(graph_module: fx.GraphModule, part: int | str | None) -> None:
@@ -249,15 +266,23 @@ def _product(first: nn.Linear, second: nn.Linear) -> nn.Linear:
 
 
 def _flatten(graph_module: fx.GraphModule) -> None:
-    """Writes views that flatten as such, so that none asks for a batch's size, and others for any memory format."""
+    """Writes views so that none asks for the size of a batch, nor takes a batch of one for a length of one.
+
+    What flattens is written as such, `squeeze()` with the axes that it removes, and other views for any memory format.
+    """
     for node in graph_module.graph.nodes:
         name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
-        if node.op not in ("call_method", "call_function") or name not in ("view", "reshape", "flatten"):
+        if node.op not in ("call_method", "call_function") or name not in ("view", "reshape", "flatten", "squeeze"):
             continue
         before = next(iter(node.all_input_nodes), None)
         shape = before.meta["shape"] if before is not None else None
+        if name == "squeeze" and (len(node.args) > 1 or node.kwargs.get("dim") is not None):
+            continue
         if before is not None and shape and node.meta["shape"] == (shape[0], math.prod(shape[1:])):
             node.op, node.target, node.args, node.kwargs = "call_function", torch.flatten, (before, 1), {}
+        elif name == "squeeze" and shape:
+            ones = tuple(axis for axis, size in enumerate(shape) if axis > 0 and size == 1)
+            node.op, node.target, node.args, node.kwargs = "call_function", torch.squeeze, (before, ones), {}
         elif name == "view" and not any(isinstance(argument, torch.dtype) for argument in node.args):
             node.target = "reshape"
     graph_module.graph.eliminate_dead_code()

@@ -16,12 +16,11 @@ from numpy.typing import ArrayLike
 
 from robustkit.errors import InputError
 from robustkit.latent.geometry import check_latents
-from robustkit.latent.landmarks import farthest_landmarks, triangulate
+from robustkit.latent.landmarks import farthest_landmarks, too_flat, triangulate
 from robustkit.latent.neighbour_graph import NeighbourGraph, neighbour_graph
 
 FULL_UP_TO = 3000  # points; the full map takes N^2 memory and N^3 time
 LANDMARKS = 300
-_TOO_FLAT = "the points do not spread over {} dimensions; there is no such map of them"
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +107,14 @@ def fit_isomap(
     if count:
         chosen, coordinates, place = _landmark(kept, graph, dimensions, count)
     else:
-        chosen, (coordinates, place) = np.empty(0, dtype=np.int64), _full(kept, neighbours, dimensions)
+        chosen, (coordinates, place) = (
+            np.empty(0, dtype=np.int64),
+            _full(kept, neighbours, dimensions, graph.components),
+        )
     return IsomapFit(coordinates[back], graph, distinct, distinct[chosen], place)
 
 
-def _full(points: np.ndarray, neighbours: int, dimensions: int) -> tuple[np.ndarray, Callable[..., Any]]:
+def _full(points: np.ndarray, neighbours: int, dimensions: int, pieces: int) -> tuple[np.ndarray, Callable[..., Any]]:
     # ARPACK would start from NumPy's global random numbers; the dense solver does not.
     from sklearn.manifold import Isomap
 
@@ -122,10 +124,11 @@ def _full(points: np.ndarray, neighbours: int, dimensions: int) -> tuple[np.ndar
         try:
             coordinates = isomap.fit_transform(points)
         except ValueError as error:
-            raise InputError(_TOO_FLAT.format(dimensions)) from error
+            raise InputError(too_flat(dimensions, pieces)) from error
+    # What is narrower is rounding of sums over N points.
     widths = isomap.kernel_pca_.eigenvalues_
-    if not (widths > 1e-10 * widths[0]).all():
-        raise InputError(_TOO_FLAT.format(dimensions))
+    if not (widths > 4 * len(points) * np.finfo(np.float64).eps * widths[0]).all():
+        raise InputError(too_flat(dimensions, pieces))
     return coordinates, isomap.transform
 
 
@@ -136,7 +139,7 @@ def _landmark(
 
     start = int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmax())
     landmarks = farthest_landmarks(graph, count, start)
-    placed = triangulate(landmarks, dimensions)
+    placed = triangulate(landmarks, dimensions, pieces=graph.components)
     nearest = NearestNeighbors(n_neighbors=graph.neighbours).fit(points)
 
     def place(latents: np.ndarray) -> np.ndarray:

@@ -10,6 +10,9 @@ from robustkit.errors import InputError
 from robustkit.latent.neighbour_graph import NeighbourGraph
 from robustkit.progress import progress
 
+# How narrow an axis may be beside the widest, in squares: all points are placed by differences of squared distances.
+_LEAST_WIDTH = 1e-10
+
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
@@ -73,7 +76,17 @@ class Triangulation:
         return placed - self.offset
 
 
-def triangulate(landmarks: Landmarks, dimensions: int) -> Triangulation:
+def too_flat(dimensions: int, pieces: int) -> str:
+    """Why no map has so many axes."""
+    if pieces > 1:
+        return (
+            f"the points lie in {pieces} pieces, so far apart that beside it nothing within them can be drawn in "
+            f"{dimensions} dimensions; map each piece by itself, or join them with more --neighbours"
+        )
+    return f"the points do not spread over {dimensions} dimensions; there is no such map of them"
+
+
+def triangulate(landmarks: Landmarks, dimensions: int, *, pieces: int = 1) -> Triangulation:
     """Classical scaling of the landmarks, each counting as often as points are nearest to it.
 
     Farthest-point landmarks lie as densely in the outskirts as in the middle. Weighted by what they stand for, the
@@ -82,6 +95,7 @@ def triangulate(landmarks: Landmarks, dimensions: int) -> Triangulation:
     Args:
         landmarks: The landmarks.
         dimensions: d.
+        pieces: How many pieces the neighbour graph fell into, for the message.
 
     Raises:
         InputError: If the landmarks do not spread over that many dimensions.
@@ -95,8 +109,8 @@ def triangulate(landmarks: Landmarks, dimensions: int) -> Triangulation:
     # A landmark that is no point's nearest has no weight, and then no axis either.
     values, vectors = np.linalg.eigh(roots[:, None] * centred * roots)
     values, vectors = values[::-1][:dimensions], vectors[:, ::-1][:, :dimensions]
-    if len(values) < dimensions or not (values > 1e-10 * values[0]).all():
-        raise InputError(f"the points do not spread over {dimensions} dimensions; there is no such map of them")
+    if len(values) < dimensions or not (values > _LEAST_WIDTH * values[0]).all():
+        raise InputError(too_flat(dimensions, pieces))
     axes = -0.5 * roots[:, None] * vectors / np.sqrt(values)
     unturned = Triangulation(mean, axes, np.zeros(dimensions))
     placed = unturned(landmarks.distances)

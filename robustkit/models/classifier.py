@@ -16,7 +16,7 @@ from robustkit.models.decision import Within
 from robustkit.models.latents import INPUT_OF, latent_candidates
 from robustkit.models.memory import is_out_of_memory
 from robustkit.models.outputs import Output, WrongClassCount, check_kind, choose_part
-from robustkit.models.probing import Paired, advice_for, probe_shapes
+from robustkit.models.probing import Paired, advice_for, no_size_fits, probe_shapes
 
 # How far head(embed(x)) may lie from model(x), relative to the size of the logits: float32 rounding and no more.
 _SPLIT_TOLERANCE = 1e-4
@@ -226,7 +226,7 @@ class AuditedClassifier:
     def _probed_shape(self, module: nn.Module) -> tuple[int, int, int]:
         shapes = probe_shapes(module)
         if not shapes:
-            raise InputError("no usual image size goes through the network; give input_shape=(C, H, W)")
+            raise InputError(no_size_fits(module))
         said = " of several that it takes" if len(shapes) > 1 else ""
         self.notes.append(f"input shape {' x '.join(map(str, shapes[0]))}, found by trying{said}")
         return shapes[0]

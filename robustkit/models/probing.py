@@ -8,8 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robustkit.errors import first_line
+
 # Sides of square images, the usual ones of galaxy classifiers and of image networks; the first that fits is taken.
 SIDES = (100, 64, 224, 75, 128, 96, 69, 80, 84, 120, 150, 160, 192, 200, 256, 299, 300, 384, 424, 48, 50, 32, 28, 512)
+
+
+# What to do about a forward(x, alpha).
+_MORE_THAN_IMAGES = (
+    "its forward takes more than images, so write a class whose forward(x) calls it with a value for the rest, and "
+    "name that class with --arch"
+)
 
 
 class Paired(nn.Module):
@@ -93,6 +102,22 @@ def sizes_taken(module: nn.Module) -> list[tuple[int, int]]:
     return [] if len(shapes) > 2 else [(height, width) for _, height, width in shapes]
 
 
+def no_size_fits(module: nn.Module) -> str:
+    """Why no usual size goes through a network, and what to do: what it raises says more than that none fits."""
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    why, advice = "it gives no row for each image", "say the size with --input-size H W, or give --data"
+    try:
+        with torch.inference_mode():
+            module(torch.zeros(2, bands_of(module) or 3, 64, 64, device=device))
+    except Exception as error:  # the network's own code
+        why, advice = first_line(error), _MORE_THAN_IMAGES if _takes_more(error) else advice
+    return f"no usual image size goes through the network (64x64: {why}); {advice}"
+
+
+def _takes_more(error: BaseException | None) -> bool:
+    return isinstance(error, TypeError) and "required positional argument" in str(error)
+
+
 def _tensors(returned: Any) -> list[Tensor]:
     if isinstance(returned, Tensor):
         return [returned] if returned.ndim else []
@@ -102,11 +127,8 @@ def _tensors(returned: Any) -> list[Tensor]:
 
 def advice_for(module: nn.Module, shape: Sequence[int], error: BaseException | None = None) -> str:
     """What to do when a network fails on images (C, H, W) of the size that was said or found."""
-    if isinstance(error, TypeError) and "required positional argument" in str(error):
-        return (
-            "its forward takes more than images, so write a class whose forward(x) calls it with a value for the "
-            "rest, and name that class with --arch"
-        )
+    if _takes_more(error):
+        return _MORE_THAN_IMAGES
     bands, sizes = bands_of(module), sizes_taken(module)
     if bands is not None and bands != shape[0]:
         what = "--grey makes one band of three" if (bands, shape[0]) == (1, 3) else "check the bands"

@@ -10,6 +10,7 @@ from pathlib import Path
 from robustkit.data import ImageSet, open_images
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint
+from robustkit.models.foreign.arrange import in_order
 from robustkit.models.fronts.registry import other_noise
 from robustkit.runs.sample import Sample
 from robustkit.words import no_such
@@ -51,6 +52,7 @@ def draw_sample(
         raise InputError(f"expected at least 1 image, got --n {n}")
     path = Path(os.path.normpath(data if data is not None else _card_path(checkpoint, Path(model))))
     image_set = opener(path) if images is None else images
+    image_set = in_order(image_set, checkpoint.card.class_names)
     check_fit(checkpoint, image_set, path)
     if data is None:
         _check_unchanged(checkpoint, image_set, path)

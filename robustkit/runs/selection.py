@@ -28,7 +28,7 @@ class Selection:
             most. It decides how arithmetic is batched, so on one device a group gives one answer to the last bit.
     """
 
-    n: int = option(150, "Images to draw.")
+    n: int = option(150, "Images to draw.", shown="150, or all there are")
     data: str | os.PathLike[str] | None = option(
         None, "A labelled image set.", shown="the one that the model was trained on"
     )

@@ -41,7 +41,9 @@ def js_distance(p: ArrayLike, q: ArrayLike, *, base: float = 2.0, axis: int = -1
         raise InputError(f"base is {base}; a logarithm needs a base above 1, such as 2 or e")
     one, two = (_distribution(values, axis) for values in (p, q))
     middle = (one + two) / 2
-    divergence = (rel_entr(one, middle) + rel_entr(two, middle)).sum(axis=axis) / (2 * np.log(base))
+    # Half of the smallest number is 0; so small a probability adds nothing.
+    each = np.where(middle > 0, rel_entr(one, middle) + rel_entr(two, middle), 0.0)
+    divergence = each.sum(axis=axis) / (2 * np.log(base))
     return np.sqrt(np.maximum(divergence, 0.0))
 
 
@@ -201,10 +203,11 @@ def _distribution(values: ArrayLike, axis: int) -> np.ndarray:
     weights = np.asarray(values, dtype=np.float64)
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise InputError("probabilities must be finite and at least 0")
-    total = weights.sum(axis=axis, keepdims=True)
-    if (total == 0).any():
+    most = weights.max(axis=axis, keepdims=True)
+    if (most == 0).any():
         raise InputError("a distribution sums to 0: it has no probability to compare")
-    return weights / total
+    weights = weights / most  # their sum may be more than a number can hold
+    return weights / weights.sum(axis=axis, keepdims=True)
 
 
 def _bin_count(pooled: np.ndarray) -> int:

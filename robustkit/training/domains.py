@@ -21,6 +21,7 @@ from robustkit.data.split import Part as PartName
 from robustkit.data.unit import unit_stretch
 from robustkit.errors import InputError
 from robustkit.files import real_path
+from robustkit.models.foreign.arrange import in_order
 from robustkit.training.holding import hold
 
 Where = ImageSet | str | os.PathLike[str]
@@ -169,6 +170,7 @@ def open_labelled(where: Where, target: Domain, class_names: Sequence[str]) -> D
     images, path = _open(where)
     if images.labels is None:
         raise InputError("the oracle needs a target with labels, and this one has none; omit the oracle")
+    images = in_order(images, class_names)
     if images.class_names != tuple(class_names):
         raise InputError(
             f"the oracle needs a target with the classes of the source in their order, {', '.join(class_names)}; this "

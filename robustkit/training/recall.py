@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from robustkit.data import Split, open_images
 from robustkit.data.split import PARTS
 from robustkit.errors import InputError
 from robustkit.models import Card
+from robustkit.models.foreign.arrange import in_order
 from robustkit.training.domains import Domain
 
 
@@ -32,11 +34,15 @@ def recall_domains(model: Path, card: Card) -> dict[str, Domain]:
         images = domain.images
         if (images.bands, images.images.shape[1:]) != (card.bands, card.input_shape):
             raise InputError(f"the {name} of {model} has other bands or sizes than the network takes; train it again")
-        if images.labels is not None and images.class_names != card.class_names:
+        if images.labels is None:
+            continue
+        images = in_order(images, card.class_names)
+        if images.class_names != card.class_names:
             raise InputError(
                 f"the {name} of {model} has the classes {', '.join(images.class_names)}, the network was trained on "
-                f"{', '.join(card.class_names)}; give the target the names and the order of the source"
+                f"{', '.join(card.class_names)}; give the target the names of the source"
             )
+        domains[name] = replace(domain, images=images)
     return domains
 
 

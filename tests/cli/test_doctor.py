@@ -1,5 +1,6 @@
 # pyright: basic, reportArgumentType=false
 import importlib.metadata
+import sys
 
 import pytest
 import torch
@@ -75,3 +76,23 @@ def test_a_package_that_is_too_old_is_named_and_the_status_says_so(robustkit, mo
     status, said, _ = robustkit("doctor")
     assert status == 1
     assert "1.9; robustkit needs >=1.15" in said
+
+
+@pytest.mark.parametrize("error", [RuntimeError("operator torchvision::nms does not exist"), ImportError("libcudart")])
+def test_a_package_that_is_installed_and_does_not_fit_torch_is_named(robustkit, monkeypatch, error):
+    version = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "0.28.0" if name == "torchvision" else version(name)
+    )
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name == "torchvision":
+                raise error
+
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    status, said, _ = robustkit("doctor")
+    assert status == 0
+    assert f"torchvision 0.28.0, which cannot be imported ({error}); it does not fit torch {torch.__version__}" in said

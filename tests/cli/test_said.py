@@ -141,9 +141,9 @@ def _arrays(path, scale, **more):
 def test_unit_needs_the_range_of_float_images(robustkit, foreign):
     _arrays("f.npz", 255.0)
     given = ["--model", "w.pth", "--arch", "network.py:Galaxies", "--data", "f.npz", "--stretch", "unit"]
-    code, _, wrong = robustkit("inspect", *given)
+    code, said, _ = robustkit("inspect", *given)
     assert code == 2
-    assert "say it with --image-range 0 255" in wrong
+    assert "say it with --image-range 0 255" in said
     for command, more in (
         ("inspect", []),
         ("attack", ["--n", "2", "--search", "random", "--budget", "20", "--device", "cpu"]),
@@ -198,8 +198,8 @@ def test_arrays_are_named_with_options(robustkit, foreign, given, words):
     np.savez("many.npz", **arrays, y_train=np.arange(9) % 3, y_test=np.arange(9) % 3)
     np.save("names.npy", np.array(["elliptical", "merger", "spiral"] * 3))
     start = ["--model", "w.pth", "--arch", "network.py:Galaxies", "--data", "many.npz"]
-    code, _, wrong = robustkit("inspect", *start)
-    assert (code, "--images" in wrong) == (2, True)
+    code, said, _ = robustkit("inspect", *start)
+    assert (code, "--images" in said) == (2, True)
     attack = ["--n", "2", "--search", "random", "--budget", "20", "--device", "cpu"]
     code, said, wrong = robustkit("attack", *start, *given, *attack)
     assert code == 0, wrong

@@ -138,3 +138,21 @@ def test_fewer_dimensions_are_the_first_columns(rolled):
 def test_what_has_no_map_is_refused(latents, options, words):
     with pytest.raises(InputError, match=words):
         fit_isomap(latents, **options)
+
+
+@pytest.mark.parametrize(("apart", "landmarks"), [(1e4, 0), (1e6, 0), (1e4, 20)])
+def test_pieces_far_apart_have_a_map_that_shows_both_distances(landmarks, apart):
+    points = np.random.default_rng(0).normal(size=(60, 5))
+    points[30:, 0] += apart
+    found = fit_isomap(points, neighbours=5, landmarks=landmarks).coordinates
+    for piece in (found[:30], found[30:]):
+        assert 3 < np.ptp(piece, axis=0).max() < 20
+    assert abs(found[:30, 0].mean() - found[30:, 0].mean()) == pytest.approx(apart, rel=0.01)
+
+
+@pytest.mark.parametrize("landmarks", [0, 20])
+def test_pieces_too_far_apart_for_a_map_are_called_that(landmarks):
+    points = np.random.default_rng(0).normal(size=(60, 5))
+    points[30:] += 1e9
+    with pytest.raises(InputError, match="in 2 pieces, so far apart that"):
+        fit_isomap(points, neighbours=5, landmarks=landmarks)

@@ -32,6 +32,20 @@ def test_js_by_hand():
     assert js_distance([1, 0], [0, 1], base=np.e) == pytest.approx(np.sqrt(np.log(2)))
 
 
+@pytest.mark.parametrize(
+    ("p", "q", "right"),
+    [
+        ([0, 1], [5e-324, 1], 0),
+        ([1, 5e-324], [1, 0], 0),
+        ([5e-324, 0], [0, 5e-324], 1),
+        ([1e308, 1e308], [1e308, 1e308], 0),
+        ([1e308, 1e308, 0], [0, 0, 1e308], 1),
+    ],
+)
+def test_js_holds_for_the_smallest_and_the_largest_numbers(p, q, right):
+    assert js_distance(p, q) == right
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats(1e-3, 1), min_size=2, max_size=30), st.floats(-1e-7, 1e-7))
 def test_js_of_nearly_equal_inputs_is_a_small_number(weights, change):

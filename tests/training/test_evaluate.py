@@ -82,6 +82,21 @@ def test_a_target_with_other_classes_is_refused(tmp_path):
         predict_test(tmp_path / "m.pt")
 
 
+def test_a_target_with_its_classes_in_another_order_is_evaluated(tmp_path):
+    source = squares()
+    source.save(tmp_path / "a")
+    target = noisier(source)
+    target.save(tmp_path / "b")
+    order = np.array([2, 0, 1])
+    names = tuple(source.class_names[k] for k in order)
+    replace(target, labels=order.argsort()[target.labels], class_names=names).save(tmp_path / "c")
+    found = []
+    for name in "bc":
+        train(tmp_path / "a", tmp_path / name, out=tmp_path / f"{name}.pt", settings=Settings(epochs=1, batch=16))
+        found.append(next(one for one in predict_test(tmp_path / f"{name}.pt") if one.domain == "target"))
+    assert (found[0].labels == found[1].labels).all()
+
+
 def test_a_split_that_was_changed_is_refused(models, tmp_path):
     checkpoint = open_checkpoint(models / "source.pt")
     split = checkpoint.card.data["split"]

@@ -61,7 +61,7 @@ def _columns(path: Path) -> dict[str, list[str]]:
             raise InputError(f"{path} has no header of different column names; expected one in its first line")
         columns: dict[str, list[str]] = {name: [] for name in names}
         for row in rows:
-            if not row:  # an empty line
+            if not any(cell.strip() for cell in row):  # an empty line
                 continue
             if any(len(cell) > LONGEST for cell in row):
                 raise InputError(f"line {rows.line_num} of {path} has a cell of more than {LONGEST:,} characters")

@@ -12,7 +12,7 @@ import numpy as np
 from robustkit.data.npyfile import NUMBERS, TEXT, map_npy
 from robustkit.data.readers.found import Found, Options
 from robustkit.data.readers.provenance import file_hash
-from robustkit.errors import InputError
+from robustkit.errors import WARNING, InputError
 
 # How tables write that a label is not there, without capital letters.
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "nat", "-", "?"})
@@ -124,6 +124,10 @@ def _from_names(
     if not names:
         names = tuple(sorted(present, key=int if integers else None))
         notes.append(f"class names: {_few(names)}, in sorted order, from the labels")
+    numbers = {value for value in present if _NUMBER.fullmatch(value)}
+    if numbers and len(numbers) < len(present):
+        mixed = f"{_few(sorted(numbers))} among {_few(sorted(set(present) - numbers))}"
+        notes.append(f"{WARNING}labels: classes that are numbers, {mixed}; leave out images whose class is not known")
     unknown = sorted(set(present) - set(names))
     if unknown:
         raise InputError(f"labels have the class {_few(unknown)}, which is not among {', '.join(names)}")

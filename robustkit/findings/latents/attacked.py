@@ -20,7 +20,7 @@ from robustkit.findings.attack.record import RECORD, AttackRecord
 from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.foreign.arrange import arrange
 from robustkit.runs.draw import check_pixels_fit
-from robustkit.runs.folder import MANIFEST, SUMMARY
+from robustkit.runs.folder import MANIFEST, SUMMARY, read_manifest
 from robustkit.runs.opening import ImageSets
 from robustkit.runs.sample import Sample, as_input
 from robustkit.words import brief
@@ -93,6 +93,7 @@ def open_attacked(
         raise InputError(f"{folder} {what}; expected a folder that `robustkit attack` wrote")
     summary = read_object(folder / SUMMARY, "the summary of an attack", inputs=dict, data=str)
     record = AttackRecord.load(folder / RECORD)
+    summary["data"] = _where(folder, summary["data"])
     options, sets = same_options(summary, options, folder), ImageSets()
     checkpoint = open_model(model, options, images=lambda said: sets.open(data or summary["data"], said), device=device)
     digest = checkpoint.origin.sha256
@@ -114,6 +115,14 @@ def open_attacked(
     found = Attacked(sample, record, folder)
     _check_pixels(found)
     return found
+
+
+def _where(folder: Path, data: str) -> str:
+    """Where the images of a run are: as it was said, or from the root where one stands in another folder now."""
+    if os.path.exists(data) or not (folder / MANIFEST).is_file():
+        return data
+    asked = read_manifest(folder, request=dict)["request"].get("data")
+    return asked if isinstance(asked, str) and os.path.exists(asked) else data
 
 
 def options_of(checkpoint: Checkpoint) -> ModelOptions:

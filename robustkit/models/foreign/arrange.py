@@ -47,6 +47,14 @@ def arrange(images: ImageSet, class_names: Sequence[str] | None, bands: Sequence
     return replace(images, notes=tuple(notes))
 
 
+def in_order(images: ImageSet, class_names: Sequence[str]) -> ImageSet:
+    """The images with their classes in a classifier's order, where they are the same ones in another."""
+    names = tuple(class_names)
+    if images.class_names == names or set(images.class_names) != set(names):
+        return images
+    return arrange(images, names, None)
+
+
 def _places(model: tuple[str, ...], images: tuple[str, ...]) -> tuple[np.ndarray | None, str]:
     """Which of the model's classes each class of the images is, shape (k,), and how that is known; else `None`."""
     if set(model) >= set(images):
