@@ -7,6 +7,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+# How the line begins that says which engine computes, how fast, and how long all takes.
+ENGINE = "engine: "
+
 
 def progress(
     iterable: Iterable[Any] | None = None, *, total: int | None = None, label: str, unit: str = "it"

@@ -47,6 +47,10 @@ class Steps:
         self.done: dict[str, Step] = {}
         self._say = say
 
+    def say(self, name: str, line: str) -> None:
+        """Says something of a step under its name."""
+        self._say(f"{self.folder.name}/{name}: {line}")
+
     def run(self, name: str, inputs: dict[str, Any], make: Callable[[Path, bool], object]) -> Step:
         """Makes a step unless it is there, made from the same inputs.
 

@@ -21,6 +21,7 @@ from robustkit.models.checkpoint import is_own, versions
 from robustkit.models.foreign import kinds
 from robustkit.models.foreign.kinds import kind_of
 from robustkit.models.foreign.weights import read_weights
+from robustkit.progress import ENGINE
 from robustkit.runs.opening import ImageSets, open_sample
 from robustkit.runs.sample import Sample
 from robustkit.runs.selection import Selection
@@ -61,6 +62,15 @@ class Subject:
             "seed": self.request.seed,
             "device": self.device,
         }
+
+    def say_engine(self, step: str) -> Callable[[str], None]:
+        """What hands on, of the lines that a step says, the one that says what computes; the others are in the page."""
+
+        def say(line: str) -> None:
+            if line.startswith(ENGINE):
+                self.steps.say(step, line)
+
+        return say
 
     @property
     def own_images(self) -> bool:

@@ -58,6 +58,11 @@ class Evaluator(Protocol):
         """How candidates are scored and why, in one line for a summary."""
         ...
 
+    @property
+    def why_not_faster(self) -> str:
+        """Why a faster one was not taken, for the terminal; empty if there is none."""
+        ...
+
     def clean(self) -> Tensor:
         """Logits of the clean images, shape (N, K)."""
         ...

@@ -103,6 +103,11 @@ class IncrementalEvaluator:
         return self._refusal
 
     @property
+    def why_not_faster(self) -> str:
+        """Why compiled code does not follow single pixels, or windows are not used at all; empty if it does."""
+        return self.refusal or ("" if self.name == "chain" else self.not_compiled)
+
+    @property
     def reason(self) -> str:
         """What is computed on windows and how the rest runs, for a summary."""
         follower = None if self.refusal else self._follower(1)

@@ -59,6 +59,11 @@ class PlainEvaluator:
         self.memory_format = torch.contiguous_format if self.graph is None else torch.channels_last
 
     @property
+    def why_not_faster(self) -> str:
+        """Why every candidate goes through the whole network; empty where nothing else was asked for."""
+        return self.note or self.why_not_traced
+
+    @property
     def reason(self) -> str:
         """How the network runs and why, for a summary."""
         folded = self.why_not_traced or "batch norm folded, channels last"

@@ -5,8 +5,56 @@ from __future__ import annotations
 import time
 
 import torch
+from torch import Tensor
 
-from robustkit.engine import Candidates, Evaluator
+from robustkit.engine import Candidates, Evaluator, make_evaluator
+from robustkit.errors import OutOfMemory
+from robustkit.models import AuditedClassifier
+from robustkit.models.memory import is_out_of_memory
+from robustkit.progress import ENGINE
+from robustkit.words import brief
+
+
+
+def engine_line(evaluator: Evaluator, rate: float, most: float | None) -> str:
+    """Which engine scores, why not a faster one, how fast, and how long all takes.
+
+    Args:
+        evaluator: The evaluator.
+        rate: Candidates a second, as measured.
+        most: The most candidates that may be scored; `None` where that is not known.
+    """
+    why = evaluator.why_not_faster
+    because = f", because {brief(why)}" if why else ""
+    within = "" if most is None else f"; at most {most:,.0f} candidates, {in_words(most / rate)}"
+    return f"{ENGINE}{evaluator.name}{because}; {rate:,.0f} candidates/s measured{within}"
+
+
+def spoken_trial(classifier: AuditedClassifier, images: Tensor, most: float) -> str:
+    """The same of an evaluator that is made and timed for it; empty where memory runs out even for that.
+
+    Args:
+        classifier: The classifier.
+        images: A few clean images, shape (N, C, H, W).
+        most: The most candidates that may be scored.
+    """
+    try:
+        evaluator = make_evaluator(classifier, images.to(classifier.device))
+        return engine_line(evaluator, candidates_per_second(evaluator, candidates=512), most)
+    except (RuntimeError, MemoryError, OutOfMemory) as error:
+        if not is_out_of_memory(error):
+            raise
+        return ""
+
+
+def in_words(seconds: float) -> str:
+    """About how long something takes, as one says it."""
+    if seconds < 1:
+        return "less than a second"
+    for limit, size, name in ((100, 1, "s"), (6000, 60, "min"), (48 * 3600, 3600, "h")):
+        if seconds < limit:
+            return f"about {seconds / size:.2g} {name}"
+    return f"about {seconds / 86400:.2g} days"
 
 
 def candidates_per_second(evaluator: Evaluator, *, candidates: int = 2000) -> float:

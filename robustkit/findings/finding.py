@@ -7,7 +7,7 @@ them; docs/howto/add-a-finding.md shows one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -170,6 +170,10 @@ class Subject(Protocol):
 
     def settings(self, kind: type[T]) -> T:
         """The settings of this kind in the request of the audit."""
+        ...
+
+    def say_engine(self, step: str) -> Callable[[str], None]:
+        """What hands on, of the lines that a step says, the one that says what computes and how long it may take."""
         ...
 
     def folder(self, step: str) -> Path | None:

@@ -87,6 +87,14 @@ class Measurement(ABC):
         """Refuses what cannot be measured, before anything is written; most refuse it when they are made."""
         return
 
+    def forecast(self, images: int) -> str:
+        """One line before the work begins: what computes, why nothing faster, how fast, and how long it may take.
+
+        Args:
+            images: How many images are left to be measured.
+        """
+        return ""
+
     @abstractmethod
     def describe(self, say: Callable[[str], None]) -> None:
         """Says what is about to be measured, and how."""

@@ -101,6 +101,9 @@ def run_measurement(
             makers.expect(left[0], this_maker(opened.about["device"]))
         if len(left) < len(units):
             say(f"{len(units) - len(left)} of {len(units)} groups were finished before and are kept")
+        line = opened.forecast(images_in(opened, left)) if left else ""
+        if line:
+            say(line)
         images = images_in(opened, units)
         with progress(total=images * opened.weight, label=opened.doing, unit="image") as bar:
             bar.update((images - images_in(opened, left)) * opened.weight)

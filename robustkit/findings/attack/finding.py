@@ -13,7 +13,6 @@ from robustkit.findings.attack import chapter
 from robustkit.findings.attack.record import RECORD, AttackPart, AttackRecord, AttackRequest
 from robustkit.findings.attack.summary import ANY, summarize
 from robustkit.findings.finding import Finding, ModelRecords, Subject
-from robustkit.progress import quiet
 from robustkit.report.section import Chapter
 from robustkit.stats import Estimate
 
@@ -41,7 +40,7 @@ class Attacked(Finding):
         asked = AttackRequest(
             searches=part.searches, values=part.values, budget=part.budget or None, **subject.drawn
         )  # fmt: skip
-        run_attack(subject.sample, asked, out=folder, resume=resume, mix=True, say=quiet)
+        run_attack(subject.sample, asked, out=folder, resume=resume, mix=True, say=subject.say_engine(self.name))
 
     def load(self, folder: Path) -> Mapping[str, Any]:
         """The record of the attack."""

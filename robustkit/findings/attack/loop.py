@@ -17,7 +17,8 @@ from robustkit.findings.attack.record import TARGETS, Attempt, Flip
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.decision import decide
 from robustkit.perturb.proof import FlipRule, Proof, prove
-from robustkit.perturb.search.base import UNTARGETED, Problem, SearchSettings
+from robustkit.perturb.search.base import UNTARGETED, Passes, Problem, SearchSettings
+from robustkit.perturb.search.differential_evolution import DifferentialEvolution
 from robustkit.perturb.values import ValueSet
 from robustkit.records import NOT_FINITE
 from robustkit.seeds import Streams
@@ -69,6 +70,16 @@ class AttackSettings:
         """How many attempts a correct image of a classifier of so many classes gets."""
         return len(self.searches) * (classes - 1 if self.targeted == "each" else 1)
 
+    def most_candidates(self, cells: int, classes: int) -> float:
+        """The most candidates that an image may cost, over all searches and targets; those of a stand-in not counted.
+
+        Args:
+            cells: How many cells an image has.
+            classes: How many classes there are.
+        """
+        turns = classes - 1 if self.targeted else 1
+        return turns * sum(self.budget or _own_end(search, cells) for search in self.searches)
+
     def describe(self) -> str:
         """A few words for the terminal: which searches, how far, and to which classes."""
         names = " and ".join(search.name for search in self.searches)
@@ -90,9 +101,17 @@ class AttackSettings:
         }
 
 
+def _own_end(search: SearchSettings, cells: int) -> int:
+    """How many queries a search asks at most where no budget ends it."""
+    if isinstance(search, DifferentialEvolution):
+        return search.population * (search.generations + 1)
+    most: int | None = getattr(search, "queries", None) or getattr(search, "top", None)
+    return most or cells
+
+
 @dataclass
-class Cost:
-    """What one search has cost so far.
+class Cost(Passes):
+    """What one search has cost so far; `Passes` besides.
 
     Attributes:
         seconds: In all.
@@ -108,8 +127,8 @@ class Cost:
 
     @property
     def rate(self) -> float:
-        """Candidates per second."""
-        return self.candidates / self.seconds if self.seconds else 0.0
+        """Candidates per second, those of a stand-in image among them."""
+        return (self.candidates + self.stand_in) / self.seconds if self.seconds else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +153,9 @@ class Block:
     clean_logits: Tensor
     ids: list[str]
 
-    def problem(self, where: Tensor, targets: Tensor, settings: AttackSettings, purpose: str) -> Problem:
+    def problem(
+        self, where: Tensor, targets: Tensor, settings: AttackSettings, purpose: str, passes: Passes | None = None
+    ) -> Problem:
         """Some of the images as a problem for a search; `purpose` names its random streams."""
         return Problem(
             images=self.images[where],
@@ -146,6 +167,7 @@ class Block:
             pixels=settings.pixels,
             classifier=self.classifier,
             budget=settings.budget,
+            passes=passes or Passes(),
         )
 
 
@@ -201,7 +223,7 @@ def _one_target(
     cost: Cost,
 ) -> Iterator[tuple[int, Attempt]]:
     """Attempts on some images of a block for one target each, with their rows among these images."""
-    problem = block.problem(where, targets, settings, f"{search.name}/{turn}")
+    problem = block.problem(where, targets, settings, f"{search.name}/{turn}", cost)
     ids = [block.ids[i] for i in where.tolist()]
     began = time.perf_counter()
     under_way = search.start(problem)

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from robustkit.engine import Candidates, Evaluator, PlainEvaluator, make_evaluator
-from robustkit.engine.rate import candidates_per_second
+from robustkit.engine.rate import candidates_per_second, spoken_trial
 from robustkit.errors import InputError
 from robustkit.findings.attack.loop import AttackSettings, Block, Cost, Report, Scorer, Targeted, pursue
 from robustkit.findings.attack.record import AttackRecord, AttackRequest, Attempt, attempt_arrays
@@ -346,6 +346,13 @@ class Attack(Measurement):
         stretch, units = sample.checkpoint.stretch, sample.whole.units
         say(describe_values(self.plan.values, bands=card.bands, stretch=stretch, units=units))
         say(f"correctly classified images are attacked by {self.plan.describe()}")
+
+    def forecast(self, images: int) -> str:
+        """Which engine scores, why not a faster one, how fast, and how long the whole attack takes at most."""
+        classifier = self.sample.checkpoint.classifier
+        cells = self.images.shape[2] * self.images.shape[3] * self.plan.values.size
+        most = images * self.plan.most_candidates(cells, classifier.classes)
+        return spoken_trial(classifier, self.images[slice(0, 2)], most)
 
     def result(self, records: Records, folder: Path | None) -> AttackResult:
         """The attack with its numbers."""

@@ -159,7 +159,8 @@ class AttackRecord(Record):
         class_names: The K classes.
         settings: Everything that decides the answer: searches, values, success, targets, budget, pixels, seed.
         costs: Of each search: `seconds` in all, `scoring_seconds` in the evaluator, `proving_seconds`
-            in the proofs, `candidates` scored. Empty in the file of a run, whose bytes depend on the answer alone; its
+            in the proofs, `candidates` scored, and the numbers of `Passes`. Empty in the file of a run, whose bytes
+            depend on the answer alone; its
             summary holds them.
     """
 

@@ -36,7 +36,10 @@ class SearchSummary:
         not_finite: How many candidates had an answer that is not finite; they count neither as flips nor as kept.
         images_not_finite: How many images had such a candidate.
         unsettled: How many of these images were not flipped, and so are not shown to be safe from such candidates.
-        candidates_per_second: Nan for any of them.
+        candidates_per_second: Those of a stand-in image among them; nan for any of them.
+        stand_in: Queries of a stand-in image, which are nobody's queries.
+        gradient_passes: Images sent forward and back besides the queries.
+        partial_passes: Images sent through the first layers besides.
     """
 
     flipped: Estimate
@@ -51,6 +54,16 @@ class SearchSummary:
     images_not_finite: int
     unsettled: int
     candidates_per_second: float
+    stand_in: int = 0
+    gradient_passes: int = 0
+    partial_passes: int = 0
+
+    @property
+    def besides(self) -> str:
+        """What was asked of the network besides the queries, in words; empty where nothing was."""
+        words = ("queries of a stand-in image", "gradient passes", "passes through the first layers")
+        counts = (self.stand_in, self.gradient_passes, self.partial_passes)
+        return ", ".join(f"{count:,} {what}" for count, what in zip(counts, words, strict=True) if count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +133,8 @@ class AttackSummary:
             if name != ANY and one.doubled[0] > 1:
                 most, late = one.doubled
                 lines.append(f"  {'':<{width}}  half of its {most:,} queries would have missed {late} of these flips")
+            if one.besides:
+                lines.append(f"  {'':<{width}}  besides its queries: {one.besides}")
             if one.not_finite:
                 lines.append(
                     f"  {'':<{width}}  WARNING: the answers to {one.not_finite:,} candidates on "
@@ -278,7 +293,10 @@ def _summarize_search(record: AttackRecord, name: str) -> SearchSummary:
         unsettled=int((broken & ~flipped).sum()),
         candidates_per_second=float("nan")
         if cost is None or not cost["seconds"]
-        else cost["candidates"] / cost["seconds"],
+        else (cost["candidates"] + cost.get("stand_in", 0)) / cost["seconds"],
+        stand_in=int((cost or {}).get("stand_in", 0)),
+        gradient_passes=int((cost or {}).get("gradient", 0)),
+        partial_passes=int((cost or {}).get("partial", 0)),
     )
 
 
@@ -312,6 +330,9 @@ def _search(one: SearchSummary) -> dict[str, Any]:
         "not_finite_images": one.images_not_finite,
         "not_finite_images_without_a_flip": one.unsettled,
         "candidates_per_second": _number(one.candidates_per_second),
+        "stand_in_queries": one.stand_in,
+        "gradient_passes": one.gradient_passes,
+        "partial_passes": one.partial_passes,
     }
 
 

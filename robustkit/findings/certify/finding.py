@@ -11,7 +11,6 @@ from robustkit.findings.attack.record import AttackPart
 from robustkit.findings.certify import show
 from robustkit.findings.certify.record import RECORD, CertificateRecord, CertifyPart, CertifyRequest, chances
 from robustkit.findings.finding import Finding, ModelRecords, Subject
-from robustkit.progress import quiet
 from robustkit.report.section import Chapter
 from robustkit.stats import Estimate, bounded_mean, wilson
 
@@ -46,7 +45,7 @@ class Certified(Finding):
         else:
             budget = _affordable(subject.sample, values, seconds)
         asked = CertifyRequest(values=values, budget=budget, **subject.drawn)
-        run_certify(subject.sample, asked, out=folder, resume=resume, mix=True, say=quiet)
+        run_certify(subject.sample, asked, out=folder, resume=resume, mix=True, say=subject.say_engine(self.name))
 
     def load(self, folder: Path) -> Mapping[str, Any]:
         """The certificates."""

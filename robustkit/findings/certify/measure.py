@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from robustkit.engine import Evaluator, make_evaluator
-from robustkit.engine.rate import candidates_per_second
+from robustkit.engine.rate import candidates_per_second, engine_line
 from robustkit.errors import InputError
 from robustkit.findings.certify.record import CertificateRecord, CertifyRequest
 from robustkit.findings.certify.show import write_certificates
@@ -65,6 +65,7 @@ class Certify(Measurement):
     def __init__(self, sample: Sample, request: CertifyRequest) -> None:
         super().__init__(sample, request)
         self.kinds = {"certificates": CertificateRecord}
+        self._engine: tuple[Evaluator, float] | None = None
         self.images = sample.inputs
         self.values = make_values(
             request.values,
@@ -130,15 +131,23 @@ class Certify(Measurement):
         if not rates:
             say(f"{cells:,} cells per image; memory ran out for the first images, so how long they take is not known")
             return
-        (engine, rate), *_ = rates
+        self._engine, *_ = rates
+        evaluator, rate = self._engine
         seconds = min(cells, self.request.budget or cells) / rate
-        say(f"{cells:,} cells per image, about {seconds:.2g} s each by the {engine} engine")
+        say(f"{cells:,} cells per image, about {seconds:.2g} s each by the {evaluator.name} engine")
 
-    def _rate(self, part: slice) -> tuple[str, float]:
+    def forecast(self, images: int) -> str:
+        """Which engine tries the cells, why not a faster one, how fast, and how long all takes."""
+        if self._engine is None:
+            return ""
+        cells = int(np.prod(self.images.shape[2:])) * self.values.size
+        return engine_line(*self._engine, images * min(cells, self.request.budget or cells))
+
+    def _rate(self, part: slice) -> tuple[Evaluator, float]:
         """The engine for some images, and how many cells it tries in a second."""
         classifier = self.sample.checkpoint.classifier
         evaluator = make_evaluator(classifier, self.images[part].to(classifier.device))
-        return evaluator.name, candidates_per_second(evaluator)
+        return evaluator, candidates_per_second(evaluator)
 
     def result(self, records: Records, folder: Path | None) -> CertifyResult:
         """The certificates with their numbers."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -13,7 +13,22 @@ from robustkit.perturb.decision import UNTARGETED, flips, margin
 from robustkit.perturb.values import ValueSet
 from robustkit.seeds import Streams
 
-__all__ = ["UNTARGETED", "Problem", "Search", "SearchSettings"]
+__all__ = ["UNTARGETED", "Passes", "Problem", "Search", "SearchSettings"]
+
+
+@dataclass
+class Passes:
+    """What searches ask of the network besides the queries of the images.
+
+    Attributes:
+        stand_in: Queries of a stand-in image, which all images share.
+        gradient: Images sent forward and back, once for each class that is differentiated.
+        partial: Images sent through the first layers.
+    """
+
+    stand_in: int = 0
+    gradient: int = 0
+    partial: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +45,7 @@ class Problem:
         pixels: How many pixels a candidate overwrites.
         classifier: For searches that use gradients; `None` when only logits are available.
         budget: The most queries that an image will get; `None` lets the search end by its own settings.
+        passes: Counts what the search asks of the network besides.
     """
 
     images: Tensor
@@ -41,6 +57,7 @@ class Problem:
     pixels: int = 1
     classifier: AuditedClassifier | None = None
     budget: int | None = None
+    passes: Passes = field(default_factory=Passes)
 
     def __len__(self) -> int:
         return len(self.images)

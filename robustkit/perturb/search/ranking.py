@@ -82,19 +82,26 @@ def _predicted_margins(
     logits = problem.clean_logits[rows]
     rivals = logits.scatter(1, chosen, -torch.inf).topk(min(_RIVALS, logits.shape[1] - 1)).indices  # (B, J)
     lead = logits.gather(1, rivals) - logits.gather(1, chosen)
-    slope = _slope(classifier, images, chosen, rivals, lattice)
+    slope = _slope(problem, classifier, images, chosen, rivals, lattice)
     if lattice is None:
         change = _first_order(problem, images, slope)
     else:
+        problem.passes.partial += len(images) * lattice.spacing**2 * problem.values.size
         change = lattice_change(classifier, images, problem.values, slope, lattice)
     margin = (lead[..., None, None, None] + change).amax(1)
     return torch.where(targeted[:, None, None, None], -margin, margin)
 
 
 def _slope(
-    classifier: AuditedClassifier, images: Tensor, chosen: Tensor, rivals: Tensor, lattice: Lattice | None
+    problem: Problem,
+    classifier: AuditedClassifier,
+    images: Tensor,
+    chosen: Tensor,
+    rivals: Tensor,
+    lattice: Lattice | None,
 ) -> Tensor:
     """Gradients of rival minus chosen logit, at the images or at the lattice's layer, shape (B, J, ...)."""
+    problem.passes.gradient += len(images) * rivals.shape[1]
     with torch.enable_grad():
         if lattice is None:
             at = images.requires_grad_()

@@ -113,6 +113,7 @@ def _changes(cells: Cells, classifier: AuditedClassifier, effort: int) -> Tensor
     option = torch.arange(cells.options, device=device)
     asked = torch.cartesian_prod(row, column, option)
     evaluator = make_evaluator(classifier, image)
+    problem.passes.stand_in += len(asked) + 1
     parts = []
     for part in asked.split(_CANDIDATES):
         value = problem.values.option(image[0, :, part[:, 0], part[:, 1]].T, part[:, 2])
