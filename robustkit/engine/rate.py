@@ -15,7 +15,6 @@ from robustkit.progress import ENGINE
 from robustkit.words import brief
 
 
-
 def engine_line(evaluator: Evaluator, rate: float, most: float | None) -> str:
     """Which engine scores, why not a faster one, how fast, and how long all takes.
 

@@ -95,6 +95,8 @@ def test_a_page_is_written_whatever_fails(world, tmp_path, monkeypatch):
         found, said = _audit(world, "Picky", out)
     why = "it failed unexpectedly (RuntimeError: negative flux); traceback in"
     assert [line for line in said if line.startswith(f"model/sweep: not run, {why}")]
+    for step in ("attack", "certify"):
+        assert len([line for line in said if line.startswith(f"model/{step}: engine: plain, because Picky")]) == 1
     assert found.attack is not None
     assert found.certificate is not None
     record = out / "model" / "certify" / "certificates.npz"

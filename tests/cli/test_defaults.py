@@ -12,10 +12,12 @@ import torch
 
 from robustkit.files import read_json
 from robustkit.models import ConvNet
+from tests.models.foreign.onnx_writing import save
 
 Run = Callable[..., tuple[int, str, str]]
 CODE = """
 from robustkit.models import ConvNet
+from tests.models.foreign.onnx_writing import save
 
 def net():
     return ConvNet(bands=1, classes=2, size=(24, 24))
@@ -86,3 +88,39 @@ def test_a_network_that_no_usual_size_fits_is_refused_in_the_words_of_the_comman
     code, said, _ = robustkit("inspect", "--model", "net.pt", "--arch", "net.py:net")
     assert code == 2
     assert "say the size with --input-size H W, or give --data" in said
+
+
+def _graph() -> None:
+    from onnx import helper, numpy_helper
+
+    weights = np.random.default_rng(0).normal(size=(576, 2)).astype(np.float32)
+    nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("Gemm", ["f", "w"], ["scores"])]
+    save(Path("net.onnx"), nodes, [numpy_helper.from_array(weights, "w")], bands=1, size=24, outputs={"scores": 2})
+
+
+@pytest.mark.parametrize("command", ["inspect", "attack"])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--arch", "net.py:net"], "--arch has no effect: the network is in the file, an ONNX graph"),
+        (["--arch-kwargs", '{"a": 1}'], "--arch-kwargs has no effect: the network is in the file"),
+        (["--key", "model"], "--key has no effect: the network is in the file"),
+        (["--combine", "votes"], "--combine has no effect on one model"),
+    ],
+)
+def test_what_is_said_of_a_graph_and_changes_nothing_is_said(
+    robustkit: Run, given: list[str], command: str, options: list[str], words: str
+) -> None:
+    _graph()
+    more = [] if command == "inspect" else [*SHORT["attack"], "--device", "cpu"]
+    code, said, wrong = robustkit(command, "--model", "net.onnx", "--data", "d.npz", *options, *more)
+    assert code == 0, wrong
+    assert words in said
+
+
+def test_one_model_has_nothing_to_combine(robustkit: Run, given: list[str]) -> None:
+    torch.save(ConvNet(bands=1, classes=2, size=(24, 24)).state_dict(), "x.pt")
+    Path("x.toml").write_text('arch = "robustkit:ConvNet"\narch_kwargs = { bands = 1, classes = 2, size = [24, 24] }\n')
+    code, said, wrong = robustkit("inspect", "--model", "x.pt", "--data", "d.npz", "--combine", "mean")
+    assert code == 0, said + wrong
+    assert "--combine has no effect on one model" in said

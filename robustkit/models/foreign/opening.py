@@ -255,6 +255,8 @@ def _without_effect(found: Found, kind: Kind, options: ModelOptions) -> list[str
             notes.append(f"{WARNING}{' and '.join(said)} has no effect: the network is in the file, {found.form}")
     elif options.arch_kwargs and options.arch is None:
         notes.append(f"{WARNING}--arch-kwargs has no effect without --arch")
+    if options.combine is not None:  # an ensemble opens its members without it
+        notes.append(f"{WARNING}--combine has no effect on one model; name several, --model A B C")
     if found.black_box and options.latent is not None:
         notes.append(f"{WARNING}--latent has no effect: nothing inside of {found.form} can be seen")
     return notes
