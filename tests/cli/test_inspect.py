@@ -1,3 +1,4 @@
+# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 import numpy as np
 import pytest
 import torch

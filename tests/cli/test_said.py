@@ -1,3 +1,4 @@
+# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 """What a command line says of images and networks: one meaning in every command, in the order in which it is typed."""
 
 import ast

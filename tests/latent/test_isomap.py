@@ -1,3 +1,4 @@
+# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 """Isomaps of surfaces whose flat map is known, and against scikit-learn's."""
 
 from __future__ import annotations

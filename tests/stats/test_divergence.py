@@ -1,3 +1,4 @@
+# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 """Distances of distributions, against SciPy, closed forms, and the null of two equal samples."""
 
 from __future__ import annotations
