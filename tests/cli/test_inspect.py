@@ -1,4 +1,5 @@
 # pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportOptionalOperand=false, reportOptionalIterable=false, reportOptionalSubscript=false
 import numpy as np
 import pytest
 import torch

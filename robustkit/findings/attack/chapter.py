@@ -30,8 +30,8 @@ VALUE_WORDS = {
 SEARCH_WORDS = {
     "de": "differential evolution, the published algorithm; the published attack, --preset paper, is targeted, takes "
     "values in [0, 1] and flips more",
-    "auto": "the strongest: it ranks the cells beforehand, on one stand-in image and by gradients, and that is not "
-    "counted as queries",
+    "auto": "the strongest: it ranks the cells beforehand, on one stand-in image and by gradients, which summary.json "
+    "counts beside the queries",
     "random": "cells drawn at random, the baseline",
 }
 

@@ -351,8 +351,8 @@ class Attack(Measurement):
         """Which engine scores, why not a faster one, how fast, and how long the whole attack takes at most."""
         classifier = self.sample.checkpoint.classifier
         cells = self.images.shape[2] * self.images.shape[3] * self.plan.values.size
-        most = images * self.plan.most_candidates(cells, classifier.classes)
-        return spoken_trial(classifier, self.images[slice(0, 2)], most)
+        each = self.plan.most_candidates(cells, classifier.classes)
+        return spoken_trial(classifier, self.images[slice(0, 2)], images * each)
 
     def result(self, records: Records, folder: Path | None) -> AttackResult:
         """The attack with its numbers."""
