@@ -74,6 +74,11 @@ class FrontEvaluator:
         """How candidates are scored, for a summary."""
         return f"through the front end, on windows of {self._window[0]} x {self._window[1]}; then {self.rest.reason}"
 
+    @property
+    def why_not_faster(self) -> str:
+        """Why the network behind is not scored faster."""
+        return self.rest.why_not_faster
+
     @torch.inference_mode()
     def clean(self) -> Tensor:
         """Logits of the clean images, shape (N, K)."""
