@@ -15,18 +15,18 @@ from robustkit.progress import ENGINE
 from robustkit.words import brief
 
 
-def engine_line(evaluator: Evaluator, rate: float, most: float | None) -> str:
+def engine_line(name: str, why: str, rate: float, most: float) -> str:
     """Which engine scores, why not a faster one, how fast, and how long all takes.
 
     Args:
-        evaluator: The evaluator.
+        name: Of the evaluator.
+        why: Its `why_not_faster`.
         rate: Candidates a second, as measured.
-        most: The most candidates that may be scored; `None` where that is not known.
+        most: The most candidates that may be scored.
     """
-    why = evaluator.why_not_faster
     because = f", because {brief(why)}" if why else ""
-    within = "" if most is None else f"; at most {most:,.0f} candidates, {in_words(most / rate)}"
-    return f"{ENGINE}{evaluator.name}{because}; {rate:,.0f} candidates/s measured{within}"
+    within = f"at most {most:,.0f} candidates, {in_words(most / rate)}"
+    return f"{ENGINE}{name}{because}; {rate:,.0f} candidates/s measured; {within}"
 
 
 def spoken_trial(classifier: AuditedClassifier, images: Tensor, most: float) -> str:
@@ -39,7 +39,8 @@ def spoken_trial(classifier: AuditedClassifier, images: Tensor, most: float) -> 
     """
     try:
         evaluator = make_evaluator(classifier, images.to(classifier.device))
-        return engine_line(evaluator, candidates_per_second(evaluator, candidates=512), most)
+        rate = candidates_per_second(evaluator, candidates=512)
+        return engine_line(evaluator.name, evaluator.why_not_faster, rate, most)
     except (RuntimeError, MemoryError, OutOfMemory) as error:
         if not is_out_of_memory(error):
             raise

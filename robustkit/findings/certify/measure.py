@@ -65,7 +65,7 @@ class Certify(Measurement):
     def __init__(self, sample: Sample, request: CertifyRequest) -> None:
         super().__init__(sample, request)
         self.kinds = {"certificates": CertificateRecord}
-        self._engine: tuple[Evaluator, float] | None = None
+        self._engine: tuple[str, str, float] | None = None
         self.images = sample.inputs
         self.values = make_values(
             request.values,
@@ -132,9 +132,9 @@ class Certify(Measurement):
             say(f"{cells:,} cells per image; memory ran out for the first images, so how long they take is not known")
             return
         self._engine, *_ = rates
-        evaluator, rate = self._engine
+        name, _, rate = self._engine
         seconds = min(cells, self.request.budget or cells) / rate
-        say(f"{cells:,} cells per image, about {seconds:.2g} s each by the {evaluator.name} engine")
+        say(f"{cells:,} cells per image, about {seconds:.2g} s each by the {name} engine")
 
     def forecast(self, images: int) -> str:
         """Which engine tries the cells, why not a faster one, how fast, and how long all takes."""
@@ -143,11 +143,11 @@ class Certify(Measurement):
         cells = int(np.prod(self.images.shape[2:])) * self.values.size
         return engine_line(*self._engine, images * min(cells, self.request.budget or cells))
 
-    def _rate(self, part: slice) -> tuple[Evaluator, float]:
-        """The engine for some images, and how many cells it tries in a second."""
+    def _rate(self, part: slice) -> tuple[str, str, float]:
+        """The engine for some images, why not a faster one, and how many cells it tries in a second."""
         classifier = self.sample.checkpoint.classifier
         evaluator = make_evaluator(classifier, self.images[part].to(classifier.device))
-        return evaluator, candidates_per_second(evaluator)
+        return evaluator.name, evaluator.why_not_faster, candidates_per_second(evaluator)
 
     def result(self, records: Records, folder: Path | None) -> CertifyResult:
         """The certificates with their numbers."""
