@@ -43,8 +43,10 @@ _PRINT: Any = {
 
 @contextmanager
 def printing() -> Generator[None]:
-    """Matplotlib as print wants it, while the block runs."""
-    with matplotlib.rc_context(_PRINT), warnings.catch_warnings():
+    """Matplotlib as print wants it, while the block runs, whatever the matplotlibrc of the user says."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_PRINT)
         # A name in a script that no font here has is drawn as boxes; the tables hold it.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         yield

@@ -1,3 +1,4 @@
+# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 import numpy as np
 import pytest
 import torch
@@ -6,6 +7,7 @@ from torch import nn
 from robustkit.data import ImageSet
 from robustkit.findings.preflight.measure import preflight
 from robustkit.models import ModelOptions
+from robustkit.perturb.threats import make_values
 from robustkit.runs import Selection
 from robustkit.runs.opening import open_sample
 
@@ -77,6 +79,17 @@ def test_classes_in_another_order_are_seen_and_put_right_by_what_is_advised(made
     assert found["class order"].advice.endswith("say --classes c,a,b")
     found, _ = made(names=("c", "a", "b"), classes=("c", "a", "b"))
     assert found["class order"].verdict == "ok"
+
+
+def test_grey_that_is_stored_as_colours_is_seen_and_a_value_set_moves_it_as_one(made):
+    found, said = made(order=(1, 1, 1))
+    assert "the 3 bands of every image are equal: grey stored as colours" in found["bands"].text
+    assert "--values together" in found["bands"].advice
+    assert "band order" not in found
+    assert any("grey stored as colours" in line for line in said)
+    values = make_values("together", input_range=((0, 1), (0, 2), (0, 3)), device="cpu")
+    options = values.option(torch.zeros(2, 3), torch.arange(2))
+    assert options.tolist() == [[0, 0, 0], [1, 2, 3]]
 
 
 def test_the_range_is_compared_with_what_was_said(made):

@@ -1,3 +1,4 @@
+# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 import pytest
 import torch
 from torch import nn
@@ -187,6 +188,45 @@ def test_an_untrained_network_and_one_part_in_training_mode():
     network.net.features[2].train()
     findings, _ = _verdicts(classifier)
     assert findings["mode"].text == "net.features.2 is in training mode"
+
+
+class Convolutions(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.fc = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3), nn.Linear(16, 3)
+
+    def forward(self, images):
+        return self.fc(torch.relu(self.two(torch.relu(self.one(images)))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("scheme", ["default", "kaiming", "xavier", "trained"])
+def test_weights_as_they_are_drawn_before_training_are_called_that(scheme):
+    torch.manual_seed(0)
+    network = Convolutions().eval()
+    draw = {"kaiming": nn.init.kaiming_normal_, "xavier": nn.init.xavier_uniform_}.get(scheme)
+    with torch.no_grad():
+        for layer in network.children():
+            if draw is not None:
+                draw(layer.weight)
+                layer.bias.zero_()
+            if scheme == "trained":
+                layer.weight *= 1.7
+    findings, _ = _verdicts(AuditedClassifier(network, input_shape=(3, 16, 16)))
+    assert ("before any training" in findings["training"].text) == (scheme != "trained")
+
+
+@pytest.mark.parametrize(("factor", "bias", "verdict"), [(1e-4, 0.0, True), (1.0, 5e3, True), (20.0, 1.0, False)])
+def test_answers_that_hardly_move_are_called_that(factor, bias, verdict):
+    torch.manual_seed(0)
+    network = Convolutions().eval()
+    with torch.no_grad():
+        network.fc.weight *= factor
+        network.fc.bias[0] = bias
+    findings, _ = _verdicts(AuditedClassifier(network, input_shape=(3, 16, 16)))
+    assert ("answers" in findings) == verdict
+    if verdict:
+        assert "says nearly the same whatever it sees" in findings["answers"].text
+        assert "--stretch" in findings["answers"].advice
 
 
 def test_a_softmax_taken_twice_and_a_sigmoid_taken_for_a_logit():

@@ -1,8 +1,11 @@
+# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cycler import cycler
+from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
 
 import robustkit
@@ -20,6 +23,23 @@ def test_the_kind_names_the_format_and_the_bytes_are_the_same(tmp_path, kind, be
     assert first.read_bytes().startswith(begins)
     assert again.read_bytes() == first.read_bytes()
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"text.usetex": True},
+        {"savefig.format": "tiff", "savefig.dpi": 9000, "figure.dpi": 9000},
+        {"font.family": ["no such font"], "font.size": 99, "mathtext.fontset": "stix"},
+        {"axes.prop_cycle": cycler(color=["red"]), "axes.grid": True, "figure.autolayout": True},
+    ],
+)
+def test_the_settings_of_the_user_change_no_byte_and_stay(tmp_path, said):
+    (first,) = save_drawing(DRAWING, tmp_path, "one", kinds=("png",))
+    with rc_context(said):
+        (again,) = save_drawing(DRAWING, tmp_path, "two", kinds=("png",))
+        assert all(rcParams[name] == value for name, value in said.items())
+    assert again.read_bytes() == first.read_bytes()
 
 
 def test_a_drawing_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
