@@ -1,4 +1,5 @@
 # pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportIndexIssue=false, reportOperatorIssue=false
 import pytest
 import torch
 from torch import nn

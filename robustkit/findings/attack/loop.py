@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.engine import Candidates
+from robustkit.engine import Candidates, Evaluator
 from robustkit.errors import InputError
 from robustkit.findings.attack.record import TARGETS, Attempt, Flip
 from robustkit.models import AuditedClassifier
@@ -26,6 +26,9 @@ from robustkit.seeds import Streams
 Scorer = Callable[[Candidates], Tensor]
 Targeted = Literal["in-turn", "each"] | None
 Report = Literal["first", "best"]
+
+# Candidates in one call of the evaluator: many enough for its speed, few enough for a bar that moves.
+_CUT = 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +172,20 @@ class Block:
             budget=settings.budget,
             passes=passes or Passes(),
         )
+
+
+def watched(evaluator: Evaluator, beat: Callable[[int], Any]) -> Scorer:
+    """An evaluator that shows signs of life: large calls are cut, and after each cut the progress bar is told."""
+
+    def score(candidates: Candidates) -> Tensor:
+        images = max(1, _CUT // max(1, candidates.row.shape[1]))
+        parts = []
+        for rows in torch.arange(len(candidates.image), device=candidates.image.device).split(images):
+            parts.append(evaluator(candidates.select(rows)))
+            beat(0)
+        return torch.cat(parts)
+
+    return score
 
 
 def pursue(

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from robustkit.engine import Candidates, Evaluator, PlainEvaluator, make_evaluator
+from robustkit.engine import Evaluator, PlainEvaluator, make_evaluator
 from robustkit.engine.rate import candidates_per_second, spoken_trial
 from robustkit.errors import InputError
-from robustkit.findings.attack.loop import AttackSettings, Block, Cost, Report, Scorer, Targeted, pursue
+from robustkit.findings.attack.loop import AttackSettings, Block, Cost, Report, Targeted, pursue, watched
 from robustkit.findings.attack.record import AttackRecord, AttackRequest, Attempt, attempt_arrays
 from robustkit.findings.attack.show import write_attack
 from robustkit.findings.attack.summary import AttackResult
@@ -36,9 +36,6 @@ from robustkit.runs.running import run_measurement
 from robustkit.runs.sample import Sample
 
 MakeEvaluator = Callable[[AuditedClassifier, Tensor], Evaluator]
-
-# Candidates in one call of the evaluator: many enough for its speed, few enough for a bar that moves.
-_CUT = 16_384
 
 
 def attack(
@@ -197,7 +194,7 @@ class AttackJob:
     def _group(self, part: Tensor, images: Tensor, evaluator: Evaluator, beat: Callable[[int], Any]) -> Block:
         return Block(
             classifier=self.classifier,
-            scorer=_watched(evaluator, beat),
+            scorer=watched(evaluator, beat),
             tolerance=lambda: evaluator.tolerance,
             images=images,
             labels=self.labels[part].to(images.device),
@@ -245,20 +242,6 @@ class AttackJob:
         bands = len(self.settings.values.low)
         if bands != images.shape[1]:
             raise InputError(f"the values are for {bands} bands, the images have {images.shape[1]}")
-
-
-def _watched(evaluator: Evaluator, beat: Callable[[int], Any]) -> Scorer:
-    """An evaluator that shows signs of life: large calls are cut, and after each cut the progress bar is told."""
-
-    def score(candidates: Candidates) -> Tensor:
-        images = max(1, _CUT // max(1, candidates.row.shape[1]))
-        parts = []
-        for rows in torch.arange(len(candidates.image), device=candidates.image.device).split(images):
-            parts.append(evaluator(candidates.select(rows)))
-            beat(0)
-        return torch.cat(parts)
-
-    return score
 
 
 def run_attack(
