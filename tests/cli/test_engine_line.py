@@ -80,7 +80,9 @@ def test_what_a_search_asks_besides_its_queries_is_said_and_kept(robustkit: Run,
 
 
 def test_gradients_are_counted_image_by_image_and_class_by_class(images: np.ndarray) -> None:
-    classifier = AuditedClassifier(ConvNet(bands=1, classes=3, size=(24, 24)).eval(), latent="bottleneck")
+    classifier = AuditedClassifier(
+        ConvNet(bands=1, classes=3, size=(24, 24)).eval(), input_shape=(1, 24, 24), latent="bottleneck"
+    )
     seen = torch.from_numpy(images)
     with torch.no_grad():
         logits: Tensor = classifier(seen)
