@@ -72,12 +72,12 @@ def main() -> None:
     colours_alone(galaxies, ImageSet.load(folder / depths[0].name))
     for depth in depths:
         draw_sheets(ImageSet.load(folder / depth.name), depth, options.out)
+    networks(options.out, folder, draw, renderer, depths, options.epochs)
     gini_m20(style, range(options.measured), renderer, depths[0])
     # Shapes are measured where they are resolved, as Lotz et al. did: the same galaxies as Hubble would see them.
     space = replace(HST, pixel_scale=style.survey.pixel_scale / 2)
     measured = gini_m20(style, range(options.measured), Renderer(space, 200), Depth(space, 1, 1))
     draw_relations(galaxies, measured, style, options.out / "relations.png")
-    networks(options.out, folder, draw, renderer, depths, options.epochs)
 
 
 def without_maps(galaxy: Galaxy) -> Galaxy:
