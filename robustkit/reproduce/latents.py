@@ -12,7 +12,8 @@ from robustkit.files import own_folder, sha256_file, write_json
 from robustkit.findings.attack.record import RECORD as ATTACK
 from robustkit.findings.distances.measure import run_distances
 from robustkit.findings.distances.record import DistancesRequest
-from robustkit.findings.latents.measure import Embedded, embed_run
+from robustkit.findings.latents.attacked import open_attacked
+from robustkit.findings.latents.measure import Embedded, embed_attacked
 from robustkit.findings.maps.measure import map_latents
 from robustkit.findings.maps.summary import lay_onto
 from robustkit.findings.windows.axes import make_axes
@@ -75,7 +76,8 @@ def measure_latents(steps: Steps, base: Path, adapted: Path, *, device: str, dra
 def _draw(folder: Path, models: tuple[Path, Path], runs: tuple[Path, Path], device: str) -> None:
     """Windows and maps of both models, with the same images marked."""
     both = [
-        embed_run(model, run, device=device, say=lambda line: None) for model, run in zip(models, runs, strict=True)
+        embed_attacked(open_attacked(model, run, device=device), say=lambda line: None)
+        for model, run in zip(models, runs, strict=True)
     ]
     images = chosen(*(_windows(one, ()) for one in both))
     if not images:

@@ -1,3 +1,4 @@
+# pyright: basic, reportArgumentType=false, reportOptionalCall=false
 import shutil
 from dataclasses import replace
 
@@ -11,7 +12,8 @@ from robustkit.errors import InputError
 from robustkit.files import read_json, write_json
 from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.attack.record import AttackRecord, AttackRequest, attempt_arrays
-from robustkit.findings.latents.measure import embed_run
+from robustkit.findings.latents.attacked import open_attacked
+from robustkit.findings.latents.measure import embed_attacked
 from robustkit.findings.latents.twins import parse_perturbation
 from robustkit.latent.embeddings import Embeddings
 from robustkit.models import open_checkpoint
@@ -24,9 +26,9 @@ def attack(tmp_path_factory):
     return make_attack(tmp_path_factory.mktemp("attack"))
 
 
-def embed(attack, **options):
+def embed(attack, data=None, **options):
     said = []
-    return embed_run(*attack, say=said.append, **options).record, "\n".join(said)
+    return embed_attacked(open_attacked(*attack, data=data), say=said.append, **options).record, "\n".join(said)
 
 
 def test_the_record_holds_what_the_attack_found(attack, tmp_path):

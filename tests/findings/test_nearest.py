@@ -18,7 +18,8 @@ from robustkit.findings.distances import nearest as nearest_module
 from robustkit.findings.distances.measure import run_distances
 from robustkit.findings.distances.nearest import complete_twins, load_certificates
 from robustkit.findings.distances.record import DANGEROUS, NEAREST, PIXEL, DistancesRequest
-from robustkit.findings.latents.measure import embed_run
+from robustkit.findings.latents.attacked import open_attacked
+from robustkit.findings.latents.measure import embed_attacked
 from tests.attacks import make_attack, silent
 
 
@@ -74,7 +75,7 @@ def test_the_nearest_flip_is_the_nearest_of_all_and_does_not_depend_on_the_searc
     assert (one.euclidean[NEAREST] <= one.euclidean[PIXEL] * (1 + 1e-5))[flipped].all()
     np.testing.assert_array_equal(one.nearest_floor, one.euclidean[NEAREST])
     assert any("times as far as the nearest flip" in line for line in said)
-    embedded = embed_run(model, run, say=silent)
+    embedded = embed_attacked(open_attacked(model, run), say=silent)
     looked = np.flatnonzero(record.complete)[:3]
     for i in looked.tolist():
         moved, flips, margins = _every_cell(embedded, record, i)
@@ -90,7 +91,7 @@ def test_the_nearest_flip_is_the_nearest_of_all_and_does_not_depend_on_the_searc
 
 def test_where_few_flips_may_be_embedded_a_floor_says_how_near_another_could_be(world):
     model, run, _, record = world
-    embedded = embed_run(model, run, say=silent)
+    embedded = embed_attacked(open_attacked(model, run), say=silent)
     sample = embedded.attacked.sample
     whole = complete_twins(sample, embedded.record, record)
     few = complete_twins(sample, embedded.record, record, most=1)
@@ -105,7 +106,7 @@ def test_where_few_flips_may_be_embedded_a_floor_says_how_near_another_could_be(
 
 def test_certificates_of_another_model_or_of_other_values_are_refused(world, tmp_path):
     model, run, folder, record = world
-    embedded = embed_run(model, run, say=silent)
+    embedded = embed_attacked(open_attacked(model, run), say=silent)
     with pytest.raises(InputError, match="of another model"):
         load_certificates(folder, replace(embedded.record, model_sha256="0" * 64))
     with pytest.raises(InputError, match=r"cannot read .* as a robustkit record"):

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.errors import InputError
 from robustkit.findings.distances.comparison import Comparison, DistanceComparison, binned
 from robustkit.findings.distances.record import BASE_RECORD, PERTURBATIONS, RECORD, DistanceRecord, shared_measures
 from robustkit.findings.distances.summary import DistancesResult, caveats, clouds
@@ -19,7 +18,6 @@ from robustkit.findings.finding import ModelRecords
 from robustkit.findings.writing import write_finding
 from robustkit.report.blocks import Axis, Block, Drawing, Lines, Panel, Rule, Series
 from robustkit.report.palette import Meaning
-from robustkit.report.saving import draw_on
 from robustkit.report.section import Chapter, Section, Table
 from robustkit.report.sections.facts import Facts
 from robustkit.stats.estimate import format_p
@@ -122,17 +120,7 @@ def _panel(one: Histogram) -> Panel:
 
 
 def write_distances(folder: Path, result: DistancesResult, about: dict[str, Any], drawn: bool) -> list[str]:
-    """Writes everything about distances.
-
-    Args:
-        folder: An existing folder.
-        result: The distances.
-        about: What else the summary says, JSON values.
-        drawn: Whether histograms are drawn.
-
-    Returns:
-        Lines for the terminal.
-    """
+    """Writes everything about distances, drawings if asked for; see `LatentFinding.write`."""
     records, comparison = [record for record, _ in result.models], result.comparison
     divergences = {
         f"{record.model}: noisy, one pixel": one.between for record, one in result.models if one.between is not None
@@ -157,25 +145,6 @@ def write_distances(folder: Path, result: DistancesResult, about: dict[str, Any]
         summary={**result.summary(), **about},
     )
     return [result.describe(), last]
-
-
-def plot(result: DistancesResult, on: Any = None) -> Any:
-    """Draws the distances as histograms.
-
-    Args:
-        result: The distances.
-        on: A Matplotlib axes or figure; by default a new figure.
-
-    Returns:
-        The figure.
-
-    Raises:
-        InputError: If too few latents moved to be drawn.
-    """
-    rows = histograms([record for record, _ in result.models], result.comparison)
-    if not rows:
-        raise InputError("too few latents moved for a histogram; see describe()")
-    return draw_on(draw_histograms(rows), on)
 
 
 def histograms(

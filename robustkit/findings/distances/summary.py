@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robustkit.errors import InputError
 from robustkit.files import jsonable, read_object
 from robustkit.findings.distances.record import NEAREST, NOISY, PERTURBATIONS, PIXEL, DistanceRecord
 from robustkit.latent.distances import Distances, summarize_distances
 from robustkit.records import from_jsonable
+from robustkit.report.saving import draw_on
 from robustkit.runs.folder import SUMMARY
 from robustkit.runs.result import Result
 from robustkit.seeds import stream
@@ -110,17 +112,17 @@ class DistancesResult(Result):
         return table(self.models)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the distances as histograms.
-
-        Args:
-            ax: A Matplotlib axes or figure to draw on; by default a new figure.
+        """Draws the distances as histograms; see `Result.plot`.
 
         Raises:
             InputError: If too few latents moved to be drawn.
         """
-        from robustkit.findings.distances.show import plot
+        from robustkit.findings.distances.show import draw_histograms, histograms
 
-        return plot(self, ax)
+        rows = histograms([record for record, _ in self.models], self.comparison)
+        if not rows:
+            raise InputError("too few latents moved for a histogram; see describe()")
+        return draw_on(draw_histograms(rows), ax)
 
 
 def read_summary(folder: Path, model: str) -> DistanceSummary:

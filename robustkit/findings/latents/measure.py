@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from robustkit.errors import InputError
-from robustkit.findings.latents.attacked import Attacked, open_attacked
+from robustkit.findings.latents.attacked import Attacked
 from robustkit.findings.latents.twins import Twins, make_twins
 from robustkit.latent.embeddings import Embeddings, embed_images, pack_head
 from robustkit.latent.heads import find_head
-from robustkit.models import AuditedClassifier, ModelOptions
+from robustkit.models import AuditedClassifier
 
 FLIPS = "of each image, the flip by the first search of the attack that has one, in the order of the searches"
 # A flip proved elsewhere may be undone by the last digits of this machine; many such flips are another matter.
@@ -40,39 +40,6 @@ class Embedded:
     def classifier(self) -> AuditedClassifier:
         """The classifier."""
         return self.attacked.sample.checkpoint.classifier
-
-
-def embed_run(
-    model: str | os.PathLike[str],
-    run: str | os.PathLike[str],
-    *,
-    options: ModelOptions | None = None,
-    noisy: str | os.PathLike[str] | None = None,
-    data: str | os.PathLike[str] | None = None,
-    search: str | None = None,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    say: Callable[[str], None] = print,
-) -> Embedded:
-    """Embeds the images of an attack: as they are, noisy, and with the pixel that flips them.
-
-    Args:
-        model: The checkpoint.
-        run: The attack's run folder.
-        options: What to say about a model that robustkit did not train.
-        noisy: Where the noisy twins come from; see `robustkit.findings.latents.twins.make_twins`.
-        data: The images that were attacked; by default where the run says they are.
-        search: Take the flips of this search alone; by default see `FLIPS`.
-        seed: Of noise that is made here.
-        device: Where to compute.
-        say: Receives progress messages.
-
-    Raises:
-        InputError: If the run belongs to another model, its images are gone, its flips do not happen, the latent is
-            spatial, or the noisy twins cannot be had as asked.
-    """
-    attacked = open_attacked(model, run, options=options, data=data, device=device)
-    return embed_attacked(attacked, noisy=noisy, search=search, seed=seed, say=say)
 
 
 def embed_attacked(

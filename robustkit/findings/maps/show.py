@@ -26,7 +26,6 @@ from robustkit.records import Record
 from robustkit.report.blocks import Drawing
 from robustkit.report.films import frames, save_gif, save_mp4
 from robustkit.report.palette import Looks, make_palette
-from robustkit.report.saving import draw_on
 from robustkit.report.section import Chapter, Section
 from robustkit.report.sections.facts import Facts
 
@@ -35,22 +34,12 @@ FLAT, SPACE, FILM, CAM = "isomap", "isomap-3d", "isomap-3d", "grad-cam"
 
 
 def write_maps(folder: Path, result: MapResult, about: dict[str, Any], drawn: bool) -> list[str]:
-    """Writes everything about maps.
-
-    Args:
-        folder: An existing folder.
-        result: The maps.
-        about: What else the summary says, JSON values.
-        drawn: Whether maps are drawn.
-
-    Returns:
-        Lines for the terminal.
-    """
+    """Writes everything about maps, drawings if asked for; see `LatentFinding.write`."""
     drawings, films = dict[str, Drawing](), list[str]()
     if drawn:
         # The base comes first, as in the papers' figures.
         spaces = [space_map(one, result.palette) for one in result.maps[::-1]]
-        drawings |= {FLAT: _flat(result), SPACE: draw_spaces(spaces)}
+        drawings |= {FLAT: flat_of(result), SPACE: draw_spaces(spaces)}
         films = _films(folder, result)
     if drawn and result.cams:
         drawings[CAM] = draw_grad_cams(result.cams)
@@ -62,20 +51,8 @@ def write_maps(folder: Path, result: MapResult, about: dict[str, Any], drawn: bo
     return [result.describe(), *lines, last]
 
 
-def plot(result: MapResult, on: Any = None) -> Any:
-    """Draws the flat maps beside the principal components.
-
-    Args:
-        result: The maps.
-        on: A Matplotlib axes or figure; by default a new figure.
-
-    Returns:
-        The figure.
-    """
-    return draw_on(_flat(result), on)
-
-
-def _flat(result: MapResult) -> Drawing:
+def flat_of(result: MapResult) -> Drawing:
+    """Flat maps beside the principal components, the base first."""
     return draw_maps([points for one in result.maps[::-1] for points in flat_maps(one, result.palette)])
 
 

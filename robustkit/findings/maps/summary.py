@@ -14,6 +14,7 @@ from robustkit.files import jsonable
 from robustkit.findings.maps.record import ATTACKED, KINDS, LatentMap
 from robustkit.latent.align import align_maps
 from robustkit.report.palette import Palette
+from robustkit.report.saving import draw_on
 from robustkit.runs.result import Result
 from robustkit.tables import Writer, digits
 
@@ -59,14 +60,10 @@ class MapResult(Result):
         return table(self.maps)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the flat map beside the principal components.
+        """Draws the flat map beside the principal components; see `Result.plot`."""
+        from robustkit.findings.maps.show import flat_of
 
-        Args:
-            ax: A Matplotlib axes or figure to draw on; by default a new figure.
-        """
-        from robustkit.findings.maps.show import plot
-
-        return plot(self, ax)
+        return draw_on(flat_of(self), ax)
 
 
 def lay_onto(reference: LatentMap, moved: LatentMap) -> LatentMap:

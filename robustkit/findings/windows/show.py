@@ -17,7 +17,6 @@ from robustkit.findings.windows.summary import WindowsResult, directions
 from robustkit.findings.writing import KINDS, file_name, write_finding
 from robustkit.report.blocks import Drawing
 from robustkit.report.palette import make_palette
-from robustkit.report.saving import draw_on
 from robustkit.report.section import Chapter, Section
 
 TABLE = "windows.csv"
@@ -25,21 +24,11 @@ GALLERY, CANONICAL, PICTURES = "gallery", "canonical", "windows"
 
 
 def write_windows(folder: Path, result: WindowsResult, about: dict[str, Any], drawn: bool) -> list[str]:
-    """Writes everything about windows.
-
-    Args:
-        folder: An existing folder.
-        result: The windows.
-        about: What else the summary says, JSON values.
-        drawn: Whether pictures are drawn.
-
-    Returns:
-        Lines for the terminal.
-    """
+    """Writes everything about windows, drawings if asked for; see `LatentFinding.write`."""
     windows, palette = result.record, result.palette
     drawings, summary = dict[str, Drawing](), {**result.summary(), **about}
     if drawn:
-        drawings[GALLERY] = _gallery(result)
+        drawings[GALLERY] = gallery_of(result)
         for picture, i in zip(window_pictures(windows), windows.shown.tolist(), strict=True):
             drawings[f"{PICTURES}/{file_name(str(windows.ids[i]))}"] = draw_window(picture, palette, white=result.white)
         summary["canonical"] = "drawn"
@@ -56,20 +45,8 @@ def write_windows(folder: Path, result: WindowsResult, about: dict[str, Any], dr
     return [result.describe(), last]
 
 
-def plot(result: WindowsResult, on: Any = None) -> Any:
-    """Draws the windows that a rule chooses.
-
-    Args:
-        result: The windows.
-        on: A Matplotlib axes or figure; by default a new figure.
-
-    Returns:
-        The figure.
-    """
-    return draw_on(_gallery(result), on)
-
-
-def _gallery(result: WindowsResult) -> Drawing:
+def gallery_of(result: WindowsResult) -> Drawing:
+    """The windows that a rule chooses, side by side."""
     rule = result.record.settings["shown"]
     return draw_windows(window_pictures(result.record), result.palette, rule=rule, white=result.white)
 

@@ -13,6 +13,7 @@ from robustkit.findings.windows.record import Windows
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.geometry import AffineHead, margins
 from robustkit.report.palette import Palette
+from robustkit.report.saving import draw_on
 from robustkit.runs.result import Result
 from robustkit.tables import Writer, digits
 
@@ -46,14 +47,10 @@ class WindowsResult(Result):
         return table(self.record)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the windows that a rule chooses.
+        """Draws the windows that a rule chooses; see `Result.plot`."""
+        from robustkit.findings.windows.show import gallery_of
 
-        Args:
-            ax: A Matplotlib axes or figure to draw on; by default a new figure.
-        """
-        from robustkit.findings.windows.show import plot
-
-        return plot(self, ax)
+        return draw_on(gallery_of(self), ax)
 
 
 def summary(windows: Windows, embeddings: Embeddings) -> dict[str, Any]:
