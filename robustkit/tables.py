@@ -28,6 +28,40 @@ def cell(value: Any) -> Any:
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
+_TEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+}  # fmt: skip
+
+
+def latex(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    r"""A table for a paper, to be read with `\input`; it needs the package booktabs.
+
+    Args:
+        columns: Headings.
+        rows: Cells; a column of numbers is set to the right.
+
+    Examples:
+        >>> print(latex(["class", "n"], [["a_b & c", 3]]))
+        \begin{tabular}{lr}
+        \toprule
+        class & n \\
+        \midrule
+        a\_b \& c & 3 \\
+        \bottomrule
+        \end{tabular}
+    """
+    places = range(len(columns))
+    right = [bool(rows) and all(_NUMBER.fullmatch(str(row[place]).strip()) for row in rows) for place in places]
+    lines = [" & ".join(_tex(value) for value in row) + r" \\" for row in (columns, *rows)]
+    begin = f"\\begin{{tabular}}{{{''.join('r' if one else 'l' for one in right)}}}"
+    return "\n".join([begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}"])
+
+
+def _tex(value: Any) -> str:
+    return "".join(_TEX.get(letter, letter) for letter in " ".join(shown(value).split()))
+
+
 class Writer:
     r"""Writes lines of cells as CSV with `\n` at their ends.
 

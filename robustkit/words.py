@@ -26,7 +26,9 @@ def _written(character: str) -> str:
 
 def brief(text: object, most: int = 160) -> str:
     """The first line of a text, printable and short."""
-    line = next(iter(str(text).strip().splitlines()), "") or type(text).__name__
+    line = next(iter(str(text).strip().splitlines()), "")
+    if not line and isinstance(text, BaseException):
+        line = type(text).__name__  # an error that says nothing says at least what it is
     line = shown(line[: most + 1])
     return line if len(line) <= most else f"{line[: most - 3]}..."
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from robustkit.auditing.fixed import fix_claims
 from robustkit.auditing.machine import check_names
 from robustkit.auditing.recorded import ABOUT, SCHEMA
-from robustkit.auditing.report import BASE, MODEL, Report, write_report
+from robustkit.auditing.report import BASE, MODEL, NOTE, Report, date_of, write_report
 from robustkit.auditing.request import FILE, AuditRequest, of_effort, read_gate, save_request
 from robustkit.auditing.subject import Subject, about_subject, check_same_images, open_subject, options_for, subject_of
 from robustkit.errors import InputError, RunInterrupted
@@ -22,8 +23,7 @@ from robustkit.runs import interruptible, only_writer, trouble_in_words
 from robustkit.runs.opening import ImageSets, choose_device
 from robustkit.runs.sample import Sample
 
-# The file by which an audit knows a folder as its own.
-NOTE, KIND, LOCK = "robustkit.json", "robustkit-audit", "lock"
+KIND, LOCK = "robustkit-audit", "lock"
 
 
 def run_audit(
@@ -74,7 +74,8 @@ def run_audit(
     again = "continue with the same command, finished steps are kept"
     with trouble_in_words(folder, again), only_writer(folder / LOCK), interruptible():
         try:
-            write_json(folder / NOTE, {"kind": KIND, "schema": SCHEMA})
+            begun = date_of(folder) or datetime.now(UTC).date().isoformat()
+            write_json(folder / NOTE, {"kind": KIND, "schema": SCHEMA, "begun": begun})
             save_request(request, folder / FILE)
             fix_claims(folder, request.thresholds)
             for name, subject in subjects.items():

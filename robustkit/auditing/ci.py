@@ -159,7 +159,7 @@ def _property(text: str) -> str:
 
 def _cell(text: str) -> str:
     """Text of a cell of a table in Markdown; names that others chose can hold anything."""
-    kept = brief(text.replace("\n", " "), 400) if text else ""
+    kept = brief(text.replace("\n", " "), 400)
     for letter in "\\`*_[]<>|":
         kept = kept.replace(letter, f"&#{ord(letter)};")
     return kept

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from robustkit import __version__
+from robustkit.auditing.answer import answer_of
 from robustkit.auditing.baseline import against_baseline
 from robustkit.auditing.comparison import compare_findings, comparison
 from robustkit.auditing.fixed import fixed_of, said_of
@@ -43,8 +45,11 @@ from robustkit.report.palette import Looks, make_palette
 from robustkit.report.section import Chapter, Check
 from robustkit.runs.local import local_workers
 from robustkit.stats import Estimate
+from robustkit.words import brief
 
 MODEL, BASE = "model", "base"
+# The file by which an audit knows a folder as its own.
+NOTE = "robustkit.json"
 JSON, JUNIT, INDEX = "audit.json", "junit.xml", "model-index.md"
 # More worker processes than this take longer to start than they save.
 _MOST_WORKERS = 4
@@ -172,7 +177,8 @@ def _write(
         everything = audit_json(models, kinds, numbers, checks, results, rows, fixed)
         junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
         method, copies = methods(models)
-        chapters, lead = [*_chapters(models, kinds, request), method], _lead(models[0])
+        chapters, lead = [*_chapters(models, kinds, request), method], _lead(models[0], audit or folder)
+        answer = answer_of([one.label for one in models], checks, numbers[0], rows)
         sprite = sprite_of(models[0].pictures)
     try:
         write_image_table(folder, columns, lines, say)
@@ -188,7 +194,9 @@ def _write(
         title=f"Audit of {models[0].label}" + (f" against {models[1].label}" if len(models) == 2 else ""),
         lead=lead,
         checks=checks,
-        verdict_text=(headline(checks), RULE, *filter(None, [said_of(fixed)]), *map(str, results)),
+        verdict_text=(RULE, *filter(None, [said_of(fixed)])),
+        answer=answer,
+        gates=tuple(map(str, results)),
         chapters=chapters,
         copies={method.name: copies},
         downloads=downloads,
@@ -235,11 +243,20 @@ def _chapter(name: str, make: Callable[[], Chapter | None], models: Sequence[Mod
         return Chapter(name, name.replace("-", " ").capitalize(), missing=(why,))
 
 
-def _lead(one: ModelRecords) -> str:
+def date_of(folder: Path) -> str:
+    """The day on which an audit was begun, as its note says; empty where that is not known."""
+    if not (folder / NOTE).is_file():
+        return ""
+    return brief(str(read_object(folder / NOTE, "the note of an audit").get("begun", "")), 10)
+
+
+def _lead(one: ModelRecords, folder: Path) -> str:
     about = one.about
+    begun = date_of(folder)
     return (
         f"What does it take to change its prediction, and can that happen by accident? {len(about['ids'])} images of "
-        f"{about['data']}, part {about['part']}, seed {about['seed']}."
+        f"{about['data']}, part {about['part']}, seed {about['seed']}. "
+        f"Audited{f' on {begun}' if begun else ''} with robustkit {__version__}; robustkit audit {FILE} makes it again."
     )
 
 

@@ -28,7 +28,8 @@ from robustkit.report.blocks import Drawing
 from robustkit.report.palette import DARK, DARK_SCALES, SCALES, Looks
 from robustkit.report.paper import paint
 from robustkit.report.saving import lay_out, printing, save_print
-from robustkit.report.section import Chapter, Check, Section
+from robustkit.report.section import Answer, Chapter, Check, Section
+from robustkit.tables import latex
 
 PAGE, FIGURES, TABLES = "report.html", "figures", "tables"
 MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "not run": "–"}
@@ -90,6 +91,8 @@ class Page:
         downloads: Files inside the page.
         sprite: Pictures for points under the pointer.
         looks: How classes and models are drawn; what else the sections show is added.
+        answer: What is said first; `None` for a page without a verdict.
+        gates: What the gates came to, a sentence for each.
     """
 
     title: str
@@ -101,6 +104,14 @@ class Page:
     downloads: Sequence[Download] = ()
     sprite: Sprite | None = None
     looks: Looks = field(default_factory=Looks)
+    answer: Answer | None = None
+    gates: Sequence[str] = ()
+
+    @property
+    def rows(self) -> list[Check]:
+        """The lines of the verdict, what failed first."""
+        order = {"fail": 0, "warn": 1, "pass": 2, "not run": 3}
+        return sorted(self.checks, key=lambda check: order[check.status])
 
 
 def write_page(page: Page, folder: Path, *, workers: Executor | None = None) -> Path:
@@ -176,6 +187,7 @@ def _section(one: Section, *, folder: Path, looks: Looks) -> dict[str, Any]:
     table, drawing = one.table(), one.drawing()
     csv = table.csv()
     write_text(folder / TABLES / f"{one.name}.csv", csv)
+    write_text(folder / TABLES / f"{one.name}.tex", latex(table.columns, table.rows) + "\n")
     figure = None if drawing is None else screen.paint(drawing, looks)
     return {
         "name": one.name,

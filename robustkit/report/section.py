@@ -92,6 +92,25 @@ class Chapter:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a page says first.
+
+    Attributes:
+        status: The status that gives the box its colour.
+        word: The answer in a word or three.
+        counts: How many lines of the verdict came out which way.
+        sentences: What stands behind it, each a message with its numbers.
+        rule: How the word is made.
+    """
+
+    status: Status
+    word: str
+    counts: str
+    sentences: tuple[str, ...]
+    rule: str
+
+
+@dataclass(frozen=True)
 class Check:
     """One line of the verdict.
 

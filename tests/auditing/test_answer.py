@@ -1,0 +1,70 @@
+# pyright: basic
+"""The first screen: the word follows the printed rule, and each sentence has its numbers."""
+
+import pytest
+
+from robustkit.auditing.answer import answer_of
+from robustkit.report.section import Check
+from robustkit.stats import Estimate
+
+NUMBERS = {
+    "accuracy": Estimate(0.83, 0.78, 0.87, 240),
+    "accuracy.Y10": Estimate(0.83, 0.78, 0.87, 240),
+    "accuracy.Y1": Estimate(0.79, 0.74, 0.84, 240),
+    "flip_rate": Estimate(0.72, 0.64, 0.80, 123),
+    "certified_rate": Estimate(0.12, 0.07, 0.2, 123),
+    "random_hit": Estimate(0.066, 0.05, 0.09, 123),
+    "loss.sky-offset": Estimate(0.26, 0.18, 0.34, 150),
+    "loss.exposure": Estimate(0.11, 0.04, 0.18, 150),
+    "loss.hot-pixel": Estimate(0.01, -0.02, 0.03, 150),
+}
+
+
+def checks(*statuses):
+    return [Check(f"c{i}", "It holds", "0.5", "at most 0.1", status, "clean") for i, status in enumerate(statuses)]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "word", "status"),
+    [
+        (("pass", "warn", "fail"), "Not yet.", "fail"),
+        (("pass", "warn"), "Cannot be said.", "warn"),
+        (("not run",), "Cannot be said.", "warn"),
+        (("pass", "not run"), "Yes.", "pass"),
+    ],
+)
+def test_the_word_follows_the_rule(statuses, word, status):
+    found = answer_of(["mmd"], checks(*statuses), NUMBERS)
+    assert (found.word, found.status) == (word, status)
+
+
+def test_the_sentences_say_how_good_what_breaks_it_and_what_an_adversary_does():
+    found = answer_of(["mmd"], checks("fail", "pass"), NUMBERS)
+    assert found.counts == "2 claims: 1 failed, 1 passed."
+    assert found.sentences == (
+        "mmd classifies 83 % (78 to 87 %) of the Y10 images and 79 % (74 to 84 %) of the Y1 images correctly.",
+        "What breaks it, of 3 simulated faults at their third level: sky-offset (26 points, 18 to 34), "
+        "exposure (11 points, 4 to 18).",
+        "One pixel, set on purpose, flips 72 % (64 to 80 %) of the images that it classifies correctly; "
+        "for 12 % (7 to 20 %) it is proved that no such pixel exists; at an extreme value and a random place it "
+        "flips one with a chance of 7 % (5 to 9 %).",
+    )
+
+
+def test_what_was_not_run_is_not_said():
+    assert answer_of(["a"], checks("pass"), {}).sentences == ("Simulated faults were not run.",)
+
+
+def test_gains_and_losses_are_said_in_both_directions_and_only_where_they_are_shown():
+    def row(name, change, p, better=True):
+        return {"name": name, "difference": {"value": change}, "p": p, "better": better}
+
+    rows = [row("accuracy", 0.19, 1e-6), row("accuracy under psf", -0.05, 0.001), row("flip rate", -0.1, 1e-5, False)]
+    rows += [row("mpc", 0.01, 0.5), row("queries", 0.0, float("nan"))]
+    last = answer_of(["mmd", "source"], checks("pass"), NUMBERS, rows).sentences[-1]
+    assert last == (
+        "Against source, of 4 paired questions (Holm): better in accuracy (+19 points), flip rate (-10 points); "
+        "worse in accuracy under psf (-5 points)."
+    )
+    nothing = answer_of(["mmd", "source"], checks("pass"), NUMBERS, rows[3:4]).sentences[-1]
+    assert nothing == "Against source: none of 1 paired differences is shown."
