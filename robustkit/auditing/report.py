@@ -29,6 +29,7 @@ from robustkit.auditing.machine import (
     model_index,
     write_image_table,
 )
+from robustkit.auditing.model_card import CARD, model_card
 from robustkit.auditing.provenance import provenance
 from robustkit.auditing.reading import limits, methods, sensitivity
 from robustkit.auditing.recorded import ABOUT, check_pair, read_model
@@ -40,6 +41,7 @@ from robustkit.files import new_folder, read_object, reading
 from robustkit.findings.finding import Finding, ModelRecords
 from robustkit.findings.pictures.show import sprite_of
 from robustkit.findings.registry import findings
+from robustkit.report.journal import save_for_journal
 from robustkit.report.page import Download, Page, write_page
 from robustkit.report.palette import Looks, make_palette
 from robustkit.report.section import Chapter, Check
@@ -90,6 +92,7 @@ def write_report(
     fail_under: Sequence[str] = (),
     baseline: str = "",
     own: Sequence[str] = (),
+    journal: str = "",
     workers: int = 1,
     say: Callable[[str], None] = print,
 ) -> Report:
@@ -100,6 +103,7 @@ def write_report(
         fail_under: Gates instead of those of the audit.
         baseline: The audit.json of an earlier audit instead of that of the audit's own settings.
         own: Findings of your own that the audit made; those that are not named here are not drawn.
+        journal: `mnras`, `apj` or `aa` for every figure at its two widths; empty for none.
         workers: How many processes draw; with 1 it is this one.
         say: Receives progress messages.
 
@@ -114,7 +118,7 @@ def write_report(
     models = _read([folder / name for name in named], kinds)
     gates, kept = tuple(fail_under) or request.fail_under, baseline or request.baseline
     request = replace(request, fail_under=gates, baseline=kept)
-    report = _write(folder, models, kinds, request, workers, say)
+    report = _write(folder, models, kinds, request, workers, say, journal=journal)
     say(report.text())
     return report
 
@@ -161,6 +165,7 @@ def _write(
     say: Callable[[str], None],
     *,
     audit: Path | None = None,
+    journal: str = "",
 ) -> Report:
     gates, fixed = [read_gate(text) for text in request.fail_under], fixed_of(audit or folder, request.thresholds)
     check_names(gates, kinds)
@@ -189,6 +194,7 @@ def _write(
         Download(JSON, as_json(everything), "every number of this page"),
         Download(JUNIT, junit, "the verdict for CI"),
         Download(INDEX, index, "a model-index block for the card of the model"),
+        Download(CARD, model_card(index, models[0].about, answer, checks, numbers[0]), "a card for Hugging Face"),
     ]
     page = Page(
         title=f"Audit of {models[0].label}" + (f" against {models[1].label}" if len(models) == 2 else ""),
@@ -203,6 +209,8 @@ def _write(
         sprite=sprite,
         looks=Looks(make_palette(models[0].class_names), tuple(one.label for one in models)),
     )
+    if journal:
+        say(f"figures at the widths of {journal} are in {save_for_journal(page, folder, journal)}")
     with _drawing(workers) as pool:
         return Report(write_page(page, folder, workers=pool), checks, results, numbers[0])
 

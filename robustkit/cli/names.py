@@ -137,6 +137,7 @@ TAKES: dict[str, Any] = {
     "--device": Names("cpu", "cuda", "cuda:", what="device", each=","),
     "reproduce paper": Names("ad22", "da20", what="paper"),
     "--require": GateText(),
+    "--journal": Names("mnras", "apj", "aa", what="journal"),
     "--scale": Names("tiny", "small", "paper", what="scale"),
 }  # fmt: skip
 

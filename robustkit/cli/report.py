@@ -23,12 +23,16 @@ from robustkit.cli.options import Command, form_option
     "--finding", "own", multiple=True, is_eager=True, help="Findings of your own that the audit made, named again."
 )
 @click.option("--baseline", help="The audit.json of an earlier audit: a gate that fails where this one is worse.")
+@click.option("--journal", help="Every figure at the two widths of mnras, apj or aa, in figures/JOURNAL.")
 @form_option
-def command(run: Path, fail_under: tuple[str, ...], own: tuple[str, ...], baseline: str | None, form: str) -> None:
+def command(
+    run: Path, fail_under: tuple[str, ...], own: tuple[str, ...], baseline: str | None, journal: str | None, form: str
+) -> None:
     """Draws the page of the audit in the folder RUN again, from its records alone."""
     from robustkit.auditing.report import write_report
     from robustkit.cli.ending import end_audit, say_for
     from robustkit.cores import cores
 
     how: dict[str, Any] = {"fail_under": fail_under, "own": own, "baseline": baseline or ""}
+    how["journal"] = journal or ""
     end_audit(write_report(run, **how, workers=cores(), say=say_for(form)), form)

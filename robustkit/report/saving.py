@@ -60,7 +60,9 @@ def lay_out(figure: Figure) -> None:
         figure.set_layout_engine("none")
 
 
-def save_print(figure: Figure, folder: Path, name: str, kinds: Sequence[str] = ("svg", "pdf", "png")) -> bytes:
+def save_print(
+    figure: Figure, folder: Path, name: str, kinds: Sequence[str] = ("svg", "pdf", "png"), *, dpi: int = _DPI
+) -> bytes:
     """Writes a drawing: the same bytes for the same drawing. To be used within `printing`, after `lay_out`.
 
     Args:
@@ -68,6 +70,7 @@ def save_print(figure: Figure, folder: Path, name: str, kinds: Sequence[str] = (
         folder: An existing folder.
         name: Of the files, without the suffix.
         kinds: Their suffixes.
+        dpi: Of the PNG.
 
     Returns:
         The SVG, if it is one of them.
@@ -82,7 +85,7 @@ def save_print(figure: Figure, folder: Path, name: str, kinds: Sequence[str] = (
         with atomic_write(folder / f"{name}.pdf") as file:
             FigureCanvasPdf(figure).print_pdf(file, metadata=METADATA["pdf"])
     if "png" in kinds:
-        figure.set_dpi(_DPI)
+        figure.set_dpi(dpi)
         with atomic_write(folder / f"{name}.png") as file:
             FigureCanvasAgg(figure).print_png(file, metadata=METADATA["png"])
     return svg.getvalue()

@@ -33,6 +33,7 @@ REFUSED = [
     ("plan --pilot nowhere", "expected an audit at nowhere"),
     ("plan --perturbations 0", "--perturbations must be at least 1, got 0"),
     ("report nowhere", "expected the folder of an audit, but there is no folder nowhere"),
+    ("report audit --journal mnra", "unknown journal 'mnra'; did you mean 'mnras'?"),
     ("report images", "there is no audit.toml in images"),
     ("compare images nowhere", "expected the folder of an audit"),
     ("attack -m nowhere.pt", "expected a checkpoint file at nowhere.pt"),

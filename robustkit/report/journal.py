@@ -1,0 +1,69 @@
+"""Figures at the widths of journals: 8 points in the file are 8 points on the page, because nothing is scaled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib
+
+from robustkit.errors import InputError
+from robustkit.files import own_folder
+from robustkit.report.blocks import Drawing
+from robustkit.report.page import FIGURES, Page, looks_of
+from robustkit.report.paper import FONT, paint
+from robustkit.report.saving import lay_out, printing, save_print
+from robustkit.words import no_such
+
+# The widths of one column and of the page, in TeX points, as the classes mnras, aastex and aa print them.
+WIDTHS = {"mnras": (240.0, 504.0), "apj": (252.0, 510.0), "aa": (250.4, 512.1)}
+_TEX_POINT = 1 / 72.27  # inches
+_HIGHEST = 9.0  # inches, which leaves room for a caption on every one of these pages
+DPI = 300
+
+
+def save_for_journal(page: Page, folder: Path, journal: str) -> Path:
+    """Writes every figure of a page twice, for one column and for the width of the page, as PDF and as PNG of 300 dpi.
+
+    Args:
+        page: The report.
+        folder: Where it is; the figures go into a folder of the journal's name beside the others.
+        journal: A name in `WIDTHS`.
+
+    Returns:
+        The folder of the figures.
+
+    Raises:
+        InputError: If the journal is not known.
+    """
+    if journal not in WIDTHS:
+        raise InputError(no_such("journal", journal, WIDTHS))
+    where = own_folder(own_folder(folder / FIGURES) / journal)
+    looks = looks_of(page)
+    same = {"legend.fontsize": FONT, "xtick.labelsize": FONT, "ytick.labelsize": FONT}
+    for one in (section for chapter in page.chapters for section in chapter.sections):
+        drawing = one.drawing()
+        if drawing is None:
+            continue
+        for name, width in zip(("column", "page"), WIDTHS[journal], strict=True):
+            with printing(), matplotlib.rc_context(same):
+                figure = paint(fitted(drawing, width * _TEX_POINT), looks)
+                lay_out(figure)
+                save_print(figure, where, f"{one.name}-{name}", ("pdf", "png"), dpi=DPI)
+    return where
+
+
+def fitted(drawing: Drawing, width: float) -> Drawing:
+    """A drawing at another width: fewer panels side by side where it is narrower, and its panels in their proportion.
+
+    Args:
+        drawing: The drawing; what its note says belongs in the caption.
+        width: Inches.
+    """
+    count, old = len(drawing.panels), max(1, min(drawing.columns, len(drawing.panels)))
+    columns = max(1, min(old, round(old * width / drawing.size[0])))
+    rows, before = math.ceil(count / columns), math.ceil(count / old)
+    taller = rows / before * (width / columns) / (drawing.size[0] / old)
+    height = drawing.size[1] * (taller if count > 1 else max(1.0, taller))
+    return replace(drawing, size=(width, min(height, _HIGHEST)), columns=columns, note="")
