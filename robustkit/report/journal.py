@@ -63,7 +63,16 @@ def fitted(drawing: Drawing, width: float) -> Drawing:
     """
     count, old = len(drawing.panels), max(1, min(drawing.columns, len(drawing.panels)))
     columns = max(1, min(old, round(old * width / drawing.size[0])))
+    height = _height(drawing, width, columns, old)
+    while height > _HIGHEST and columns < count:  # small panels beside each other are better than flat ones
+        columns += 1
+        height = _height(drawing, width, columns, old)
+    return replace(drawing, size=(width, min(height, _HIGHEST)), columns=columns, note="")
+
+
+def _height(drawing: Drawing, width: float, columns: int, old: int) -> float:
+    """Inches that so many panels side by side need, in their proportion; a single one is not made flatter."""
+    count = len(drawing.panels)
     rows, before = math.ceil(count / columns), math.ceil(count / old)
     taller = rows / before * (width / columns) / (drawing.size[0] / old)
-    height = drawing.size[1] * (taller if count > 1 else max(1.0, taller))
-    return replace(drawing, size=(width, min(height, _HIGHEST)), columns=columns, note="")
+    return drawing.size[1] * (taller if count > 1 else max(1.0, taller))

@@ -56,6 +56,8 @@ def test_many_panels_stand_below_each_other_in_one_column():
     narrow = fitted(Drawing([panel] * 4, size=(7.0, 2.0), columns=4), 3.3)
     assert (narrow.columns, len(narrow.panels)) == (2, 4)
     assert narrow.size[1] == pytest.approx(2.0 * 2 * (3.3 / 2) / (7.0 / 4))
+    windows = fitted(Drawing([panel] * 6, size=(7.0, 5.0), columns=3), 3.3)
+    assert (windows.columns, windows.size[1] <= 9.0) == (2, True)
     assert fitted(Drawing([panel] * 40, size=(7.0, 2.0), columns=1), 3.3).size[1] <= 9.0
 
 
