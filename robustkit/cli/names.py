@@ -50,7 +50,8 @@ class Names(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ge
 # The numbers that a gate may name; what follows a dot is a domain, a class or a perturbation.
 NUMBERS = (
     "accuracy", "accuracy.DOMAIN", "calibration_error", "calibration_rms", "domain_gap", "flip_rate", "flip_rate.CLASS",
-    "certified_rate", "random_hit", "loss.PERTURBATION", "mpc",
+    "certified_rate", "random_hit", "loss.PERTURBATION", "moved.PERTURBATION", "class_changed.PERTURBATION",
+    "reach.PERTURBATION", "mpc",
 )  # fmt: skip
 
 

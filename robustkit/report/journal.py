@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -41,7 +42,7 @@ def save_for_journal(page: Page, folder: Path, journal: str) -> Path:
         raise InputError(no_such("journal", journal, WIDTHS))
     where = own_folder(own_folder(folder / FIGURES) / journal)
     looks = looks_of(page)
-    same = {"legend.fontsize": FONT, "xtick.labelsize": FONT, "ytick.labelsize": FONT}
+    same: Any = {"legend.fontsize": FONT, "xtick.labelsize": FONT, "ytick.labelsize": FONT}
     for one in (section for chapter in page.chapters for section in chapter.sections):
         drawing = one.drawing()
         if drawing is None:

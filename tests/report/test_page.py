@@ -1,3 +1,4 @@
+# pyright: basic, reportOptionalSubscript=false
 import base64
 import hashlib
 import json
@@ -95,7 +96,7 @@ def test_workers_draw_the_same_bytes_and_their_death_loses_nothing(tmp_path):
             (tmp_path / name).mkdir()
             write_page(_page(), tmp_path / name, workers=workers)
     files = sorted(path.relative_to(tmp_path / "here") for path in (tmp_path / "here").rglob("*.*"))
-    assert len(files) == 1 + 1 + 3 * 2 + 3
+    assert len(files) == 1 + 1 + 3 * 2 + 3 * 2
     for file in files:
         for name in ("there", "killed"):
             assert (tmp_path / name / file).read_bytes() == (tmp_path / "here" / file).read_bytes()
