@@ -60,7 +60,7 @@ class Sample:
         return torch.from_numpy(self.whole.labels[self.rows].astype(np.int64))
 
     def values_of(self, part: slice) -> Iterator[tuple[float, slice]]:
-        """The number that is asked about, and the run of images that it is asked of: all of them where there is none.
+        """Runs of images with the number that each is asked about; all of them together for classes.
 
         Args:
             part: Which of the images drawn.

@@ -1,4 +1,5 @@
-# pyright: basic, reportArgumentType=false, reportCallIssue=false
+# pyright: basic, reportOptionalMemberAccess=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 import csv
 import io
 import json

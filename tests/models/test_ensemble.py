@@ -170,7 +170,7 @@ def test_disagreement_is_the_share_that_decides_otherwise():
         def forward(self, x):
             return self.logits.expand(len(x), -1) + 0 * x.mean((1, 2, 3))[:, None]
 
-    members = [AuditedClassifier(Says(z).eval(), input_shape=(1, 4, 4)) for z in ([2.0, 0.0], [0.5, 0.0], [0.0, 1.0])]
+    members = [AuditedClassifier(Says(z).eval(), input_shape=(1, 4, 4)) for z in ([2.0, 0.0], [0.5, -0.5], [0.0, 1.5])]
     images = torch.rand(3, 1, 4, 4)
     for combine in ("mean", "votes"):
         whole = AuditedClassifier(Ensemble(members, combine=combine), input_shape=(1, 4, 4))

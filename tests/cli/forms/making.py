@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -179,6 +180,7 @@ def onnx(network: nn.Module, images: np.ndarray, *, fixed: bool = False, dynamo:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if dynamo:
+            pytest.importorskip("onnxscript")
             shapes = {"dynamic_shapes": ({0: torch.export.Dim("n", min=1, max=512)},)}
             torch.onnx.export(network, (torch.from_numpy(images),), "net.onnx", dynamo=True, verbose=False, **shapes)
             return "net.onnx"

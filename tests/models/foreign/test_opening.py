@@ -1,3 +1,5 @@
+# pyright: basic, reportOptionalMemberAccess=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 import json
 import pathlib
 
@@ -219,7 +221,7 @@ def test_a_card_that_only_lies_beside_a_checkpoint_chooses_no_code(tmp_path, net
     ("text", "words"),
     [
         ("arch = ", "not readable as a model card"),
-        ("architecture = 'x'", "has no place for architecture; it knows arch"),
+        ("architecture = 'x'", "has no place for architecture; known are arch"),
         ("trust = 'x'", "has no place for trust"),
         ("classes = ['a', 3]", "gives classes as"),
         ("input_size = [3]", "gives input_size as"),
