@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import robustkit
 from robustkit.errors import InputError
+from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.distances.measure import DISTANCES
 from robustkit.findings.distances.record import DistancesRequest
 from robustkit.findings.latents.running import run_latents
@@ -45,15 +47,18 @@ def files_of(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", KINDS)
 def test_a_run_that_was_killed_at_any_file_is_run_again_into_the_same_bytes(attack, tmp_path, monkeypatch, name):
     kind, request = KINDS[name]
+    if name == "window":  # one is enough to draw
+        record = AttackRecord.load(attack[1] / "attack.npz")
+        request = replace(request, shown=(str(record.ids[record.flipped_images()][0]),))
     run_latents(kind, *attack, request, out=tmp_path / "whole", device="cpu", say=silent)
     whole = files_of(tmp_path / "whole")
-    replace, left = robustkit.files.os.replace, [0]
+    rename, left = robustkit.files.os.replace, [0]
 
     def killed(source, target):
         left[0] -= 1
         if left[0] < 0:
             raise Killed
-        replace(source, target)
+        rename(source, target)
 
     # In the middle; of the cheapest also at the manifest, at the first record and at the summary.
     for count in (0, 1, len(whole) // 2, len(whole) - 1) if name == "distances" else (len(whole) // 2,):
@@ -63,7 +68,7 @@ def test_a_run_that_was_killed_at_any_file_is_run_again_into_the_same_bytes(atta
         with pytest.raises(Killed):
             run_latents(kind, *attack, request, out=out, device="cpu", say=silent)
         assert not (out / "summary.json").exists()
-        monkeypatch.setattr(robustkit.files.os, "replace", replace)
+        monkeypatch.setattr(robustkit.files.os, "replace", rename)
         run_latents(kind, *attack, request, out=out, device="cpu", say=silent)
         assert files_of(out) == whole
     with pytest.raises(InputError, match="already holds files"):
@@ -71,39 +76,43 @@ def test_a_run_that_was_killed_at_any_file_is_run_again_into_the_same_bytes(atta
 
 
 def test_a_killed_run_of_something_else_is_not_written_over(attack, tmp_path):
-    run_window(*attack, out=tmp_path / "run", device="cpu", say=silent)
+    run_latents(DISTANCES, *attack, KINDS["distances"][1], out=tmp_path / "run", device="cpu", say=silent)
     (tmp_path / "run" / "summary.json").unlink()
+    other = DistancesRequest(draws=99, seed=1)
     with pytest.raises(InputError, match=r"started with other inputs: settings\.seed was 0 and is 1"):
-        run_window(*attack, WindowRequest(seed=1), out=tmp_path / "run", device="cpu", say=silent)
+        run_latents(DISTANCES, *attack, other, out=tmp_path / "run", device="cpu", say=silent)
     with pytest.raises(InputError, match="started with other inputs"):
-        run_latents(*KINDS["isomap"][:1], *attack, out=tmp_path / "run", device="cpu", say=silent)
+        run_latents(MAPS, *attack, KINDS["isomap"][1], out=tmp_path / "run", device="cpu", say=silent)
 
 
-def test_a_request_is_handed_to_its_measurement_through_few_functions(attack):
+def test_a_request_is_handed_to_its_measurement_through_few_functions(attack, monkeypatch):
     """Counts the functions of robustkit that get the request or one of its values as an argument, but for both ends."""
     model, run = attack
     words = ("one-pixel", "noise", "shallow", "random")
     x, y, noisy, search = ("".join(list(word)) for word in words)  # strings of their own, told apart by identity
     request = WindowRequest(x=x, y=y, noisy=noisy, search=search, data=model.parent / "galaxies", seed=987_654_321)
     values = [request, x, y, noisy, search, request.data, request.seed]
-    handed, arrived = set(), []
+    handed = set()
+
+    def arrive(*arguments, **options):
+        raise Killed
+
+    monkeypatch.setattr(windows, "measure_windows", arrive)
 
     def watch(frame, event, _):
         code = frame.f_code
-        if event != "call" or arrived or not code.co_filename.startswith(ROOT) or code.co_name.startswith("<"):
+        if event != "call" or not code.co_filename.startswith(ROOT) or code.co_name.startswith("<"):
             return
         arguments = list(frame.f_locals.values())
         arguments += [item for one in arguments if isinstance(one, dict) and len(one) < 40 for item in one.values()]
-        if code is windows.measure_windows.__code__:
-            arrived.append(code)
-        elif code is not run_window.__code__ and any(one is value for one in arguments for value in values):
+        if code is not run_window.__code__ and any(one is value for one in arguments for value in values):
             handed.add(code.co_qualname)
 
     sys.setprofile(watch)
     try:
-        run_window(model, run, request, out=model.parent / "walked", device="cpu", say=silent)
+        with pytest.raises(Killed):
+            run_window(model, run, request, out=model.parent / "walked", device="cpu", say=silent)
     finally:
         sys.setprofile(None)
-    assert arrived
     assert {"run_latents", "find_in", "measure"} <= handed
     assert len(handed) <= 10, sorted(handed)
