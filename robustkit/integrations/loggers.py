@@ -54,7 +54,7 @@ def log_to_wandb(audit: str | os.PathLike[str], *, run: Any = None, prefix: str 
     wandb = require("wandb", extra="wandb", purpose="log an audit to Weights & Biases")
     run = wandb.run if run is None else run
     if run is None:
-        raise InputError("there is no active run of Weights & Biases; call wandb.init first, or give run=")
+        raise InputError("there is no active run of Weights & Biases; call wandb.init first, or hand over a run")
     numbers, failed = _numbers(audit, prefix)
     run.log(numbers)
     run.summary[f"{prefix}/gates_failed"] = failed
