@@ -34,7 +34,7 @@ from robustkit.models.foreign.kinds import Kind, kind_of
 from robustkit.models.foreign.options import ModelOptions, card_beside, read_card
 from robustkit.models.foreign.published import build_published, recognise
 from robustkit.models.foreign.scaling import input_range, make_stretch
-from robustkit.models.foreign.several import open_several
+from robustkit.models.foreign.several import NOTHING_TO_COMBINE, open_several
 from robustkit.models.foreign.shown import Shown, show
 from robustkit.models.foreign.state import Part, find_parts, load_state
 from robustkit.models.foreign.trusted import check_trust, open_trusted
@@ -71,7 +71,7 @@ def open_model(
         MissingExtra: If a package is needed and not installed.
     """
     path, options = Path(path), options or ModelOptions()
-    if options.members or options.combine or options.average:
+    if options.members or options.average:
         return open_several(path, options, images, device, _open_member)
     kind = kind_of(path)
     if kind in (kinds.TORCH, kinds.LEGACY, kinds.SAFETENSORS) and options.trust is None:
@@ -256,7 +256,7 @@ def _without_effect(found: Found, kind: Kind, options: ModelOptions) -> list[str
     elif options.arch_kwargs and options.arch is None:
         notes.append(f"{WARNING}--arch-kwargs has no effect without --arch")
     if options.combine is not None:  # an ensemble opens its members without it
-        notes.append(f"{WARNING}--combine has no effect on one model; name several, --model A B C")
+        notes.append(NOTHING_TO_COMBINE)
     if found.black_box and options.latent is not None:
         notes.append(f"{WARNING}--latent has no effect: nothing inside of {found.form} can be seen")
     return notes

@@ -11,13 +11,15 @@ import torch
 
 from robustkit.code_gate import names_function
 from robustkit.data import ImageSet
-from robustkit.errors import InputError
+from robustkit.errors import WARNING, InputError
 from robustkit.models.checkpoint import Checkpoint, Origin
 from robustkit.models.classifier import AuditedClassifier
-from robustkit.models.ensemble import Ensemble, views_of
+from robustkit.models.ensemble import Combine, Ensemble, views_of
 from robustkit.models.foreign.arrange import arrange
 from robustkit.models.foreign.options import ModelOptions
 from robustkit.models.outputs import Output
+
+NOTHING_TO_COMBINE = f"{WARNING}--combine has no effect on one model; name several, --model A B C"
 
 Open = Callable[[Path, ModelOptions, ImageSet | None], Checkpoint]
 
@@ -57,7 +59,9 @@ def open_several(
         _check_same(path, opened[0], place, one)
     first = opened[0]
     views = views_of(options.average, first.card.input_shape)
-    network = Ensemble([one.classifier for one in opened], views, options.combine or "mean")
+    # The vote of one network would hide its margins, and is its own answer.
+    combine: Combine = options.combine or "mean" if options.members else "mean"
+    network = Ensemble([one.classifier for one in opened], views, combine)
     decision = options.decision(options.class_names or first.card.class_names)
     names = first.card.class_names if decision is None else decision.names
     classifier = AuditedClassifier(
@@ -66,9 +70,11 @@ def open_several(
     )  # fmt: skip
     count = f"{len(opened)} checkpoints" if len(opened) > 1 else "a checkpoint"
     seen = f", each over {len(views)} views of the image" if len(views) > 1 else ""
-    how = {"mean": "the mean of their probabilities", "votes": "a vote of each"}[options.combine or "mean"]
+    how = {"mean": "the mean of their probabilities", "votes": "a vote of each"}[combine]
     told = [note for one in opened for note in one.origin.notes if not note.startswith("latent:")]
     notes = [f"{count} as one: {how}{seen}", *told, *classifier.notes]
+    if options.combine is not None and not options.members:
+        notes.append(NOTHING_TO_COMBINE)
     if decision is not None:
         notes.append(f"decided: {decision.words}")
     digest = hashlib.sha256("\n".join(one.origin.sha256 for one in opened).encode()).hexdigest()
