@@ -23,7 +23,7 @@ TINY = {
     "train": {"--epochs": "6", "--seeds": "2"},
     "search": {"--epochs": "2", "--trials": "2"},
     "attack": {"--n": "12", "--budget": "60", "--part": "all", "--group": "4"},
-    "certify": {"--n": "3"},
+    "certify": {"--n": "3", "--conformal": "0.5"},
     "hazard": {"--n": "4", "--events": "2"},
     "sweep": {"--n": "4"},
     "audit": {"--n": "8"},
