@@ -182,6 +182,7 @@ def test_size_and_bounds_apply_to_arrays_too(tmp_path):
     assert has_note(image_set, "size: 12x14 became 10x10; 20 cut, 0 padded")
 
 
+@pytest.mark.slow
 def test_a_catalogue_of_few_bytes_may_name_a_large_image(tmp_path):
     np.save(tmp_path / "large.npy", np.random.default_rng(0).normal(size=(1, 7000, 7000)).astype(np.float64))  # 374 MiB
     (tmp_path / "a.csv").write_text("file,label\nlarge.npy,0\n")
