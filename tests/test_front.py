@@ -2,6 +2,7 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """The front door: a live network and arrays, in one call each, with refusals in the words of that call."""
 
+import json
 import subprocess
 import sys
 
@@ -189,6 +190,17 @@ def test_latents_of_an_attack_and_of_a_network_say_the_same(found):
     found_map = rk.isomap(found, noisy="gaussian:0.1", neighbours=4)
     assert found_map.plot().axes
     assert found_map.summary()["maps"][found_map.record.model]["quality"]
+
+
+def test_latents_are_kept_in_a_folder_and_a_wrong_argument_is_not_passed_over(found, tmp_path):
+    kept = rk.distances(found, noisy="gaussian:0.1", draws=99, out=tmp_path / "kept")
+    assert kept.folder == tmp_path / "kept"
+    written = json.loads((tmp_path / "kept" / "summary.json").read_text())
+    assert written["models"] == kept.summary()["models"]
+    with pytest.raises(InputError, match="unknown argument 'neighbors'; did you mean 'neighbours'"):
+        rk.isomap(found, neighbors=4)
+    with pytest.raises(InputError, match="the same checkpoint"):
+        rk.distances(found, noisy="gaussian:0.1", draws=99, base=found)
 
 
 def test_a_function_has_no_latent_and_says_so():
