@@ -53,6 +53,7 @@ def test_a_long_curve_is_thinned_by_the_rule_that_is_printed():
 
 def test_a_flip_is_said_in_electrons_and_in_sky_sigmas_where_both_are_known():
     assert make_exhibit().spoken() == "g +1,000 (+100 sky σ), r -50"
+    assert make_exhibit().spoken(1) == "g +1,000 (+100 sky σ) and 1 more"
 
 
 def test_the_noise_that_an_image_set_declares_is_taken_before_any_is_measured():

@@ -12,6 +12,7 @@ from robustkit.report.blocks import PAGE, Axis, Block, Cells, Drawing, Panel, Pi
 from robustkit.report.palette import SCALES, channels
 from robustkit.report.section import Table
 
+_MOST_SPOKEN = 3  # bands under a picture, which is as wide as three
 _NEAR = 7  # pixels to each side in the view from near by
 _STEP = 1.06  # from one picture of an exhibit to the next, in widths of a picture
 _HIDDEN = Axis(shown=False)
@@ -57,13 +58,20 @@ class Exhibit:
     search: str
     queries: int
 
-    def spoken(self) -> str:
-        """The size of the change, band by band."""
+    def spoken(self, most: int | None = None) -> str:
+        """The size of the change, band by band.
+
+        Args:
+            most: Name so many bands, those that change most, and count the others; by default name all.
+        """
+        named = sorted(np.argsort(-np.abs(self.change), kind="stable")[:most].tolist())
         parts = []
-        for band, change, sky in zip(self.bands, self.change, self.sky, strict=True):
+        for k in named:
+            change, sky = float(self.change[k]), float(self.sky[k])
             sigmas = f" ({change / sky:+,.0f} sky σ)" if np.isfinite(sky) and sky > 0 else ""
-            parts.append(f"{band} {_signed(float(change))}{sigmas}")
-        return ", ".join(parts)
+            parts.append(f"{self.bands[k]} {_signed(change)}{sigmas}")
+        omitted = len(self.bands) - len(named)
+        return ", ".join(parts) + (f" and {omitted} more" if omitted else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,7 +282,7 @@ def _exhibit(one: Exhibit) -> Panel:
     rings = _rings(one.row, one.column, one.clean.shape[:2])
     x, y = rings.places.T
     blocks.append(Rings(np.stack([_STEP + (x + 0.5) / width, tall - (y + 0.5) / width], axis=1), rings.radius / width))
-    lines = f"{one.image_id[:40]} ({one.search}, query {one.queries:,})\n{one.spoken()}"
+    lines = f"{one.image_id[:40]} ({one.search}, query {one.queries:,})\n{one.spoken(_MOST_SPOKEN)}"
     blocks.append(Words(_STEP + 0.5, min(0.0, tall - 1) - 0.16, lines, size=0.7))
     low = min(0.0, tall - 1) - 0.32
     ends = Axis(span=(-0.02, 2 * _STEP + 1.02), shown=False), Axis(span=(low, tall + 0.17), shown=False)
