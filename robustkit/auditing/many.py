@@ -88,6 +88,10 @@ def read_audits(folders: Sequence[str | os.PathLike[str]]) -> list[Audited]:
     """
     if not FEWEST <= len(folders) <= MOST:
         raise InputError(f"expected {FEWEST} to {MOST} audits to compare, got {len(folders)}")
+    places = [os.path.realpath(folder) for folder in folders]
+    twice = [str(folder) for folder, place in zip(folders, places, strict=True) if places.count(place) > 1]
+    if twice:
+        raise InputError(f"{twice[0]} was named more than once; name each audit once")
     found = [_read(Path(folder)) for folder in folders]
     first = found[0]
     for other in found[1:]:
@@ -190,7 +194,11 @@ def _read(folder: Path) -> Audited:
         one = kept["models"][0]
         ids = tuple(str(image) for image in one["outcomes"]["ids"])
         good: dict[str, np.ndarray] = {}
-        for name, bad in one["outcomes"]["bad"].items():
+        outcomes = one["outcomes"]["bad"]
+        for name in sorted(
+            outcomes, key=lambda name: (name not in _GOOD, name)
+        ):  # accuracy, then one pixel, then faults
+            bad = outcomes[name]
             values = 1 - np.array([np.nan if each is None else float(each) for each in bad])
             if values.shape != (len(ids),):
                 raise InputError(f"{path} does not have one outcome per image; draw it again with robustkit report")

@@ -71,6 +71,15 @@ def test_audits_of_other_images_are_named_with_what_to_do(three, tmp_path, chang
     assert "audit it again with --data galaxies --part test --n 60 --seed 0" in str(refused.value)
 
 
+def test_an_audit_that_is_named_twice_is_refused(three):
+    with pytest.raises(InputError, match="was named more than once"):
+        read_audits([three[0], three[1], three[0]])
+
+
+def test_accuracy_stands_first(three):
+    assert next(iter(read_audits(three)[0].good)) == "accuracy"
+
+
 def test_one_audit_is_not_compared(three):
     with pytest.raises(InputError, match="expected 2 to 30 audits to compare, got 1"):
         read_audits(three[:1])
