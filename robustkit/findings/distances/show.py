@@ -120,7 +120,14 @@ def _panel(one: Histogram) -> Panel:
 
 
 def write_distances(folder: Path, result: DistancesResult, about: dict[str, Any], drawn: bool) -> list[str]:
-    """Writes everything about distances, drawings if asked for; see `LatentFinding.write`."""
+    """Writes everything about distances, and returns lines for the terminal; see `write_finding`.
+
+    Args:
+        folder: An existing folder.
+        result: What was found.
+        about: What else the summary says.
+        drawn: Whether there are drawings.
+    """
     records, comparison = [record for record, _ in result.models], result.comparison
     divergences = {
         f"{record.model}: noisy, one pixel": one.between for record, one in result.models if one.between is not None

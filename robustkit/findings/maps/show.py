@@ -34,7 +34,14 @@ FLAT, SPACE, FILM, CAM = "isomap", "isomap-3d", "isomap-3d", "grad-cam"
 
 
 def write_maps(folder: Path, result: MapResult, about: dict[str, Any], drawn: bool) -> list[str]:
-    """Writes everything about maps, drawings if asked for; see `LatentFinding.write`."""
+    """Writes everything about maps, and returns lines for the terminal; see `write_finding`.
+
+    Args:
+        folder: An existing folder.
+        result: What was found.
+        about: What else the summary says.
+        drawn: Whether there are drawings.
+    """
     drawings, films = dict[str, Drawing](), list[str]()
     if drawn:
         # The base comes first, as in the papers' figures.

@@ -24,7 +24,14 @@ GALLERY, CANONICAL, PICTURES = "gallery", "canonical", "windows"
 
 
 def write_windows(folder: Path, result: WindowsResult, about: dict[str, Any], drawn: bool) -> list[str]:
-    """Writes everything about windows, drawings if asked for; see `LatentFinding.write`."""
+    """Writes everything about windows, and returns lines for the terminal; see `write_finding`.
+
+    Args:
+        folder: An existing folder.
+        result: What was found.
+        about: What else the summary says.
+        drawn: Whether there are drawings.
+    """
     windows, palette = result.record, result.palette
     drawings, summary = dict[str, Drawing](), {**result.summary(), **about}
     if drawn:
