@@ -60,7 +60,7 @@ class Evaluator(Protocol):
 
     @property
     def why_not_faster(self) -> str:
-        """Why a faster one was not taken, for the terminal; empty if there is none."""
+        """Why a faster one was not taken, for the terminal; empty for the fastest."""
         ...
 
     def clean(self) -> Tensor:

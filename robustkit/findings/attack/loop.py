@@ -77,7 +77,7 @@ class AttackSettings:
         """The most candidates that an image may cost, over all searches and targets; those of a stand-in not counted.
 
         Args:
-            cells: How many cells an image has.
+            cells: Number of cells per image.
             classes: How many classes there are.
         """
         turns = classes - 1 if self.targeted else 1
