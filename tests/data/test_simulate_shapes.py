@@ -61,8 +61,8 @@ def test_classes_lie_in_their_regions_of_gini_and_m20():
             if measured is not None:
                 found.append(measured[:2])
         gini, m20 = np.array(found).T
-        # 0.7 of many; 50 leave an error of 0.065.
-        assert np.mean(module["side"](gini, m20) == label) > 0.57
+        # Of 24 spirals, 18 ellipticals and 18 mergers 0.62, 1.00 and 0.89; 50 leave an error of 0.07 in the first.
+        assert np.mean(module["side"](gini, m20) == label) > 0.45
 
 
 @pytest.mark.slow
