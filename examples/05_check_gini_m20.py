@@ -21,7 +21,6 @@ neighbours: a star that touches a galaxy belongs to the same segment and looks l
 cannot be measured (its flags 2 and above) is counted and left out.
 """
 
-# pyright: basic, reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportOptionalMemberAccess=false
 from __future__ import annotations
 

@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false, reportOptionalOperand=false
 """What `tests.fuzz_models` damages besides models: image sets of every format, and every file that is read back."""
 
 from __future__ import annotations

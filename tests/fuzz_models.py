@@ -1,4 +1,3 @@
-# pyright: basic
 """Damages files at random for a while and opens them: only robustkit's own errors may leave what opens them.
 
 Models of every kind, image sets of every format, and every file that robustkit reads back.

@@ -1,4 +1,3 @@
-# pyright: basic
 """Kills commands at random moments, lets them go on, and holds what they leave against a run that nobody killed.
 
 python -m tests.kills --count 100 [--only WORD] [--seed 0]

@@ -1,4 +1,3 @@
-# pyright: basic
 from dataclasses import dataclass, replace
 from typing import ClassVar
 

@@ -1,4 +1,3 @@
-# pyright: basic
 """The first screen: the word follows the printed rule, and each sentence has its numbers."""
 
 import pytest

@@ -1,4 +1,3 @@
-# pyright: basic
 """What a build is told: the number that broke a gate, in whatever form the build reads."""
 
 import json

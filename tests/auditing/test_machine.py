@@ -1,4 +1,3 @@
-# pyright: basic, reportOperatorIssue=false, reportOptionalMemberAccess=false
 from pathlib import Path
 from xml.etree import ElementTree
 

@@ -1,4 +1,3 @@
-# pyright: basic
 """Several audits beside each other: who is best, who is shown to be worse, and what cannot be compared."""
 
 import csv

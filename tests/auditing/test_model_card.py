@@ -1,4 +1,3 @@
-# pyright: basic
 """The card holds what the audit knows, names what only people know, and shows names as they are."""
 
 import pytest

@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false, reportOptionalOperand=false
 """Ids and classes as people write them, through runs whose files and tables are named and filled with them."""
 
 import csv

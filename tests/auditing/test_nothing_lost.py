@@ -1,4 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 """An audit in which something fails: the rest is measured, and the page says what failed and how to repeat it."""
 
 from pathlib import Path

@@ -1,4 +1,3 @@
-# pyright: basic
 import pytest
 
 from robustkit.auditing.request import (

@@ -1,4 +1,3 @@
-# pyright: basic
 import pytest
 
 from robustkit.files import read_json

@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false, reportOptionalMemberAccess=false
 import os
 import shutil
 import subprocess

@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false
 import importlib.metadata
 import sys
 

@@ -1,4 +1,3 @@
-# pyright: basic
 """A command line that names what is not there is refused before anything heavy is imported."""
 
 import json

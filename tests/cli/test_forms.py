@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalMemberAccess=false
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """Forms of models through whole commands: each cell of the table in the docs is a command that is run here."""
 

@@ -1,4 +1,3 @@
-# pyright: basic
 """Window, isomap and distances as commands, on a small attack."""
 
 import pytest

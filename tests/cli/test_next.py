@@ -1,4 +1,3 @@
-# pyright: basic
 """The last lines of commands: colour on a terminal alone, and a next command that runs as it stands."""
 
 import shlex

@@ -1,4 +1,3 @@
-# pyright: basic
 """Decisions, numbers and ensembles that do not fit: each is refused by a command in one sentence."""
 
 import numpy as np

@@ -1,4 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 # pyright: reportOptionalOperand=false, reportOptionalIterable=false, reportOptionalSubscript=false
 """What a command line says of images and networks: one meaning in every command, in the order in which it is typed."""
 

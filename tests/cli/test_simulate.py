@@ -1,4 +1,3 @@
-# pyright: basic
 """`robustkit simulate`."""
 
 import pytest

@@ -1,4 +1,3 @@
-# pyright: basic
 """The one door: what robustkit wrote itself, which format a path has, and which options apply."""
 
 import json

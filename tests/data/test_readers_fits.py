@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false
 """FITS through astropy: cubes, stamps, one file per band, and what is wrong with a file."""
 
 import gzip

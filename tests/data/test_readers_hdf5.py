@@ -1,4 +1,3 @@
-# pyright: basic
 """HDF5, which is opened in a process of its own."""
 
 import numpy as np

@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false
 """Parquet: pictures as Hugging Face stores them, arrays, and several files as one set."""
 
 import io

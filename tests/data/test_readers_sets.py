@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalMemberAccess=false
 """Public galaxy sets, on synthetic files of the shapes in which they are published."""
 
 import csv

@@ -1,4 +1,3 @@
-# pyright: basic
 """Zarr: arrays of chunks, of both versions of the format, and only with codecs that run no code."""
 
 import json

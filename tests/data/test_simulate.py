@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalMemberAccess=false, reportOptionalSubscript=false
 """The folder of simulated galaxies: what is in it, that it is reproducible, and what is refused."""
 
 import csv

@@ -1,4 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false
 """The population: what makes a galaxy the same, what its classes share, and what an encounter does."""
 
 import dataclasses

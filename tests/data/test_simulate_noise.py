@@ -1,4 +1,3 @@
-# pyright: basic
 """Survey constants, and the moments of the noise against formulas and against GalSim's noise."""
 
 import dataclasses

@@ -1,4 +1,3 @@
-# pyright: basic
 """The relations: published values, and what a sample drawn from them looks like."""
 
 import numpy as np

@@ -1,4 +1,3 @@
-# pyright: basic
 """What the telescope would count without noise, against GalSim's own drawing."""
 
 import numpy as np

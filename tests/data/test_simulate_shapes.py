@@ -1,4 +1,3 @@
-# pyright: basic
 """What is measured in the images: sizes without a PSF, regions of Gini and M20, and what a network reads."""
 
 import dataclasses

@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false
 import json
 from dataclasses import replace
 

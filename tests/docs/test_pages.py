@@ -1,4 +1,3 @@
-# pyright: basic
 """Each page is followed from its first block to its last, as a reader would; what has no known kind fails."""
 
 import csv

@@ -1,4 +1,3 @@
-# pyright: basic
 """The page that answers which command to give names every command, and none that there is not."""
 
 import re

@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false, reportIndexIssue=false, reportOptionalMemberAccess=false
 """The fast path against a plain forward pass in float64, on chains of every kind that it takes."""
 
 import copy

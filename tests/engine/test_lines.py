@@ -1,4 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportIndexIssue=false
 import numpy as np
 import pytest
 import torch

@@ -1,4 +1,3 @@
-# pyright: basic, reportOperatorIssue=false
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """The scripts of examples/, run as their first lines say, on little data."""
 

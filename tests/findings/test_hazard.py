@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalMemberAccess=false, reportOptionalSubscript=false
 import csv
 import json
 from dataclasses import replace

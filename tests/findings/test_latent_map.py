@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalMemberAccess=false
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """Maps of embeddings: what is fitted, what is projected, and how two of them are laid onto each other."""
 

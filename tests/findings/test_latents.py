@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false, reportOptionalCall=false
 import shutil
 from dataclasses import replace
 

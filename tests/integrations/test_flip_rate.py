@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false, reportAttributeAccessIssue=false, reportMissingImports=false
 """The flip rate in a loop: the same number as the attack, whatever the batches, and the network left as it was."""
 
 import sys

@@ -1,4 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false
 """Numbers and page of an audit in the records of an experiment; both libraries are played by what is called of them."""
 
 import json

@@ -1,4 +1,3 @@
-# pyright: basic
 """Grad-CAM of a network whose gradients are known."""
 
 from __future__ import annotations

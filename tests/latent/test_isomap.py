@@ -1,4 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 """Isomaps of surfaces whose flat map is known, and against scikit-learn's."""
 
 from __future__ import annotations

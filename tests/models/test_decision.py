@@ -1,4 +1,3 @@
-# pyright: basic
 """What a network decides, held against the plain rule that each decision stands for."""
 
 from dataclasses import replace

@@ -1,4 +1,3 @@
-# pyright: basic, reportPrivateUsage=false, reportOptionalMemberAccess=false
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """Several checkpoints as one, and averages over views, against the formulas."""
 

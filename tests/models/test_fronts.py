@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalMemberAccess=false
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 import json
 

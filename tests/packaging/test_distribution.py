@@ -1,4 +1,3 @@
-# pyright: basic
 """What a user installs: built as a release is built, and tried where there is no checkout. `make package` runs this."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalMemberAccess=false
 """What the project says of itself in several places is the same in all of them."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false
 import itertools
 
 import numpy as np

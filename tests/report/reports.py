@@ -1,4 +1,3 @@
-# pyright: basic, reportArgumentType=false
 """A report of every kind of section, for any number of classes and models, and what both painters made of it."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalSubscript=false
 """Figures for journals are as wide as their columns, and their letters are of 8 points there."""
 
 import re

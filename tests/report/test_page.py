@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalSubscript=false
 import base64
 import hashlib
 import json

@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalOperand=false
 """What must be equal for the same bytes is kept with each group, and held against what continues with them."""
 
 import json

@@ -1,4 +1,3 @@
-# pyright: basic
 """Paths that a person gives from the folder where it stands reach workers that stand elsewhere."""
 
 import os

@@ -1,4 +1,3 @@
-# pyright: basic
 """Gives every bomb to `robustkit inspect` and prints what it took: seconds of a core, and the largest process.
 
 python -m tests.security [NAME...]

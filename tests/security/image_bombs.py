@@ -1,4 +1,3 @@
-# pyright: basic, reportConstantRedefinition=false
 """Small image sets that would take all time or all memory, or lead outside: each is at most a megabyte."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: basic
 """What a stranger may send: hundreds of hostile files, links and folders, each given to a whole command.
 
 Every command runs in a process of its own, with limits; counted are code that ran, no end, memory, and tracebacks.

@@ -1,4 +1,3 @@
-# pyright: basic
 """What is read is bounded: no file, however small, takes all time or all memory, or ends in a traceback."""
 
 import json

@@ -1,4 +1,3 @@
-# pyright: basic
 """A disk without room, and a system without shared memory, are named in one sentence; nothing is left behind."""
 
 import errno

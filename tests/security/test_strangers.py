@@ -1,4 +1,3 @@
-# pyright: basic
 """Hostile inputs through whole commands, damaged files through everything that reads one, and kills."""
 
 import itertools

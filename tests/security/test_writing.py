@@ -1,4 +1,3 @@
-# pyright: basic
 """What is written is ours: nothing of the user's is removed or overwritten, and no link is followed out of a run."""
 
 import os

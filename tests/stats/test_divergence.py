@@ -1,4 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 """Distances of distributions, against SciPy, closed forms, and the null of two equal samples."""
 
 from __future__ import annotations

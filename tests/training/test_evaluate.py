@@ -1,4 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 # pyright: reportOptionalOperand=false, reportOptionalIterable=false, reportOptionalSubscript=false
 import csv
 import json

@@ -1,4 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false, reportIndexIssue=false
 import subprocess
 import sys
 import types

@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalMemberAccess=false, reportOptionalCall=false
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 import copy
 from dataclasses import replace

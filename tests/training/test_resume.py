@@ -1,4 +1,3 @@
-# pyright: basic
 import os
 import signal
 from dataclasses import replace

@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalMemberAccess=false
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """ONNX graphs as other frameworks write them: scikit-learn, quantizers, half precision, two heads."""
 

@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalMemberAccess=false
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """Networks as strangers write them, the file that `--arch` names. Nothing here depends on robustkit."""
 

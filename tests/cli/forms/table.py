@@ -1,4 +1,3 @@
-# pyright: basic, reportOptionalMemberAccess=false
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 """The table of the forms of models: its rows, how each is made, and its text in the docs."""
 

@@ -1,4 +1,3 @@
-# pyright: basic
 import warnings
 
 from tests.fuzz_models import fuzz

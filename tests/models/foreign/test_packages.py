@@ -1,4 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false
 """Models of libraries, each tried where the library is installed; and that each missing one is named with its extra."""
 
 import json

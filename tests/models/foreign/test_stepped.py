@@ -1,4 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 """Networks in eight bits answer in steps: a small change moves no logit, or several at once, and scores tie.
 
 A certificate of such a network is counted again by onnxruntime alone, image by image and cell by cell.

@@ -1,4 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false
 import math
 from dataclasses import dataclass
 
