@@ -56,7 +56,14 @@ def draw_field(rng: np.random.Generator, plane: Plane, target: Target, density: 
 
 
 def counts(rng: np.random.Generator, bright: float, faint: float, slope: float) -> float:
-    """A magnitude between two limits where counts rise as 10**(slope m)."""
+    """A magnitude between two limits where counts rise as 10**(slope m).
+
+    Args:
+        rng: The random stream.
+        bright: The brightest, magnitudes.
+        faint: The faintest, magnitudes.
+        slope: Of the logarithm of the counts, per magnitude.
+    """
     return float(np.log10(rng.uniform(10 ** (slope * bright), 10 ** (slope * faint))) / slope)
 
 

@@ -90,7 +90,14 @@ def draw_galaxy(
 
 
 def draw_target(rng: np.random.Generator, kind: Kind, sample: Sample, plane: Plane) -> tuple[Target, float]:
-    """A galaxy of a class before it is made, and its half-light radius in kpc."""
+    """A galaxy of a class before it is made, and its half-light radius in kpc.
+
+    Args:
+        rng: The random stream of the galaxy.
+        kind: Its class.
+        sample: Limits of magnitude and size.
+        plane: The stamp.
+    """
     smallest, largest = sample.smallest, _LARGEST * 2 * plane.half
     while True:
         absolute, redshift = draw_place(rng, kind, sample)

@@ -178,7 +178,7 @@ def test_own_perturbations_of_a_shard_are_named_again(sweeps, stranger):
     with pytest.raises(SecurityError, match="--perturb evil:X"):
         merge_runs([folder / "s"], out=folder / "m", perturbations=["evil:Y"], say=silent)
     assert not marker.exists()
-    with pytest.raises(InputError, match="cannot import the perturbation"):
+    with pytest.raises(InputError, match="evil has no X; name a class of it with --perturb"):
         merge_runs([folder / "s"], out=folder / "m", perturbations=["evil:X"], say=silent)
     assert marker.exists()  # a person named it
 
@@ -203,8 +203,9 @@ def test_an_audit_toml_chooses_no_code(stranger):
                 Path("audit.toml").write_text(f'model = "net.pt"\n[{table}]\n{key} = {text}\n')
                 error = quietly(read_request, "audit.toml")
                 if (key, text[0]) == ("perturbations", "["):
-                    assert isinstance(error, SecurityError)
-                    assert "--perturb" in str(error)
+                    # A word alone is taken for a misspelt name.
+                    assert isinstance(error, SecurityError if ":" in name else (SecurityError, InputError))
+                    assert "--perturb" in str(error) or ":" not in name
                     assert request_of(Path("audit.toml"), {"perturbations": ("psf",)}).sweep.perturbations == ("psf",)
     assert not marker.exists()
     assert request_of(None, {"model": "net.pt", "perturbations": ("evil:X",)}).sweep.perturbations == ("evil:X",)
