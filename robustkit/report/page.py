@@ -92,7 +92,7 @@ class Page:
         sprite: Pictures for points under the pointer.
         looks: How classes and models are drawn; what else the sections show is added.
         answer: What is said first; `None` for a page without a verdict.
-        gates: What the gates came to, a sentence for each.
+        gates: How the gates ended, a sentence for each.
     """
 
     title: str

@@ -98,7 +98,7 @@ class Answer:
     Attributes:
         status: The status that gives the box its colour.
         word: The answer in a word or three.
-        counts: How many lines of the verdict came out which way.
+        counts: How many lines of the verdict passed, failed or stayed open.
         sentences: What stands behind it, each a message with its numbers.
         rule: How the word is made.
     """

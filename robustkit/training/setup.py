@@ -91,7 +91,7 @@ class Setup:
 
     @cached_property
     def front(self) -> dict[str, Any]:
-        """The front end as a card has it, fitted on the source; empty if there is none."""
+        """The front end as a card has it, fitted on the source; empty without one."""
         name, images = self.settings.front, self.source.images
         if name is None:
             return {}

@@ -14,7 +14,8 @@ def test_the_command_writes_and_says_what_it_wrote(tmp_path):
     arguments = ["--n", "2", "--years", "5", "1", "--seed", "4", "--size", "20", "--workers", "1", "--out", str(out)]
     result = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert result.exit_code == 0
-    first, second = result.output.splitlines()
+    first, second, after = result.output.splitlines()
+    assert after.startswith("next: robustkit train --data ")
     assert first.startswith(f"{out / 'Y5'}: 2 images of 20x20, bands g r i, units electron")
     assert second.startswith(f"{out / 'Y1'}: ")
 
@@ -23,7 +24,7 @@ def test_a_style_brings_its_camera_and_depth(tmp_path):
     out = tmp_path / "nearby"
     arguments = ["--n", "2", "--style", "sdss", "--size", "20", "--workers", "1", "--out", str(out)]
     result = CliRunner().invoke(command, arguments, catch_exceptions=False)
-    (line,) = result.output.splitlines()
+    line, _ = result.output.splitlines()
     assert line.startswith(f"{out / 'Y1'}: 2 images of 20x20, bands g r i, units electron")
 
 

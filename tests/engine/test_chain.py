@@ -526,7 +526,7 @@ def test_values_outside_the_trial_are_tried_first(classifier, monkeypatch):
     monkeypatch.setattr(
         incremental,
         "trial_candidates",
-        lambda *box, work: (trials.append([float(side.max()) for side in box[1:]]), compare(*box, work=work))[1],
+        lambda *box, **how: (trials.append([float(side.max()) for side in box[1:]]), compare(*box, **how))[1],
     )
     assert evaluator.name == "chain"
     narrow = evaluator.tolerance

@@ -93,7 +93,7 @@ def _changed(record: HazardRecord, faults: list[int]) -> np.ndarray:
 def _kept(rates: np.ndarray, hits: np.ndarray, events: int) -> np.ndarray:
     """The chance that no event changes the class, for how many of the events tried did, (F, N) to (N,).
 
-    Events come by a Poisson law, and each changes the class with its chance p, whatever came before: exp(-rate p). For
+    Events come by a Poisson law, and each changes the class with its chance p, whatever happened before: exp(-rate p). For
     k of E events seen, (1 - rate / E)^k has this mean, which the exponential of -rate k / E has not.
     """
     return np.prod(np.maximum(1 - rates / events, 0)[:, None] ** hits, 0)
