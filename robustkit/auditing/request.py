@@ -16,6 +16,7 @@ from robustkit.errors import InputError
 from robustkit.files import read_toml, write_text
 from robustkit.findings.attack.record import AttackPart
 from robustkit.findings.certify.record import CertifyPart
+from robustkit.findings.hazard.record import HazardPart
 from robustkit.findings.sweep.record import SweepPart
 from robustkit.perturb.faults.registry import OWN, PERTURBATIONS
 from robustkit.perturb.search.registry import OWN as OWN_SEARCH
@@ -74,6 +75,7 @@ class AuditRequest:
         attack: The one-pixel attack.
         sweep: The sweeps.
         certify: The complete search.
+        hazard: Accidents at random places.
         thresholds: What the verdict holds the numbers against.
     """
 
@@ -91,6 +93,7 @@ class AuditRequest:
     attack: AttackPart = field(default_factory=AttackPart)
     sweep: SweepPart = field(default_factory=SweepPart)
     certify: CertifyPart = field(default_factory=CertifyPart)
+    hazard: HazardPart = field(default_factory=HazardPart)
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     def __post_init__(self) -> None:

@@ -51,7 +51,7 @@ class Names(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ge
 NUMBERS = (
     "accuracy", "accuracy.DOMAIN", "calibration_error", "calibration_rms", "domain_gap", "flip_rate", "flip_rate.CLASS",
     "certified_rate", "random_hit", "loss.PERTURBATION", "moved.PERTURBATION", "class_changed.PERTURBATION",
-    "reach.PERTURBATION", "mpc",
+    "reach.PERTURBATION", "mpc", "changes_per_million",
 )  # fmt: skip
 
 

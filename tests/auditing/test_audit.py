@@ -19,8 +19,8 @@ from tests.audits import make_audit
 from tests.schemas import violations
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "audit.schema.json"
-CHAPTERS = ("verdict", "provenance", "preflight", "clean", "sweeps", "one-pixel", "geometry", "windows", "maps",
-            "distances",
+CHAPTERS = ("verdict", "provenance", "preflight", "clean", "sweeps", "accidents", "one-pixel", "geometry", "windows",
+            "maps", "distances",
             "comparison", "sensitivity", "limits", "methods", "downloads")  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def test_steps_whose_inputs_are_unchanged_are_not_made_again(world, copy):
     said = []
     run_audit(_request(world, base=str(world[1]), seed=0), out=copy, device="cpu", say=said.append)
     steps = [line for line in said if line.startswith(("model/", "base/"))]
-    assert len(steps) == 22
+    assert len(steps) == 24
     assert not [line for line in steps if "running" in line or "going on" in line]
     assert {path: path.read_bytes() for path in copy.rglob("*.npz")} == records
 
@@ -128,7 +128,7 @@ def test_the_page_is_drawn_again_from_records_alone(audit, copy, monkeypatch):
         (copy / "model" / f"{step}.json").unlink()
     report = write_report(copy, fail_under=("flip_rate<=0", "loss.psf<=1"), say=_quiet)
     html = report.page.read_text()
-    assert html.count("Not run.") == 5
+    assert html.count("Not run.") == 6
     assert "look with: robustkit sweep --model /gone/net.pt --suite lsst" in html
     assert not report.passed
     junit = (copy / "junit.xml").read_text()

@@ -103,7 +103,7 @@ def test_an_unfinished_shard_is_refused(shards, tmp_path):
     refused(
         [copy, second, third],
         tmp_path,
-        r"shard 1/3 in .* is not finished, 1 of 2 groups are; continue with it with --resume",
+        r"shard 1/3 in .* is not finished, 1 of 2 groups are; finish it with --resume",
     )
 
 

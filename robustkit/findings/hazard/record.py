@@ -22,6 +22,13 @@ EVENTS = 40
 _MOST_EVENTS = 1000.0
 
 
+@dataclass(frozen=True)
+class HazardPart:
+    """The accidents of an audit: how many events of each fault hit each image, one at a time."""
+
+    events: int = 8
+
+
 @dataclass(frozen=True, kw_only=True)
 class HazardRequest(Selection):
     """What a hazard is asked for, beside the images.

@@ -1,17 +1,22 @@
-"""The hazard drawn, and what a run leaves in its folder."""
+"""The hazard drawn: what a run leaves in its folder, and its chapter."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from robustkit.files import jsonable, write_json, write_text
+from robustkit.findings.finding import ModelRecords, section_name
 from robustkit.findings.hazard.record import RECORD, HazardRecord
-from robustkit.findings.hazard.summary import chance, describe, per_million, summary, table
+from robustkit.findings.hazard.summary import as_number, chance, describe, per_million, summary, table, total
 from robustkit.report.blocks import PAGE, Axis, Drawing, Panel, Points
 from robustkit.report.saving import draw_on, save_drawing
+from robustkit.report.section import Chapter, Table
+from robustkit.stats import Estimate
 
 TABLE, SUMMARY, FIGURE = "hazard.csv", "summary.json", "hazard"
 
@@ -76,3 +81,77 @@ def drawing(record: HazardRecord) -> Drawing:
         )
         panels.append(Panel([points], title, axis, Axis(ticks=names, span=(rows.min() - 0.6, 0.6))))
     return Drawing(panels, size=(PAGE, 0.8 + 0.35 * len(rows)), height=140 + 40 * len(rows), columns=2, legend="none")
+
+
+@dataclass(frozen=True, eq=False)
+class Accidents:
+    """What accidents do to the images of a model.
+
+    Attributes:
+        record: What they did.
+        label: What the model is called.
+        name: Of its files.
+    """
+
+    record: HazardRecord
+    label: str
+    name: str
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        return f"Accidents, {self.label}"
+
+    def summary(self) -> str:
+        """How many of a million objects change class, and by which fault most."""
+        every, of_each = total(self.record), {}
+        for k, fault in enumerate(self.record.faults):
+            if (one := per_million(self.record, k)) is not None:
+                of_each[fault] = one["value"]
+        if every is None:
+            return "No fault has a known rate for this survey: only the chance of a change by one event can be said."
+        worst = max(of_each, key=lambda fault: of_each[fault])
+        kept = "before any event is masked or rejected" if self.record.kept == 1 else f"{self.record.kept:.0%} kept"
+        return (
+            f"Of a million objects {as_number(every)} change class because of the faults with a rate, {kept}; most by "
+            f"{worst}. {self.record.events} events of each fault hit each image, one at a time, at random places; "
+            "intervals are 95%."
+        )
+
+    def table(self) -> Table:
+        """A row for each fault."""
+        rows: list[tuple[object, ...]] = []
+        for k, fault in enumerate(self.record.faults):
+            one, changes = chance(self.record, k), per_million(self.record, k)
+            rate = float(self.record.rate[k])
+            rows.append((
+                fault, "" if one is None else one.n, *_ends(one), "unknown" if np.isnan(rate) else f"{rate:.3g}",
+                *("" if changes is None else f"{changes[name]:.4g}" for name in ("value", "low", "high")),
+                self.record.source[k],
+            ))  # fmt: skip
+        columns = ("fault", "images", "chance of one event", "low", "high", "events per image", "changes per million",
+                   "low of changes", "high of changes", "source of the rate")  # fmt: skip
+        return Table(columns, rows)
+
+    def drawing(self) -> Drawing:
+        """Chances and expected changes, by fault."""
+        return drawing(self.record)
+
+
+def chapter(models: Sequence[ModelRecords]) -> Chapter:
+    """What happens by accident, and how often."""
+    missing = tuple(one.why_missing("hazard") for one in models if "hazard" not in one.records)
+    have = [(one, one.records["hazard"]) for one in models if "hazard" in one.records]
+    sections = tuple(
+        Accidents(record, one.label, section_name("accidents-by-fault", one, models))
+        for one, record in have
+        if record.looked.any()
+    )
+    return Chapter("accidents", "By accident", (), sections, missing)
+
+
+def _ends(one: Estimate | None) -> tuple[str, str, str]:
+    if one is None:
+        return "", "", ""
+    value, low, high = (f"{float(end):.3g}" for end in (one.value, one.low, one.high))
+    return value, low, high

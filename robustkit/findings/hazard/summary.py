@@ -93,8 +93,8 @@ def _changed(record: HazardRecord, faults: list[int]) -> np.ndarray:
 def _kept(rates: np.ndarray, hits: np.ndarray, events: int) -> np.ndarray:
     """The chance that no event changes the class, for how many of the events tried did, (F, N) to (N,).
 
-    Events come by a Poisson law, and each changes the class with its chance p, whatever happened before: exp(-rate p). For
-    k of E events seen, (1 - rate / E)^k has this mean, which the exponential of -rate k / E has not.
+    Events follow a Poisson law, and each changes the class with its chance p, whatever happened before: exp(-rate p).
+    For k of E events seen, (1 - rate / E)^k has this mean, which the exponential of -rate k / E has not.
     """
     return np.prod(np.maximum(1 - rates / events, 0)[:, None] ** hits, 0)
 
@@ -151,7 +151,7 @@ def describe(record: HazardRecord) -> str:
         lines.append("no fault has a rate, so nothing can be said of a million objects; give rates with --rate")
     else:
         lines.append(
-            f"of a million objects, {_number(everything)} change class because of the faults with a rate, {before}"
+            f"of a million objects, {as_number(everything)} change class because of the faults with a rate, {before}"
         )
     for name, one in numbers["faults"].items():
         found = one["chance_of_a_change_by_one_event"]
@@ -163,7 +163,7 @@ def describe(record: HazardRecord) -> str:
             most = one["most_events_per_image_for_1_in_1000"]
             lines.append(f"{said}; unknown rate: at most {most:.2g} events per image keep it below 1 in 1000")
         else:
-            made = _number(one["changes_per_million"])
+            made = as_number(one["changes_per_million"])
             lines.append(f"{said}; {one['rate']:.3g} events per image; {made} of a million")
     moved = ", ".join(f"{label} {value:+.3g}" for label, value in numbers["drift_of_classes_per_million"].items())
     if everything is not None:
@@ -171,7 +171,8 @@ def describe(record: HazardRecord) -> str:
     return "\n".join(lines)
 
 
-def _number(one: dict[str, float]) -> str:
+def as_number(one: dict[str, float]) -> str:
+    """A number of objects with its interval, in words."""
     return f"{one['value']:,.0f} [{one['low']:,.0f}, {one['high']:,.0f}]"
 
 
