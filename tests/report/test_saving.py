@@ -88,5 +88,6 @@ def test_every_drawing_is_painted_by_two_files_and_written_by_one():
     assert {name for name, text in texts.items() if ".savefig(" in text} == {"drawings.py"}  # for a notebook
     assert {name for name, text in texts.items() if ".print_png(" in text} == {"report/saving.py"}
     drawing = {name for name, text in texts.items() if "import matplotlib" in text or "from matplotlib" in text}
-    assert drawing == {"drawings.py", "report/paper.py", "report/saving.py", "report/films.py"}
+    painters = {"report/paper.py", "report/saving.py", "report/films.py"}
+    assert drawing == {"drawings.py", "report/journal.py", *painters}  # the journal sets sizes of type
     assert not [name for name, text in texts.items() if "import plotly" in text or "from plotly" in text]

@@ -232,7 +232,7 @@ def test_the_recipe_of_the_paper_is_taken_at_its_scale():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["ad23"], "unknown paper 'ad23'; known are ad22, da20"),
+        (["ad23"], "unknown paper 'ad23'; did you mean 'ad22'? Known are ad22, da20"),
         (["ad22", "--scale", "big"], "unknown scale 'big'; known are tiny, small, paper"),
         (["ad22", "--workers", "0"], "--workers must be at least 1, got 0"),
     ],

@@ -128,7 +128,7 @@ def test_an_unreachable_scheduler_is_a_sentence_within_ten_seconds(attacks, tmp_
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(None, "there is none"), ("1 / 0", "ZeroDivisionError"), ("config = 3", "defines no `config`")],
+    [(None, "it does not exist"), ("1 / 0", "ZeroDivisionError"), ("config = 3", "defines no `config`")],
 )
 def test_a_parsl_file_without_a_config_is_refused(tmp_path, text, words):
     pytest.importorskip("parsl")

@@ -112,5 +112,5 @@ def test_groups_that_fit_their_kind_and_not_each_other_are_refused_in_words(atta
     parts = Parts(tmp_path / "run")
     record = parts.load(1, KINDS)["attack"]
     parts.keep(1, {"attack": replace(record, **change)}, parts.note(1))
-    with pytest.raises(InputError, match="do not fit this run or each other"):
+    with pytest.raises(InputError, match=r"do not fit this run or each other|does not fit itself"):
         run_attack(attacks / "net.pt", SMALL, out=tmp_path / "run", resume=True, say=silent)

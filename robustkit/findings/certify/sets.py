@@ -201,14 +201,15 @@ class ConformalResult(Result):
         Args:
             ax: A Matplotlib axes to draw on; by default those of a new figure.
         """
-        from matplotlib.figure import Figure
+        from robustkit.report.blocks import COLUMN, Axis, Drawing, Panel, Rule, Series
+        from robustkit.report.palette import Meaning
+        from robustkit.report.saving import draw_on
 
-        axes = Figure(figsize=(5, 3.5)).add_subplot() if ax is None else ax
-        test = ~self.record.calibration
-        for worst, words in ((False, "clean"), (True, "worst pixel")):
+        test, blocks = ~self.record.calibration, []
+        for worst, kind in ((False, "clean"), (True, "attacked")):
             scores = np.sort(self.record.scores(worst=worst)[test])
-            axes.step(scores, np.arange(1, len(scores) + 1) / max(len(scores), 1), where="post", label=words)
-        axes.axhline(self.record.target, linestyle="--", linewidth=1)
-        axes.set(xlabel="score, 1 - probability of the class", ylabel="share of test images", ylim=(0, 1.02))
-        axes.legend()
-        return axes.figure
+            shares = np.arange(1, len(scores) + 1) / max(len(scores), 1)
+            blocks.append(Series(scores, shares, Meaning(kind=kind), step=True))
+        axes = Axis("score, 1 - probability of the class"), Axis("share of test images", (0.0, 1.02))
+        panel = Panel([*blocks, Rule(self.record.target, "y", dashed=True)], "", *axes)
+        return draw_on(Drawing([panel], size=(COLUMN, 2.6)), ax)

@@ -206,7 +206,7 @@ def test_a_composition_follows_the_life_of_an_image():
     assert conditions.exposed(0.1).background == pytest.approx(example_conditions(1).background)
     assert conditions.exposed(0.1).scale == pytest.approx(example_conditions(1).scale)
     for parts, words in (
-        ([], "came none"),
+        ([], "got none"),
         ([exposure, exposure], "each once"),
         ([exposure, make_perturbation("gaussian", 0.1)], "gaussian happens after the stretch"),
     ):
