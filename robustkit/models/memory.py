@@ -12,6 +12,10 @@ from robustkit.errors import OutOfMemory
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUDNN_STATUS_NOT_SUPPORTED", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
+# What the layers of a network may fill at once where nothing says how much memory there is.
+_MOST_BYTES = 512 << 20
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError, OutOfMemory)):
@@ -44,6 +48,17 @@ def bytes_per_image(module: nn.Module, image: Tensor) -> tuple[int, int]:
             handle.remove()
     unseen = 64 * image[0, 0].numel() * 4
     return (max(found), sum(found)) if found else (unseen, 4 * unseen)
+
+
+def images_in_memory(module: nn.Module, image: Tensor) -> int:
+    """How many images go through a network at once in half a gigabyte of layers, at least 1.
+
+    Args:
+        module: The network.
+        image: Network input, as for `bytes_per_image`.
+    """
+    largest, _ = bytes_per_image(module, image)
+    return max(1, _MOST_BYTES // (3 * largest))  # a layer, the one before it, and what a library needs beside them
 
 
 def free_memory() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robustkit.errors import InputError, first_line
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.initial import is_initial
-from robustkit.models.memory import bytes_per_image, free_memory, is_out_of_memory
+from robustkit.models.memory import free_memory, images_in_memory, is_out_of_memory
 from robustkit.models.probing import accepts
 
 # Logits that move by less than this between images, alone or beside the gap between classes, hardly move.
@@ -23,8 +23,6 @@ Verdict = Literal["ok", "warning", "refusal"]
 
 LARGEST = 64
 BATCHES = (1, 7, LARGEST)
-# What the largest layer may fill for a batch, with what its computation holds besides: three times its output.
-_MOST_BYTES = 512 << 20
 # How far logits may lie apart that should be equal, relative to the largest: float32 rounding and no more.
 _TOLERANCE = 1e-4
 
@@ -103,8 +101,8 @@ def check_network(
 
 def images_at_once(classifier: AuditedClassifier, most: int) -> int:
     """How many images go through a network in one batch of bounded memory, at least 2."""
-    largest, _ = bytes_per_image(classifier.module, torch.zeros(1, *classifier.input_shape, device=classifier.device))
-    return max(2, min(most, _MOST_BYTES // (3 * largest)))
+    image = torch.zeros(1, *classifier.input_shape, device=classifier.device)
+    return max(2, min(most, images_in_memory(classifier.module, image)))
 
 
 def _checked(

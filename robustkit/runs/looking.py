@@ -24,6 +24,8 @@ _BATCH = 64
 # Bytes of activations that the trials of other band orders may fill together, and the fewest images they are tried on.
 _MOST_TRIED = 8 << 30
 _LEAST_TRIED = 24
+# Bytes of network input that are looked at.
+_MOST_INPUT = 256 << 20
 # Images that every command looks at before it begins.
 _FEW = 64
 
@@ -45,6 +47,10 @@ def notes_found(notes: Iterable[str], name: str = "chosen") -> Iterator[Finding]
 
 def data_findings(sample: Sample) -> Iterator[Finding]:
     """What the network says of labelled images: range, accuracy, the order of classes and bands."""
+    most = max(_LEAST_TRIED, _MOST_INPUT // (4 * math.prod(sample.inputs.shape[1:])))
+    if len(sample) > most:
+        yield Finding("images", "ok", f"the first {most} of {len(sample)} are looked at, to stay within memory")
+        sample = sample.first(most)
     checkpoint, labels = sample.checkpoint, sample.labels.numpy()
     classifier = checkpoint.classifier
     yield from notes_found((note for note in sample.whole.notes if _is_worth_a_line(note)), "images")
@@ -160,7 +166,7 @@ def _band_order(classifier: AuditedClassifier, sample: Sample, predicted: np.nda
     tried = max(_LEAST_TRIED, min(len(predicted), _MOST_TRIED // (each * len(orders))))
     images, labels = sample.images[:tried], sample.labels.numpy()[:tried]
     right = predicted[:tried] == labels
-    found = [(_predict(classifier, images[:, list(order)]) == labels, order) for order in orders]
+    found = [(_predict(classifier, images, list(order)) == labels, order) for order in orders]
     other, order = max(found, key=lambda pair: pair[0].mean())
     p = min(1.0, _p_better(right, other) * len(orders))
     bands = sample.whole.bands
@@ -184,9 +190,11 @@ def _p_better(first: np.ndarray, second: np.ndarray) -> float:
 
 
 @torch.inference_mode()
-def _predict(classifier: AuditedClassifier, images: Tensor) -> np.ndarray:
+def _predict(classifier: AuditedClassifier, images: Tensor, bands: list[int] | None = None) -> np.ndarray:
+    """Predicted classes, shape (N,), of images or of images with their bands in another order."""
     at_once = images_at_once(classifier, _BATCH)
-    return torch.cat([_classes(classifier, part) for part in images.split(at_once)]).numpy()
+    parts = (part if bands is None else part[:, bands] for part in images.split(at_once))
+    return torch.cat([_classes(classifier, part) for part in parts]).numpy()
 
 
 def _classes(classifier: AuditedClassifier, images: Tensor) -> Tensor:

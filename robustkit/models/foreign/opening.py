@@ -40,6 +40,7 @@ from robustkit.models.foreign.state import Part, find_parts, load_state
 from robustkit.models.foreign.trusted import check_trust, open_trusted
 from robustkit.models.foreign.weights import Content, read_weights
 from robustkit.models.fronts.base import FrontEnd, Repaired, behind, in_network
+from robustkit.models.memory import images_in_memory
 from robustkit.models.outputs import Output, WrongClassCount, choose_part
 from robustkit.models.probing import bands_of
 
@@ -324,7 +325,10 @@ def _scores_of(
     if output.part is None and shown is not None:
         try:
             with torch.inference_mode():
-                returned = found.network(images.clone())
+                returned = found.network(images[:2].clone())
+                if not isinstance(returned, torch.Tensor):  # the more images, the surer the choice
+                    shown = shown.first(images_in_memory(found.network, images[:2]))
+                    returned = found.network(shown.images.clone())
         except Exception:  # the network's own code; what is wrong is said when it is split
             return output
         choice = choose_part(returned, shown.classes, None if output.decision else shown.labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,6 +27,11 @@ class Shown:
     images: Tensor
     labels: np.ndarray | None = None
     classes: int | None = None
+
+    def first(self, n: int) -> Shown:
+        """The first of them, two or more."""
+        n = max(n, 2)
+        return replace(self, images=self.images[:n], labels=None if self.labels is None else self.labels[:n])
 
 
 def show(images: ImageSet, stretch: Stretch, classes: int | None) -> Shown:
