@@ -110,11 +110,11 @@ class Accidents:
                 of_each[fault] = one["value"]
         if every is None:
             return "No fault has a known rate for this survey: only the chance of a change by one event can be said."
-        worst = max(of_each, key=lambda fault: of_each[fault])
+        most = f"; most by {max(of_each, key=lambda fault: of_each[fault])}" if every["value"] > 0 else ""
         kept = "before any event is masked or rejected" if self.record.kept == 1 else f"{self.record.kept:.0%} kept"
         return (
-            f"Of a million objects {as_number(every)} change class because of the faults with a rate, {kept}; most by "
-            f"{worst}. {self.record.events} events of each fault hit each image, one at a time, at random places; "
+            f"Of a million objects {as_number(every)} change class because of the faults with a rate, {kept}"
+            f"{most}. {self.record.events} events of each fault hit each image, one at a time, at random places; "
             "intervals are 95%."
         )
 

@@ -154,24 +154,6 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
             thresholds,
         )
     )
-    risks = [
-        (label, step.name, f"{step.level:.4g}", step.unit, step.right_to_wrong, step.wrong_to_right, f"{step.risk:.3g}")
-        for label, (_, summary) in drawn.items()
-        for step in summary.steps
-        if step.risk is not None
-    ]
-    if risks:
-        sections.append(
-            Facts(
-                "risks",
-                "How often a survey meets it",
-                "Expected events per image that turn a correct prediction wrong: how many such events hit an image, "
-                "times the share of the images that one of them turns wrong. Every event counts as if it had this "
-                "level, and none as masked, so a risk is an upper end and no forecast.",
-                ("model", "perturbation", "level", "unit", "right to wrong", "wrong to right", "events per image"),
-                risks,
-            )
-        )
     for one in have:
         sheet = SweepSheet(all_curves[one.label], one.class_names, one.label, section_name("sweep-sheet", one, models))
         sections.append(sheet)
