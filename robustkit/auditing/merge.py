@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -18,6 +19,7 @@ from robustkit.perturb.search.registry import OWN as OWN_SEARCH
 from robustkit.perturb.search.registry import SEARCHES
 from robustkit.perturb.threats import ValueRange
 from robustkit.runs import AGAIN, Parts, differences, interruptible, open_run
+from robustkit.runs.folder import SUMMARY
 from robustkit.runs.makers import Makers
 from robustkit.runs.measurement import Measurement, start
 from robustkit.runs.merging import find_shards, refuse_unfinished
@@ -111,7 +113,8 @@ def merge_runs(
         raise InputError(
             f"model or images are not those of the shards: {'; '.join(found)}; name them with --model, --data, --base"
         )
-    with open_run(out, manifest, advice=AGAIN) as run, interruptible(AGAIN):
+    again = not (Path(out) / SUMMARY).is_file()  # a merge that was stopped is made again in the same folder
+    with open_run(out, manifest, resume=again, advice=AGAIN) as run, interruptible(AGAIN):
         say(f"{len(shards.folders)} shards, {manifest['inputs']['units']} groups of {request.group} images")
         Parts(run.folder).gather(map(Parts, shards.folders.values()))
         with fitting(run.folder):

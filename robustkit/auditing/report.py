@@ -37,7 +37,7 @@ from robustkit.auditing.request import CODE, FILE, AuditRequest, read_gate, read
 from robustkit.auditing.sentences import RULE, headline
 from robustkit.auditing.verdict import checks_of
 from robustkit.errors import InputError, first_line
-from robustkit.files import new_folder, read_object, reading
+from robustkit.files import clear_unfinished, new_folder, read_object, reading
 from robustkit.findings.finding import Finding, ModelRecords
 from robustkit.findings.pictures.show import sprite_of
 from robustkit.findings.registry import findings
@@ -211,6 +211,7 @@ def _write(
     )
     if journal:
         say(f"figures at the widths of {journal} are in {save_for_journal(page, folder, journal)}")
+    clear_unfinished(folder)  # of a page that was killed
     with _drawing(workers) as pool:
         return Report(write_page(page, folder, workers=pool), checks, results, numbers[0])
 

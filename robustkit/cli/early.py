@@ -142,8 +142,11 @@ _CHECKS: dict[str, Callable[[str], None]] = {
     "report run": _OF_AUDIT,
     "compare audits": _OF_AUDIT,
     "merge folders": _OF_RUN,
-    **{f"{name} --out": refuse_used for name in ("window", "isomap", "distances", "compare", "evaluate", "simulate")},
-    **{f"{name} --out": _kept("manifest.json") for name in ("attack", "certify", "sweep", "merge")},
+    **{f"{name} --out": refuse_used for name in ("compare", "evaluate", "simulate")},
+    **{
+        f"{name} --out": _kept("manifest.json")
+        for name in ("attack", "certify", "sweep", "merge", "window", "isomap", "distances")
+    },
     "audit --out": _kept("robustkit.json", "model"),
     "reproduce --out": _kept("study.json"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from robustkit.cli.options import Command
+from robustkit.cli.saying import say
 
 
 @click.command(name="help", cls=Command)
@@ -16,9 +17,9 @@ def command(ctx: click.Context, name: str | None) -> None:
 
     assert ctx.parent is not None  # this is a command of the group
     if name is None:
-        click.echo(ctx.parent.get_help())
+        say(ctx.parent.get_help())
         return
     _, found, _ = group.resolve_command(ctx.parent, [name])
     assert found is not None  # or the line above has said what was meant
     with click.Context(found, info_name=name, parent=ctx.parent) as its:
-        click.echo(found.get_help(its))
+        say(found.get_help(its))

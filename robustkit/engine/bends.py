@@ -27,7 +27,7 @@ class Bend:
     Examples:
         >>> relu = Bend((-math.inf, 0.0), (0.0, 1.0), (0.0, 0.0))
         >>> Bend.line(-2.0, 1.0).then(relu)
-        Bend(start=(-inf, 0.5), slope=(-2.0, 0.0), shift=(1.0, 0.0))
+        Bend(start=(-inf, 0.5), slope=(-2.0, -0.0), shift=(1.0, 0.0))
     """
 
     start: tuple[float, ...]
