@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.files import jsonable, write_json, write_text
 from robustkit.findings.amplitudes.record import RECORD, AmplitudeRecord
 from robustkit.findings.amplitudes.summary import brightnesses, describe, flip_rates, summary, table
+from robustkit.findings.writing import write_finding
 from robustkit.report.blocks import PAGE, Axis, Cells, Drawing, Panel, Rule, Series, Words
 from robustkit.report.palette import Meaning
 from robustkit.report.saving import draw_on, save_drawing
 
-TABLE, SUMMARY, RATES, MAPS = "amplitudes.csv", "summary.json", "flip-rate-against-brightness", "least-change"
+TABLE, RATES, MAPS = "amplitudes.csv", "flip-rate-against-brightness", "least-change"
 ANY = "any band"
 
 
@@ -31,13 +31,18 @@ def write_amplitudes(folder: Path, record: AmplitudeRecord, about: dict[str, Any
         Lines for the terminal.
     """
     # How long it took stands in the summary: with it, no two runs would leave the same record.
-    replace(record, seconds=0.0).save(folder / RECORD)
-    write_text(folder / TABLE, table(record))
-    if record.correct.any() and len(brightnesses(record)):
-        save_drawing(rates(record), folder, RATES, kinds=("png", "svg"))
+    timeless, drawn = replace(record, seconds=0.0), bool(record.correct.any() and len(brightnesses(record)))
+    if drawn:
         save_drawing(maps(record), folder, MAPS, kinds=("png",))
-    write_json(folder / SUMMARY, {**jsonable(summary(record)), **about})
-    return [describe(record), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
+    where = write_finding(
+        folder,
+        records={RECORD: timeless},
+        texts={TABLE: table(record)},
+        summary={**summary(record), **about},
+        drawings={RATES: rates(record)} if drawn else {},
+        kinds=("png", "svg"),
+    )
+    return [describe(record), where]
 
 
 def plot(record: AmplitudeRecord, on: Any = None) -> Any:

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.files import jsonable, write_json, write_text
 from robustkit.findings.finding import ModelRecords, section_name
 from robustkit.findings.hazard.record import RECORD, HazardRecord
 from robustkit.findings.hazard.summary import as_number, chance, describe, per_million, summary, table, total
+from robustkit.findings.writing import write_finding
 from robustkit.report.blocks import PAGE, Axis, Drawing, Panel, Points
-from robustkit.report.saving import draw_on, save_drawing
+from robustkit.report.saving import draw_on
 from robustkit.report.section import Chapter, Table
 from robustkit.stats import Estimate
 
-TABLE, SUMMARY, FIGURE = "hazard.csv", "summary.json", "hazard"
+TABLE, FIGURE = "hazard.csv", "hazard"
 
 
 def write_hazard(folder: Path, record: HazardRecord, about: dict[str, Any]) -> list[str]:
@@ -32,12 +32,15 @@ def write_hazard(folder: Path, record: HazardRecord, about: dict[str, Any]) -> l
     Returns:
         Lines for the terminal.
     """
-    record.save(folder / RECORD)
-    write_text(folder / TABLE, table(record))
-    if record.looked.any():
-        save_drawing(drawing(record), folder, FIGURE, kinds=("png", "svg"))
-    write_json(folder / SUMMARY, {**jsonable(summary(record)), **about})
-    return [describe(record), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
+    where = write_finding(
+        folder,
+        records={RECORD: record},
+        texts={TABLE: table(record)},
+        summary={**summary(record), **about},
+        drawings={FIGURE: drawing(record)} if record.looked.any() else {},
+        kinds=("png", "svg"),
+    )
+    return [describe(record), where]
 
 
 def plot(record: HazardRecord, on: Any = None) -> Any:
