@@ -93,7 +93,7 @@ def _run_steps(subject: Subject, kinds: Sequence[Finding], folder: Path, say: Ca
     say(f"{folder.name}: {subject.path}, {len(subject.sample.images)} images of {subject.sample.path}")
     write_json(folder / ABOUT, about_subject(subject))
     for kind in kinds:
-        subject.make(kind)
+        subject.make(kind, kinds)
 
 
 def _check_out(folder: Path) -> None:

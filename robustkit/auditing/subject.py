@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,6 @@ from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.errors import InputError
 from robustkit.files import sha256_file
 from robustkit.findings.finding import Finding
-from robustkit.findings.registry import findings
 from robustkit.models import Checkpoint, ModelOptions
 from robustkit.models.checkpoint import is_own, versions
 from robustkit.models.foreign import kinds
@@ -92,17 +91,21 @@ class Subject:
         done = self.steps.done.get(step)
         return None if done is None or done.refused else done.folder
 
-    def make(self, finding: Finding) -> None:
+    def make(self, finding: Finding, kinds: Sequence[Finding]) -> None:
         """Makes a finding as a step, unless it is there, made from the same.
+
+        Args:
+            finding: The finding.
+            kinds: All findings of the audit, among them those that it needs or uses.
 
         Raises:
             InputError: If nothing else should be measured.
         """
         inputs = {**self.inputs, **finding.inputs(self)}
-        for name, file in ((one.name, one.file) for one in findings(self.request.findings)):
-            if name in (*finding.needs, *finding.uses):
-                folder = self.folder(name)
-                inputs[f"{name}_sha256"] = "" if folder is None else sha256_file(folder / file)
+        for kind in kinds:
+            if kind.name in (*finding.needs, *finding.uses):
+                folder = self.folder(kind.name)
+                inputs[f"{kind.name}_sha256"] = "" if folder is None else sha256_file(folder / kind.file)
 
         def make(folder: Path, resume: bool) -> None:
             for name in finding.needs:
