@@ -44,7 +44,7 @@ class Target:
     Attributes:
         whole: The file, or the folder, as it should be; it is copied for each try.
         files: Which of its files are damaged, from its root; none for a single file.
-        open: Opens the copy; errors of ours may leave it, and nothing else.
+        open: Opens the copy; it may raise our own errors and no others.
         cost: About how many seconds it takes.
     """
 

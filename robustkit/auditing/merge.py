@@ -9,14 +9,13 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from robustkit.code_gate import refuse_function_of_file, refuse_names
+from robustkit.code_gate import refuse_function_of_file
 from robustkit.errors import InputError
 from robustkit.files import reading
 from robustkit.findings.latents.attacked import same_options
 from robustkit.models import ModelOptions
-from robustkit.perturb.faults.registry import OWN, PERTURBATIONS
-from robustkit.perturb.search.registry import OWN as OWN_SEARCH
-from robustkit.perturb.search.registry import SEARCHES
+from robustkit.perturb.faults.registry import refuse_perturbations
+from robustkit.perturb.search.registry import refuse_searches
 from robustkit.perturb.threats import ValueRange
 from robustkit.runs import AGAIN, Parts, differences, interruptible, open_run
 from robustkit.runs.folder import SUMMARY
@@ -87,15 +86,8 @@ def merge_runs(
             refuse_function_of_file(manifest["model"], file=where)
         if base is None:
             refuse_function_of_file(manifest["request"].get("base"), file=where, option="--base")
-        asked = manifest["request"]
-        refuse_names(
-            asked.get("perturbations") or (), PERTURBATIONS, what="perturbation", own=OWN, file=where,
-            option="--perturb", allowed=perturbations,
-        )  # fmt: skip
-        refuse_names(
-            asked.get("searches") or (), SEARCHES, what="search", own=OWN_SEARCH, file=where, option="--search",
-            allowed=searches,
-        )  # fmt: skip
+        refuse_perturbations(manifest["request"].get("perturbations") or (), file=where, allowed=perturbations)
+        refuse_searches(manifest["request"].get("searches") or (), file=where, allowed=searches)
         said = {"options": same_options(manifest, options, folders[0])}
         asked = manifest["request"] | moved
         _check_fields(kind.request_type, asked)

@@ -11,16 +11,15 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from robustkit.code_gate import refuse_code, refuse_function_of_file, refuse_names
+from robustkit.code_gate import refuse_code, refuse_function_of_file
 from robustkit.errors import InputError
 from robustkit.files import read_toml, write_text
 from robustkit.findings.attack.record import AttackPart
 from robustkit.findings.certify.record import CertifyPart
 from robustkit.findings.hazard.record import HazardPart
 from robustkit.findings.sweep.record import SweepPart
-from robustkit.perturb.faults.registry import OWN, PERTURBATIONS
-from robustkit.perturb.search.registry import OWN as OWN_SEARCH
-from robustkit.perturb.search.registry import SEARCHES
+from robustkit.perturb.faults.registry import refuse_perturbations
+from robustkit.perturb.search.registry import refuse_searches
 from robustkit.words import no_such
 
 FILE = "audit.toml"
@@ -203,11 +202,9 @@ def read_request(path: str | os.PathLike[str], *, named: Container[str] = ()) ->
         values["fail_under"] = [*values.get("fail_under", []), *values.pop("require")]
     request = _fill(AuditRequest, values, str(path))
     if "perturbations" not in named:
-        refuse_names(
-            request.sweep.perturbations, PERTURBATIONS, what="perturbation", own=OWN, file=path, option="--perturb"
-        )
+        refuse_perturbations(request.sweep.perturbations, file=path)
     if "searches" not in named:
-        refuse_names(request.attack.searches, SEARCHES, what="search", own=OWN_SEARCH, file=path, option="--search")
+        refuse_searches(request.attack.searches, file=path)
     for name in request.findings:
         if "findings" not in named:
             refuse_code(name, file=path, option="--finding")

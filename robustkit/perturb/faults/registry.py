@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from robustkit.code_gate import refuse_names
 from robustkit.lazy import Registry
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ PERTURBATIONS: Registry[type[Perturbation]] = Registry(
     },
 )
 OWN = "your own as package.module:Class"
+# Refuses what a file names and no person does; see `robustkit.code_gate.refuse_names`.
+refuse_perturbations = partial(refuse_names, known=PERTURBATIONS, what="perturbation", own=OWN, option="--perturb")
 
 # The suites of `robustkit sweep`: names as `robustkit.perturb.faults.naming` reads them. `plain` needs no units.
 SUITES: dict[str, tuple[str, ...]] = {

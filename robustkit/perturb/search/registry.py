@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from robustkit.code_gate import import_named
+from robustkit.code_gate import import_named, refuse_names
 from robustkit.errors import InputError
 from robustkit.lazy import Registry
 from robustkit.words import no_such
@@ -28,6 +29,8 @@ SEARCHES: Registry[Callable[[], SearchSettings]] = Registry(
     },
 )
 OWN = "your own as path/to/file.py:Class"
+# Refuses what a file names and no person does; see `robustkit.code_gate.refuse_names`.
+refuse_searches = partial(refuse_names, known=SEARCHES, what="search", own=OWN, option="--search")
 
 # The default searches: the published algorithm (the published attack is `--preset paper`), what finds almost every
 # flip, and the baseline of both.
