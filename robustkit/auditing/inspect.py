@@ -12,7 +12,7 @@ from robustkit.findings.preflight.measure import check_file, preflight
 from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.foreign.drafting import full_options
 from robustkit.models.foreign.options import write_card
-from robustkit.models.preflight import Finding, Preflight
+from robustkit.models.preflight import Observation, Preflight
 from robustkit.progress import quiet
 from robustkit.runs.opening import open_sample
 from robustkit.runs.selection import Selection
@@ -58,13 +58,13 @@ def inspect_model(
             sample = open_sample(model, replace(draw, options=options), say=quiet, check=False, content=file.content)
             checkpoint = sample.checkpoint
     except RobustkitError as error:
-        refused = Finding("network", "refusal", str(error))
+        refused = Observation("network", "refusal", str(error))
         say(str(refused))
         error.printed = _count(Preflight((refused,)))
         raise
     if draw is None and options.about_images:
         said = "--data was not given, so what was said about images has no effect here"
-        say(str(Finding("images", "warning", said)))
+        say(str(Observation("images", "warning", said)))
     more = preflight(checkpoint, sample, tell=lambda finding: say(str(finding)))
     if card is not None:
         _draft(Path(card), checkpoint, options)

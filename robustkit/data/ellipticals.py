@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.data.light import Part, Plane, Profile, Target, with_colours
+from robustkit.data.light import Component, Plane, Profile, Target, with_colours
 from robustkit.data.relations import sersic_index
 
 _CORES = {"red": 0.0, "green": 0.06, "blue": 0.12}  # share of light in a core that forms stars
 
 
-def make_elliptical(rng: np.random.Generator, plane: Plane, target: Target) -> tuple[list[Part], dict[str, Any]]:
+def make_elliptical(rng: np.random.Generator, plane: Plane, target: Target) -> tuple[list[Component], dict[str, Any]]:
     """A spheroid, with a smooth disc or without; and what its catalogue row says."""
     lenticular = bool(rng.random() < 0.3)
     disc = float(rng.uniform(0.2, 0.6)) if lenticular else 0.0
@@ -32,7 +32,7 @@ def make_elliptical(rng: np.random.Generator, plane: Plane, target: Target) -> t
     x, y = rng.normal(0, 0.1, 2).tolist()
     # Half-light radii of bulge and disc, over that of both together.
     inner, outer = (0.72, 1.35) if lenticular else (1.0, 0.0)
-    parts: list[Part] = [
+    parts: list[Component] = [
         Profile(index, inner * target.radius, target.flux(1 - disc - core, 0.02), x, y, axis_ratio, angle)
     ]
     if lenticular:

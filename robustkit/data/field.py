@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from robustkit.data.light import Part, Plane, Profile, Target, fluxes
+from robustkit.data.light import Component, Plane, Profile, Target, fluxes
 
 # Galaxies per square degree and magnitude in r: 10**(0.39 (r - 20) + 3.0) and flatter beyond 22.
 _BRIGHT, _FAINT, _SLOPE = 17.5, 25.0, 0.36
@@ -25,7 +25,7 @@ _STARS, _STAR_SLOPE = 2.2, 0.12  # likewise
 _COMPANIONS = 0.08
 
 
-def draw_field(rng: np.random.Generator, plane: Plane, target: Target, density: float = 1.0) -> list[Part]:
+def draw_field(rng: np.random.Generator, plane: Plane, target: Target, density: float = 1.0) -> list[Component]:
     """Foreground and background sources, and a companion of some galaxies.
 
     Args:
@@ -35,7 +35,7 @@ def draw_field(rng: np.random.Generator, plane: Plane, target: Target, density: 
         density: Of sources, over that of the sky down to r = 25.
     """
     area = density * (2 * plane.half / 60) ** 2
-    parts: list[Part] = []
+    parts: list[Component] = []
     for _ in range(rng.poisson(_GALAXIES * area)):
         magnitude = counts(rng, _BRIGHT, _FAINT, _SLOPE)
         x, y = _place(rng, plane, target, magnitude)

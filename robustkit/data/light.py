@@ -54,7 +54,7 @@ class Map:
     blur: float = 0.0
 
 
-Part = Profile | Map
+Component = Profile | Map
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +73,8 @@ class Galaxy:
 
     id: str
     label: int
-    parts: tuple[Part, ...]
-    neighbours: tuple[Part, ...] = ()
+    parts: tuple[Component, ...]
+    neighbours: tuple[Component, ...] = ()
     seeing: float = 1.0
     shear: tuple[float, float] = (0.0, 0.0)
     truth: dict[str, Any] = field(default_factory=dict)
@@ -166,7 +166,7 @@ def fluxes(magnitude: float, g_r: float, r_i: float) -> Flux:
     return g, r, i
 
 
-def with_colours(parts: Sequence[Part], g_r: float, r_i: float) -> list[Part]:
+def with_colours(parts: Sequence[Component], g_r: float, r_i: float) -> list[Component]:
     """The parts with g and i scaled so that together they have these colours; differences between parts stay."""
     g, r, i = np.sum([part.flux for part in parts], axis=0)
     scale_g, scale_i = 10 ** (-0.4 * g_r) * r / g, 10 ** (0.4 * r_i) * r / i

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from robustkit.data.encounters import Encounter, meet
-from robustkit.data.light import Flux, Map, Part, Plane, Profile, Target, with_colours
+from robustkit.data.light import Component, Flux, Map, Plane, Profile, Target, with_colours
 
 # Share of light in bursts: of a gas-poor pair little.
 _BURSTS = {"red": (0.0, 0.03), "green": (0.02, 0.08), "blue": (0.05, 0.18)}
@@ -23,7 +23,7 @@ _BURSTS = {"red": (0.0, 0.03), "green": (0.02, 0.08), "blue": (0.05, 0.18)}
 _PROGENITORS = ((True, True), (True, False), (False, True))
 
 
-def make_merger(rng: np.random.Generator, plane: Plane, target: Target) -> tuple[list[Part], dict[str, Any]]:
+def make_merger(rng: np.random.Generator, plane: Plane, target: Target) -> tuple[list[Component], dict[str, Any]]:
     """Two galaxies between their first passage and the first time after they are one; and what the catalogue says."""
     encounter = Encounter(
         mass_ratio=float(rng.uniform(0.25, 1.0)),
@@ -39,7 +39,7 @@ def make_merger(rng: np.random.Generator, plane: Plane, target: Target) -> tuple
     # Catalogues centre on the brighter nucleus or, where they see one source, on the centroid.
     origin = remains.centres[0] if rng.random() < 0.5 else shares @ remains.centres
     origin = origin + rng.normal(0, 0.1, 2)
-    parts: list[Part] = []
+    parts: list[Component] = []
     for galaxy, disc in enumerate(encounter.discs):
         stars = (remains.stars[galaxy] - origin) * length
         nucleus = (remains.centres[galaxy] - origin) * length
@@ -64,7 +64,7 @@ def _disc(
     weights: np.ndarray,
     nucleus: np.ndarray,
     size: float,
-) -> list[Part]:
+) -> list[Component]:
     """What was a disc: its stars, its bulge, and a burst where its gas has gone."""
     bulge, burst = float(rng.uniform(0.1, 0.35)), float(rng.uniform(*_BURSTS[target.population])) + 1e-3
     nuclear = burst * float(rng.uniform(0.2, 0.7))
@@ -88,7 +88,7 @@ def _spheroid(
     weights: np.ndarray,
     nucleus: np.ndarray,
     size: float,
-) -> list[Part]:
+) -> list[Component]:
     """What was an early type: its loose stars make fans and shells around its core."""
     core = float(rng.uniform(0.5, 0.8))
     return [

@@ -20,7 +20,7 @@ Bounds = tuple[float, float]
 _GREY = (0.2989, 0.587, 0.114)  # of float images, as torchvision writes them; Pillow takes 0.299 for pictures
 
 
-class Step(Protocol):
+class ImageStep(Protocol):
     """One step, from images (N, C, H, W) to images (N, C', H', W')."""
 
     def __call__(self, images: np.ndarray, bounds: Bounds | None) -> np.ndarray:
@@ -172,7 +172,7 @@ class Fit:
         return f"cut or pad to {self.size[0]}x{self.size[1]} about the centre, with the median of the border"
 
 
-def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
+def parse_steps(texts: Sequence[str]) -> tuple[ImageStep, ...]:
     """Steps from their texts, such as `resize 64 64`.
 
     Args:
@@ -189,7 +189,7 @@ def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
     return tuple(_parse(text) for text in texts)
 
 
-def _parse(text: str) -> Step:
+def _parse(text: str) -> ImageStep:
     name, *words = str(text).split() or [""]
     try:
         numbers = tuple(int(word) for word in words)
@@ -212,7 +212,7 @@ def _parse(text: str) -> Step:
     )
 
 
-def kept_area(steps: Sequence[Step], size: tuple[int, int]) -> float:
+def kept_area(steps: Sequence[ImageStep], size: tuple[int, int]) -> float:
     """The share of an image's area that is left after all cutting, from 0 to 1."""
     kept, (height, width) = 1.0, size
     for step in steps:

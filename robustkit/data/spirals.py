@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.data.light import Map, Part, Plane, Profile, Target, with_colours
+from robustkit.data.light import Component, Map, Plane, Profile, Target, with_colours
 from robustkit.data.relations import reddening
 
 _THICKNESS = 0.2  # of a disc seen from the side, over its diameter
@@ -81,7 +81,7 @@ class Disc:
     dust: float
 
 
-def make_spiral(rng: np.random.Generator, plane: Plane, target: Target) -> tuple[list[Part], dict[str, Any]]:
+def make_spiral(rng: np.random.Generator, plane: Plane, target: Target) -> tuple[list[Component], dict[str, Any]]:
     """A spiral galaxy: an old disc, young arms, knots, a redder bulge; and what its catalogue row says."""
     median, scatter = _BULGES[target.population]
     bulge = min(median * float(rng.lognormal(0, scatter)), 0.5)
@@ -93,7 +93,7 @@ def make_spiral(rng: np.random.Generator, plane: Plane, target: Target) -> tuple
     old_light, young_light = draw_disc(rng, plane, disc)
     knot_light = draw_knots(rng, young_light, int(rng.integers(20, 70)))
     index = float(rng.choice([1.0, 1.5, 2.0, 3.0, 4.0], p=[0.25, 0.25, 0.25, 0.15, 0.1]))
-    parts: list[Part] = [
+    parts: list[Component] = [
         Map(old_light, target.flux(1 - bulge - young - knots)),
         Map(young_light, target.flux(young, -0.25)),
         Map(knot_light, target.flux(knots, -0.35), blur=0.05 * disc.length),

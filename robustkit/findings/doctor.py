@@ -22,7 +22,7 @@ _ENOUGH = 16 * 16 * 8
 
 
 @dataclass(frozen=True)
-class Finding:
+class HealthCheck:
     """One check and how it went.
 
     Attributes:
@@ -79,7 +79,7 @@ class _Mean(nn.Module):
         return torch.stack([torch.zeros_like(mean), 10 * (mean - 0.5), torch.full_like(mean, -1.0)], 1)
 
 
-def check_attack() -> Iterator[Finding]:
+def check_attack() -> Iterator[HealthCheck]:
     """Attacks networks whose answer is known.
 
     Yields:
@@ -103,12 +103,14 @@ def check_attack() -> Iterator[Finding]:
                 classifier, images, labels, search=make_search(name), values=values, seed=0, ids=ids, budget=budget
             )
             found = int(record.flipped_images(name).sum())
-            yield Finding(f"{name}: {what}", found == _IMAGES, f"{found} of {_IMAGES} images flipped")
+            yield HealthCheck(f"{name}: {what}", found == _IMAGES, f"{found} of {_IMAGES} images flipped")
     planted = certify(alone, images, labels, values=values, ids=ids)
     # Half of the corners set the planted band high, and only at the planted pixel.
     right = int((planted.flipping == values.size // 2).sum())
-    yield Finding("certificate: counts the planted cells", right == _IMAGES, f"{right} of {_IMAGES} counts are exact")
+    yield HealthCheck(
+        "certificate: counts the planted cells", right == _IMAGES, f"{right} of {_IMAGES} counts are exact"
+    )
     proved = int(certify(robust, images, labels, values=values, ids=ids).certified.sum())
-    yield Finding(
+    yield HealthCheck(
         "certificate: a network that one pixel cannot flip", proved == _IMAGES, f"{proved} of {_IMAGES} certified"
     )

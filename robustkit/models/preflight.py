@@ -28,7 +28,7 @@ _TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Finding:
+class Observation:
     """One thing that was looked at.
 
     Attributes:
@@ -51,13 +51,13 @@ class Finding:
 class Preflight:
     """Findings, in the order in which they were looked at."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Observation, ...]
 
     def __add__(self, other: Preflight) -> Preflight:
         return Preflight(self.findings + other.findings)
 
     @property
-    def refusals(self) -> tuple[Finding, ...]:
+    def refusals(self) -> tuple[Observation, ...]:
         """The findings for which nothing should be measured."""
         return tuple(finding for finding in self.findings if finding.verdict == "refusal")
 
@@ -85,7 +85,7 @@ def check_network(
     images: Tensor | None = None,
     *,
     batches: tuple[int, ...] = BATCHES,
-    tell: Callable[[Finding], None] | None = None,
+    tell: Callable[[Observation], None] | None = None,
 ) -> Preflight:
     """Looks at what a network does, whatever its classes mean.
 
@@ -109,8 +109,8 @@ def _checked(
     classifier: AuditedClassifier,
     images: Tensor | None,
     batches: tuple[int, ...],
-    tell: Callable[[Finding], None],
-) -> list[Finding]:
+    tell: Callable[[Observation], None],
+) -> list[Observation]:
     try:
         able = images_at_once(classifier, batches[-1])
     except Exception:  # the network's own code, which is run again below
@@ -124,7 +124,7 @@ def _checked(
     while True:
         count = batches[-1]
         images = given[[i % len(given) for i in range(count)]].to(classifier.device)
-        findings: list[Finding] = []
+        findings: list[Observation] = []
         try:
             for finding in _findings(classifier, images, batches, before):
                 findings.append(finding)
@@ -133,18 +133,18 @@ def _checked(
         except Exception as error:  # the network's own code
             if not is_out_of_memory(error):
                 text = f"the network fails on a batch of {count}: {first_line(error)}"
-                findings.append(Finding("running", "refusal", text, "correct it"))
+                findings.append(Observation("running", "refusal", text, "correct it"))
                 tell(findings[-1])
                 break
         free_memory()
         if count == 1:
             advice = "use a device with more, or smaller images"
-            tell(Finding("memory", "refusal", "memory ran out for a single image", advice))
-            return [Finding("memory", "refusal", "memory ran out for a single image", advice)]
+            tell(Observation("memory", "refusal", "memory ran out for a single image", advice))
+            return [Observation("memory", "refusal", "memory ran out for a single image", advice)]
         batches = _fewer(batches)
     if count < most:
         text = f"memory ran out for a batch of {most}, so at most {count} were tried at once"
-        findings.append(Finding("memory", "warning", text, "a device with more memory is faster"))
+        findings.append(Observation("memory", "warning", text, "a device with more memory is faster"))
         tell(findings[-1])
     return findings
 
@@ -157,7 +157,7 @@ def _fewer(batches: tuple[int, ...]) -> tuple[int, ...]:
 
 def _findings(
     classifier: AuditedClassifier, images: Tensor, batches: tuple[int, ...], before: dict[str, Tensor]
-) -> Iterator[Finding]:
+) -> Iterator[Observation]:
     clean = images.clone()
     logits = classifier(images)
     yield _size(classifier)
@@ -167,50 +167,54 @@ def _findings(
     yield _alone(classifier, clean, logits, batches[:-1])
     yield _mode(classifier.module, before)
     if torch.equal(images, clean):
-        yield Finding("input", "ok", "left as it is")
+        yield Observation("input", "ok", "left as it is")
     else:
-        yield Finding("input", "refusal", "the network writes into its input", "let it work on a copy, x = x.clone()")
+        yield Observation(
+            "input", "refusal", "the network writes into its input", "let it work on a copy, x = x.clone()"
+        )
     yield _latent(classifier, clean[: batches[-2]], logits[: batches[-2]])
     yield from _trained(classifier, logits, len({image.numpy().tobytes() for image in clean.cpu()}))
 
 
-def _size(classifier: AuditedClassifier) -> Finding:
+def _size(classifier: AuditedClassifier) -> Observation:
     bands, height, width = classifier.input_shape
     text = f"{bands} bands of {height}x{width}"
     other = (bands, height + 8, width + 8)
     takes = accepts(classifier.module, other)
-    return Finding("size", "ok", f"{text}, {'and other sizes too' if takes else 'and no other size that was tried'}")
+    return Observation(
+        "size", "ok", f"{text}, {'and other sizes too' if takes else 'and no other size that was tried'}"
+    )
 
 
-def _weights(module: nn.Module) -> Finding:
+def _weights(module: nn.Module) -> Observation:
     count = sum(parameter.numel() for parameter in module.parameters())
     broken = [name for name, tensor in module.state_dict().items() if not bool(torch.isfinite(tensor.float()).all())]
     if broken:
-        return Finding("weights", "refusal", f"{broken[0]} holds values that are not finite", "train it again")
-    return Finding("weights", "ok", f"{count:,} parameters, all finite" if count else "none that PyTorch sees")
+        return Observation("weights", "refusal", f"{broken[0]} holds values that are not finite", "train it again")
+    return Observation("weights", "ok", f"{count:,} parameters, all finite" if count else "none that PyTorch sees")
 
 
-def _output(classifier: AuditedClassifier, logits: Tensor) -> Finding:
+def _output(classifier: AuditedClassifier, logits: Tensor) -> Observation:
     kind, classes = classifier.output.kind, classifier.classes
     text = f"{kind}, {classes} classes: {', '.join(classifier.class_names)}"
     if not bool(logits.isfinite().all()):
-        return Finding("output", "refusal", f"{text}; not finite for some images", "look for overflow or 0/0")
+        return Observation("output", "refusal", f"{text}; not finite for some images", "look for overflow or 0/0")
     # A softmax of probabilities lies between 1 / (e + K - 1) and e / (e + K - 1).
     most = math.e / (math.e + classes - 1)
     if classifier.output.decision is not None:
-        return Finding("output", "ok", f"{text}; decided: {classifier.output.decision.words}")
+        return Observation("output", "ok", f"{text}; decided: {classifier.output.decision.words}")
     if kind == "probabilities" and classes > 1 and float(logits.exp().max()) <= most + 1e-4:
-        return Finding(
+        return Observation(
             "output", "warning", f"{text}, none above {most:.3g}, as after a softmax taken twice",
             "take it once; the classes stay, the margins do not",
         )  # fmt: skip
     column = logits[:, 1] if classes == 2 and not bool(logits[:, 0].any()) else None
     if kind == "logits" and column is not None and bool(((column >= 0) & (column <= 1)).all()):
-        return Finding(
+        return Observation(
             "output", "refusal", "one column between 0 and 1, so class 1 always wins if it is a logit",
             "say --output-kind sigmoid",
         )  # fmt: skip
-    return Finding("output", "ok", text)
+    return Observation("output", "ok", text)
 
 
 def _near(classifier: AuditedClassifier, a: Tensor, b: Tensor) -> bool:
@@ -218,36 +222,36 @@ def _near(classifier: AuditedClassifier, a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=_TOLERANCE * scale, equal_nan=True)
 
 
-def _repeated(classifier: AuditedClassifier, images: Tensor, logits: Tensor, count: int) -> Finding:
+def _repeated(classifier: AuditedClassifier, images: Tensor, logits: Tensor, count: int) -> Observation:
     first, second = (classifier(images[:count].clone()) for _ in range(2))
     if not _near(classifier, first, second):
-        return Finding(
+        return Observation(
             "determinism", "refusal", "the same images give other answers when asked again",
             "switch off dropout and noise in evaluation mode",
         )  # fmt: skip
-    return Finding("determinism", "ok", "asked twice, it answers the same")
+    return Observation("determinism", "ok", "asked twice, it answers the same")
 
 
-def _alone(classifier: AuditedClassifier, images: Tensor, logits: Tensor, batches: tuple[int, ...]) -> Finding:
+def _alone(classifier: AuditedClassifier, images: Tensor, logits: Tensor, batches: tuple[int, ...]) -> Observation:
     sizes = f"batches of {', '.join(map(str, batches))} and {len(images)}"
     for size in batches:
         if not _near(classifier, classifier(images[:size].clone()), logits[:size]):
-            return Finding(
+            return Observation(
                 "batch", "refusal", f"the answer for an image depends on the others in its batch ({sizes} disagree)",
                 "take norms and softmax over each image, not over the batch",
             )  # fmt: skip
     found = _among_others(classifier, images)
     if found:
-        return Finding(
+        return Observation(
             "batch", "refusal", f"the answer for a quiet image changes beside {found}, so it depends on its batch",
             "decide for each image by itself: no max(), mean() or if over the whole batch",
         )  # fmt: skip
     if classifier.pairs:
-        return Finding(
+        return Observation(
             "batch", "warning", f"{sizes} agree, but one image alone fails or changes shape",
             "a single image goes through the network twice; squeeze() without dim is the usual cause",
         )  # fmt: skip
-    return Finding("batch", "ok", f"{sizes} agree")
+    return Observation("batch", "ok", f"{sizes} agree")
 
 
 def _among_others(classifier: AuditedClassifier, images: Tensor) -> str:
@@ -282,44 +286,44 @@ def _among_others(classifier: AuditedClassifier, images: Tensor) -> str:
     return ""
 
 
-def _mode(module: nn.Module, before: dict[str, Tensor]) -> Finding:
+def _mode(module: nn.Module, before: dict[str, Tensor]) -> Observation:
     training = [name or "the network" for name, layer in module.named_modules() if layer.training]
     changed = [name for name, buffer in module.named_buffers() if not torch.equal(buffer, before[name])]
     if changed:
-        return Finding(
+        return Observation(
             "mode",
             "refusal",
             f"{changed[0]} changes while the network is only used",
             "call module.eval()",
         )
     if training:
-        return Finding("mode", "warning", f"{training[0]} is in training mode", "call module.eval()")
-    return Finding("mode", "ok", "evaluation, and no buffer changes")
+        return Observation("mode", "warning", f"{training[0]} is in training mode", "call module.eval()")
+    return Observation("mode", "ok", "evaluation, and no buffer changes")
 
 
-def _latent(classifier: AuditedClassifier, images: Tensor, logits: Tensor) -> Finding:
+def _latent(classifier: AuditedClassifier, images: Tensor, logits: Tensor) -> Observation:
     if classifier.latent_name is None:
-        return Finding("latent", "warning", f"none: {classifier.why_no_latent}", "what needs latents is left out")
+        return Observation("latent", "warning", f"none: {classifier.why_no_latent}", "what needs latents is left out")
     try:
         latents = classifier.embed(images)
     except InputError as error:
-        return Finding("latent", "warning", str(error), "what needs latents may not be measured")
+        return Observation("latent", "warning", str(error), "what needs latents may not be measured")
     if not _near(classifier, classifier.head(latents), logits):
-        return Finding(
+        return Observation(
             "latent", "refusal", f"head(embed(x)) at {classifier.latent_name} is not what the network says",
             "name another layer with --latent",
         )  # fmt: skip
-    return Finding(
+    return Observation(
         "latent", "ok", f"{classifier.latent_name}, {latents.shape[1]} numbers; head(embed(x)) is the network"
     )
 
 
-def _trained(classifier: AuditedClassifier, logits: Tensor, images: int) -> Iterator[Finding]:
+def _trained(classifier: AuditedClassifier, logits: Tensor, images: int) -> Iterator[Observation]:
     """Whether the network was trained, and says of one image something else than of another."""
     module = classifier.module
     spread = float((logits - logits.mean(0)).abs().max())
     if images > 1 and spread <= 1e-6 * (float(logits.abs().max()) + 1e-6):
-        yield Finding("training", "refusal", f"{images} images get the same answer", "the network is constant")
+        yield Observation("training", "refusal", f"{images} images get the same answer", "the network is constant")
         return
     norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
     fresh = [
@@ -331,25 +335,25 @@ def _trained(classifier: AuditedClassifier, logits: Tensor, images: int) -> Iter
         and bool((layer.running_var == 1).all())
     ]
     if norms and len(fresh) == len(norms):
-        yield Finding(
+        yield Observation(
             "training", "warning", f"all {len(norms)} batch norms have mean 0 and variance 1, as before any training",
             "look whether the trained weights are in another file, or their statistics were not saved",
         )  # fmt: skip
     elif is_initial(module):
-        yield Finding(
+        yield Observation(
             "training", "warning", "every layer has weights as PyTorch draws them before any training",
             "look whether the trained weights are in another file",
         )  # fmt: skip
     else:
-        yield Finding("training", "ok", f"logits differ between images by up to {2 * spread:.3g}")
+        yield Observation("training", "ok", f"logits differ between images by up to {2 * spread:.3g}")
     yield from _answers(logits, images, spread)
 
 
-def _answers(logits: Tensor, images: int, spread: float) -> Iterator[Finding]:
+def _answers(logits: Tensor, images: int, spread: float) -> Iterator[Observation]:
     """Whether the answers hardly move between images, beside what they differ between classes."""
     first, second = logits.mean(0).topk(2).values.tolist()
     if images > 1 and spread < max(_HARDLY, _HARDLY * (first - second)):
-        yield Finding(
+        yield Observation(
             "answers", "warning",
             f"the logits of {images} images lie within {2 * spread:.3g}, so it says nearly the same whatever it sees",
             "the network is untrained, or its input is on another scale: check --stretch, --mean and --image-range",

@@ -13,7 +13,7 @@ from robustkit.data.readers.galaxies import GALAXIES_FILE
 from robustkit.data.simulate import simulate
 from robustkit.errors import InputError
 from robustkit.files import read_json
-from robustkit.reproduce.plan import PaperPlan, Part
+from robustkit.reproduce.plan import NetworkPlan, PaperPlan
 
 PARTS = ("train", "valid", "test")
 PAIR = ("non-merger", "merger")
@@ -24,7 +24,7 @@ _ROWS = 256  # images copied at a time
 
 
 def make_images(
-    plan: PaperPlan, part: Part, folder: Path, data: Path | None, say: Callable[[str], None]
+    plan: PaperPlan, part: NetworkPlan, folder: Path, data: Path | None, say: Callable[[str], None]
 ) -> tuple[Path, Path]:
     """Makes or opens the images of a network, once.
 
@@ -55,7 +55,7 @@ def make_images(
     return _two_classes(deep, pairs / "source"), _two_classes(shallow, pairs / "target")
 
 
-def _check_galaxies(plan: PaperPlan, part: Part, galaxies: Path) -> None:
+def _check_galaxies(plan: PaperPlan, part: NetworkPlan, galaxies: Path) -> None:
     wanted = {"n": part.galaxies, "size": plan.size, "seed": 0, "years": list(plan.years), "classes": dict(plan.shares)}
     found = read_json(galaxies / GALAXIES_FILE)
     other = [name for name, value in wanted.items() if found.get(name) != value]

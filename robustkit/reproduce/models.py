@@ -11,7 +11,7 @@ from typing import Any
 from robustkit.allocation import keep_freed_memory
 from robustkit.errors import InputError
 from robustkit.models import open_checkpoint
-from robustkit.reproduce.plan import Part
+from robustkit.reproduce.plan import NetworkPlan
 from robustkit.runs import make_units
 from robustkit.runs.local import local_workers
 from robustkit.training import Settings, train
@@ -35,7 +35,7 @@ class Job:
     settings: Settings
 
 
-def jobs_of(part: Part, images: tuple[Path, Path], folder: Path) -> list[Job]:
+def jobs_of(part: NetworkPlan, images: tuple[Path, Path], folder: Path) -> list[Job]:
     """The models of a network, seed by seed, so that a run that is stopped has some of each method.
 
     Args:

@@ -35,7 +35,7 @@ class AttackPlan:
 
 
 @dataclass(frozen=True)
-class Part:
+class NetworkPlan:
     """The extent for one network.
 
     Attributes:
@@ -76,7 +76,7 @@ class PaperPlan:
     scale: str
     size: int
     shares: Mapping[str, float]
-    parts: tuple[Part, ...]
+    parts: tuple[NetworkPlan, ...]
     binary: bool = False
     years: tuple[float, float] = (10.0, 1.0)
     draws: int = 1999
@@ -136,23 +136,23 @@ def _ad22(paper: Paper, scale: str) -> PaperPlan:
     if scale == "paper":
         seeds: dict[str, int] = dict.fromkeys(ALL, 5)
         parts = tuple(
-            Part(network, 35_000, "ad22", {}, seeds, AttackPlan(complete=network == "convnet"))
+            NetworkPlan(network, 35_000, "ad22", {}, seeds, AttackPlan(complete=network == "convnet"))
             for network in paper.networks
         )
         return PaperPlan(paper, scale, 100, _AD22_SHARES, parts, differences=_unlike_ad22(parts))
     if scale == "tiny":
         short = {"epochs": 3, "warm_up": 1, "batch": 32}
         parts = (
-            Part("convnet", 160, None, short, {"source": 2, "mmd": 2, "adabn": 1}, AttackPlan(16, 2, 400)),
-            Part("resnet18", 160, None, short, {"source": 1, "mmd": 1}, AttackPlan(6, 1, 40, complete=False)),
+            NetworkPlan("convnet", 160, None, short, {"source": 2, "mmd": 2, "adabn": 1}, AttackPlan(16, 2, 400)),
+            NetworkPlan("resnet18", 160, None, short, {"source": 1, "mmd": 1}, AttackPlan(6, 1, 40, complete=False)),
         )
         return PaperPlan(
             paper, scale, 32, _AD22_SHARES, parts, draws=199, differences=(_OWN_RECIPE, *_unlike_ad22(parts))
         )
     seeds = {method: 5 if method in pair else 3 for method in ALL}
     parts = (
-        Part("convnet", 4300, None, {"epochs": 20}, seeds, AttackPlan()),
-        Part(
+        NetworkPlan("convnet", 4300, None, {"epochs": 20}, seeds, AttackPlan()),
+        NetworkPlan(
             "resnet18",
             800,
             None,
@@ -168,24 +168,24 @@ def _da20(paper: Paper, scale: str) -> PaperPlan:
     methods = paper.methods
     if scale == "paper":
         parts = tuple(
-            Part(network, 15_426, "da20", {}, dict.fromkeys(methods, 10 if network == "deepmerge" else 5))
+            NetworkPlan(network, 15_426, "da20", {}, dict.fromkeys(methods, 10 if network == "deepmerge" else 5))
             for network in paper.networks
         )
         return PaperPlan(paper, scale, 75, _DA20_SHARES, parts, binary=True, years=_PRISTINE)
     if scale == "tiny":
         short = {"epochs": 3, "warm_up": 1, "batch": 32}
-        parts = tuple(Part(network, 120, None, short, dict.fromkeys(methods, 1)) for network in paper.networks)
+        parts = tuple(NetworkPlan(network, 120, None, short, dict.fromkeys(methods, 1)) for network in paper.networks)
         return PaperPlan(
             paper, scale, 32, _DA20_SHARES, parts, binary=True, years=_PRISTINE, draws=199, differences=(_OWN_RECIPE,)
         )
     parts = (
-        Part("deepmerge", 2000, None, {"epochs": 20}, dict.fromkeys(methods, 5) | dict.fromkeys(CONTROLS, 3)),
-        Part("resnet18", 600, None, {"epochs": 6, "warm_up": 1, "batch": 64}, dict.fromkeys(methods, 3)),
+        NetworkPlan("deepmerge", 2000, None, {"epochs": 20}, dict.fromkeys(methods, 5) | dict.fromkeys(CONTROLS, 3)),
+        NetworkPlan("resnet18", 600, None, {"epochs": 6, "warm_up": 1, "batch": 64}, dict.fromkeys(methods, 3)),
     )
     return PaperPlan(paper, scale, 75, _DA20_SHARES, parts, binary=True, years=_PRISTINE, differences=(_OWN_RECIPE,))
 
 
-def _unlike_ad22(parts: tuple[Part, ...]) -> tuple[str, ...]:
+def _unlike_ad22(parts: tuple[NetworkPlan, ...]) -> tuple[str, ...]:
     """What the attacks omit, one sentence each."""
     said = []
     for part in parts:

@@ -18,7 +18,7 @@ from robustkit.reproduce.attacks import COMPLETE, PUBLISHED, step_name
 from robustkit.reproduce.examples import Examples
 from robustkit.reproduce.latents import SIDES, distances_step, figures_step
 from robustkit.reproduce.models import model_path
-from robustkit.reproduce.plan import PaperPlan, Part
+from robustkit.reproduce.plan import NetworkPlan, PaperPlan
 from robustkit.runs.folder import SUMMARY
 from robustkit.training.evaluate import Predictions, Row, compare
 
@@ -71,7 +71,7 @@ class NetworkStudy:
         examples: A galaxy of each class.
     """
 
-    part: Part
+    part: NetworkPlan
     rows: list[Row]
     attacks: dict[tuple[str, str, int], AttackRecord] = field(default_factory=dict)
     pairs: dict[int, Pair] = field(default_factory=dict)
@@ -135,7 +135,7 @@ def read_study(plan: PaperPlan, folder: Path, *, published: bool = False) -> Stu
     return Study(plan, tuple(_network(plan, part, folder / part.network) for part in plan.parts), published)
 
 
-def _network(plan: PaperPlan, part: Part, folder: Path) -> NetworkStudy:
+def _network(plan: PaperPlan, part: NetworkPlan, folder: Path) -> NetworkStudy:
     predictions = [Predictions.load(path) for path in sorted((folder / "evaluation" / "predictions").glob("*.npz"))]
     adapted = plan.paper.methods[1]
     attacks, pairs = {}, {}

@@ -20,7 +20,7 @@ from robustkit.reproduce.latents import measure_latents
 from robustkit.reproduce.material import check_published, make_images
 from robustkit.reproduce.models import jobs_of, model_path, train_all
 from robustkit.reproduce.page import write_reproduction
-from robustkit.reproduce.plan import PaperPlan, Part, plan_paper
+from robustkit.reproduce.plan import NetworkPlan, PaperPlan, plan_paper
 from robustkit.reproduce.results import EXAMPLES, Study, read_study
 from robustkit.runs import interruptible, only_writer, trouble_in_words
 from robustkit.runs.opening import choose_device
@@ -117,7 +117,7 @@ def run_reproduction(
     return Reproduction(page, study, claims)
 
 
-def _trained(part: Part, folder: Path, refused: Container[Path]) -> Models:
+def _trained(part: NetworkPlan, folder: Path, refused: Container[Path]) -> Models:
     """The models that could be trained; a file refused by training belongs to other settings or images."""
     found = {
         (method, seed): path
@@ -130,7 +130,7 @@ def _trained(part: Part, folder: Path, refused: Container[Path]) -> Models:
     return found
 
 
-def _attacks(plan: PaperPlan, part: Part, folder: Path, models: Models) -> list[Attack]:
+def _attacks(plan: PaperPlan, part: NetworkPlan, folder: Path, models: Models) -> list[Attack]:
     attacked, pair = part.attacked, plan.paper.methods[:2]
     if attacked is None:
         return []
@@ -151,7 +151,7 @@ def _show(steps: Steps, pictures: tuple[Path, Path], model: Path) -> None:
     steps.run(Path(EXAMPLES).stem, _inputs([model]), keep)
 
 
-def _examine(plan: PaperPlan, part: Part, steps: Steps, models: Models, device: str) -> None:
+def _examine(plan: PaperPlan, part: NetworkPlan, steps: Steps, models: Models, device: str) -> None:
     """Evaluates the models of a network, and measures the latent space of those that were attacked."""
     paths = list(models.values())
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from robustkit.errors import WARNING, OutOfMemory
 from robustkit.models import AuditedClassifier, Checkpoint
 from robustkit.models.memory import bytes_per_image, free_memory, is_out_of_memory
-from robustkit.models.preflight import Finding, Preflight, check_network, images_at_once
+from robustkit.models.preflight import Observation, Preflight, check_network, images_at_once
 from robustkit.runs.sample import Sample
 
 # Band orders are tried up to this many bands: 4! = 24 orders.
@@ -39,17 +39,17 @@ def look(sample: Sample) -> Preflight:
     return found if found.refusals else found + Preflight(tuple(data_findings(few)))
 
 
-def notes_found(notes: Iterable[str], name: str = "chosen") -> Iterator[Finding]:
+def notes_found(notes: Iterable[str], name: str = "chosen") -> Iterator[Observation]:
     """What was chosen, and what of it is a warning."""
     for note in notes:
-        yield Finding(name, "warning" if note.startswith(WARNING) else "ok", note.removeprefix(WARNING))
+        yield Observation(name, "warning" if note.startswith(WARNING) else "ok", note.removeprefix(WARNING))
 
 
-def data_findings(sample: Sample) -> Iterator[Finding]:
+def data_findings(sample: Sample) -> Iterator[Observation]:
     """What the network says of labelled images: range, accuracy, the order of classes and bands."""
     most = max(_LEAST_TRIED, _MOST_INPUT // (4 * math.prod(sample.inputs.shape[1:])))
     if len(sample) > most:
-        yield Finding("images", "ok", f"the first {most} of {len(sample)} are looked at, to stay within memory")
+        yield Observation("images", "ok", f"the first {most} of {len(sample)} are looked at, to stay within memory")
         sample = sample.first(most)
     checkpoint, labels = sample.checkpoint, sample.labels.numpy()
     classifier = checkpoint.classifier
@@ -64,7 +64,7 @@ def data_findings(sample: Sample) -> Iterator[Finding]:
     yield _accuracy(classifier, predicted, labels)
     yield _class_order(classifier.class_names, predicted, labels)
     if _bands_are_equal(sample.images):
-        yield Finding(
+        yield Observation(
             "bands", "warning", f"the {sample.images.shape[1]} bands of every image are equal: grey stored as colours",
             "a pixel whose bands move apart is off the data; --values together moves them as one",
         )  # fmt: skip
@@ -84,26 +84,26 @@ def _bands_are_equal(images: Tensor) -> bool:
     return float(apart) <= 1e-6 * (float(images.abs().max()) + 1e-6)
 
 
-def _range(checkpoint: Checkpoint, sample: Sample) -> Finding:
+def _range(checkpoint: Checkpoint, sample: Sample) -> Observation:
     low, high = float(sample.images.min()), float(sample.images.max())
     text = f"the network sees values from {low:.4g} to {high:.4g}"
     bounds = checkpoint.origin.options.get("bounds")
     if bounds and (low < bounds[0] or high > bounds[1]):
-        return Finding(
+        return Observation(
             "range",
             "warning",
             f"{text}, beyond the bounds {bounds[0]:g} to {bounds[1]:g}",
             "check --stretch and --bounds",
         )
     if not checkpoint.origin.own and max(abs(low), abs(high)) > 50:
-        return Finding(
+        return Observation(
             "range", "warning", f"{text}, and networks are mostly trained on small numbers",
             "check --stretch, or --mean and --std",
         )  # fmt: skip
-    return Finding("range", "ok", text)
+    return Observation("range", "ok", text)
 
 
-def _accuracy(classifier: AuditedClassifier, predicted: np.ndarray, labels: np.ndarray) -> Finding:
+def _accuracy(classifier: AuditedClassifier, predicted: np.ndarray, labels: np.ndarray) -> Observation:
     from robustkit.stats import wilson  # here and below, because SciPy takes long to load and is needed for data only
 
     accuracy = wilson(int((predicted == labels).sum()), len(labels))
@@ -112,16 +112,16 @@ def _accuracy(classifier: AuditedClassifier, predicted: np.ndarray, labels: np.n
     text = f"{accuracy}; true/predicted: {shown}"
     most = true.max() / len(labels)
     if said.max() == len(labels) and (true > 0).sum() > 1:
-        return Finding("accuracy", "warning", text, "one class wins always: check the stretch, bands and weights")
+        return Observation("accuracy", "warning", text, "one class wins always: check the stretch, bands and weights")
     if float(accuracy.low) <= most and float(accuracy.value) < 1:
-        return Finding(
+        return Observation(
             "accuracy", "warning", f"{text}; the most frequent class alone would give {most:.3f}",
             "check the stretch, the order of classes and bands, and the weights",
         )  # fmt: skip
-    return Finding("accuracy", "ok", text)
+    return Observation("accuracy", "ok", text)
 
 
-def _within(classifier: AuditedClassifier, predicted: np.ndarray, values: np.ndarray) -> Finding:
+def _within(classifier: AuditedClassifier, predicted: np.ndarray, values: np.ndarray) -> Observation:
     """How many numbers of a regression lie in their band, and on which side the others are."""
     from robustkit.stats import wilson
 
@@ -129,18 +129,18 @@ def _within(classifier: AuditedClassifier, predicted: np.ndarray, values: np.nda
     sides = ", ".join(f"{int((predicted == k).sum())} {name}" for k, name in enumerate(classifier.class_names) if k)
     text = f"{inside} within the band; {sides}; true values from {values.min():.4g} to {values.max():.4g}"
     if float(inside.value) < 0.5:
-        return Finding("accuracy", "warning", text, "check the stretch, the scale of the labels, and --tolerance")
-    return Finding("accuracy", "ok", text)
+        return Observation("accuracy", "warning", text, "check the stretch, the scale of the labels, and --tolerance")
+    return Observation("accuracy", "ok", text)
 
 
-def _class_order(names: Sequence[str], predicted: np.ndarray, labels: np.ndarray) -> Finding:
+def _class_order(names: Sequence[str], predicted: np.ndarray, labels: np.ndarray) -> Observation:
     """Whether the classes in another order would fit the labels better than chance allows."""
     from scipy.optimize import linear_sum_assignment
 
     from robustkit.stats import format_p
 
     if len(np.unique(predicted)) == 1:  # a constant answer says nothing of the order
-        return Finding("class order", "ok", "not known, because one class wins always")
+        return Observation("class order", "ok", "not known, because one class wins always")
     table = np.zeros((len(names), len(names)), dtype=int)
     np.add.at(table, (predicted, labels), 1)
     _, best = linear_sum_assignment(table, maximize=True)
@@ -150,14 +150,14 @@ def _class_order(names: Sequence[str], predicted: np.ndarray, labels: np.ndarray
     if p < _LEVEL and _p_better(constant, best[predicted] == labels) < _LEVEL:
         order = ",".join(str(names[int(k)]) for k in best)
         share = float((best[predicted] == labels).mean())
-        return Finding(
+        return Observation(
             "class order", "warning", f"with the outputs as {order} the accuracy would be {share:.3f} ({format_p(p)})",
             f"if that is the order of the training, say --classes {order}",
         )  # fmt: skip
-    return Finding("class order", "ok", "no other order of the classes fits better")
+    return Observation("class order", "ok", "no other order of the classes fits better")
 
 
-def _band_order(classifier: AuditedClassifier, sample: Sample, predicted: np.ndarray) -> Finding:
+def _band_order(classifier: AuditedClassifier, sample: Sample, predicted: np.ndarray) -> Observation:
     """Whether the network does better on bands in another order."""
     from robustkit.stats import format_p
 
@@ -172,11 +172,11 @@ def _band_order(classifier: AuditedClassifier, sample: Sample, predicted: np.nda
     bands = sample.whole.bands
     if p < _LEVEL:
         named = ", ".join(str(bands[i]) for i in order)
-        return Finding(
+        return Observation(
             "band order", "warning", f"with bands {named} the accuracy would be {other.mean():.3f} ({format_p(p)})",
             "the images may have their bands in another order than the training had",
         )  # fmt: skip
-    return Finding("band order", "ok", f"none of {len(orders)} other orders of {', '.join(bands)} does better")
+    return Observation("band order", "ok", f"none of {len(orders)} other orders of {', '.join(bands)} does better")
 
 
 def _p_better(first: np.ndarray, second: np.ndarray) -> float:

@@ -16,8 +16,7 @@ from robustkit.data import IdentityStretch, ImageSet, Split, Stretch, open_image
 from robustkit.data import fit_stretch as fit_named_stretch
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.data.sides import check_sides
-from robustkit.data.split import PARTS
-from robustkit.data.split import Part as PartName
+from robustkit.data.split import PARTS, Part
 from robustkit.data.unit import unit_stretch
 from robustkit.errors import InputError
 from robustkit.files import real_path
@@ -44,7 +43,7 @@ class Domain:
     path: Path | None
     split: Split
 
-    def rows(self, part: PartName) -> np.ndarray:
+    def rows(self, part: Part) -> np.ndarray:
         """Positions of the images of a part, shape (M,)."""
         return np.flatnonzero(np.isin(self.images.objects, self.split.objects(part)))
 
@@ -61,7 +60,7 @@ class Domain:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class PartTensors:
     """The training or validation images of a domain, as tensors.
 
     Attributes:
@@ -226,7 +225,7 @@ def fit_stretch(domain: Domain, name: str | None) -> Stretch:
     return fit_named_stretch(name or "arcsinh", images.images[domain.rows("train")])
 
 
-def make_part(domain: Domain, part: PartName, stretch: Stretch, device: torch.device | str) -> Part:
+def make_part(domain: Domain, part: Part, stretch: Stretch, device: torch.device | str) -> PartTensors:
     """Stretches the images of a part and puts them on the device, if they fit.
 
     Args:
@@ -247,10 +246,10 @@ def make_part(domain: Domain, part: PartName, stretch: Stretch, device: torch.de
     if not bool(torch.isfinite(tensor).all()):
         raise InputError("some pixels are not finite after the stretch; repair NaN and infinite pixels first")
     labels = None if images.labels is None else torch.from_numpy(images.labels[positions]).to(device)
-    return Part(hold(tensor, device), labels, images.ids[positions])
+    return PartTensors(hold(tensor, device), labels, images.ids[positions])
 
 
-def input_range(part: Part, stretch: Stretch) -> tuple[tuple[float, float], ...]:
+def input_range(part: PartTensors, stretch: Stretch) -> tuple[tuple[float, float], ...]:
     """Lowest and highest stretched value of each band."""
     chunks = [stretch(chunk) for chunk in part.images.split(_CHUNK)]
     low = torch.stack([chunk.amin((0, 2, 3)) for chunk in chunks]).amin(0)

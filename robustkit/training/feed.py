@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robustkit.data import Stretch
-from robustkit.training.domains import Part
+from robustkit.training.domains import PartTensors
 from robustkit.training.noise import AddedNoise
 from robustkit.training.symmetry import turn_each
 
@@ -70,8 +70,8 @@ class Feed:
 
     def __init__(
         self,
-        source: Part,
-        target: Part | None,
+        source: PartTensors,
+        target: PartTensors | None,
         *,
         batch: int,
         seed: int,

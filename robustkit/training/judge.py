@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from robustkit.training.domains import Part
+from robustkit.training.domains import PartTensors
 from robustkit.training.machinery import Run
 from robustkit.training.network import predict
 from robustkit.training.scores import labelled_scores, target_scores
@@ -25,8 +25,8 @@ class Judge:
         oracle: Labels of `target` for the columns `oracle_...` of the log, which nothing else reads; or `None`.
     """
 
-    valid: Part
-    target: Part | None
+    valid: PartTensors
+    target: PartTensors | None
     on_target: bool
     oracle: np.ndarray | None = None
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from robustkit.data import IdentityStretch, Stretch
-from robustkit.data.split import Part as PartName
+from robustkit.data.split import Part
 from robustkit.errors import InputError
 from robustkit.files import sha256_file
 from robustkit.models import NETWORKS, Card
@@ -24,7 +24,7 @@ from robustkit.models.fronts.base import in_network
 from robustkit.models.fronts.registry import fitted_constants, needs_noise
 from robustkit.training.domains import (
     Domain,
-    Part,
+    PartTensors,
     Where,
     check_classes,
     fit_stretch,
@@ -110,7 +110,7 @@ class Setup:
         share = SHARE if settings.pixel_share is None else settings.pixel_share
         return BadPixels(tries_of(settings.pixels), share, ends, settings.seed)
 
-    def part(self, domain: Domain, which: PartName, device: torch.device | str, *, calibrated: bool = False) -> Part:
+    def part(self, domain: Domain, which: Part, device: torch.device | str, *, calibrated: bool = False) -> PartTensors:
         """The `train` or `valid` images of a domain."""
         return make_part(domain, which, IdentityStretch() if calibrated else self.stretch, device)
 

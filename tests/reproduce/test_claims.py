@@ -5,7 +5,7 @@ import pytest
 
 from robustkit.reproduce.claims import AGREES, DIFFERS, INCOMPARABLE, OPEN, Claim, claims_of, spoken, verdict
 from robustkit.reproduce.papers import AD22, DA20, FLIPPED_MEANS, SOURCE, TARGET
-from robustkit.reproduce.plan import AttackPlan, PaperPlan, Part
+from robustkit.reproduce.plan import AttackPlan, NetworkPlan, PaperPlan
 from robustkit.reproduce.results import NetworkStudy, Pair, Study
 from robustkit.reproduce.tables import flips_table, methods_table, scores_table, seeds_table
 from robustkit.stats import over_runs
@@ -69,7 +69,7 @@ def found():
         for seed in range(3)
     }
     pairs = {seed: pair(1.5 + seed / 10, 1 + (seed - 1) / 10) for seed in range(3)}
-    part = Part("convnet", 100, None, {}, {"source": 3, "mmd": 3}, AttackPlan())
+    part = NetworkPlan("convnet", 100, None, {}, {"source": 3, "mmd": 3}, AttackPlan())
     return NetworkStudy(part, rows, attacks, pairs)
 
 
@@ -109,7 +109,7 @@ def test_what_was_not_measured_cannot_be_compared(found):
 
 def test_one_training_settles_nothing():
     rows = [row("source", SOURCE, [0.9]), row("source", TARGET, [0.1])]
-    one = NetworkStudy(Part("convnet", 100, None, {}, {"source": 1}), rows)
+    one = NetworkStudy(NetworkPlan("convnet", 100, None, {}, {"source": 1}), rows)
     drop = claims_of(study(one))[0]
     assert (drop.verdict, drop.found) == (OPEN, "0.800, 1 training")
 
@@ -163,7 +163,7 @@ def test_tables_count_what_was_right(found):
 def test_seeds_stand_beside_those_of_the_paper():
     rows = [row(m, d, [0.8, 0.9]) for m in DA20.methods for d in (SOURCE, TARGET)]
     seeds = dict.fromkeys(DA20.methods, 2)
-    deep = NetworkStudy(Part("deepmerge", 100, None, {}, seeds), rows)
+    deep = NetworkStudy(NetworkPlan("deepmerge", 100, None, {}, seeds), rows)
     table = seeds_table(study(deep, DA20), deep)
     assert table is not None
     here, verdict = "0.850 [0.034, 0.999], 2 trainings, sd 0.071", "cannot be compared (other data)"
@@ -171,5 +171,5 @@ def test_seeds_stand_beside_those_of_the_paper():
     assert [claim.name for claim in claims_of(study(deep, DA20))] == [
         "target-breaks-it", "mmd-gains", "mmd-costs-little", "dann-gains", "dann-costs-little",
     ]  # fmt: skip
-    other = NetworkStudy(Part("resnet18", 100, None, {}, seeds), rows)
+    other = NetworkStudy(NetworkPlan("resnet18", 100, None, {}, seeds), rows)
     assert seeds_table(study(other, DA20), other) is None

@@ -13,7 +13,7 @@ from robustkit.data import ImageSet
 from robustkit.errors import InputError
 from robustkit.files import read_json
 from robustkit.reproduce.papers import AD22, DA20, PAPERS
-from robustkit.reproduce.plan import SCALES, AttackPlan, PaperPlan, Part, plan_paper
+from robustkit.reproduce.plan import SCALES, AttackPlan, NetworkPlan, PaperPlan, plan_paper
 from robustkit.reproduce.study import run_reproduction
 
 pytest.importorskip("galsim")
@@ -24,9 +24,9 @@ _SHARES = {"spiral": 0.4, "elliptical": 0.3, "merger": 0.3}
 
 def small_plan(paper):
     if paper is AD22:
-        part = Part("convnet", 120, None, _SHORT, {"source": 1, "mmd": 1, "adabn": 1}, AttackPlan(12, 1, 120))
+        part = NetworkPlan("convnet", 120, None, _SHORT, {"source": 1, "mmd": 1, "adabn": 1}, AttackPlan(12, 1, 120))
         return PaperPlan(paper, "tiny", 32, _SHARES, (part,), draws=99)
-    part = Part("deepmerge", 90, None, _SHORT, dict.fromkeys((*paper.methods, "adabn"), 1))
+    part = NetworkPlan("deepmerge", 90, None, _SHORT, dict.fromkeys((*paper.methods, "adabn"), 1))
     return PaperPlan(paper, "tiny", 32, _SHARES, (part,), binary=True, draws=99)
 
 
@@ -150,7 +150,7 @@ def published(folder, sizes=(60, 20, 30)):
 
 def test_published_images_keep_their_own_split(tmp_path):
     data = published(tmp_path / "zenodo")
-    part = Part("convnet", 0, None, {**_SHORT, "dihedral": False}, {"source": 1, "mmd": 1}, None)
+    part = NetworkPlan("convnet", 0, None, {**_SHORT, "dihedral": False}, {"source": 1, "mmd": 1}, None)
     plan = PaperPlan(AD22, "tiny", 32, {}, (part,), draws=99)
     found = run_reproduction(
         "ad22", scale="tiny", data=data, out=tmp_path / "out", plan=plan, workers=1, device="cpu", say=lambda line: None
@@ -176,7 +176,7 @@ def test_published_mergers_are_opened_under_their_own_names(tmp_path):
         images = rng.normal(0, 0.1, (90, 3, 32, 32)) + labels[:, None, None, None] / 3
         np.save(data / f"SimSim_{domain}_X_Illustris2_{kind}.npy", images.astype(np.float32))
         np.save(data / f"SimSim_{domain}_y_Illustris2_{kind}.npy", labels)
-    part = Part("deepmerge", 0, None, {**_SHORT, "dihedral": False}, {"source": 1, "mmd": 1}, None)
+    part = NetworkPlan("deepmerge", 0, None, {**_SHORT, "dihedral": False}, {"source": 1, "mmd": 1}, None)
     plan = PaperPlan(DA20, "tiny", 32, {}, (part,), binary=True, draws=99)
     how = {"scale": "tiny", "data": data, "plan": plan, "workers": 1, "device": "cpu", "say": lambda line: None}
     found = run_reproduction("da20", **how, out=tmp_path / "out")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustkit.training.domains import Part
+from robustkit.training.domains import PartTensors
 from robustkit.training.feed import Feed, order
 from robustkit.training.holding import hold
 from robustkit.training.symmetry import dihedral, turn_each
@@ -11,7 +11,7 @@ from robustkit.training.symmetry import dihedral, turn_each
 def part(n, *, labelled=True):
     images = torch.arange(n, dtype=torch.float32)[:, None, None, None].expand(n, 1, 4, 4).clone()
     labels = torch.arange(n) % 2 if labelled else None
-    return Part(images, labels, np.array([f"o{i}" for i in range(n)]))
+    return PartTensors(images, labels, np.array([f"o{i}" for i in range(n)]))
 
 
 def feed(sizes, batch, **changes):
@@ -73,7 +73,7 @@ def test_labels_and_ids_belong_to_their_images():
 
 def test_batches_come_to_the_device_of_the_labels_from_images_that_are_kept_elsewhere():
     kept = part(12)
-    elsewhere = Part(kept.images, kept.labels.to("meta"), kept.ids)
+    elsewhere = PartTensors(kept.images, kept.labels.to("meta"), kept.ids)
     for _, batch in Feed(elsewhere, kept, batch=4, seed=0, dihedral=False).epoch(0):
         assert {batch.source.device.type, batch.labels.device.type, batch.target.device.type} == {"meta"}
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from robustkit.data.imageset import Units
 from robustkit.data.pixels import rows_per_block
-from robustkit.data.preprocess import Step
+from robustkit.data.preprocess import ImageStep
 from robustkit.errors import InputError
 
 Channels = Literal["first", "last", "none"]
@@ -30,7 +30,7 @@ class Options:
     channels: Channels | None = None
     units: Units | None = None
     bounds: tuple[float, float] | None = None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ImageStep, ...] = ()
     numbers: bool = False
     nan: Literal["refuse", "fill"] = "refuse"
 

@@ -17,7 +17,7 @@ from robustkit.models.foreign.kinds import kind_of
 from robustkit.models.foreign.pickles import globals_of
 from robustkit.models.foreign.state import find_parts
 from robustkit.models.foreign.weights import Content, read_weights
-from robustkit.models.preflight import LARGEST, Finding, Preflight, check_network
+from robustkit.models.preflight import LARGEST, Observation, Preflight, check_network
 from robustkit.runs.looking import data_findings, notes_found
 from robustkit.runs.sample import Sample
 
@@ -48,32 +48,32 @@ def check_file(model: str | os.PathLike[str], *, trusted: bool = False) -> FileC
     try:
         kind = kind_of(path)
     except InputError as error:
-        return FileCheck(Preflight((Finding("form", "refusal", str(error)),)))
+        return FileCheck(Preflight((Observation("form", "refusal", str(error)),)))
     if path.is_dir() or kind is kinds.FUNCTION:
-        return FileCheck(Preflight((Finding("form", "ok", kind.name),)))
+        return FileCheck(Preflight((Observation("form", "ok", kind.name),)))
     content, findings, unsafe = None, [], kind.code
     try:
         if kind in (kinds.TORCH, kinds.LEGACY):
             names = [name for name in globals_of(path, kind) if not name.startswith(("torch.", "collections."))]
-            findings.append(Finding("names in the file", "ok", ", ".join(names) or "none beyond tensors"))
+            findings.append(Observation("names in the file", "ok", ", ".join(names) or "none beyond tensors"))
         if kind in (kinds.TORCH, kinds.LEGACY, kinds.SAFETENSORS):
             content = read_weights(path)
             for part in find_parts(content):
-                findings.append(Finding("keys", "ok", _tensors(part.words, part.tensors)))
+                findings.append(Observation("keys", "ok", _tensors(part.words, part.tensors)))
     except InputError as error:
         unsafe = isinstance(error, SecurityError)
-        findings.append(Finding("content", "warning" if unsafe and trusted else "refusal", str(error)))
+        findings.append(Observation("content", "warning" if unsafe and trusted else "refusal", str(error)))
     digest = content.sha256 if content is not None else sha256_file(path)
     form = f"{kind.name}, {path.stat().st_size:,} bytes, SHA-256 {digest}"
-    first = Finding("form", "ok", form)
+    first = Observation("form", "ok", form)
     if kind.code:
         advice = f"it can run code when it is opened; {kind.instead}, or name its hash with --trust-checkpoint"
-        first = Finding("form", "warning" if trusted else "refusal", form, "" if trusted else advice)
+        first = Observation("form", "warning" if trusted else "refusal", form, "" if trusted else advice)
     return FileCheck(Preflight((first, *findings)), content, unsafe)
 
 
 def preflight(
-    checkpoint: Checkpoint, sample: Sample | None = None, *, tell: Callable[[Finding], None] | None = None
+    checkpoint: Checkpoint, sample: Sample | None = None, *, tell: Callable[[Observation], None] | None = None
 ) -> Preflight:
     """Everything that is looked at before an audit.
 
@@ -86,9 +86,9 @@ def preflight(
         The findings; `require()` of them refuses what would make every number meaningless.
     """
     tell = tell or (lambda finding: None)
-    found: list[Finding] = []
+    found: list[Observation] = []
 
-    def add(findings: Iterable[Finding]) -> None:
+    def add(findings: Iterable[Observation]) -> None:
         for finding in findings:
             found.append(finding)
             tell(finding)

@@ -19,7 +19,7 @@ from robustkit.extras import require
 from robustkit.models.foreign.importing import Home
 from robustkit.models.foreign.options import ModelOptions
 from robustkit.models.foreign.published import infer_classes
-from robustkit.models.foreign.state import Part
+from robustkit.models.foreign.state import StateDict
 
 # What people call the number of classes among the arguments of a network.
 _CLASSES = ("num_classes", "class_num", "n_classes", "nb_classes", "classes", "num_class", "n_class", "out_features")
@@ -34,7 +34,7 @@ _FORBIDDEN = (
 )
 
 
-def build_network(options: ModelOptions, parts: Sequence[Part]) -> tuple[Any, list[str]]:
+def build_network(options: ModelOptions, parts: Sequence[StateDict]) -> tuple[Any, list[str]]:
     """The network that `--arch` names, with fresh weights.
 
     Args:
@@ -56,7 +56,7 @@ def build_network(options: ModelOptions, parts: Sequence[Part]) -> tuple[Any, li
         torch.set_default_dtype(kind)  # published code sets float64 for all
 
 
-def _build(options: ModelOptions, parts: Sequence[Part]) -> tuple[Any, list[str]]:
+def _build(options: ModelOptions, parts: Sequence[StateDict]) -> tuple[Any, list[str]]:
     assert options.arch is not None
     code = read_code(options.arch, "--arch")
     source, name = code.source, code.name

@@ -36,7 +36,7 @@ from robustkit.models.foreign.published import build_published, recognise
 from robustkit.models.foreign.scaling import input_range, make_stretch
 from robustkit.models.foreign.several import NOTHING_TO_COMBINE, open_several
 from robustkit.models.foreign.shown import Shown, show
-from robustkit.models.foreign.state import Part, find_parts, load_state
+from robustkit.models.foreign.state import StateDict, find_parts, load_state
 from robustkit.models.foreign.trusted import check_trust, open_trusted
 from robustkit.models.foreign.weights import Content, read_weights
 from robustkit.models.fronts.base import FrontEnd, Repaired, behind, in_network
@@ -218,7 +218,7 @@ def _trusted(path: Path, kind: Kind, options: ModelOptions) -> Found:
     return found
 
 
-def _no_arch(content: Content, parts: Sequence[Part]) -> InputError:
+def _no_arch(content: Content, parts: Sequence[StateDict]) -> InputError:
     if not parts:
         return InputError(f"{content.path} holds no weights; expected a state_dict, or a dict with one under a key")
     known = recognise(parts)

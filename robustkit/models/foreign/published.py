@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robustkit.errors import InputError
-from robustkit.models.foreign.state import Part
+from robustkit.models.foreign.state import StateDict
 from robustkit.models.networks import ConvNet, DeepMerge, ResNet18
 
 NAMES = {"ConvNet": ConvNet, "DeepMerge": DeepMerge, "ResNet18": ResNet18}
@@ -37,7 +37,7 @@ class Published:
     input_shape: tuple[int, int, int]
 
 
-def build_published(name: str, parts: Sequence[Part], size: tuple[int, int] | None) -> Published:
+def build_published(name: str, parts: Sequence[StateDict], size: tuple[int, int] | None) -> Published:
     """One of our networks of the size that weights say, with those weights under our names.
 
     Args:
@@ -119,7 +119,7 @@ def _build(
     return NAMES[kind](bands=bands, classes=classes, size=size), (bands, *size)
 
 
-def recognise(parts: Sequence[Part]) -> str | None:
+def recognise(parts: Sequence[StateDict]) -> str | None:
     """What to give for --arch, where the layers are those of a network that is known."""
     for part in parts:
         kind = _kind(_our_names(part.tensors))
@@ -135,7 +135,7 @@ def recognise(parts: Sequence[Part]) -> str | None:
     return None
 
 
-def infer_classes(parts: Sequence[Part]) -> int | None:
+def infer_classes(parts: Sequence[StateDict]) -> int | None:
     """How many classes weights have: the rows of their last matrix, or `None`."""
     for part in parts:
         matrices = [t for t in part.tensors.values() if t.ndim == 2 and t.dtype != torch.int64]

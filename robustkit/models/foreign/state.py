@@ -28,7 +28,7 @@ _SCORES = re.compile(r"(train|valid|val|test)_\w+\..*|(criterion|loss|loss_fn|lo
 
 
 @dataclass(frozen=True)
-class Part:
+class StateDict:
     """A dict of tensors inside a checkpoint.
 
     Attributes:
@@ -58,7 +58,7 @@ class Match:
         wrappers: Names of wrappers that were taken out wherever they stood.
     """
 
-    part: Part
+    part: StateDict
     strip: str
     add: str
     tensors: dict[str, Tensor] = field(repr=False)
@@ -84,12 +84,12 @@ class Loaded:
     notes: tuple[str, ...]
 
 
-def find_parts(content: Content) -> list[Part]:
+def find_parts(content: Content) -> list[StateDict]:
     """The dicts of tensors in a checkpoint, in the order of the file; the state of optimisers is left out."""
     return list(islice(_parts(content.value, (), 0, set()), _MOST_PARTS))
 
 
-def _parts(value: Any, where: tuple[str, ...], depth: int, seen: set[int]) -> Iterator[Part]:
+def _parts(value: Any, where: tuple[str, ...], depth: int, seen: set[int]) -> Iterator[StateDict]:
     if not isinstance(value, Mapping) or depth > _DEPTH or any(not isinstance(key, str) for key in value):
         return
     if id(value) in seen:  # a file of some kilobytes can refer to one dict as often as it likes
@@ -97,7 +97,7 @@ def _parts(value: Any, where: tuple[str, ...], depth: int, seen: set[int]) -> It
     seen.add(id(value))
     tensors = {key: item for key, item in value.items() if isinstance(item, Tensor)}
     if tensors and len(tensors) >= len(value) / 2:
-        yield Part(where, tensors)
+        yield StateDict(where, tensors)
     for key, item in value.items():
         if not (key.startswith("optim") or key.startswith("lr_sched")):
             yield from _parts(item, (*where, key), depth + 1, seen)
@@ -157,7 +157,7 @@ def load_state(module: nn.Module, content: Content, *, key: str | None = None) -
     return Loaded(dtypes, tuple(notes))
 
 
-def _matches(part: Part, wanted: dict[str, Tensor]) -> list[Match]:
+def _matches(part: StateDict, wanted: dict[str, Tensor]) -> list[Match]:
     """Every way in which a part is the whole network, mostly none or one."""
     required = [name for name in wanted if not name.endswith(_OPTIONAL)]
     if not required:
@@ -170,12 +170,12 @@ def _matches(part: Part, wanted: dict[str, Tensor]) -> list[Match]:
     return found
 
 
-def _unwrapped(part: Part, wanted: dict[str, Tensor]) -> list[Match]:
+def _unwrapped(part: StateDict, wanted: dict[str, Tensor]) -> list[Match]:
     """Every way in which a part is the whole network, once the names of wrappers are taken out of both."""
     names, mine = ({_bare(name): name for name in names} for names in (part.tensors, wanted))
     if len(names) < len(part.tensors) or len(mine) < len(wanted):
         return []  # two layers would have one name
-    bare = Part(part.where, {name: part.tensors[whole] for name, whole in names.items()})
+    bare = StateDict(part.where, {name: part.tensors[whole] for name, whole in names.items()})
     found = _matches(bare, {name: wanted[whole] for name, whole in mine.items()})
     taken = sorted({word for name in part.tensors for word in name.split(".")[:-1] if word in _WRAPPERS})
     return [
@@ -194,7 +194,7 @@ def _bare(name: str) -> str:
     return ".".join([*(layer for layer in layers if layer not in _WRAPPERS), last])
 
 
-def _prefixes(part: Part, required: list[str]) -> list[tuple[str, str]]:
+def _prefixes(part: StateDict, required: list[str]) -> list[tuple[str, str]]:
     """Pairs of a prefix in the file and one in the network, after which the first names agree."""
     pairs: dict[tuple[str, str], None] = {}
     first = required[0]
@@ -212,7 +212,7 @@ def _prefixes(part: Part, required: list[str]) -> list[tuple[str, str]]:
     return list(pairs)
 
 
-def _mapped(part: Part, strip: str, add: str, wanted: dict[str, Tensor]) -> Match | None:
+def _mapped(part: StateDict, strip: str, add: str, wanted: dict[str, Tensor]) -> Match | None:
     """The part with its prefix changed, or `None` if a name or a shape under the prefix is not the network's."""
     tensors, left = {}, []
     for name, tensor in part.tensors.items():
@@ -236,7 +236,7 @@ def _equal_dropped(matches: list[Match]) -> list[Match]:
     return kept
 
 
-def _halves(parts: list[Part], wanted: dict[str, Tensor]) -> list[Match]:
+def _halves(parts: list[StateDict], wanted: dict[str, Tensor]) -> list[Match]:
     """Parts that are the network together: features in one and classifier in the other, each with a prefix."""
     children = ["", *sorted({name[: i + 1] for name in wanted for i, letter in enumerate(name) if letter == "."})]
     options = [
@@ -255,7 +255,7 @@ def _halves(parts: list[Part], wanted: dict[str, Tensor]) -> list[Match]:
     return []
 
 
-def _common_prefixes(part: Part) -> list[str]:
+def _common_prefixes(part: StateDict) -> list[str]:
     first = next(iter(part.tensors))
     ends = [i + 1 for i, letter in enumerate(first) if letter == "."]
     return ["", *(first[:end] for end in ends if all(name.startswith(first[:end]) for name in part.tensors))]
@@ -275,10 +275,10 @@ def _where(match: Match, parts: int) -> str:
     return text
 
 
-def _misfit(module: nn.Module, content: Content, parts: list[Part], wanted: dict[str, Tensor]) -> InputError:
+def _misfit(module: nn.Module, content: Content, parts: list[StateDict], wanted: dict[str, Tensor]) -> InputError:
     """What differs between the network and the part that is closest to it."""
 
-    def overlap(pair: tuple[Part, str]) -> int:
+    def overlap(pair: tuple[StateDict, str]) -> int:
         return sum(pair[1] + name in pair[0].tensors for name in wanted)
 
     tried = [(part, prefix) for part in parts for prefix in {"", *_common_prefixes(part), "module.", "model.", "net."}]
