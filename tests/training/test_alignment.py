@@ -204,7 +204,7 @@ def test_confusion_counts_certain_predictions_more():
     assert float(Confusion()(logits, logits)) == pytest.approx(float((c[0, 1] + c[1, 0]) / 2), rel=1e-12)
 
 
-@pytest.mark.parametrize(("form", "expected"), [("ratio", 0.01 * 2.5 / 4), ("difference", 0.01 * 2.5 - 4)])
+@pytest.mark.parametrize(("form", "expected"), [("ratio", 0.01 * 320 / 8), ("difference", 0.01 * 320 - 8)])
 def test_fisher_loss_of_known_scatter(form, expected):
     fisher = Fisher(2, 2, form=form)
     with torch.no_grad():
@@ -214,6 +214,31 @@ def test_fisher_loss_of_known_scatter(form, expected):
     assert float(fisher(latents, labels).detach()) == pytest.approx(expected, rel=1e-6)
     fisher(latents, labels).backward()
     assert (fisher.centres.grad != 0).any(1).all()
+
+
+def published_fisher(latents, centres, labels, form):
+    """The loss as the published code writes it: sums over the images of the batch and over the classes."""
+    squares = (latents**2).sum(1, keepdim=True) + (centres**2).sum(1) - 2 * latents @ centres.T
+    intra = torch.cat([row[labels[k] : labels[k] + 1].clamp(1e-12, 1e12) for k, row in enumerate(squares)]).sum()
+    inter = (torch.norm(centres - centres.mean(0), p=2, dim=1) ** 2).sum()
+    return 0.01 * intra / (1.0 * inter) if form == "ratio" else 0.01 * intra - 1.0 * inter
+
+
+@pytest.mark.parametrize("form", ["ratio", "difference"])
+@pytest.mark.parametrize("n", [128, 32])  # the published batch, and one of another size repeated to be as large
+def test_fisher_loss_is_the_published_one_with_its_gradients(form, n):
+    fisher = Fisher(3, 16, form=form)
+    latents = (5 * torch.randn(n, 16, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    labels = torch.arange(n) % 3
+    value = fisher(latents, labels)
+    gradients = torch.autograd.grad(value, (latents, fisher.centres))
+    again, centres = latents.detach().double().requires_grad_(), fisher.centres.detach().double().requires_grad_()
+    repeat = 128 // n
+    expected = published_fisher(again.repeat(repeat, 1), centres, labels.repeat(repeat), form)
+    published = torch.autograd.grad(expected, (again, centres))
+    assert float(value.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    for own, other in zip(gradients, published, strict=True):
+        torch.testing.assert_close(own.double(), other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
 
 
 def test_information_loss_wants_certain_and_varied_predictions():

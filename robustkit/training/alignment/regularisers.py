@@ -9,14 +9,17 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 FisherForm = Literal["ratio", "difference"]
+# The published loss sums over the images of a batch, of which the published runs have this many.
+_PUBLISHED_BATCH = 128
 
 
 class Fisher(nn.Module):
     """Fisher loss around learned centres: small scatter within the classes, large scatter between them.
 
-    With S_w the mean of |z - c_y|**2 over the images and S_b the mean of |c_k - c|**2 over the classes, c being the
+    With S_w the sum of |z - c_y|**2 over the images and S_b the sum of |c_k - c|**2 over the classes, c being the
     mean of the centres: `ratio` is within * S_w / (between * S_b), `difference` is within * S_w - between * S_b. The
-    difference has no lower bound, so keep its `between` small.
+    difference has no lower bound, so keep its `between` small. S_w is that of 128 images, the published batch, however
+    many there are: for them the loss is the published one, and for others it has the same strength.
 
     Args:
         classes: K.
@@ -42,8 +45,8 @@ class Fisher(nn.Module):
             latents: Shape (N, D).
             labels: Shape (N,), int64.
         """
-        within = (latents - self.centres[labels]).square().sum(1).mean()
-        between = (self.centres - self.centres.mean(0)).square().sum(1).mean()
+        within = _PUBLISHED_BATCH * (latents - self.centres[labels]).square().sum(1).mean()
+        between = (self.centres - self.centres.mean(0)).square().sum()
         if self.form == "ratio":
             return self.within * within / (self.between * between)
         return self.within * within - self.between * between
