@@ -1,12 +1,13 @@
 """Are the simulated galaxies like real ones, and is it their shape that a network reads?
 
-    python benchmarks/galaxies.py --out galaxies-checked [--n 4300] [--epochs 20] [--measured 300] [--style lsst]
+    python benchmarks/galaxies.py --out galaxies-checked [--n 3000] [--epochs 20] [--measured 300] [--style lsst]
     python benchmarks/galaxies.py --small --out galaxies-checked
 
-Prints sizes, luminosities, colours and signal-to-noise by class beside the published relations; the accuracy of colours
-alone; the accuracy of a ConvNet by class at both depths, and with the colours of each galaxy exchanged for another's
-while its shape stays; and where the classes lie in the plane of Gini and M20. Draws the relations and a sheet of
-every class at every depth into the folder. What is already in the folder is not made again.
+Prints sizes, luminosities, colours and signal-to-noise by class beside the published relations; the accuracy of
+colours alone; the accuracy of a ConvNet by class at both depths, for each stretch that is named, and with the colours
+of each galaxy exchanged for another's while its shape stays; and where the classes lie in the plane of Gini and M20.
+Draws the relations and a sheet of every class at every depth into the folder. What is already in the folder is not
+made again.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--style", default="lsst")
-    parser.add_argument("--n", type=int, default=4300, help="Galaxies; 0.7 of them are trained on.")
+    parser.add_argument("--n", type=int, default=3000, help="Galaxies; 0.7 of them are trained on.")
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--stretch", nargs="+", default=["lupton", "arcsinh"], help="The first for exchanged colours.")
     parser.add_argument("--measured", type=int, default=300, help="Galaxies whose Gini and M20 are measured.")
     parser.add_argument("--small", action="store_true", help="Few galaxies, to see that it runs.")
     options = parser.parse_args()
@@ -72,11 +74,12 @@ def main() -> None:
     colours_alone(galaxies, ImageSet.load(folder / depths[0].name))
     for depth in depths:
         draw_sheets(ImageSet.load(folder / depth.name), depth, options.out)
-    networks(options.out, folder, draw, renderer, depths, options.epochs)
-    gini_m20(style, range(options.measured), renderer, depths[0])
-    # Shapes are measured where they are resolved, as Lotz et al. did: the same galaxies as Hubble would see them.
+    networks(options.out, folder, draw, renderer, depths, options.epochs, options.stretch)
+    gini_m20(style, range(options.measured), renderer, depths[0], "r")
+    # Shapes are measured where they are resolved, and at rest in B, as Lotz et al. did: the same galaxies as Hubble
+    # would see them, at redshift 0.2 in g.
     space = replace(HST, pixel_scale=style.survey.pixel_scale / 2)
-    measured = gini_m20(style, range(options.measured), Renderer(space, 200), Depth(space, 1, 1))
+    measured = gini_m20(style, range(options.measured), Renderer(space, 200), Depth(space, 1, 1), "g")
     draw_relations(galaxies, measured, style, options.out / "relations.png")
 
 
@@ -147,30 +150,40 @@ def colours_alone(galaxies: list[Galaxy], images: ImageSet) -> None:
     print(flush=True)
 
 
-def networks(out: Path, folder: Path, draw: Draw, renderer: Renderer, depths: list[Depth], epochs: int) -> None:
-    """Accuracy by class: at every depth, and with colours exchanged."""
+def networks(
+    out: Path,
+    folder: Path,
+    draw: Draw,
+    renderer: Renderer,
+    depths: list[Depth],
+    epochs: int,
+    stretches: list[str],
+) -> None:
+    """Accuracy by class: at every depth, and with colours exchanged for the network of the first stretch."""
     source, _ = pair_of(folder) if len(depths) > 1 else (folder / depths[0].name, None)
-    model = out / "source.pt"
-    train(source, None, out=model, settings=Settings(network="convnet", epochs=epochs, seed=SEED), resume=True)
-    checkpoint = open_checkpoint(model)
     print("| ConvNet | accuracy | " + " | ".join(f"{name}: as {', '.join(CLASSES)}" for name in CLASSES) + " |")
     print("|---|---|" + "---|" * len(CLASSES))
-    samples = [
-        draw_sample(checkpoint, model, data=folder / depth.name, part="test", n=10**9, seed=0, take_all=True)
-        for depth in depths
-    ]
-    true = samples[0].labels.numpy()
-    accuracy = [
-        show(depth.name, checkpoint, np.array(sample.image_set.images), true)
-        for depth, sample in zip(depths, samples, strict=True)
-    ]
+    for stretch in reversed(stretches):
+        model = out / f"source-{stretch}.pt"
+        settings = Settings(network="convnet", epochs=epochs, seed=SEED, stretch=stretch)
+        train(source, None, out=model, settings=settings, resume=True)
+        checkpoint = open_checkpoint(model)
+        samples = [
+            draw_sample(checkpoint, model, data=folder / depth.name, part="test", n=10**9, seed=0, take_all=True)
+            for depth in depths
+        ]
+        true = samples[0].labels.numpy()
+        accuracy = [
+            show(f"{stretch}, {depth.name}", checkpoint, np.array(sample.image_set.images), true)
+            for depth, sample in zip(depths, samples, strict=True)
+        ]
     own = [int(str(name).split("-")[1]) for name in samples[0].ids]
     images = np.empty_like(samples[0].image_set.images)
     other = np.random.default_rng(SEED).permutation(own)
     for row, (one, two) in enumerate(progress(list(zip(own, other, strict=True)), label="exchanging", unit="galaxies")):
         galaxy = with_colours_of(draw(one), draw(int(two)))
         images[row] = expose(renderer(galaxy), depths[0], stream(SEED, galaxy.id, f"noise {depths[0].name}"))
-    kept = show(f"{depths[0].name}, colours exchanged", checkpoint, images, true)
+    kept = show(f"{stretches[0]}, {depths[0].name}, colours exchanged", checkpoint, images, true)
     constant = np.bincount(true).max() / len(true)
     print(f"\nOf the accuracy above the constant answer, {(kept - constant) / (accuracy[0] - constant):.3f} is kept\n")
 
@@ -194,10 +207,10 @@ def show(name: str, checkpoint: Checkpoint, images: np.ndarray, true: np.ndarray
     return float(np.mean(found == true))
 
 
-def gini_m20(style: Style, indices: range, renderer: Renderer, depth: Depth) -> np.ndarray:
+def gini_m20(style: Style, indices: range, renderer: Renderer, depth: Depth, band: str) -> np.ndarray:
     """Gini, M20 and label of what can be measured, shape (M, 3); prints how many lie in which region of the plane."""
     module = runpy.run_path(str(MEASURE))
-    index = [band.name for band in depth.survey.bands].index("r")
+    index = [each.name for each in depth.survey.bands].index(band)
     background = depth.background(depth.survey.bands[index]) * depth.scale**2
     rows = []
     for k in progress(indices, label="measuring", unit="galaxies"):
@@ -209,7 +222,7 @@ def gini_m20(style: Style, indices: range, renderer: Renderer, depth: Depth) -> 
             rows.append((found[0], found[1], galaxy.label))
     measured = np.array(rows)
     region = module["side"](measured[:, 0], measured[:, 1])
-    print(f"| {depth.survey.name}, {len(rows)} of {len(indices)} measured | n | Gini | M20 | late | early | merger |")
+    print(f"| {depth.survey.name} in {band}, {len(rows)} of {len(indices)} | n | Gini | M20 | late | early | merger |")
     print("|---" * 7 + "|")
     for label, name in enumerate(CLASSES):
         own = measured[:, 2] == label

@@ -5,8 +5,8 @@
 takes two checkpoints that were trained on the same galaxies, one on one depth and one adapted to the other:
 
     robustkit simulate --n 1200 --survey lsst --years 10 1 --seed 0 --out galaxies
-    robustkit train --data galaxies --network convnet --seed 0 --out base.pt
-    robustkit train --data galaxies --network convnet --method mmd --seed 0 --out adapted.pt
+    robustkit train --data galaxies --network convnet --stretch lupton --seed 0 --out base.pt
+    robustkit train --data galaxies --network convnet --stretch lupton --method mmd --seed 0 --out adapted.pt
 
 Figure 3: church window and Isomap of one triplet, Figure 4: Isomaps in three dimensions, Figure 5: more windows,
 Figure 6 and Tables 3 and 5: distances of both models. Figures 3 to 5 mark the same images for both models, chosen by a
