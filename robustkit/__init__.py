@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from robustkit.catalogues.front import predict
     from robustkit.data import ImageSet, open_images
     from robustkit.data.simulate import simulate
     from robustkit.errors import InputError, RobustkitError
@@ -60,6 +61,7 @@ __all__ = [
     "open_checkpoint",
     "open_images",
     "open_model",
+    "predict",
     "save_checkpoint",
     "simulate",
     "sweep",
@@ -77,6 +79,7 @@ _HOME = {
     **dict.fromkeys(
         ("attack", "audit", "certify", "distances", "isomap", "sweep", "train", "windows"), "robustkit.front"
     ),
+    "predict": "robustkit.catalogues.front",
     "evaluate": "robustkit.training.evaluate",
     "simulate": "robustkit.data.simulate",
     "Record": "robustkit.records",

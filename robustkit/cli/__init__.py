@@ -29,6 +29,9 @@ GROUPS = {
         "distances": "Measure how far perturbations move latents; compare two models.",
         "merge": "Make one run of the shards that a job array left.",
     },
+    "Catalogues": {
+        "predict": "Write the class of every object of a survey, with its probabilities.",
+    },
     "Models and data": {
         "inspect": "Say what a checkpoint of any kind is, safely, and whether it can be audited.",
         "simulate": "Make galaxies as a survey would see them, at two depths.",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,41 @@ from robustkit.runs import interruptible
 from robustkit.runs.shards import Shard
 from robustkit.runs.sharing import check_sharing
 
-_OPTIONS = (
-    click.option(
-        "--device", help="cpu or cuda; `cuda:0,cuda:1` for a worker on each.  [default: cuda if there is one]"
-    ),
-    click.option("--workers", type=int, help="Worker processes on this machine, with one thread each."),
-    click.option("--group", default=16, show_default=True, help="Images a worker takes at once; what a kill can lose."),
-    click.option("--shard", help="Work on a part of the groups only: 3/64 is the third of 64.  See `robustkit merge`."),
-    click.option("--mix", is_flag=True, help="Go on also with other versions, device or threads, which is recorded."),
-    click.option("--dask", metavar="ADDRESS", help="Work on a Dask cluster: the scheduler, tcp://HOST:8786."),
-    click.option("--parsl", type=click.Path(path_type=Path), help="Work through Parsl: a Python file with `config`."),
-)
+GROUP = 16
 
 
-def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options; the command is given `cluster`, which makes of them what a run takes."""
+def _options(group: int) -> tuple[Callable[..., Any], ...]:
+    return (
+        click.option(
+            "--device", help="cpu or cuda; `cuda:0,cuda:1` for a worker on each.  [default: cuda if there is one]"
+        ),
+        click.option("--workers", type=int, help="Worker processes on this machine, with one thread each."),
+        click.option(
+            "--group", default=group, show_default=True, help="Images a worker takes at once; what a kill can lose."
+        ),
+        click.option(
+            "--shard", help="Work on a part of the groups only: 3/64 is the third of 64.  See `robustkit merge`."
+        ),
+        click.option(
+            "--mix", is_flag=True, help="Go on also with other versions, device or threads, which is recorded."
+        ),
+        click.option("--dask", metavar="ADDRESS", help="Work on a Dask cluster: the scheduler, tcp://HOST:8786."),
+        click.option(
+            "--parsl", type=click.Path(path_type=Path), help="Work through Parsl: a Python file with `config`."
+        ),
+    )
+
+
+def sharing_options(group: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds the options; the command is given `cluster`, which makes of them what a run takes.
+
+    Args:
+        group: How many images a worker takes at once, unless it is said.
+    """
+    return partial(_with_options, _options(group))
+
+
+def _with_options(options: Sequence[Callable[..., Any]], command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def with_cluster(
@@ -52,6 +72,9 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
         with interruptible():  # importing and opening take seconds or minutes, and a scheduler does not wait for them
             command(*args, cluster=cluster, **rest)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed(options):
         with_cluster = option(with_cluster)
     return with_cluster
+
+
+cluster_options = sharing_options(GROUP)

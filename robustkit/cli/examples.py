@@ -34,6 +34,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "distances -m mmd.pt --run a --base source.pt --base-run b",
     ),
     "merge": ("merge runs/shard-1 runs/shard-2 -o attack", "merge runs/shard-* -o attack -m ckpt.pt -d images"),
+    "predict": (
+        "predict -m ckpt.pt -d survey.npy -o classes.fits",
+        "predict -m ckpt.pt -d survey.parquet -o classes.parquet --columns ra,dec",
+        "predict -m net.onnx -d cutouts --classes spiral,elliptical -o classes.csv",
+    ),
     "inspect": (
         "inspect -m best.pth",
         "inspect -m best.pth --arch network.py:Net -d cutouts --write card.toml",

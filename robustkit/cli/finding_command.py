@@ -51,7 +51,7 @@ def measured_command(name: str, kind: type[Any], run: str, text: str) -> click.C
         # One habit for every command with a folder of its own kind: the same command continues it, another is refused.
         how = {"options": options, "out": out, "resume": True, "say": say}
         where = cluster(say=say)
-        found = _imported(run)(model, request, **how, **where)
+        found = imported(run)(model, request, **how, **where)
         if where["shard"] is None:
             # Of a network without a latent there is nothing to look at with a window.
             blind = name == "attack" and found.sample.checkpoint.classifier.latent_name is None
@@ -79,7 +79,7 @@ def latent_command(name: str, kind: type[Any], run: str, text: str) -> click.Com
     @click.option("--out", type=_PATH, help=again)
     @model_options
     def command(model: Path, attack: Path, device: str | None, out: Path | None, options: Any, request: Any) -> None:
-        _imported(run)(model, attack, request, options=options, device=device, out=out, say=say)
+        imported(run)(model, attack, request, options=options, device=device, out=out, say=say)
         _say_next(name, model, attack)
 
     return command
@@ -90,6 +90,7 @@ def _say_next(name: str, model: Path, attack: Path) -> None:
     say_next(after, *(("--quick",) if after == "audit" else ("--run", attack)), model=model, to=to)
 
 
-def _imported(function: str) -> Any:
+def imported(function: str) -> Any:
+    """What `module:function` names."""
     module, _, name = function.partition(":")
     return getattr(import_module(module), name)

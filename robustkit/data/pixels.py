@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +18,34 @@ def rows_per_block(shape: tuple[int, ...], itemsize: int = 4) -> int:
 
 
 def blocks(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Consecutive parts of a set along its first axis, each of about 32 MiB; views, not copies."""
+    """Consecutive parts of a set along its first axis, each of about 32 MiB; views, not copies.
+
+    The pages of a mapped set are given back after each, so that a pass over it does not fill the memory.
+    """
     rows = rows_per_block(images.shape, images.dtype.itemsize)
     for start in range(0, len(images), rows):
         yield images[start : start + rows]
+        release(images)
+
+
+def release(images: np.ndarray) -> None:
+    """Gives the pages of a mapped set back to the system, which reads them again when they are asked for.
+
+    So a pass over a set that is larger than the memory keeps to the block that it looks at. An array that is in memory
+    stays there.
+    """
+    base: Any = images
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    if base is not None and hasattr(mmap, "MADV_DONTNEED") and not _writes(images):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def _writes(images: Any) -> bool:
+    """Whether pages may hold what no file does: a private copy, as of a map that is written to."""
+    while images is not None and not isinstance(images, np.memmap):
+        images = getattr(images, "base", None)
+    return images is None or images.mode == "c"
 
 
 def moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -17,7 +17,7 @@ from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier, BlackBox, Checkpoint, ModelOptions, Output, open_model
 from robustkit.models.checkpoint import Card, Origin
 from robustkit.models.foreign.arrange import arrange
-from robustkit.runs.draw import check_fit
+from robustkit.runs.draw import check_fit, check_pixels_fit
 from robustkit.runs.sample import Sample
 
 # A network (live, or a file that `open_model` reads), or a function from images to scores.
@@ -27,7 +27,7 @@ Model = nn.Module | AuditedClassifier | Callable[..., Any] | str | os.PathLike[s
 def sample_of(
     model: Model,
     images: np.ndarray | Tensor,
-    labels: Any,
+    labels: Any = None,
     *,
     ids: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
@@ -43,7 +43,8 @@ def sample_of(
         model: A `torch.nn.Module` in evaluation mode, an `AuditedClassifier`, a file that `open_model` reads, or a
             function from float32 images, shape (N, C, H, W), to scores, shape (N, K).
         images: What the model takes, shape (N, C, H, W), float; calibrated values for a checkpoint with a stretch.
-        labels: True classes: integers from 0 to K - 1, or names in `class_names`, shape (N,).
+        labels: True classes: integers from 0 to K - 1, or names in `class_names`, shape (N,); `None`
+            where nobody knows them, for what needs none.
         ids: A unique name for each image; by default `image-0`, `image-1`, ...
         class_names: The K classes, in the order of the scores.
         bands: Names of the C bands.
@@ -90,7 +91,7 @@ def _from_file(
     """A sample of a checkpoint; names that are not given are the checkpoint's."""
     if options is not None and class_names is None:
         class_names = options.class_names
-    guess = None if class_names is not None else _count_names(labels)
+    guess = None if class_names is not None or labels is None else _count_names(labels)
     image_set = _image_set(values, labels, ids, class_names or guess, bands, named=class_names is not None)
     checkpoint = open_model(path, options, images=image_set, device=device)
     card = checkpoint.card
@@ -99,7 +100,8 @@ def _from_file(
     elif bands is None and len(card.bands) == len(image_set.bands):
         image_set = _image_set(values, labels, ids, image_set.class_names, card.bands)
     image_set = arrange(image_set, card.class_names, card.bands)
-    check_fit(checkpoint, image_set, Path("the images given"))
+    check = check_pixels_fit if labels is None else check_fit
+    check(checkpoint, image_set, Path("the images given"))
     return _sample(checkpoint, path, image_set)
 
 
@@ -178,10 +180,12 @@ def _image_set(
     if ids is None:
         ids = [f"image-{i}" for i in range(len(values))]
     names = tuple(class_names or ())
-    found = _classes(labels, names, len(values))
+    found = None if labels is None else _classes(labels, names, len(values))
     bands = tuple(bands) if bands is not None else tuple(f"band {c + 1}" for c in range(values.shape[1]))
     digest = hashlib.sha256(values.tobytes()).hexdigest()
-    hashes = {"images": digest, "labels": hashlib.sha256(found.tobytes()).hexdigest()}
+    hashes = {"images": digest}
+    if found is not None:
+        hashes["labels"] = hashlib.sha256(found.tobytes()).hexdigest()
     return ImageSet(values, found, names, bands, np.asarray([str(one) for one in ids]), provenance=hashes)
 
 

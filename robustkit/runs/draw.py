@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from robustkit.data import ImageSet, open_images
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint
-from robustkit.models.foreign.arrange import in_order
+from robustkit.models.foreign.arrange import arrange, in_order
 from robustkit.models.fronts.registry import other_noise
 from robustkit.runs.sample import Sample
 from robustkit.words import no_such
@@ -68,6 +71,46 @@ def draw_sample(
     other = other_noise(checkpoint.card.front, image_set.meta, image_set.units)
     warnings = () if other is None else (other,)
     return Sample(checkpoint, Path(model), path, part, available, repeats, image_set, rows, tuple(said), warnings)
+
+
+def every_image(
+    checkpoint: Checkpoint,
+    model: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    part: str = "all",
+    images: ImageSet | None = None,
+    said: Sequence[str] = (),
+    opener: Callable[[Path], ImageSet] = open_images,
+) -> Sample:
+    """All images of a set or of a part of it, in the order of the set, also several of one object; without labels.
+
+    Args:
+        checkpoint: The opened checkpoint.
+        model: Its file; images are also looked for beside it.
+        data: An image set, or `None` for the one that the model was trained on.
+        part: A part of the model's split, or `all`.
+        images: The image set, if it is open already.
+        said: What was said when the model was opened.
+        opener: Opens the image set otherwise.
+
+    Raises:
+        InputError: If the image set is missing, or does not fit the network.
+    """
+    path = Path(os.path.normpath(data if data is not None else _card_path(checkpoint, Path(model))))
+    image_set = opener(path) if images is None else images
+    image_set = arrange(image_set, None, checkpoint.card.bands)
+    check_pixels_fit(checkpoint, image_set, path)
+    if data is None:
+        _check_unchanged(checkpoint, image_set, path)
+    if part == "all":
+        rows = np.arange(len(image_set))
+    else:
+        rows = np.sort(image_set.positions(_ids_of_part(checkpoint, image_set, part, path)))
+    image_set = replace(image_set, labels=None, values=None)
+    other = other_noise(checkpoint.card.front, image_set.meta, image_set.units)
+    warnings = () if other is None else (other,)
+    return Sample(checkpoint, Path(model), path, part, len(rows), 0, image_set, rows, tuple(said), warnings)
 
 
 def draw(ids: Sequence[str], n: int, seed: int) -> list[str]:

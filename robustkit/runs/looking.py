@@ -46,11 +46,15 @@ def notes_found(notes: Iterable[str], name: str = "chosen") -> Iterator[Observat
 
 
 def data_findings(sample: Sample) -> Iterator[Observation]:
-    """What the network says of labelled images: range, accuracy, the order of classes and bands."""
+    """What the network says of images: their range and, where they have labels, accuracy and the order of classes."""
     most = max(_LEAST_TRIED, _MOST_INPUT // (4 * math.prod(sample.inputs.shape[1:])))
     if len(sample) > most:
         yield Observation("images", "ok", f"the first {most} of {len(sample)} are looked at, to stay within memory")
         sample = sample.first(most)
+    if sample.whole.labels is None:
+        yield from notes_found((note for note in sample.whole.notes if _is_worth_a_line(note)), "images")
+        yield _range(sample.checkpoint, sample)
+        return
     checkpoint, labels = sample.checkpoint, sample.labels.numpy()
     classifier = checkpoint.classifier
     yield from notes_found((note for note in sample.whole.notes if _is_worth_a_line(note)), "images")

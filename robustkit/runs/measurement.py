@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from tqdm import tqdm
 
 from robustkit.errors import InputError
@@ -24,7 +25,6 @@ from robustkit.runs.local import assigned_device
 from robustkit.runs.makers import SAME_VERSIONS, this_maker
 from robustkit.runs.opening import choose_device, open_sample
 from robustkit.runs.sample import Sample
-from robustkit.runs.selection import Selection
 
 Records = dict[str, Any]  # of one unit or of a whole run, by name; each of the kind that `Measurement.kinds` says
 
@@ -34,7 +34,7 @@ class Measurement(ABC):
 
     Args:
         sample: The model and its images.
-        request: What was asked for, a dataclass on top of `Selection`.
+        request: What was asked for: a dataclass with `data`, `options`, `seed` and `group`, as `Selection` is one.
 
     Attributes:
         command: The command that makes it.
@@ -65,6 +65,13 @@ class Measurement(ABC):
     def part(self, unit: int) -> slice:
         """Which of the images drawn belong to a unit."""
         return slice(unit * self.request.group, min(len(self.sample), (unit + 1) * self.request.group))
+
+    @classmethod
+    def open(
+        cls, model: str | os.PathLike[str], request: Any, device: torch.device, say: Callable[[str], None]
+    ) -> Sample:
+        """Opens what is measured; by default images drawn from a labelled set."""
+        return open_sample(model, request, device=device, say=say)
 
     @property
     def weight(self) -> int:
@@ -174,7 +181,7 @@ def start(
         InputError: If anything given cannot be used.
     """
     if not isinstance(model, Sample):
-        model = open_sample(model, request, device=choose_device(device), say=say)
+        model = kind.open(model, request, choose_device(device), say)
     return kind(model, request)
 
 
@@ -193,7 +200,7 @@ class Task:
 
     kind: type[Measurement]
     model: str
-    request: Selection
+    request: Any
     device: str | None
     inputs: dict[str, Any]
     versions: dict[str, str]

@@ -13,10 +13,10 @@ import torch
 from robustkit.data import ImageSet, open_images
 from robustkit.data.readers.bandfiles import may_be_joined
 from robustkit.errors import InputError
-from robustkit.models import ModelOptions, open_model
+from robustkit.models import Checkpoint, ModelOptions, open_model
 from robustkit.models.foreign.arrange import arrange
 from robustkit.models.foreign.weights import Content
-from robustkit.runs.draw import draw_sample
+from robustkit.runs.draw import draw_sample, every_image
 from robustkit.runs.looking import look
 from robustkit.runs.sample import Sample
 from robustkit.runs.selection import Selection
@@ -70,50 +70,107 @@ def open_sample(
         InputError: If either cannot be used, or they do not fit each other.
         SecurityError: If opening the model would run code that nobody has named.
     """
-    path, options, data = Path(model), selection.options, selection.data
-    sets, said = sets or ImageSets(), list[str]()
-    asked = options or ModelOptions()
-
-    def tell(line: str) -> None:
-        said.append(line)
-        say(line)
-
-    def read(options: ModelOptions) -> ImageSet:
-        nonlocal asked
-        if data is None:
-            raise InputError(f"{path} does not say where its images are; name them with --data")
-        asked = options  # with those of a card
-        return sets.open(data, options)
-
-    checkpoint = open_model(path, options, images=read, device=device, content=content)
-    card, part = checkpoint.card, selection.part
-    image_set = None
-    if not checkpoint.origin.own:
-        tell(f"{path}: {checkpoint.origin.form}")
-        for note in checkpoint.origin.notes:
-            tell(f"  {note}")
-        image_set = arrange(read(asked), card.class_names, card.bands)
-        if part == "test" and "test" not in (card.data.get("split") or {}):
-            tell("  part all: neither the model nor the images come with a split, so it may have been trained on these")
-            part = "all"
-    elif asked.about_images and data is None:
-        raise InputError(f"{', '.join(checkpoint.origin.spelled)} says something of images; name them with --data")
+    opened = _Opening(Path(model), selection.data, selection.options, sets or ImageSets(), say)
+    checkpoint = opened.model(device, content)
+    part = selection.part
+    if not checkpoint.origin.own and part == "test" and "test" not in (checkpoint.card.data.get("split") or {}):
+        opened.tell(
+            "  part all: neither the model nor the images come with a split, so it may have been trained on these"
+        )
+        part = "all"
     sample = draw_sample(
-        checkpoint, path, data=data, part=part, n=selection.n, seed=selection.seed, take_all=selection.take_all,
-        images=image_set, said=said, opener=lambda where: sets.open(where, asked),
+        checkpoint, opened.path, data=selection.data, part=part, n=selection.n, seed=selection.seed,
+        take_all=selection.take_all, images=opened.images, said=opened.said, opener=opened.read_at,
     )  # fmt: skip
-    for warning in sample.warnings:
-        tell(f"WARNING: {warning}")
-    sample = replace(sample, said=tuple(said))
-    if not check or checkpoint.origin.own:
-        return sample
-    found = look(sample)
-    found.require()
-    warned = [finding for finding in found.findings if finding.verdict == "warning"]
-    for finding in warned:
-        if finding.name != "chosen":  # those were said above
-            tell(str(finding))
-    return replace(sample, said=tuple(said), warnings=(*sample.warnings, *map(str, warned)))
+    return opened.looked_at(sample, check=check)
+
+
+def open_objects(
+    model: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    part: str = "all",
+    options: ModelOptions | None = None,
+    device: torch.device | str = "cpu",
+    say: Callable[[str], None] = print,
+) -> Sample:
+    """Opens a classifier and every image of a set or of a part of it, in the order of the set; no labels are needed.
+
+    Args:
+        model: The checkpoint.
+        data: The images; by default those that the model was trained on.
+        part: A part of the model's split, or `all`.
+        options: Options for a third-party model.
+        device: Where to compute.
+        say: Receives what was found and chosen.
+
+    Raises:
+        InputError: If either cannot be used, or they do not fit each other.
+        SecurityError: If opening the model would run code that nobody has named.
+    """
+    opened = _Opening(Path(model), data, options, ImageSets(), say)
+    checkpoint = opened.model(device, None)
+    sample = every_image(
+        checkpoint, opened.path, data=data, part=part, images=opened.images, said=opened.said, opener=opened.read_at
+    )
+    return opened.looked_at(sample, check=True)
+
+
+class _Opening:
+    """A model and its images while they are opened, and what is said of them."""
+
+    def __init__(
+        self,
+        path: Path,
+        data: str | os.PathLike[str] | None,
+        options: ModelOptions | None,
+        sets: ImageSets,
+        say: Callable[[str], None],
+    ) -> None:
+        self.path, self.data, self.options, self.sets, self.say = path, data, options, sets, say
+        self.asked = options or ModelOptions()
+        self.said: list[str] = []
+        self.images: ImageSet | None = None
+
+    def tell(self, line: str) -> None:
+        self.said.append(line)
+        self.say(line)
+
+    def read(self, options: ModelOptions) -> ImageSet:
+        if self.data is None:
+            raise InputError(f"{self.path} does not say where its images are; name them with --data")
+        self.asked = options  # with those of a card
+        return self.sets.open(self.data, options)
+
+    def read_at(self, where: Path) -> ImageSet:
+        return self.sets.open(where, self.asked)
+
+    def model(self, device: torch.device | str, content: Content | None) -> Checkpoint:
+        """The model; the images of a third-party one are opened with it, in its order."""
+        checkpoint = open_model(self.path, self.options, images=self.read, device=device, content=content)
+        if not checkpoint.origin.own:
+            self.tell(f"{self.path}: {checkpoint.origin.form}")
+            for note in checkpoint.origin.notes:
+                self.tell(f"  {note}")
+            self.images = arrange(self.read(self.asked), checkpoint.card.class_names, checkpoint.card.bands)
+        elif self.asked.about_images and self.data is None:
+            raise InputError(f"{', '.join(checkpoint.origin.spelled)} says something of images; name them with --data")
+        return checkpoint
+
+    def looked_at(self, sample: Sample, *, check: bool) -> Sample:
+        """The sample once a third-party network was seen to answer each image for itself, with what was warned of."""
+        for warning in sample.warnings:
+            self.tell(f"WARNING: {warning}")
+        sample = replace(sample, said=tuple(self.said))
+        if not check or sample.checkpoint.origin.own:
+            return sample
+        found = look(sample)
+        found.require()
+        warned = [finding for finding in found.findings if finding.verdict == "warning"]
+        for finding in warned:
+            if finding.name != "chosen":  # those were said above
+                self.tell(str(finding))
+        return replace(sample, said=tuple(self.said), warnings=(*sample.warnings, *map(str, warned)))
 
 
 def reopen_sample(sample: Sample, selection: Selection, sets: ImageSets) -> Sample:
