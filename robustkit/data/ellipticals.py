@@ -3,9 +3,9 @@
 | property | source |
 |---|---|
 | Sersic index against luminosity | see `robustkit.data.relations` |
-| axis ratios of spheroids | Padilla & Strauss 2008, doi:10.1111/j.1365-2966.2008.13480.x |
-| lenticulars (three in ten) and their discs | Laurikainen et al. 2010, doi:10.1111/j.1365-2966.2010.16521.x |
-| blue cores of star-forming early types | Schawinski et al. 2009, doi:10.1111/j.1365-2966.2009.14793.x |
+| axis ratios of spheroids | Padilla & Strauss 2008 |
+| lenticulars (three in ten) and their discs | Laurikainen et al. 2010 |
+| blue cores of star-forming early types | Schawinski et al. 2009 |
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ They are drawn alike for every class, so that a second source does not mean a me
 
 | property | source |
 |---|---|
-| counts of galaxies in r | Metcalfe et al. 2001, doi:10.1046/j.1365-8711.2001.04168.x |
+| counts of galaxies in r | Metcalfe et al. 2001 |
 | counts of stars away from the Galactic plane | Juric et al. 2008, doi:10.1086/523619 |
 | sizes of faint galaxies | Shibuya et al. 2015, doi:10.1088/0067-0049/219/2/15 |
-| galaxies with a companion that leaves no trace, one in twelve | Patton et al. 2000, doi:10.1086/308907 |
+| galaxies with a companion that leaves no trace, one in twelve | Patton et al. 2000 |
 """
 
 from __future__ import annotations

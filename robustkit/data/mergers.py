@@ -2,9 +2,9 @@
 
 | property | source |
 |---|---|
-| mass ratios of major mergers, and what meets what | Darg et al. 2010, doi:10.1111/j.1365-2966.2009.15786.x |
-| bursts at the centres and in the tails | Hopkins et al. 2013, doi:10.1093/mnras/stt017 |
-| bulge shares | Graham & Worley 2008, doi:10.1111/j.1365-2966.2008.13506.x |
+| mass ratios of major mergers, and what meets what | Darg et al. 2010 |
+| bursts at the centres and in the tails | Hopkins et al. 2013 |
+| bulge shares | Graham & Worley 2008 |
 """
 
 from __future__ import annotations

@@ -1,21 +1,22 @@
 """Published relations between luminosity, distance, size, colour and shape of galaxies, with their scatter.
 
 Absolute magnitudes are AB, in r, at redshift 0; the universe is flat with H0 = 70 km/s/Mpc and a matter density of 0.3.
-Constants are as published, rounded to what their errors allow. Sources of each stand beside it:
+Relations have their published form; their constants are rounded and approximate. A source has its DOI where that could
+be looked up:
 
 | relation | source |
 |---|---|
-| luminosity functions by type | Nakamura et al. 2003, doi:10.1086/368135 |
+| luminosity functions by type | Nakamura et al. 2003 |
 | size against luminosity, by type | Shen et al. 2003, doi:10.1046/j.1365-8711.2003.06740.x, its fits to Sersic radii |
 | sizes at higher redshift | van der Wel et al. 2014, doi:10.1088/0004-637X/788/1/28 |
-| red sequence, and spirals on it | Masters et al. 2010a, doi:10.1111/j.1365-2966.2010.16503.x |
+| red sequence, and spirals on it | Masters et al. 2010a |
 | blue cloud, and how red galaxies become common with luminosity | Baldry et al. 2004, doi:10.1086/380092 |
-| blue early types | Schawinski et al. 2009, doi:10.1111/j.1365-2966.2009.14793.x |
+| blue early types | Schawinski et al. 2009 |
 | green valley | Schawinski et al. 2014, doi:10.1093/mnras/stu327 |
-| colours of mergers | Darg et al. 2010, doi:10.1111/j.1365-2966.2009.15786.x |
-| colours against redshift | Fukugita et al. 1995, doi:10.1086/133643 |
-| reddening of inclined discs | Masters et al. 2010b, doi:10.1111/j.1365-2966.2010.16335.x |
-| Sersic index against luminosity | Graham & Guzman 2003, doi:10.1086/374992 |
+| colours of mergers | Darg et al. 2010 |
+| colours against redshift | Fukugita et al. 1995 |
+| reddening of inclined discs | Masters et al. 2010b |
+| Sersic index against luminosity | Graham & Guzman 2003 |
 """
 
 from __future__ import annotations

@@ -2,19 +2,19 @@
 
 | property | source |
 |---|---|
-| thickness of discs, inclinations at random | Unterborn & Ryden 2008, doi:10.1086/591898 |
+| thickness of discs, inclinations at random | Unterborn & Ryden 2008 |
 | bulge shares and Sersic indices | Weinzirl et al. 2009, doi:10.1088/0004-637X/696/1/411 |
-| bulge sizes | Graham & Worley 2008, doi:10.1111/j.1365-2966.2008.13506.x |
-| breaks of exponential discs | Pohlen & Trujillo 2006, doi:10.1051/0004-6361:20064883 |
-| flocculent discs, three in ten | Elmegreen & Elmegreen 1982, doi:10.1093/mnras/201.4.1021 |
+| bulge sizes | Graham & Worley 2008 |
+| breaks of exponential discs | Pohlen & Trujillo 2006 |
+| flocculent discs, three in ten | Elmegreen & Elmegreen 1982 |
 | number of arms | Hart et al. 2016, doi:10.1093/mnras/stw1588 |
-| pitch angles | Yu & Ho 2018, doi:10.3847/1538-4357/aaeacd |
-| contrast of arms | Rix & Zaritsky 1995, doi:10.1086/175858; Elmegreen et al. 2011, doi:10.1088/0004-637X/737/1/32 |
+| pitch angles | Yu & Ho 2018 |
+| contrast of arms | Rix & Zaritsky 1995; Elmegreen et al. 2011 |
 | lopsided discs | Rix & Zaritsky 1995 |
-| bars: half of the discs, half of these strong | Barazza et al. 2008, doi:10.1086/526510 |
-| lengths of bars | Erwin 2005, doi:10.1111/j.1365-2966.2005.09560.x |
-| inner rings, one disc in three | Comeron et al. 2014, doi:10.1051/0004-6361/201321633 |
-| smooth arms of red spirals | Masters et al. 2010, doi:10.1111/j.1365-2966.2010.16503.x |
+| bars: half of the discs, half of these strong | Barazza et al. 2008 |
+| lengths of bars | Erwin 2005 |
+| inner rings, one disc in three | Comeron et al. 2014 |
+| smooth arms of red spirals | Masters et al. 2010 |
 """
 
 from __future__ import annotations

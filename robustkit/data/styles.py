@@ -29,7 +29,7 @@ class Style:
         sample: Where galaxies are chosen.
         kinds: Spirals, ellipticals and mergers.
         clumps: Share of a spiral's light in star-forming knots, over that of nearby ones: distant discs that form stars
-            are mostly clumpy (Guo et al. 2015, doi:10.1088/0004-637X/800/1/39).
+            are mostly clumpy (Guo et al. 2015).
         field: Density of other sources in a stamp, over that of the sky down to r = 25.
     """
 

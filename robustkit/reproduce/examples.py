@@ -15,6 +15,8 @@ from robustkit.records import Record
 from robustkit.report.blocks import PAGE, Drawing
 from robustkit.report.section import Table
 
+_SOME = 256  # images whose lowest and highest pixels are looked up
+
 
 @dataclass(frozen=True, eq=False)
 class Examples(Record):
@@ -24,11 +26,33 @@ class Examples(Record):
         ids: Image ids, source then target, shape (2, K), str.
         pictures: Shape (2, K, H, W, 3), uint8; both of an object between the limits of the first.
         class_names: The K classes.
+        published: What a network input of 0 and of 1 in all bands are in units of the images, shape (2, C); NaN where
+            the stretch has no inverse.
+        there: The lowest and the highest pixel of the source, first 256 images, shape (2, C).
+        units: Those of the images.
     """
 
     ids: np.ndarray
     pictures: np.ndarray
     class_names: list[str]
+    published: np.ndarray
+    there: np.ndarray
+    units: str
+
+    def ends(self) -> str:
+        """What the published range of values is, beside the pixels that there are, in a sentence."""
+        if not np.isfinite(self.published).all():
+            return ""
+        (low, high), (least, most) = self.published, self.there
+        unit = (
+            "" if self.units in ("", "unknown") else f" {self.units}s" if self.units == "electron" else f" {self.units}"
+        )
+        outside = low.min() < least.min() or high.max() > most.max()
+        return (
+            f"Inputs 0 and 1 are {low.min():,.0f} and {high.max():,.0f}{unit} at the extreme band, where the pixels of "
+            f"the source run from {least.min():,.0f} to {most.max():,.0f}"
+            + (": that range is not physical, and neither are the flips in it." if outside else ".")
+        )
 
 
 def take_examples(source: Path, target: Path, model: Path) -> Examples:
@@ -51,8 +75,18 @@ def take_examples(source: Path, target: Path, model: Path) -> Examples:
         limits = picture_limits(seen[0])
         pictures.append([to_picture(image, sets[0].bands, limits) for image in seen])
         ids.append([str(one.ids[place]) for one, place in zip(sets, places, strict=True)])
+    bands = len(sets[0].bands)
+    ends = [np.full((bands, 1, 1), value, np.float64) for value in (0.0, 1.0)]
+    invertible = sets[0].stretch is None and checkpoint.stretch.invertible
+    published = [checkpoint.stretch.inverse(end)[:, 0, 0] if invertible else np.full(bands, np.nan) for end in ends]
+    some = np.asarray(sets[0].images[:_SOME])
     return Examples(
-        np.array(ids).T.copy(), np.array(pictures).swapaxes(0, 1).copy(), class_names=list(sets[0].class_names)
+        np.array(ids).T.copy(),
+        np.array(pictures).swapaxes(0, 1).copy(),
+        class_names=list(sets[0].class_names),
+        published=np.array(published),
+        there=np.stack([some.min((0, 2, 3)), some.max((0, 2, 3))]).astype(np.float64),
+        units=str(sets[0].units),
     )
 
 

@@ -184,6 +184,8 @@ def flips_table(study: Study, network: NetworkStudy) -> Facts | None:
         "probability of 0.5. Complete: every pixel with every corner of the range of the training data, so images "
         "not flipped cannot be flipped by these values. Differential evolution in that range is shown for comparison."
     )
+    if network.examples is not None:
+        said += f" {network.examples.ends()}"
     if network.network in study.plan.paper.flipped:
         said += f" The column before the last has another denominator: {FLIPPED_MEANS}."
     return Facts(f"flips-{network.network}", f"Flips of {network.network}", said, columns, rows)
@@ -220,8 +222,14 @@ def methods_table(study: Study, network: NetworkStudy) -> Facts:
 
 def claims_table(claims: list[Claim], said: str) -> Facts:
     """The claims and their verdicts."""
-    rows = [(claim.network, claim.text, claim.published, claim.found, claim.verdict, claim.how) for claim in claims]
-    columns = ("network", "claim", "published", "here", "verdict", "what is compared")
+    rows = [
+        (one.network, one.text, one.published, one.found, one.verdict, _p(one.p), _p(one.adjusted), one.seen, one.how)
+        for one in claims
+    ]
+    columns = (
+        "network", "claim", "published", "here, 95% by itself", "verdict over all claims",
+        "p", "p, adjusted", "could have seen", "what is compared",
+    )  # fmt: skip
     return Facts("claims", "Which claims hold on these data", said, columns, rows)
 
 
@@ -263,3 +271,7 @@ def _search(kind: str, search: str) -> str:
     if kind == PUBLISHED:
         return "published"
     return "complete" if search == COMPLETE else "evolution, corner values"
+
+
+def _p(p: float | None) -> str:
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"

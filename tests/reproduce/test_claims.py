@@ -3,12 +3,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from robustkit.reproduce.claims import AGREES, DIFFERS, INCOMPARABLE, OPEN, Claim, claims_of, spoken, verdict
+from robustkit.reproduce.claims import (
+    AGREES,
+    DIFFERS,
+    INCOMPARABLE,
+    OPEN,
+    Claim,
+    adjust,
+    claims_of,
+    could_see,
+    p_value,
+    spoken,
+    verdict,
+)
 from robustkit.reproduce.papers import AD22, DA20, FLIPPED_MEANS, SOURCE, TARGET
 from robustkit.reproduce.plan import AttackPlan, NetworkPlan, PaperPlan
 from robustkit.reproduce.results import NetworkStudy, Pair, Study
 from robustkit.reproduce.tables import flips_table, methods_table, scores_table, seeds_table
-from robustkit.stats import over_runs
+from robustkit.stats import over_runs, ratio_over_runs
 
 
 def row(method, domain, accuracies):
@@ -91,6 +103,33 @@ def test_each_claim_is_held_against_its_own_number(found):
         "farther-without-scale": OPEN,
         "fewer-flips": OPEN,
     }
+
+
+def test_claims_share_one_error():
+    alone = [Claim(str(k), "convnet", "", "", "", AGREES, "", p) for k, p in enumerate((0.001, 0.02, 0.03, None))]
+    found = adjust(alone)
+    assert [claim.adjusted for claim in found] == pytest.approx([0.003, 0.04, 0.04, None])
+    assert [claim.verdict for claim in found] == [AGREES] * 4
+    # With twenty more that say nothing, only the first is settled.
+    more = [Claim("open", "convnet", "", "", "", OPEN, "", 0.5)] * 20
+    assert [claim.verdict for claim in adjust(alone + more)][:4] == [AGREES, OPEN, OPEN, AGREES]
+
+
+def test_p_is_that_of_a_t_test_and_power_that_of_its_interval():
+    from scipy.stats import ttest_1samp
+
+    values = np.random.default_rng(0).normal(0.1, 0.1, 5)
+    found = over_runs(values)
+    assert p_value(found, 0.02, ratio=False) == pytest.approx(ttest_1samp(values, 0.02).pvalue)
+    ratios = np.exp(values)
+    assert p_value(ratio_over_runs(ratios), 1.0, ratio=True) == pytest.approx(ttest_1samp(values, 0).pvalue)
+    assert p_value(over_runs([0.1]), 0, ratio=False) is None
+    # What can be seen is seen in about four of five repetitions.
+    least = float(could_see(found, ratio=False)) / values.std(ddof=1)
+    repeats = np.random.default_rng(1).normal(least, 1, (4000, 5))
+    seen = np.mean(ttest_1samp(repeats, 0, axis=1).pvalue < 0.05)
+    assert 0.75 < seen < 0.87
+    assert could_see(ratio_over_runs(ratios), ratio=True).startswith("a factor of 1.")
 
 
 def test_numbers_are_paired_by_seed(found):

@@ -59,6 +59,19 @@ def test_every_table_and_figure_is_made(ad22):
     assert [claim["network"] for claim in numbers["claims"]] == ["convnet"] * 10
 
 
+def test_the_published_range_is_set_beside_the_pixels_that_there_are(ad22):
+    folder, *_ = ad22
+    said = re.search(
+        r"Inputs 0 and 1 are (\S+) and (\S+) electrons at the extreme band, .*not physical",
+        (folder / "index.md").read_text(),
+    )
+    assert said
+    low, high = (float(said[k].replace(",", "")) for k in (1, 2))
+    images = ImageSet.load(folder / "galaxies-120" / "Y10").images
+    assert low < 10 * images.min()
+    assert high > 0.5 * images.max()
+
+
 def test_the_page_and_its_markdown_say_the_same(ad22):
     folder, found, _ = ad22
     page, text = (folder / "report.html").read_text(), (folder / "index.md").read_text()
