@@ -18,6 +18,7 @@ from robustkit.engine.line_table import (
     KIND,
     KNOTS,
     MEAN,
+    OUT_X,
     PAD_X,
     PAD_Y,
     PIECES,
@@ -29,6 +30,7 @@ from robustkit.engine.line_table import (
     WEIGHT,
     WIDE,
     ahead,
+    bent,
     earliest,
     inside,
     jit,
@@ -123,36 +125,44 @@ def _settle(spec, k, knots, slopes, gain, high, low, flat, piece, me, channel, o
 
 
 @inside
-def _awake(spec, k, knots, slopes, a, b, active, gain, high, low, flat, piece, given, shifts, me, channel, corner):
-    """Notes which position of a unit is the largest just after the start, and which piece of its function it is on."""
-    largest, at = 0, corner
+def _awake(
+    spec, k, knots, slopes, a, b, active, gain, high, low, flat, piece, given, shifts, me, channel, corner, now
+):  # fmt: skip
+    """Notes which position of a unit is the largest just after the start, and which piece of its function it is on.
+
+    Returns:
+        What the unit gives out at the start, minus what it gives out at its first knot.
+    """
+    largest, value, rise = 0, a[corner] + b[corner] * now, b[corner]
     for i in range(1, spec[k, POOL_Y] * spec[k, POOL_X]):
-        other = corner + shifts[k, i]
-        if a[other] > a[at] or (a[other] == a[at] and b[other] > b[at]):
-            largest, at = i, other
+        at = corner + shifts[k, i]
+        other = a[at] + b[at] * now
+        if other > value or (other == value and b[at] > rise):
+            largest, value, rise = i, other, b[at]
     row, own = spec[k, KNOTS] + channel * spec[k, PIECES], 0
-    while own + 1 < spec[k, PIECES] and (a[at] > knots[row + own] or (a[at] == knots[row + own] and b[at] > 0.0)):
+    while own + 1 < spec[k, PIECES] and (value > knots[row + own] or (value == knots[row + own] and rise > 0.0)):
         own += 1
     active[me], given[me] = largest, 0.0
     _settle(spec, k, knots, slopes, gain, high, low, flat, piece, me, channel, own)
+    return bent(knots, slopes, row, spec[k, PIECES], value)
 
 
 @inside
-def _add(a, b, at, weight, source, n, change, now):
-    """Adds n weights times a change of slope that begins now."""
-    back, first, tap = -change * now, _WHOLE(at), _WHOLE(source)
+def _add(a, b, at, weight, source, n, change, step, now):
+    """Adds n weights times a change of slope, and a step of the value, that begin now."""
+    back, first, tap = step - change * now, _WHOLE(at), _WHOLE(source)
     for j in range(_WHOLE(n)):
         b[first + j] += change * weight[tap + j]
         a[first + j] += back * weight[tap + j]
 
 
 @inside
-def _push(spec, k, weight, a, b, place, y, x, channel, change, now, box):
-    """Tells a layer that a slope of its input changes by `change` from `now` on; widens the box of cells that hear."""
+def _push(spec, k, weight, a, b, place, y, x, channel, change, step, now, box):
+    """Tells a layer that from `now` on its input rises by `change` more, after a step; widens the box that hears."""
     channels, base, kernel_y, kernel_x = spec[k, CHANNELS], spec[k, POSITIONS], spec[k, TALL], spec[k, WIDE]
     if spec[k, KIND] == DENSE:
         source = spec[k, WEIGHT] + ((y * kernel_x + x) * spec[k, BEFORE] + channel) * channels
-        _add(a, b, base, weight, source, channels, change, now)
+        _add(a, b, base, weight, source, channels, change, step, now)
         box[0] = box[2] = 0
         box[1] = box[3] = 1
         return
@@ -165,7 +175,7 @@ def _push(spec, k, weight, a, b, place, y, x, channel, change, now, box):
             return
         at = base + (row * wide + column) * channels + channel
         b[at] += change / (kernel_y * kernel_x)
-        a[at] -= change / (kernel_y * kernel_x) * now
+        a[at] += (step - change * now) / (kernel_y * kernel_x)
         low_y, high_y, low_x, high_x = row, row, column, column
     else:
         over_y, over_x = y + spec[k, PAD_Y] - top, x + spec[k, PAD_X] - left
@@ -178,7 +188,7 @@ def _push(spec, k, weight, a, b, place, y, x, channel, change, now, box):
             # Taps lie turned round across, so that neighbouring outputs meet neighbouring weights.
             tap = ((channel * kernel_y + over_y - row) * kernel_x + low_x - first) * channels
             at = base + (row * wide + low_x) * channels
-            _add(a, b, at, weight, spec[k, WEIGHT] + tap, (high_x - low_x + 1) * channels, change, now)
+            _add(a, b, at, weight, spec[k, WEIGHT] + tap, (high_x - low_x + 1) * channels, change, step, now)
     box[0], box[1] = min(box[0], low_y // pool_y), max(box[1], high_y // pool_y + 1)
     box[2], box[3] = min(box[2], low_x // pool_x), max(box[3], high_x // pool_x + 1)
 
@@ -186,14 +196,15 @@ def _push(spec, k, weight, a, b, place, y, x, channel, change, now, box):
 @jit
 def _hear(
     spec, k, weight, knots, slopes, a, b, active, gain, high, low, flat, times, how, piece, given, shifts, place,
-    changes, count, told, now, begins, room, box,
+    changes, count, told, now, begins, still, room, box,
 ):  # fmt: skip
     """Takes changes of slopes of a layer's input through the layer.
 
     Its arguments are those of `_look`, and besides: `knots` and `slopes` of all functions; `piece`, on which each unit
     is, and `given`, the slope of what it gives out; `place`, the cells that the line reaches, by layer; the `count`
-    changes, a row, a column, a channel and by how much each; `told`, which takes those of the output likewise;
-    `begins`, whether every unit still has to look at where it is; `box`, room for four numbers.
+    changes, a row, a column, a channel, by how much the slope changes and a step of the value each; `told`, which takes
+    those of the output likewise; `begins`, whether every unit still has to look at where it is, and only then are there
+    steps; `still`, what units give out at rest, and where those of this layer begin; `box`, room for four numbers.
 
     Returns:
         How many changes of the output there are.
@@ -201,7 +212,7 @@ def _hear(
     box[0], box[1], box[2], box[3] = 1 << 40, 0, 1 << 40, 0
     for i in range(count):
         y, x, channel = int(changes[i, 0]), int(changes[i, 1]), int(changes[i, 2])
-        _push(spec, k, weight, a, b, place, y, x, channel, changes[i, 3], now, box)
+        _push(spec, k, weight, a, b, place, y, x, channel, changes[i, 3], changes[i, 4], now, box)
     if begins:
         box[0], box[1], box[2], box[3] = 0, place[k, 2], 0, place[k, 3]
     channels, wide = spec[k, CHANNELS], place[k, 3]
@@ -212,21 +223,25 @@ def _hear(
             unit = spec[k, UNITS] + (cy * wide + cx) * channels
             for start in range(0, channels, _WIDTH):
                 some = min(_WIDTH, channels - start)
+                for c in range(some):
+                    room[6 * _WIDTH + c] = 0.0
                 if begins:
-                    for c in range(start, start + some):
-                        _awake(
-                            spec, k, knots, slopes, a, b, active, gain, high, low, flat, piece, given, shifts, unit + c,
-                            c, first + c,
+                    rest = still[1] + ((place[k, 0] + cy) * spec[k, OUT_X] + place[k, 1] + cx) * channels + start
+                    for c in range(some):
+                        own = _awake(
+                            spec, k, knots, slopes, a, b, active, gain, high, low, flat, piece, given, shifts,
+                            unit + start + c, start + c, first + start + c, now,
                         )  # fmt: skip
+                        room[6 * _WIDTH + c] = own - still[0][rest + c]
                 _look(
                     spec, k, a, b, active, gain, high, low, flat, times, how, shifts, unit + start, first + start, some,
                     now, room,
                 )  # fmt: skip
                 for c in range(some):
-                    slope, me = room[_WIDTH + c], unit + start + c
-                    if slope != given[me]:
+                    slope, me, step = room[_WIDTH + c], unit + start + c, room[6 * _WIDTH + c]
+                    if slope != given[me] or step != 0.0:
                         told[n, 0], told[n, 1], told[n, 2] = place[k, 0] + cy, place[k, 1] + cx, start + c
-                        told[n, 3] = slope - given[me]
+                        told[n, 3], told[n, 4] = slope - given[me], step
                         given[me] = slope
                         n += 1
     return n
@@ -260,6 +275,7 @@ def _turn(
     if slope == given[me]:
         return 0
     told[0, 0], told[0, 1], told[0, 2], told[0, 3] = place[k, 0] + cy, place[k, 1] + cx, c, slope - given[me]
+    told[0, 4] = 0.0
     given[me] = slope
     return 1
 
@@ -275,9 +291,10 @@ def _earliest(times, start, stop):
 
 @jit
 def walk(
-    spec, weight, knots, slopes, clean, sizes, lines, ways, ends, label, most, spans, found, pieces, status, peaks
-):
-    """Walks lines of one image from the clean value to the end of their range.
+    spec, weight, knots, slopes, clean, still, begins, sizes, lines, ways, starts, ends, label, most, spans, found,
+    pieces, status, peaks,
+):  # fmt: skip
+    """Walks stretches of lines of one image.
 
     Args:
         spec: The table of layers, shape (S, COLUMNS).
@@ -285,10 +302,13 @@ def walk(
         knots: Where the functions of the units bend, all of them.
         slopes: The slopes of their pieces.
         clean: Clean inputs of the units, all of them.
+        still: What the units give out at rest, and
+        begins: where those of each layer begin; see `robustkit.engine.line_bounds.rest`.
         sizes: How many positions and units a line needs.
         lines: Row and column of each line, shape (L, 2).
         ways: By how much each band changes at distance 1, shape (L, C).
-        ends: The distance at the end, shape (L,).
+        starts: The distance at the start of each stretch, shape (L,).
+        ends: That at its end, shape (L,).
         label: The class that is to stay.
         most: The most breakpoints of a line.
         spans: Takes the stretches of distance where another class is ahead, those of a line after those of the one
@@ -306,18 +326,18 @@ def walk(
     active, gain, high, low, flat = np.zeros(many), np.zeros(many), np.zeros(many), np.zeros(many), np.zeros(many)
     times, how, piece, given = np.zeros(many), np.zeros(many), np.zeros(many), np.zeros(many)
     place, box = np.empty((layers, 4), np.int64), np.empty(4, np.int64)
-    room, most_changes = np.zeros(6 * _WIDTH), max(sizes[1], ways.shape[1]) + 1
-    changes, told = np.empty((most_changes, 4)), np.empty((most_changes, 4))
+    room, most_changes = np.zeros(7 * _WIDTH), max(sizes[1], ways.shape[1]) + 1
+    changes, told = np.empty((most_changes, 5)), np.empty((most_changes, 5))
     shifts = np.zeros((layers, (spec[:, POOL_Y] * spec[:, POOL_X]).max()), np.int64)
     first, base, classes, total = np.empty(layers), spec[last, POSITIONS], spec[last, CHANNELS], 0
     for number in range(len(lines)):
-        y, x, end = lines[number, 0], lines[number, 1], ends[number]
+        y, x, begin, end = lines[number, 0], lines[number, 1], starts[number], ends[number]
         reached = place_of(spec, y, x, place)
         count = 0
         for band in range(ways.shape[1]):
             if ways[number, band] != 0.0:
                 changes[count, 0], changes[count, 1], changes[count, 2] = y, x, band
-                changes[count, 3] = ways[number, band]
+                changes[count, 3], changes[count, 4] = ways[number, band], ways[number, band] * begin
                 count += 1
         for k in range(layers if reached else 0):
             line = place[k, 3] * spec[k, POOL_X] * spec[k, CHANNELS]
@@ -326,13 +346,13 @@ def walk(
             load(spec, a, b, k, clean, place)
             count = _hear(
                 spec, k, weight, knots, slopes, a, b, active, gain, high, low, flat, times, how, piece, given, shifts,
-                place, changes, count, told, 0.0, True, room, box,
+                place, changes, count, told, begin, True, (still, begins[k]), room, box,
             )  # fmt: skip
             changes, told = told, changes
         if not reached:
             load(spec, a, b, last, clean, place)
-        mine, n, now, events, status[number] = spans[total:], 0, 0.0, 0, WHOLE
-        peaks[number, 0], peaks[number, 1] = -np.inf, 0.0
+        mine, n, now, events, status[number] = spans[total:], 0, begin, 0, WHOLE
+        peaks[number, 0], peaks[number, 1] = -np.inf, begin
         stale = 0  # the first layer whose earliest breakpoint is not known
         while True:
             k, when = -1, end
@@ -360,7 +380,7 @@ def walk(
                 k += 1
                 count = _hear(
                     spec, k, weight, knots, slopes, a, b, active, gain, high, low, flat, times, how, piece, given,
-                    shifts, place, changes, count, told, now, False, room, box,
+                    shifts, place, changes, count, told, now, False, (still, begins[k]), room, box,
                 )  # fmt: skip
                 changes, told = told, changes
         if n < 0:

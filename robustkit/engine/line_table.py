@@ -7,14 +7,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
+
 from robustkit.extras import require
 
 numba: Any = require("numba", extra="fast", purpose="follow a pixel through every value")
 
 # Columns of the table of layers.
 KIND, TALL, WIDE, PAD_Y, PAD_X, BEFORE, CHANNELS, POOL_Y, POOL_X, MAP_X, OUT_Y, OUT_X = range(12)
-WEIGHT, CLEAN, KNOTS, PIECES, POSITIONS, UNITS = range(12, 18)
-COLUMNS = 18
+WEIGHT, CLEAN, KNOTS, PIECES, POSITIONS, UNITS, CONVEX = range(12, 19)
+COLUMNS = 19
 CONV, MEAN, DENSE = range(3)
 
 _keeps = os.access(os.path.dirname(__file__), os.W_OK) or "NUMBA_CACHE_DIR" in os.environ
@@ -23,6 +25,21 @@ jit: Any = numba.njit(nogil=True, error_model="numpy", cache=_keeps, fastmath={"
 # Times are never NaN, which lets their smallest be found in vectors.
 earliest: Any = numba.njit(error_model="numpy", fastmath={"contract", "nsz", "nnan"})
 inside: Any = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, forceinline=True)
+
+
+@inside
+def bent(knots, slopes, row, pieces, x):
+    """A piecewise affine function, minus its value at its first knot."""
+    if pieces == 1 or knots[row] == np.inf:
+        return slopes[row] * x
+    made, at = slopes[row] * min(x - knots[row], 0.0), knots[row]
+    for i in range(1, pieces):
+        if x <= at:
+            break
+        stop = min(x, knots[row + i])
+        made += slopes[row + i] * (stop - at)
+        at = stop
+    return made
 
 
 @inside

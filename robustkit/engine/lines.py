@@ -7,7 +7,6 @@ known, not sampled. Followed are chains of convolution stages and dense layers; 
 from __future__ import annotations
 
 import copy
-import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,41 +21,20 @@ from robustkit.engine.bends import Bend, apply, bends_of
 from robustkit.engine.chain import Affine, Chain, ConvStage, Pointwise, UnsupportedChain, pointwise, read_chain
 from robustkit.engine.dense import flattens
 from robustkit.engine.graph import Untraceable, layer_of, subgraph, trace
+from robustkit.engine.line_spans import Spans, spans_of
 from robustkit.engine.pointwise import called_name
 from robustkit.models import AuditedClassifier, Output
 
 _MOST = 200_000  # breakpoints of a line
 _ROOM = 1 << 14  # spans of the lines that a thread takes, to begin with
 _LINES = 256  # lines that a thread takes at a time
+_SHORTEST = 1 / 64  # the share of a line that is walked rather than halved again
 _NOTHING = {"contiguous", "clone", "dropout"}
 # How far the answer that was read may lie from the network's, relative to its largest.
 _AGREEMENT = 1e-4
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Spans:
-    """Where another class is ahead on L lines, as stretches of the distance from the clean value.
-
-    Attributes:
-        line: Which line each stretch is of, shape (S,), rising.
-        start: Where it begins, shape (S,), at least 0; rising within a line.
-        stop: Where it ends, shape (S,).
-        whole: Which lines were followed to their end, shape (L,), bool.
-        pieces: Breakpoints of each line, shape (L,).
-        peak: Largest margin on each line, in logits, shape (L,).
-        peak_at: At which distance, shape (L,).
-    """
-
-    line: Whole
-    start: Floats
-    stop: Floats
-    whole: NDArray[np.bool_]
-    pieces: Whole
-    peak: Floats
-    peak_at: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +80,9 @@ class LineNetwork:
     """
 
     def __init__(self, classifier: AuditedClassifier, images: Tensor) -> None:
-        from robustkit.engine import line_kernel, line_table
+        from robustkit.engine import line_bounds, line_kernel, line_table
 
-        self._walk, self._kernel = line_kernel, line_table
+        self._walk, self._kernel, self._bounds = line_kernel, line_table, line_bounds
         try:
             graph = trace(classifier.module, images[:1], part=classifier.output.part)
         except Untraceable as error:
@@ -121,9 +99,13 @@ class LineNetwork:
         self._check(classifier, images[:1])
 
     def follow(
-        self, image: Tensor, label: int, lines: Whole, ways: Floats, ends: Floats, *, threads: int | None = None
-    ) -> Spans:
+        self, image: Tensor, label: int, lines: Whole, ways: Floats, ends: Floats, *, threads: int | None = None,
+        known: float = -np.inf,
+    ) -> Spans:  # fmt: skip
         """Follows lines of one image from its clean value on.
+
+        Bounds sort out first where no class can get ahead and where one is ahead all along; what is left is walked from
+        breakpoint to breakpoint. While no line flips, the line that comes nearest to it is walked as well.
 
         Args:
             image: Network input, shape (C, H, W).
@@ -132,37 +114,70 @@ class LineNetwork:
             ways: By how much each band changes at distance 1, shape (L, C).
             ends: The distance at the end of each line, shape (L,), at least 0.
             threads: How many; by default those of torch.
+            known: A margin that other lines of the image reach; lines that stay below it are not looked at closely.
         """
-        clean = self._clean(image[None])
-        spans: list[tuple[Whole, Floats]] = []
-        n = len(lines)
-        found, pieces, status, peaks = np.zeros(n, int), np.zeros(n, int), np.zeros(n, int), np.zeros((n, 2))
-
-        def run(start: int) -> list[tuple[Whole, Floats]]:
-            stop, room, made = min(n, start + _LINES), _ROOM, []
-            while start < stop:
-                part, buffer = slice(start, stop), np.empty((room, 2))
-                done = self._walk.walk(
-                    *self._net, clean, self._sizes, lines[part], ways[part], ends[part], label, _MOST, buffer,
-                    found[part], pieces[part], status[part], peaks[part],
-                )  # fmt: skip
-                total = int(found[start : start + done].sum())
-                made.append((np.repeat(np.arange(start, start + done), found[start : start + done]), buffer[:total]))
-                start, room = start + done, room if done else 4 * room
-            return made
-
         lines, ways = np.ascontiguousarray(lines, np.int64), np.ascontiguousarray(ways, np.float64)
-        ends = np.ascontiguousarray(ends, np.float64)
-        workers = min(threads or torch.get_num_threads(), -(-n // _LINES))
-        if workers <= 1:
-            spans = list(itertools.chain.from_iterable(map(run, range(0, n, _LINES))))
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                spans = list(itertools.chain.from_iterable(pool.map(run, range(0, n, _LINES))))
-        line = np.concatenate([np.empty(0, int), *(one for one, _ in spans)])
-        both = np.concatenate([np.empty((0, 2)), *(one for _, one in spans)])
-        whole = status == self._walk.WHOLE
-        return Spans(line, both[:, 0], both[:, 1], whole, pieces, peaks[:, 0], peaks[:, 1])
+        ends, n = np.ascontiguousarray(ends, np.float64), len(lines)
+        clean = self._clean(image[None])
+        still, begins = self._bounds.rest(*(self._net[i] for i in (0, 2, 3)), clean)
+        against = self._against(label, clean, still, begins)
+        parts = [slice(i, min(n, i + _LINES)) for i in range(0, n, _LINES)]
+        tops = np.zeros(n)
+
+        def sift(part: slice, ceiling: float) -> tuple[Floats, Whole]:
+            made, kinds = np.empty((0, 3)), np.empty(0, np.int64)
+            start, room = part.start, _ROOM
+            while start < part.stop:
+                some, left, kind = slice(start, part.stop), np.empty((room, 3)), np.empty(room, np.int64)
+                done, total = self._bounds.sift(
+                    *against, self._sizes, lines[some], ways[some], ends[some], ceiling, _SHORTEST, tops[some], left,
+                    kind,
+                )  # fmt: skip
+                left[:total, 0] += start
+                made, kinds = np.concatenate([made, left[:total]]), np.concatenate([kinds, kind[:total]])
+                start, room = start + done, room if done else 4 * room
+            return made, kinds
+
+        def walk(part: slice) -> tuple[Floats, Floats, Whole, Floats]:
+            """Stretches that flip, those that were walked, and their breakpoints, status and peaks."""
+            stretches, kinds = sift(part, ceiling)
+            open_ = np.ascontiguousarray(stretches[kinds == self._bounds.OPEN])
+            at, m = open_[:, 0].astype(np.int64), len(open_)
+            counts, peaks, start, room = np.zeros((3, m), np.int64), np.zeros((m, 2)), 0, _ROOM
+            found, pieces, status = counts
+            flips = [stretches[kinds == self._bounds.FLIPS]]
+            while start < m:
+                some, buffer = slice(start, m), np.empty((room, 2))
+                done = self._walk.walk(
+                    *self._net, clean, still, begins, self._sizes, lines[at[some]], ways[at[some]],
+                    np.ascontiguousarray(open_[some, 1]), np.ascontiguousarray(open_[some, 2]), label, _MOST, buffer,
+                    found[some], pieces[some], status[some], peaks[some],
+                )  # fmt: skip
+                mine = found[start : start + done]
+                flips.append(np.column_stack([np.repeat(at[start : start + done], mine), buffer[: mine.sum()]]))
+                start, room = start + done, room if done else 4 * room
+            return np.concatenate(flips), open_, counts[1:], peaks
+
+        with ThreadPoolExecutor(max(1, min(threads or torch.get_num_threads(), len(parts)))) as pool:
+            list(pool.map(lambda part: sift(part, np.nan), parts))
+            top, here = float(np.max(tops, initial=-np.inf)), float(np.max(against[4][-self.classes :]))
+            ceiling = min(0.0, max(known, top, here))
+            ceiling -= 1e-9 * ceiling  # what rounding alone puts above it was met already
+            made = list(pool.map(walk, parts))
+        flips, open_ = (np.concatenate([np.empty((0, 3)), *(one[i] for one in made)]) for i in (0, 1))
+        counts = np.concatenate([np.empty((2, 0), np.int64), *(one[2] for one in made)], 1)
+        peaks = np.concatenate([np.empty((0, 2)), *(one[3] for one in made)])
+        return spans_of(n, here, tops, ends, flips, open_, counts[0], counts[1] == self._walk.WHOLE, peaks)
+
+    def _against(self, label: int, clean: Floats, still: Floats, begins: Whole) -> tuple[Any, ...]:
+        """The network and its clean values with margins over the label in place of logits."""
+        spec, weight, knots, slopes = self._net
+        at, weight, clean = spec[-1, self._kernel.WEIGHT], weight.copy(), clean.copy()
+        matrix = weight[at : at + self._layers[-1].weight.size].reshape(-1, self.classes)
+        matrix -= matrix[:, label : label + 1].copy()
+        clean[-self.classes :] -= clean[label - self.classes]
+        clean[label - self.classes] = -np.inf
+        return spec, weight, knots, slopes, clean, still, begins
 
     def logits(self, images: Tensor) -> Tensor:
         """The logits of images in float64 as the walk begins with them, shape (N, K)."""
@@ -226,6 +241,7 @@ class LineNetwork:
             row[[k.BEFORE, k.CHANNELS, k.POOL_Y, k.POOL_X]] = (*layer.channels, *layer.pool)
             row[[k.MAP_X, k.OUT_Y, k.OUT_X, k.PIECES]] = (layer.map_wide, *layer.out, pieces)
             row[[k.WEIGHT, k.CLEAN, k.KNOTS, k.POSITIONS, k.UNITS]] = list(offsets.values())
+            row[k.CONVEX] = all(len(b.slope) <= 2 and 0 <= b.slope[0] <= b.slope[-1] for b in layer.bends)
             clean_at.append(offsets["clean"])
             weights.append(layer.weight)
             knots.append(

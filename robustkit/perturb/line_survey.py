@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robustkit.engine import Candidates, Evaluator
-from robustkit.engine.lines import LineNetwork, Spans
+from robustkit.engine.line_spans import Spans
+from robustkit.engine.lines import LineNetwork
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.amplitudes import Amplitudes, Floats
 from robustkit.perturb.decision import UNTARGETED, flips, margin
@@ -86,11 +87,14 @@ class LineSurvey:
             moved: Told how many lines are done.
         """
         found: list[Lines] = []
+        known = -np.inf
         for kind in range(self.amplitudes.kinds):
             ends = self.amplitudes.ends(kind, *self.clean(pixels))
             for sign, end in zip((-1, 1), ends, strict=True):
-                spans = self._exact(kind, sign, pixels, end) if self.network else self._grid(kind, sign, pixels, end)
+                line = kind, sign, pixels, end
+                spans = self._exact(*line, known) if self.network else self._grid(*line)
                 found.append(Lines(kind, sign, pixels, end, spans))
+                known = max(known, float(spans.peak.max(initial=-np.inf)))
                 moved(len(pixels))
         return found
 
@@ -172,10 +176,10 @@ class LineSurvey:
         both = margin(logits, labels, targets), flips(logits, labels, targets)
         return both[0][:, 0].double().cpu().numpy(), both[1][:, 0].cpu().numpy()
 
-    def _exact(self, kind: int, sign: int, pixels: Whole, end: Floats) -> Spans:
+    def _exact(self, kind: int, sign: int, pixels: Whole, end: Floats, known: float) -> Spans:
         assert self.network is not None
         ways = np.repeat(self.amplitudes.ways(kind, sign)[None], len(pixels), 0)
-        return self.network.follow(self.image[0], self.label, pixels, ways, end)
+        return self.network.follow(self.image[0], self.label, pixels, ways, end, known=known)
 
     def _grid(self, kind: int, sign: int, pixels: Whole, end: Floats) -> Spans:
         """Margins at even distances, cut again where they head for the boundary; ends found by halving."""

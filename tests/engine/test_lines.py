@@ -70,8 +70,10 @@ def margins(module, image, label, row, column, way, distances):
     return (logits.amax(1) - mine).numpy()
 
 
+@pytest.mark.parametrize("shortest", [1 / 64, 2.0])  # bounds first; every breakpoint of every line
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_distance_is_judged_as_the_network_judges_it(name):
+def test_every_distance_is_judged_as_the_network_judges_it(name, shortest, monkeypatch):
+    monkeypatch.setattr("robustkit.engine.lines._SHORTEST", shortest)
     classifier = classifier_of(name)
     images = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(2))
     label, other = classifier(images[:1])[0].topk(2).indices.tolist()
@@ -82,7 +84,7 @@ def test_every_distance_is_judged_as_the_network_judges_it(name):
     lines, ways = every_line()
     spans = network.follow(images[0], label, lines[:, :2], ways, np.full(len(lines), 40.0))
     assert spans.whole.all()
-    assert spans.pieces.max() > 5
+    assert spans.pieces.max() > (5 if shortest > 1 else 0)
     module, distances = classifier.module.double(), np.sort(np.random.default_rng(0).uniform(0, 40, 300))
     flips = 0
     for i, (row, column, _, _) in enumerate(lines):
@@ -91,7 +93,7 @@ def test_every_distance_is_judged_as_the_network_judges_it(name):
         inside = ((spans.start[mine][:, None] < distances) & (distances < spans.stop[mine][:, None])).any(0)
         sure = np.abs(margin) > 1e-5
         np.testing.assert_array_equal(inside[sure], (margin > 0)[sure])
-        assert margin.max() <= spans.peak[i] + 1e-5
+        assert margin.max() <= max(spans.peak.max(), 0) + 1e-5
         peak = margins(module, images[0], label, row, column, ways[i], spans.peak_at[i : i + 1])
         np.testing.assert_allclose(peak, spans.peak[i], atol=1e-5)
         # A step past an end ceases to flip or begins to.
@@ -105,6 +107,32 @@ def test_every_distance_is_judged_as_the_network_judges_it(name):
                     flips += 1
     module.float()
     assert flips
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_line_that_comes_nearest_is_found_where_none_flips(name):
+    classifier = classifier_of(name)
+    images = torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(3))
+    label, other = classifier(images)[0].topk(2).indices.tolist()
+    with torch.no_grad():
+        classifier.module.last.bias[other] -= 500
+        classifier.module.last.bias[3 - label - other] -= 500
+    network = LineNetwork(classifier, images)
+    lines, ways = every_line()
+    spans = network.follow(images[0], label, lines[:, :2], ways, np.full(len(lines), 10.0))
+    assert len(spans.line) == 0
+    module, distances = classifier.module.double(), np.linspace(0, 10, 400)
+    seen = [
+        margins(module, images[0], label, row, column, ways[i], distances).max()
+        for i, (row, column, _, _) in enumerate(lines)
+    ]
+    assert max(seen) <= spans.peak.max() + 1e-5
+    best = int(spans.peak.argmax())
+    again = margins(module, images[0], label, *lines[best, :2], ways[best], spans.peak_at[best : best + 1])
+    np.testing.assert_allclose(again, spans.peak[best], atol=1e-4)
+    more = network.follow(images[0], label, lines[:, :2], ways, np.full(len(lines), 10.0), known=-1e-3)
+    assert more.pieces.sum() == 0
+    module.float()
 
 
 def test_threads_and_lines_one_by_one_change_nothing():

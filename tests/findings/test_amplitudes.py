@@ -101,7 +101,7 @@ def test_the_command_leaves_record_table_and_figures(tmp_path, capsys):
     record = AmplitudeRecord.load(tmp_path / "run" / "amplitudes.npz")
     assert numbers["drawn"] == len(rows) == len(record.ids)
     assert numbers["certified"] + numbers["flippable"] + numbers["too_near_to_certify"] == numbers["complete"]
-    assert "followed from breakpoint to breakpoint" in said
+    assert "bounds first, then from breakpoint to breakpoint" in said
     assert record.units == "electron"
     assert (tmp_path / "run" / "flip-rate-against-brightness.png").stat().st_size > 1000
     some, chance = flip_rates(record, brightnesses(record))

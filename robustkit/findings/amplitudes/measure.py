@@ -138,7 +138,7 @@ class FollowLines(Measurement):
         network, why = self.network
         lines = self._lines()
         if network is not None:
-            say(f"{lines:,} half lines per image, followed from breakpoint to breakpoint")
+            say(f"{lines:,} half lines per image: bounds first, then from breakpoint to breakpoint")
         else:
             say(f"{lines:,} half lines per image, {LEVELS} values on each, because {why}: what happens between two "
                 "neighbouring values is not seen")  # fmt: skip

@@ -28,8 +28,9 @@ class AmplitudeRecord(Record):
         lines: How many half lines, up or down, an image has: 2 H W B.
         tried: How many of them were looked at, shape (N,).
         whole: How many of these were followed to their end, shape (N,).
-        pieces: Affine pieces of them together, or values of the grid, shape (N,).
-        peak: Largest margin of any of them, in logits, shape (N,); minus its distance to the boundary if negative.
+        pieces: Breakpoints met on them together, or values of the grid, shape (N,).
+        peak: Largest margin met on any of them, in logits, shape (N,); where none flips, the largest that there is, and
+            minus its distance to the boundary.
         peak_row: Row of that pixel, shape (N,).
         peak_column: Its column, shape (N,).
         peak_kind: Its line, shape (N,).

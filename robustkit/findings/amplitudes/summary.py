@@ -66,7 +66,7 @@ def summary(record: AmplitudeRecord) -> dict[str, Any]:
         "flippable_rate": asdict(wilson(flippable, correct)),
         "out_of_memory": int(record.out_of_memory.sum()),
         "half_lines": record.lines,
-        "pieces_per_half_line": float(record.pieces.sum() / max(1, record.tried.sum())),
+        "steps_per_half_line": float(record.pieces.sum() / max(1, record.tried.sum())),
         "stretches_that_flip": len(record.span_image),
         "flip_rate_against_brightness": _by_brightness(record),
         "least_change": {name: _least(record, k) for k, name in enumerate(record.kinds)},
@@ -143,10 +143,8 @@ def describe(record: AmplitudeRecord) -> str:
             one = found[side]
             if one["images"]:
                 lines.append(f"  {name}, {side}: {one['images']} of {correct} flip, {_in_words(one, record.units)}")
-    lines.append(
-        f"  {numbers['pieces_per_half_line']:.0f} {'pieces' if record.exact else 'values'} per half line, "
-        f"{numbers['seconds']:.1f} s"
-    )
+    steps = "breakpoints walked, of those that bounds leave open," if record.exact else "values"
+    lines.append(f"  {numbers['steps_per_half_line']:.3g} {steps} per half line, {numbers['seconds']:.1f} s")
     return "\n".join(lines)
 
 
