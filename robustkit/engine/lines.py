@@ -7,6 +7,7 @@ known, not sampled. Followed are chains of convolution stages and dense layers; 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -145,7 +146,7 @@ class LineNetwork:
             at, m = open_[:, 0].astype(np.int64), len(open_)
             counts, peaks, start, room = np.zeros((3, m), np.int64), np.zeros((m, 2)), 0, _ROOM
             found, pieces, status = counts
-            flips = [stretches[kinds == self._bounds.FLIPS]]
+            flips: list[Floats] = [stretches[kinds == self._bounds.FLIPS]]
             while start < m:
                 some, buffer = slice(start, m), np.empty((room, 2))
                 done = self._walk.walk(
@@ -154,7 +155,8 @@ class LineNetwork:
                     found[some], pieces[some], status[some], peaks[some],
                 )  # fmt: skip
                 mine = found[start : start + done]
-                flips.append(np.column_stack([np.repeat(at[start : start + done], mine), buffer[: mine.sum()]]))
+                of = np.repeat(at[start : start + done], mine).astype(np.float64)
+                flips.append(np.column_stack([of, buffer[: mine.sum()]]))
                 start, room = start + done, room if done else 4 * room
             return np.concatenate(flips), open_, counts[1:], peaks
 
@@ -164,7 +166,8 @@ class LineNetwork:
             ceiling = min(0.0, max(known, top, here))
             ceiling -= 1e-9 * ceiling  # what rounding alone puts above it was met already
             made = list(pool.map(walk, parts))
-        flips, open_ = (np.concatenate([np.empty((0, 3)), *(one[i] for one in made)]) for i in (0, 1))
+        flips = np.concatenate([np.empty((0, 3)), *(one[0] for one in made)])
+        open_ = np.concatenate([np.empty((0, 3)), *(one[1] for one in made)])
         counts = np.concatenate([np.empty((2, 0), np.int64), *(one[2] for one in made)], 1)
         peaks = np.concatenate([np.empty((0, 2)), *(one[3] for one in made)])
         return spans_of(n, here, tops, ends, flips, open_, counts[0], counts[1] == self._walk.WHOLE, peaks)
@@ -241,7 +244,7 @@ class LineNetwork:
             row[[k.BEFORE, k.CHANNELS, k.POOL_Y, k.POOL_X]] = (*layer.channels, *layer.pool)
             row[[k.MAP_X, k.OUT_Y, k.OUT_X, k.PIECES]] = (layer.map_wide, *layer.out, pieces)
             row[[k.WEIGHT, k.CLEAN, k.KNOTS, k.POSITIONS, k.UNITS]] = list(offsets.values())
-            row[k.CONVEX] = all(len(b.slope) <= 2 and 0 <= b.slope[0] <= b.slope[-1] for b in layer.bends)
+            row[k.CONVEX] = all(_rising_convex(bend.slope) for bend in layer.bends)
             clean_at.append(offsets["clean"])
             weights.append(layer.weight)
             knots.append(
@@ -369,6 +372,10 @@ def _reach(layer: _Layer, reach: tuple[int, int], *, dense: bool, mean: bool) ->
         return tuple(min(out, (r + 2 * (k - 1)) // k) for out, r, k in zip(layer.out, reach, layer.kernel, strict=True))  # pyright: ignore[reportReturnType]
     found = zip(layer.out, reach, layer.kernel, layer.pool, strict=True)
     return tuple(min(out, (r + k - 1 + 2 * (pool - 1)) // pool) for out, r, k, pool in found)  # pyright: ignore[reportReturnType]
+
+
+def _rising_convex(slopes: Sequence[float]) -> bool:
+    return len(slopes) <= 2 and 0 <= slopes[0] <= slopes[-1]
 
 
 def _double(values: Tensor) -> Floats:
