@@ -255,35 +255,41 @@ def draw_sheets(images: ImageSet, depth: Depth, out: Path, most: int = 24) -> No
 
 
 def draw_relations(galaxies: list[Galaxy], measured: np.ndarray, style: Style, path: Path) -> None:
-    """Sizes, colours, redshifts and Gini against M20, with the published relations."""
-    figure, axes = plt.subplots(2, 2, figsize=(9, 7.5), layout="constrained")
+    """Sizes with the published relations, colours, and Gini against M20 with the regions of Lotz et al. 2008."""
+    figure, axes = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
     labels = np.array([galaxy.label for galaxy in galaxies])
     truth = {name: np.array([galaxy.truth[name] for galaxy in galaxies]) for name in SHOWN}
     luminosity = np.linspace(-23.5, -19.5, 50)
     z = float(np.median(truth["redshift"]))
+    for ax, shown in zip(axes[0], ((0, 2), (1,)), strict=True):
+        for label in shown:
+            own, dots = labels == label, {"s": 4, "alpha": 0.4, "color": COLOURS[label], "lw": 0}
+            ax.scatter(truth["abs_mag_r"][own], truth["radius_kpc"][own], **dots, label=CLASSES[label])
+        kind = style.kinds[shown[0]]
+        median = np.array([kind.sizes.median(m, z) for m in luminosity])
+        spread = np.exp([kind.sizes.scatter(m) for m in luminosity])
+        ax.plot(
+            luminosity, median, "k-", label="Shen et al. 2003" + (f", at redshift {z:.1f}" if kind.sizes.growth else "")
+        )
+        ax.fill_between(luminosity, median / spread, median * spread, color="k", alpha=0.12, lw=0)
+        ax.set(yscale="log", xlim=(-19.3, -23.3), ylim=(0.8, 20), xlabel="$M_r$", ylabel="half-light radius, kpc")
+        ax.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+        ax.legend(frameon=False, fontsize=8, loc="lower right")
     for label, name in enumerate(CLASSES):
-        own = labels == label
-        kind, dots = style.kinds[label], {"s": 4, "alpha": 0.35, "color": COLOURS[label], "lw": 0}
-        axes[0, 0].scatter(truth["abs_mag_r"][own], truth["radius_kpc"][own], **dots)
-        if label < 2:
-            median = np.array([kind.sizes.median(m, z) for m in luminosity])
-            spread = np.exp([kind.sizes.scatter(m) for m in luminosity])
-            axes[0, 0].plot(luminosity, median, color=COLOURS[label], label=f"{name}: relation and its scatter")
-            axes[0, 0].fill_between(luminosity, median / spread, median * spread, color=COLOURS[label], alpha=0.15)
-        axes[0, 1].scatter(truth["g_r"][own], truth["r_i"][own], **dots)
-        axes[1, 0].hist(truth["redshift"][own], bins=25, histtype="step", color=COLOURS[label], label=name)
-        chosen = measured[:, 2] == label
-        axes[1, 1].scatter(measured[chosen, 1], measured[chosen, 0], s=10, color=COLOURS[label], alpha=0.7, lw=0)
-    axes[0, 0].set(yscale="log", xlim=(-19.3, -23.7), xlabel="$M_r$", ylabel="half-light radius, kpc")
-    axes[0, 1].set(xlabel="g - r", ylabel="r - i")
-    axes[1, 0].set(xlabel="redshift", ylabel="galaxies")
+        own, chosen = labels == label, measured[:, 2] == label
+        how = {"histtype": "step", "density": True, "color": COLOURS[label], "label": name}
+        axes[1, 0].hist(truth["g_r"][own], bins=np.linspace(0.2, 1.5, 27), **how)
+        axes[1, 1].scatter(measured[chosen, 1], measured[chosen, 0], s=12, color=COLOURS[label], lw=0, label=name)
+    axes[1, 0].set(xlabel="g - r on the sky", ylabel="density")
+    axes[1, 0].legend(frameon=False, fontsize=8)
     ends, early = np.array([-0.2, -3.0]), np.array([-3.0, -1.679])
     axes[1, 1].plot(ends, -0.14 * ends + 0.33, "k-", lw=1)
     axes[1, 1].plot(early, 0.14 * early + 0.80, "k--", lw=1)
-    axes[1, 1].set(xlim=(-0.5, -2.6), ylim=(0.35, 0.7), xlabel="$M_{20}$", ylabel="Gini")
-    axes[0, 0].legend(frameon=False, fontsize=8)
-    axes[1, 0].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=90)
+    for x, y, name in ((-0.6, 0.67, "mergers"), (-2.3, 0.68, "early types"), (-1.2, 0.40, "late types")):
+        axes[1, 1].annotate(name, (x, y), fontsize=8, fontstyle="italic", color="0.4")
+    axes[1, 1].set(xlim=(-0.5, -2.8), ylim=(0.37, 0.71), xlabel="$M_{20}$", ylabel="Gini")
+    axes[1, 1].legend(frameon=False, fontsize=8, loc="lower left")
+    figure.savefig(path, dpi=90, metadata={"Software": None})
     plt.close(figure)
 
 

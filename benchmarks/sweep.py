@@ -29,10 +29,11 @@ import torch
 from robustkit.cores import cores
 from robustkit.data import ArcsinhStretch, ImageSet
 from robustkit.data.survey import LSST, Depth
+from robustkit.findings.sweep import job
 from robustkit.findings.sweep.measure import run_sweep
 from robustkit.findings.sweep.record import SweepRequest
 from robustkit.models import AuditedClassifier, Card, ConvNet, save_checkpoint
-from robustkit.perturb import boundary, sweep
+from robustkit.perturb import boundary
 from robustkit.perturb.perturbation import Perturbation
 from robustkit.perturb.workers import worker_processes
 
@@ -98,10 +99,10 @@ def run(model: Path, data: Path, n: int, out: Path, names: list[str]) -> dict:
     clock.watch(AuditedClassifier, "head", "network")
     clock.watch(ArcsinhStretch, "__call__", "stretch")
     clock.watch(boundary, "boundary_distance", "boundary")
-    clock.watch(sweep, "boundary_distance", "boundary")
+    clock.watch(job, "boundary_distance", "boundary")
     start = time.perf_counter()
     with Memory() as memory:
-        request = SweepRequest(names, suite=None if names else "lsst", n=n, data=data, part="all")
+        request = SweepRequest(perturbations=tuple(names), suite=None if names else "lsst", n=n, data=data, part="all")
         run_sweep(model, request, out=out, device="cpu", say=lambda line: None)
     return {"n": n, "seconds": time.perf_counter() - start, **memory.peak, **dict(clock.seconds)}
 

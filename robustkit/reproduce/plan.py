@@ -99,8 +99,8 @@ _OWN_PRISTINE = (
 )
 _OWN_LABELS = (
     "The paper labels galaxies by cuts in the plane of Gini and M20, its Figure 1. Simulated galaxies are what they "
-    "were drawn as, so there is no such figure here; the fifth of robustkit's examples measures where they lie in that "
-    "plane."
+    "were drawn as; where they lie in that plane is measured, and drawn, on the page of robustkit's documentation on "
+    "simulated galaxies."
 )
 _OWN_RECIPE = (
     "Networks are trained by robustkit's own recipe (AdamW with one cycle, a warm-up, unbiased MMD around the median "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import re
 from pathlib import Path
@@ -46,6 +48,22 @@ def test_a_notebook_is_committed_as_it_ran_from_top_to_bottom(name):
 def test_the_parameters_are_those_that_the_tests_know(name):
     (parameters,) = [cell.source for cell in cells(name) if "parameters" in cell.metadata.get("tags", ())]
     assert re.findall(r"^(\w+) = \d+", parameters, re.MULTILINE) == list(TINY[name])
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_what_a_notebook_imports_is_there(name):
+    found = 0
+    for cell in cells(name):
+        if cell.source.startswith("%%"):
+            continue
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("robustkit"):
+                module = importlib.import_module(str(node.module))
+                assert [one.name for one in node.names if not hasattr(module, one.name)] == []
+                found += 1
+            elif isinstance(node, ast.Import):
+                found += sum(one.name == "robustkit" for one in node.names)
+    assert found
 
 
 @pytest.mark.slow
