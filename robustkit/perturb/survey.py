@@ -74,8 +74,7 @@ class Survey:
         margin = margin.masked_fill(margin.isneginf() | ~self.correct[:, None], torch.nan)
         best, pixel = cells.margin.max(1)
         tried = best.isfinite()
-        clean = self.problem.images.flatten(2)[torch.arange(n, device=pixel.device), :, pixel]  # (N, C)
-        value = self.problem.values.option(clean, cells.option.gather(1, pixel[:, None])[:, 0])
+        value = cells.values(torch.arange(n, device=pixel.device), pixel, cells.option.gather(1, pixel[:, None])[:, 0])
         low, high = self._chance(level)
         tensors = {
             "correct": self.correct,

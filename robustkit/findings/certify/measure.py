@@ -21,6 +21,7 @@ from robustkit.findings.certify.show import write_certificates
 from robustkit.findings.certify.summary import CertifyResult
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.decision import UNTARGETED, answers
+from robustkit.perturb.edges import SUFFIX, with_edges
 from robustkit.perturb.search.base import Problem
 from robustkit.perturb.survey import Survey
 from robustkit.perturb.threats import describe_values, make_values
@@ -67,8 +68,9 @@ class Certify(Measurement):
         self.kinds = {"certificates": CertificateRecord}
         self._engine: tuple[str, str, float] | None = None
         self.images = sample.inputs
+        name = request.values.removesuffix(SUFFIX)
         self.values = make_values(
-            request.values,
+            name,
             input_range=sample.checkpoint.card.input_range,
             value_range=request.value_range,
             stretch=sample.checkpoint.stretch,
@@ -76,6 +78,8 @@ class Certify(Measurement):
             bounds=sample.whole.bounds,
             device=sample.checkpoint.classifier.device,
         )
+        if name != request.values:
+            self.values = with_edges(self.values, sample.checkpoint.classifier)
         self.inputs["settings"] = {"values": self.values.to_json(), "budget": request.budget, "seed": request.seed}
 
     def measure(self, part: slice, bar: tqdm[Any] | None) -> Records:

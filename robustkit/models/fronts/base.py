@@ -50,6 +50,21 @@ class FrontEnd(nn.Module):
                 f"{shape[-1]}; name a smaller one with --front"
             )
 
+    def hides(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What a pixel may become without being repaired, whatever it was: an ellipsoid around a middle.
+
+        A front end with a threshold says it here, so that the search looks just inside; others leave it as it is.
+
+        Args:
+            images: Shape (N, C, H, W).
+
+        Returns:
+            The middle and the half axis of each band, (N, C, H, W) each, which must not depend on the pixel itself;
+            `None` where there is no threshold.
+        """
+        del images
+        return None
+
     def extra_repr(self) -> str:
         """What `print` shows."""
         return f"radius={self.radius}"
@@ -72,6 +87,16 @@ class InTurn(FrontEnd):
         for front in self.fronts:
             images = front(images)
         return images
+
+    def hides(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What passes the first of them that has a threshold, as it sees the images."""
+        for front in self.fronts:
+            assert isinstance(front, FrontEnd)
+            found = front.hides(images)
+            if found is not None:
+                return found
+            images = front(images)
+        return None
 
     def check(self, shape: Sequence[int]) -> None:
         """Refuses images that are too small for one of them."""

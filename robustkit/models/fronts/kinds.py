@@ -95,12 +95,21 @@ class Joint(FrontEnd):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W), repaired."""
-        second, third, fourth, sixth = ranked(ring(images), [2, 3, 4, 5])
-        median = (third + fourth) / 2
-        sigma = torch.maximum(self._noise(median), (sixth - second) / _QUARTILES)
+        median, sigma = self._expected(images)
         far = ((images - median) / sigma).square().sum(1, keepdim=True)
         # Also where it is not a number: a pixel that is not finite, or that has no noise and equals its neighbours.
         return torch.where(far <= self.sigmas**2, images, median)
+
+    def hides(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The median of the neighbours, and the threshold in each band."""
+        median, sigma = self._expected(images)
+        return median, self.sigmas * sigma
+
+    def _expected(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The median of the neighbours of each pixel and how far from it a pixel may lie by chance."""
+        second, third, fourth, sixth = ranked(ring(images), [2, 3, 4, 5])
+        median = (third + fourth) / 2
+        return median, torch.maximum(self._noise(median), (sixth - second) / _QUARTILES)
 
     def _noise(self, value: Tensor) -> Tensor:
         """The declared noise at some network input, between the steps on a straight line."""

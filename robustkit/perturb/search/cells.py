@@ -15,6 +15,7 @@ from torch import Tensor
 
 from robustkit.engine import Candidates
 from robustkit.errors import InputError
+from robustkit.perturb.edges import Placed
 from robustkit.perturb.search.base import Problem, Search
 
 
@@ -46,14 +47,15 @@ class Cells:
         self.problem = problem
         self.options = problem.values.size
         self.count = self.height * self.width * self.options
+        self._placed = Placed(problem.values, images)
         self.tried = torch.zeros((n, self.count), dtype=torch.bool, device=images.device)
         self.margin = torch.full((n, self.height * self.width), -torch.inf, device=images.device)
         self.option = torch.zeros((n, self.height * self.width), dtype=torch.int64, device=images.device)
         for option in range(self.options):  # an option equal to the clean value needs no query
-            index = torch.full((n, self.height, self.width), option, device=images.device)
-            clean = images.permute(0, 2, 3, 1)
-            same = (problem.values.option(clean, index) == clean).all(-1)
-            self.tried[:, option :: self.options] = same.flatten(1)
+            rows, pixel = torch.arange(n, device=images.device)[:, None], torch.arange(self.height * self.width)
+            index = torch.full((n, len(pixel)), option, device=images.device)
+            value = self._placed.at(rows, pixel.to(images.device), index)
+            self.tried[:, option :: self.options] = (value == images.flatten(2).transpose(1, 2)).all(-1)
         self.left = self.count - self.tried.sum(1)
 
     def split(self, cells: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,9 +66,12 @@ class Cells:
         """Cells, shape (M, P), of the images in `rows`, shape (M,), as candidates."""
         pixel, option = self.split(cells)
         row, column = pixel // self.width, pixel % self.width
-        clean = self.problem.images[rows[:, None], :, row, column]  # (M, P, C)
-        value = self.problem.values.option(clean, option)
+        value = self.values(rows[:, None], pixel, option)
         return Candidates(rows, row[..., None], column[..., None], value[..., None, :])
+
+    def values(self, rows: Tensor, pixel: Tensor, option: Tensor) -> Tensor:
+        """What options make of pixels, shape (..., C)."""
+        return self._placed.at(rows, pixel, option)
 
     def record(self, rows: Tensor, cells: Tensor, margins: Tensor) -> None:
         """Records the margins of queried cells.
