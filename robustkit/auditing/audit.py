@@ -18,10 +18,12 @@ from robustkit.files import is_unfinished, new_folder, own_folder, read_object, 
 from robustkit.findings.finding import Finding
 from robustkit.findings.registry import findings
 from robustkit.models import ModelOptions
+from robustkit.models.fronts.registry import FRONTS, provided
 from robustkit.perturb.search.registry import make_search
 from robustkit.runs import interruptible, only_writer, trouble_in_words
 from robustkit.runs.opening import ImageSets, choose_device
 from robustkit.runs.sample import Sample
+from robustkit.words import no_such
 
 KIND, LOCK = "robustkit-audit", "lock"
 
@@ -60,6 +62,9 @@ def run_audit(
     check_names([read_gate(gate) for gate in request.fail_under], kinds)
     for name in request.attack.searches:
         make_search(name)  # a misspelt one is refused now, and not after the sweeps
+    for name in request.remedy.fronts:
+        if not provided(name):
+            raise InputError(no_such("front end", name, FRONTS, where=" in [remedy] fronts"))
     models = {MODEL: request.model} | ({BASE: request.base} if request.base else {})
     used, sets = str(choose_device(device)), ImageSets()
     if samples is None:

@@ -6,8 +6,9 @@ import json
 import os
 import re
 import sys
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from robustkit.files import read_toml, write_text
 from robustkit.findings.attack.record import AttackPart
 from robustkit.findings.certify.record import CertifyPart
 from robustkit.findings.hazard.record import HazardPart
+from robustkit.findings.remedy.record import RemedyPart, quick
 from robustkit.findings.sweep.record import SweepPart
 from robustkit.perturb.faults.registry import refuse_perturbations
 from robustkit.perturb.search.registry import refuse_searches
@@ -27,6 +29,8 @@ EFFORTS = ("quick", "standard", "full")
 SUITES = ("auto", "quick", "lsst", "plain")
 # What an audit.toml may say that can name code.
 CODE = ("model", "base", "perturbations", "searches", "findings")
+# Options of a command line that belong to a part of the request.
+_OF_PARTS = ("perturbations", "searches", "remedy", "remedy_models")
 _PATHS = ("model", "base", "data", "baseline")
 
 
@@ -75,6 +79,7 @@ class AuditRequest:
         sweep: The sweeps.
         certify: The complete search.
         hazard: Accidents at random places.
+        remedy: What would help.
         thresholds: What the verdict holds the numbers against.
     """
 
@@ -93,6 +98,7 @@ class AuditRequest:
     sweep: SweepPart = field(default_factory=SweepPart)
     certify: CertifyPart = field(default_factory=CertifyPart)
     hazard: HazardPart = field(default_factory=HazardPart)
+    remedy: RemedyPart = field(default_factory=RemedyPart)
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     def __post_init__(self) -> None:
@@ -177,8 +183,11 @@ def of_effort(request: AuditRequest) -> AuditRequest:
             request = replace(request, certify=CertifyPart(seconds=60.0))
         if request.attack.budget == 0:
             request = replace(request, attack=replace(request.attack, budget=4000))
-    if request.effort == "full" and request.certify == plain.certify:
-        request = replace(request, certify=CertifyPart(seconds=0.0))
+        request = replace(request, remedy=quick(request.remedy))
+    if request.effort == "full":
+        request = replace(request, remedy=replace(request.remedy, tried=True))
+        if request.certify == plain.certify:
+            request = replace(request, certify=CertifyPart(seconds=0.0))
     return request
 
 
@@ -211,8 +220,10 @@ def read_request(path: str | os.PathLike[str], *, named: Container[str] = ()) ->
     for name in ("model", "base"):
         if name not in named:
             refuse_function_of_file(getattr(request, name), file=path, option=f"--{name}")
+    for name in request.remedy.models:
+        refuse_function_of_file(name, file=path, option="--remedy-model")
     beside = {name: _beside(path.parent, getattr(request, name)) for name in _PATHS}
-    return replace(request, **beside)
+    return replace(_with_models(request, partial(_beside, path.parent)), **beside)
 
 
 def request_of(file: Path | None, given: Mapping[str, Any]) -> AuditRequest:
@@ -220,14 +231,14 @@ def request_of(file: Path | None, given: Mapping[str, Any]) -> AuditRequest:
 
     Args:
         file: An audit.toml, or `None`.
-        given: Options by the names of `AuditRequest`, and `perturbations` and `searches`, which take the place of those
-            of the file.
+        given: Options by the names of `AuditRequest`; `perturbations`, `searches` and `remedy_models`, which take the
+            place of those of the file; and `remedy`, whether remedies are tried.
 
     Raises:
         InputError: If neither names a model, or the file is refused.
     """
     perturbations, searches = (tuple(given.get(name, ())) for name in ("perturbations", "searches"))
-    whole = {name: value for name, value in given.items() if name not in ("perturbations", "searches")}
+    whole = {name: value for name, value in given.items() if name not in _OF_PARTS}
     if file is not None:
         request = replace(read_request(file, named=given), **whole)
     elif given.get("model"):
@@ -235,6 +246,10 @@ def request_of(file: Path | None, given: Mapping[str, Any]) -> AuditRequest:
         request = AuditRequest(**whole)
     else:
         raise InputError("name a checkpoint with --model, or give an audit.toml")
+    more = tuple(given.get("remedy_models", ()))
+    if given.get("remedy") or more:
+        models = more or request.remedy.models
+        request = replace(request, remedy=replace(request.remedy, tried=True, models=models))
     if perturbations:
         request = replace(request, sweep=SweepPart(perturbations=perturbations))
     return replace(request, attack=replace(request.attack, searches=searches)) if searches else request
@@ -243,7 +258,13 @@ def request_of(file: Path | None, given: Mapping[str, Any]) -> AuditRequest:
 def save_request(request: AuditRequest, path: Path) -> None:
     """Writes the request that ran, with paths from the root so that it runs from anywhere."""
     whole = {name: _whole(getattr(request, name)) for name in _PATHS}
-    write_text(path, f"# robustkit audit {path.name}\n{replace(request, **whole).to_toml()}")
+    said = replace(_with_models(request, _whole), **whole).to_toml()
+    write_text(path, f"# robustkit audit {path.name}\n{said}")
+
+
+def _with_models(request: AuditRequest, place: Callable[[str], str]) -> AuditRequest:
+    """The request with the paths of further models put elsewhere."""
+    return replace(request, remedy=replace(request.remedy, models=tuple(map(place, request.remedy.models))))
 
 
 def _beside(folder: Path, name: str) -> str:

@@ -105,6 +105,19 @@ class Steps:
         self.done[name] = Step(name, folder, seconds, False, refused)
         return self.done[name]
 
+    def forget(self, name: str, inputs: dict[str, Any]) -> None:
+        """Clears a step that is not asked for any more, where it was made of another model or of other images.
+
+        Args:
+            name: Its name.
+            inputs: What every step depends on.
+        """
+        note, folder = self.folder / f"{name}.json", self.folder / name
+        its = _known(note).get("inputs", {})
+        if note.is_file() and any(its.get(key) != value for key, value in jsonable(inputs).items()):
+            shutil.rmtree(folder, ignore_errors=True)
+            note.unlink()
+
 
 def _known(note: Path) -> dict[str, Any]:
     if not note.is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +72,10 @@ class Subject:
 
         return say
 
+    def say_of(self, step: str) -> Callable[[str], None]:
+        """What hands on every line that a step says."""
+        return partial(self.steps.say, step)
+
     @property
     def own_images(self) -> bool:
         """Whether the images are those that the checkpoint names, or one depth of the galaxies that it names."""
@@ -101,6 +106,9 @@ class Subject:
         Raises:
             InputError: If nothing else should be measured.
         """
+        if not finding.asked(self):
+            self.steps.forget(finding.name, self.inputs)
+            return
         inputs = {**self.inputs, **finding.inputs(self)}
         for kind in kinds:
             if kind.name in (*finding.needs, *finding.uses):

@@ -32,6 +32,10 @@ from robustkit.cli.options import Command, form_option, model_options
     is_eager=True,
     help="A finding of your own, path/to/file.py:Class or package.module:Class.",
 )
+@click.option("--remedy", is_flag=True, default=None, help="Try what would help, and recommend one remedy.")
+@click.option(
+    "--remedy-model", "remedy_models", multiple=True, help="A model trained to be more robust, to be tried as well."
+)
 @click.option(
     "--require",
     "--fail-under",

@@ -176,6 +176,10 @@ class Subject(Protocol):
         """What hands on, of the lines that a step says, the one that says what computes and how long it may take."""
         ...
 
+    def say_of(self, step: str) -> Callable[[str], None]:
+        """What hands on every line that a step says, for steps that take long."""
+        ...
+
     def folder(self, step: str) -> Path | None:
         """Where the files of an earlier step are; `None` where it was not made, or refused."""
         ...
@@ -201,6 +205,11 @@ class Finding(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[tuple[str, ...]] = ()
     meaning: ClassVar[Mapping[str, str]] = {}
+
+    def asked(self, subject: Subject) -> bool:
+        """Whether the audit asks for it; what is not asked for is not made, and its chapter says how to ask."""
+        del subject
+        return True
 
     def inputs(self, subject: Subject) -> dict[str, Any]:
         """What its answer depends on besides the model, the images and the steps that it names, as JSON values."""

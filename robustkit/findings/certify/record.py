@@ -46,8 +46,8 @@ class CertifyRequest(Selection):
     )
     values: str = option(
         "corners",
-        "As for `robustkit attack`; with +edge, also what lies just inside the threshold of a front end; or line, every "
-        "value of each band alone, or line:W,W,... of all together.",
+        "As for `robustkit attack`; with +edge, also what lies just inside the threshold of a front end; or line, "
+        "every value of each band alone, or line:W,W,... of all together.",
     )
     value_range: ValueRange | None = option(
         None, "Ends of the values: data or paper, [0, 1].", flag="--range", shown="data"

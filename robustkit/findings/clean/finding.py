@@ -35,14 +35,14 @@ class Clean(Finding):
 
     def inputs(self, subject: Subject) -> dict[str, Any]:
         """The files of each domain."""
-        return {"domains": {domain: sample.data_sha256 for domain, sample in _samples(subject).items()}}
+        return {"domains": {domain: sample.data_sha256 for domain, sample in samples_of(subject).items()}}
 
     def make(self, subject: Subject, folder: Path, *, resume: bool) -> None:
         """Predicts the images of each domain."""
         from robustkit.findings.clean.measure import predict_clean
 
         own_folder(folder)
-        for domain, sample in _samples(subject).items():
+        for domain, sample in samples_of(subject).items():
             predict_clean(sample, domain=domain).save(folder / f"{domain}.npz")
 
     def load(self, folder: Path) -> Mapping[str, Any]:
@@ -78,7 +78,7 @@ class Clean(Finding):
         return numbers
 
 
-def _samples(subject: Subject) -> dict[str, Sample]:
+def samples_of(subject: Subject) -> dict[str, Sample]:
     """The images of each domain; image sets that are open are not opened again."""
     from robustkit.findings.clean.measure import MOST, target_of
     from robustkit.runs.opening import reopen_sample

@@ -1,0 +1,1 @@
+"""What would help: each remedy on the same images, by accuracy, complete search, accidents and cost."""
