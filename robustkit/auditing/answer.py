@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from robustkit.auditing.sentences import WORD_RULE, WORDS, answer_status, tally
+from robustkit.findings.sweep.summary import Threshold
 from robustkit.report.section import Answer, Check
-from robustkit.stats import Estimate, holm
+from robustkit.stats import Estimate, as_percent, as_points, holm
 
 # When a difference between two models is called one, over all paired questions of a page.
 ALPHA = 0.05
 _MOST = 3  # faults and differences that are named in a sentence
-_RULE = (
-    "The word is made of the lines below: Not yet if any fails, Cannot be said if none fails and any is undecided, "
-    "Yes if all that ran passed."
-)
 
 
 def answer_of(
@@ -22,6 +20,8 @@ def answer_of(
     checks: Sequence[Check],
     numbers: Mapping[str, Estimate],
     rows: Sequence[Mapping[str, Any]] = (),
+    faults: Sequence[Threshold] = (),
+    domains: Mapping[str, str] | None = None,
 ) -> Answer:
     """What a page says first.
 
@@ -30,52 +30,64 @@ def answer_of(
         checks: The verdict.
         numbers: The numbers of the audited model, by name.
         rows: The paired questions of two models, as `audit.json` holds them.
+        faults: The level of each perturbation that costs 5 points of accuracy.
+        domains: What each domain is called, where not by its own name.
     """
-    counts = {status: sum(check.status == status for check in checks) for status in ("fail", "warn", "pass", "not run")}
-    word, status = (
-        ("Not yet", "fail") if counts["fail"]
-        else ("Cannot be said", "warn") if counts["warn"] or not counts["pass"]
-        else ("Yes", "pass")
-    )  # fmt: skip
-    said = {"fail": "failed", "warn": "undecided", "pass": "passed", "not run": "not run"}
-    tally = ", ".join(f"{count} {said[name]}" for name, count in counts.items() if count)
-    sentences = [_quality(labels[0], numbers), _faults(numbers), _adversary(numbers)]
+    status = answer_status(checks)
+    sentences = [_quality(labels[0], numbers, domains or {}), _faults(numbers, faults), _adversary(numbers)]
     if len(labels) > 1:
         sentences.append(_against(labels[1], rows))
-    return Answer(status, f"{word}.", f"{len(checks)} claims: {tally}.", tuple(filter(None, sentences)), _RULE)
+    counts = f"{len(checks)} claims: {tally(checks)}."
+    return Answer(status, f"{WORDS[status]}.", counts, tuple(filter(None, sentences)), WORD_RULE)
 
 
-def _quality(label: str, numbers: Mapping[str, Estimate]) -> str:
-    domains = {name.partition(".")[2]: one for name, one in numbers.items() if name.startswith("accuracy.")}
-    if len(domains) > 1:
-        rates = " and ".join(f"{_percent(one)} of the {name} images" for name, one in domains.items())
-        return f"{label} classifies {rates} correctly."
+def _quality(label: str, numbers: Mapping[str, Estimate], names: Mapping[str, str]) -> str:
+    found = {name.partition(".")[2]: one for name, one in numbers.items() if name.startswith("accuracy.")}
+    if len(found) > 1:
+        rates = " and ".join(f"{as_percent(one)} of the {names.get(name, name)} images" for name, one in found.items())
+        return f"How good: {label} classifies {rates} correctly."
     one = numbers.get("accuracy")
-    return "" if one is None else f"{label} classifies {_percent(one)} of {int(one.n)} images correctly."
+    return "" if one is None else f"How good: {label} classifies {as_percent(one)} of {int(one.n)} images correctly."
 
 
-def _faults(numbers: Mapping[str, Estimate]) -> str:
+def _faults(numbers: Mapping[str, Estimate], faults: Sequence[Threshold]) -> str:
+    """What breaks it by accident, where that lies, and what the survey has."""
     losses = {name.partition(".")[2]: one for name, one in numbers.items() if name.startswith("loss.")}
     if not losses:
-        return "Simulated faults were not run."
+        return "By accident: simulated faults were not run."
+    count = f"of {len(losses)} simulated faults at moderate strength (s3)"
     shown = sorted((-float(one.value), name) for name, one in losses.items() if float(one.low) > 0)
     if not shown:
-        return f"None of {len(losses)} simulated faults is shown to cost accuracy at its third level."
-    named = ", ".join(f"{name} ({_points(losses[name])})" for _, name in shown[:_MOST])
-    more = f", and {len(shown) - _MOST} more" if len(shown) > _MOST else ""
-    return f"What breaks it, of {len(losses)} simulated faults at their third level: {named}{more}."
+        return f"By accident: {count} none is shown to cost accuracy (95%, each by itself)."
+    at = {one.name: one for one in faults}
+    named = "; ".join(f"{name}, {as_points(losses[name])}{_where(at.get(name))}" for _, name in shown[:_MOST])
+    more = f"; and {len(shown) - _MOST} more" if len(shown) > _MOST else ""
+    costs = "costs" if len(shown) == 1 else "cost"
+    return f"By accident: {count} {len(shown)} {costs} accuracy (95%, each by itself): {named}{more}."
+
+
+def _where(one: Threshold | None) -> str:
+    """The level that costs 5 points beside what the survey has."""
+    if one is None or not one.at:
+        return ""
+    text = f"; 5 points are lost at {one.at}"
+    if one.met == "typical":
+        return f"{text}, milder than what a survey typically has ({one.typical})"
+    if one.met == "poor":
+        return f"{text}, worse than typical ({one.typical}) and milder than the poorest that is released ({one.poor})"
+    return f"{text}, worse than the poorest that a survey releases ({one.poor})" if one.poor else text
 
 
 def _adversary(numbers: Mapping[str, Estimate]) -> str:
     flips = numbers.get("flip_rate")
     if flips is None:
         return ""
-    text = f"One pixel, set on purpose, flips {_percent(flips)} of the images that it classifies correctly"
+    text = f"On purpose: one pixel flips {as_percent(flips)} of the images that it classifies correctly"
     safe, hit = numbers.get("certified_rate"), numbers.get("random_hit")
     if safe is not None:
-        text += f"; for {_percent(safe)} it is proved that no such pixel exists"
+        text += f"; for {as_percent(safe)} no such pixel exists, which is proved"
     if hit is not None:
-        text += f"; at an extreme value and a random place it flips one with a chance of {_percent(hit)}"
+        text += f". The same extreme value at a random place flips {as_percent(hit)}"
     return f"{text}."
 
 
@@ -90,21 +102,10 @@ def _against(base: str, rows: Sequence[Mapping[str, Any]]) -> str:
         change = row["difference"]["value"]
         if p <= ALPHA and change:
             sides[(change > 0) == row["better"]].append(f"{row['name']} ({100 * change:+.0f} points)")
-    said = [
-        f"{word} in {', '.join(named[:_MOST])}{f' and {len(named) - _MOST} more' if len(named) > _MOST else ''}"
-        for word, named in (("better", sides[True]), ("worse", sides[False]))
-        if named
-    ]
-    if not said:
-        return f"Against {base}: none of {len(rows)} paired differences is shown."
-    return f"Against {base}, of {len(rows)} paired questions (Holm): {'; '.join(said)}."
+    gained, lost = (_listed(sides[side]) or "nothing that is shown" for side in (True, False))
+    return f"Against {base}: gained {gained}; lost {lost} ({len(rows)} paired questions, Holm)."
 
 
-def _percent(one: Estimate) -> str:
-    value, low, high = (100 * float(end) for end in (one.value, one.low, one.high))
-    return f"{value:.0f} % ({low:.0f} to {high:.0f} %)"
-
-
-def _points(one: Estimate) -> str:
-    value, low, high = (100 * float(end) for end in (one.value, one.low, one.high))
-    return f"{value:.0f} points, {low:.0f} to {high:.0f}"
+def _listed(named: Sequence[str]) -> str:
+    more = f" and {len(named) - _MOST} more" if len(named) > _MOST else ""
+    return f"{', '.join(named[:_MOST])}{more}"

@@ -10,6 +10,7 @@ import numpy as np
 from robustkit.auditing.recorded import check_pair
 from robustkit.errors import InputError
 from robustkit.findings.attack.chapter import durations
+from robustkit.findings.clean.record import domain_names
 from robustkit.findings.distances.comparison import compare_models
 from robustkit.findings.finding import ModelRecords
 from robustkit.findings.sweep.record import third
@@ -73,7 +74,7 @@ def compare_findings(one: ModelRecords, other: ModelRecords) -> list[Row]:
         first, second = one.clean[domain], other.clean[domain]
         if np.array_equal(first.ids, second.ids):
             hits = [record.right for record in (first, second)]
-            said = "accuracy" if domain == "images" else f"accuracy on the {domain} images"
+            said = "accuracy" if domain == "images" else f"accuracy on {domain_names(one.clean)[domain]}"
             rows.append(_rates(said, hits[0], hits[1], planned=True, better=True))
     if one.attack is not None and other.attack is not None:
         both = one.attack.correct & other.attack.correct
@@ -137,7 +138,7 @@ def comparison(one: ModelRecords, other: ModelRecords) -> Chapter:
         f"Both were asked the same on the same {len(one.about['ids'])} images. With one trained seed each this "
         f"compares {what_is_compared(1, 1)}: how much another training of the same method would differ is not known.",
     )
-    return Chapter("comparison", title, text, tuple(sections))
+    return Chapter("comparison", title, text, tuple(sections), folded=("tests", "shifts", "distance-ratios"))
 
 
 def _cells(one: Estimate) -> tuple[str, str, str]:

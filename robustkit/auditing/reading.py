@@ -64,7 +64,7 @@ def sensitivity(models: Sequence[ModelRecords]) -> Chapter:
         columns = ("model", "domain", "bins", "ECE", "calibrated: mean", "p")
         sections.append(Facts("bins", "Calibration against bins", said, columns, bins))
     missing = () if sections else ("There is no attack and no prediction to vary; run the audit.",)
-    return Chapter("sensitivity", title, (), tuple(sections), missing)
+    return Chapter("sensitivity", title, (), tuple(sections), missing, tuple(one.name for one in sections))
 
 
 def _budgets(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> Forest:

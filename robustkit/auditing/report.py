@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
@@ -33,14 +34,16 @@ from robustkit.auditing.model_card import CARD, model_card
 from robustkit.auditing.provenance import provenance
 from robustkit.auditing.reading import limits, methods, sensitivity
 from robustkit.auditing.recorded import ABOUT, check_pair, read_model
-from robustkit.auditing.request import CODE, FILE, AuditRequest, read_gate, read_request
+from robustkit.auditing.request import CODE, FILE, AuditRequest, command_of, read_gate, read_request
 from robustkit.auditing.sentences import RULE, headline
-from robustkit.auditing.verdict import checks_of
+from robustkit.auditing.verdict import checks_of, with_evidence
 from robustkit.errors import InputError, first_line
 from robustkit.files import clear_unfinished, new_folder, read_object, reading
+from robustkit.findings.clean.record import domain_names
 from robustkit.findings.finding import Finding, ModelRecords
 from robustkit.findings.pictures.show import sprite_of
 from robustkit.findings.registry import findings
+from robustkit.findings.sweep.show import thresholds_of
 from robustkit.report.journal import save_for_journal
 from robustkit.report.page import Download, Page, write_page
 from robustkit.report.palette import Looks, make_palette
@@ -151,7 +154,16 @@ def compare_audits(
     with reading(f"what is recorded in {folders[0]} and {folders[1]}", "the records of audits"):
         check_pair(*models)
     request = replace(_request(folders[0]), fail_under=(), baseline="")
-    report = _write(new_folder(out), models, kinds, request, workers, say, audit=folders[0])
+    report = _write(
+        new_folder(out),
+        models,
+        kinds,
+        request,
+        workers,
+        say,
+        audit=folders[0],
+        command=shlex.join(["robustkit", "compare", str(first), str(second), "--out", str(out)]),
+    )
     say(report.text())
     return report
 
@@ -166,6 +178,7 @@ def _write(
     *,
     audit: Path | None = None,
     journal: str = "",
+    command: str = "",
 ) -> Report:
     gates, fixed = [read_gate(text) for text in request.fail_under], fixed_of(audit or folder, request.thresholds)
     check_names(gates, kinds)
@@ -179,11 +192,14 @@ def _write(
         if len(models) == 2:
             rows = [{**asdict(row), "difference": estimate_json(row.difference)} for row in compare_findings(*models)]
         columns, lines = image_table(models, kinds)
-        everything = audit_json(models, kinds, numbers, checks, results, rows, fixed)
-        junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
         method, copies = methods(models)
         chapters, lead = [*_chapters(models, kinds, request), method], _lead(models[0], audit or folder)
-        answer = answer_of([one.label for one in models], checks, numbers[0], rows)
+        checks = with_evidence(checks, chapters)
+        faults = () if models[0].sweep is None else thresholds_of(models[0].sweep)
+        labels, names = [one.label for one in models], domain_names(models[0].clean)
+        answer = answer_of(labels, checks, numbers[0], rows, faults, names)
+        everything = audit_json(models, kinds, numbers, checks, results, rows, fixed)
+        junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
         sprite = sprite_of(models[0].pictures)
     try:
         write_image_table(folder, columns, lines, say)
@@ -207,6 +223,7 @@ def _write(
         copies={method.name: copies},
         downloads=downloads,
         sprite=sprite,
+        command=command or command_of(request, folder.resolve().parent),
         looks=Looks(make_palette(models[0].class_names), tuple(one.label for one in models)),
     )
     if journal:
@@ -223,16 +240,19 @@ def _drawing(workers: int) -> AbstractContextManager[Executor | None]:
 
 def _chapters(models: Sequence[ModelRecords], kinds: Sequence[Finding], request: AuditRequest) -> list[Chapter]:
     """The chapters in the order in which one reads them."""
-    makers: dict[str, Callable[[], Chapter | None]] = {"provenance": partial(provenance, models)}
+    makers: dict[str, Callable[[], Chapter | None]] = {}
     for kind in kinds:
         makers[kind.name] = partial(kind.chapter, models)
+    # What was looked at first is read last: it says that the rest can be trusted.
+    before = makers.pop("preflight")
     left = sorted({text.partition(":")[2] for text in request.findings} - {type(kind).__name__ for kind in kinds})
     if left:
         missing = tuple(f"{name} is code, which a file never chooses; name it with --finding" for name in left)
         makers["own"] = partial(Chapter, "own", "Findings of your own", missing=missing)
     if len(models) == 2:
         makers["comparison"] = partial(comparison, *models)
-    makers |= {"sensitivity": partial(sensitivity, models), "limits": partial(limits, models)}
+    makers |= {"sensitivity": partial(sensitivity, models), "limits": partial(limits, models), "preflight": before,
+               "provenance": partial(provenance, models)}  # fmt: skip
     found: dict[str, Chapter] = {}
     for name, make in makers.items():
         chapter = _chapter(name, make, models)
@@ -263,9 +283,8 @@ def _lead(one: ModelRecords, folder: Path) -> str:
     about = one.about
     begun = date_of(folder)
     return (
-        f"What does it take to change its prediction, and can that happen by accident? {len(about['ids'])} images of "
-        f"{about['data']}, part {about['part']}, seed {about['seed']}. "
-        f"Audited{f' on {begun}' if begun else ''} with robustkit {__version__}; robustkit audit {FILE} makes it again."
+        f"{len(about['ids'])} images of {about['data']} (part {about['part']}, seed {about['seed']})"
+        f"{f' · audited on {begun}' if begun else ''} · robustkit {__version__}"
     )
 
 

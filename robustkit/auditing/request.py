@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Container, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -265,6 +266,28 @@ def save_request(request: AuditRequest, path: Path) -> None:
 def _with_models(request: AuditRequest, place: Callable[[str], str]) -> AuditRequest:
     """The request with the paths of further models put elsewhere."""
     return replace(request, remedy=replace(request.remedy, models=tuple(map(place, request.remedy.models))))
+
+
+def command_of(request: AuditRequest, start: Path) -> str:
+    """The command line that makes an audit again; what it does not say is in its `audit.toml`.
+
+    Args:
+        request: The request.
+        start: The folder in which it is to be given: paths beneath it are shortened.
+    """
+    plain = AuditRequest(request.model)
+    words = ["robustkit", "audit"]
+    for name in ("model", "base", "data", "part", "n", "seed"):
+        value = getattr(request, name)
+        if name == "model" or value != getattr(plain, name):
+            beneath = name in _PATHS and Path(value).is_relative_to(start)
+            words += [f"--{name}", str(Path(value).relative_to(start) if beneath else value)]
+    words += ["--all"] if request.take_all else []
+    words += [] if request.effort == plain.effort else [f"--{request.effort}"]
+    for flag, values in (("--perturb", request.sweep.perturbations), ("--search", request.attack.searches),
+                         ("--finding", request.findings), ("--require", request.fail_under)):  # fmt: skip
+        words += [word for value in values for word in (flag, value)]
+    return shlex.join(words)
 
 
 def _beside(folder: Path, name: str) -> str:

@@ -10,43 +10,49 @@ import numpy as np
 from robustkit.auditing.claims import apart_of, claims_of, claims_of_pair, movers
 from robustkit.auditing.request import Thresholds
 from robustkit.auditing.sentences import Line, check_of, not_run
+from robustkit.findings.clean.record import domain_names
 from robustkit.findings.finding import ModelRecords
 from robustkit.findings.sweep.record import losses, third
 from robustkit.records import BAND
-from robustkit.report.section import Check
+from robustkit.report.section import Chapter, Check
 from robustkit.stats import Decision, decide
 
 # What each claim about one model is in words; a page asks them in this order.
 LINES = {
     line.name: line
     for line in (
-        Line("better_than_chance", "It beats always giving the same answer", "accuracy", "clean",
+        Line("better_than_chance", "It beats always giving the same answer", "accuracy", "recalls",
              "Check the stretch, the order of the classes and the images first: until it holds, the other numbers mean "
-             "little.", side="above"),
+             "little.", side="above", rate=True),
         Line("calibration_error", "Its probabilities are calibrated",
-             "confidence off by (root mean square, what chance adds subtracted)", "clean",
+             "confidence off by (root mean square, what chance adds subtracted)", "calibration",
              "Recalibrate its probabilities on validation images, by temperature scaling for example, or use its class "
              "alone."),
-        Line("domain_gap", "It is as good on the target as on the source", "accuracy lost", "clean",
+        Line("domain_gap", "It is as good on the target as on the source", "accuracy lost", "recalls",
              "Adapt it to the target (robustkit train --method mmd), or train it on images like those."),
-        Line("exposure_loss", "Accuracy holds up at a tenth of the exposure", "accuracy lost", "sweeps",
+        Line("exposure_loss", "Accuracy holds up at a tenth of the exposure", "accuracy lost", "exposure",
              "Use it above the exposure that costs 5 points of accuracy (see the evidence), or train it on shallower "
              "images too."),
         Line("fault_loss", "No simulated fault of moderate strength costs much accuracy",
-             "accuracy lost at the third level", "sweeps",
+             "accuracy lost at the third level (s3)", "perturbations",
              "Do not use it on images worse than the level that costs 5 points of accuracy (see the evidence), correct "
              "them, or train it with such images."),
         Line("flip_rate", "Few images can be flipped by setting one pixel on purpose", "correct images flipped",
-             "one-pixel", "Reject or repair outlying pixels before it sees an image: the gallery shows their size."),
+             "flips-by-queries",
+             "Reject or repair outlying pixels before it sees an image: the gallery shows their size.", rate=True),
         Line("random_hit", "A pixel at an extreme value, at a random place, seldom flips an image",
-             "chance that it flips a correct image", "one-pixel",
-             "Reject or repair outlying pixels before it sees an image: the maps show where they hurt most."),
+             "chance that it flips a correct image", "random-hits",
+             "Reject or repair outlying pixels before it sees an image: the maps show where they hurt most.",
+             rate=True),
     )
 }  # fmt: skip
 # Claims that mean nothing of a classifier that does no better than one answer: it has nothing to lose.
 _OF_WHAT_IT_KNOWS = ("domain_gap", "exposure_loss", "fault_loss")
 _STEPS = {"better_than_chance": "clean", "calibration_error": "clean", "domain_gap": "clean", "exposure_loss": "sweep",
           "fault_loss": "sweep", "flip_rate": "attack", "random_hit": "certify"}  # fmt: skip
+# Where each section is, or would be if it had been made.
+_CHAPTERS = {"recalls": "clean", "calibration": "clean", "exposure": "sweeps", "perturbations": "sweeps",
+             "flips-by-queries": "one-pixel", "random-hits": "one-pixel", "differences": "comparison"}  # fmt: skip
 
 
 def checks_of(models: Sequence[ModelRecords], thresholds: Thresholds) -> list[Check]:
@@ -67,10 +73,19 @@ def checks_of(models: Sequence[ModelRecords], thresholds: Thresholds) -> list[Ch
     return checks + [_of_two(decided[one.name], first, models[1]) for one in pairs]
 
 
+def with_evidence(checks: Sequence[Check], chapters: Sequence[Chapter]) -> list[Check]:
+    """The lines of a verdict, each with a section that the page has, or with the chapter where it would be."""
+    there = {one.name for chapter in chapters for one in chapter.sections}
+    return [
+        check if check.evidence in there else replace(check, evidence=_CHAPTERS.get(check.evidence, check.evidence))
+        for check in checks
+    ]
+
+
 def _of_one(line: Line, decision: Decision, found: ModelRecords, thresholds: Thresholds) -> Check:
     """A claim about one model as a line of the page."""
     drawn, available = len(found.about["ids"]), int(found.about.get("available", len(found.about["ids"])))
-    if line.evidence == "clean":
+    if _STEPS[line.name] == "clean":
         record = next(iter(found.clean.values()))
         drawn, available = len(record.labels), record.available
         if line.name == "better_than_chance":
@@ -81,6 +96,9 @@ def _of_one(line: Line, decision: Decision, found: ModelRecords, thresholds: Thr
     gained: list[str] = []
     if line.name == "fault_loss" and found.sweep is not None:
         lost, gained = movers(losses(found.sweep))
+    if line.name == "domain_gap":
+        names = domain_names(found.clean)
+        line = replace(line, claim=f"It is as good on {names['target']} as on {names['source']}")
     if line.name in ("exposure_loss", "fault_loss"):
         name = decision.worst or "exposure"
         level = _level(found, name)
@@ -100,10 +118,10 @@ def _as_accuracy(decision: Decision, labels: np.ndarray, names: Sequence[str], g
 
 def _of_two(decision: Decision, first: ModelRecords, second: ModelRecords) -> Check:
     """A claim about two models as a line of the page."""
-    one, two = first.label, second.label
+    one, two, names = first.label, second.label, domain_names(first.clean)
     lost: list[str] = []
     gained: list[str] = []
-    evidence, advice = "comparison", f"Here {two} is the better one."
+    evidence, advice = "differences", f"Here {two} is the better one."
     if decision.name == "keeps_under_perturbations":
         assert first.sweep is not None
         assert second.sweep is not None
@@ -111,7 +129,7 @@ def _of_two(decision: Decision, first: ModelRecords, second: ModelRecords) -> Ch
         line = Line(decision.name, f"{one} loses nothing that matters to {two} under any perturbation",
                     f"accuracy of {two} minus that of {one}", evidence, advice)  # fmt: skip
     elif decision.name == "keeps_accuracy_on_the_source":
-        line = Line(decision.name, f"{one} loses nothing that matters to {two} on the source",
+        line = Line(decision.name, f"{one} loses nothing that matters to {two} on {names['source']}",
                     f"accuracy of {two} minus that of {one}", evidence, advice)  # fmt: skip
     elif decision.name == "better_flip_rate":
         line = Line(decision.name, f"{one} is flipped by one pixel less often than {two}",
@@ -119,7 +137,8 @@ def _of_two(decision: Decision, first: ModelRecords, second: ModelRecords) -> Ch
                     side="above")  # fmt: skip
     else:
         where = f"at {_level(first, 'exposure')}" if decision.name == "better_exposure" else ""
-        where = where or decision.name.removeprefix("better_accuracy").replace("_", " ").strip()
+        domain = decision.name.removeprefix("better_accuracy").removeprefix("_on_the_")
+        where = where or (f"on {names[domain]}" if domain else "")
         line = Line(decision.name, " ".join([f"{one} is more often right than {two}", where]).strip(),
                     f"accuracy of {one} minus that of {two}", evidence, advice, side="above")  # fmt: skip
     clean = decision.name.partition("_")[2].startswith("accuracy")

@@ -12,8 +12,8 @@ from robustkit.words import shown
 # The words that lines of a verdict, of a preflight and of gates begin with, and their colours on a terminal.
 _COLOURS = {
     **dict.fromkeys(("pass", "passed", "ok", "Yes"), "green"),
-    **dict.fromkeys(("fail", "FAILED", "refusal", "No"), "red"),
-    **dict.fromkeys(("undecided", "warn", "warning", "Not shown"), "yellow"),
+    **dict.fromkeys(("fail", "FAILED", "refusal", "Not yet"), "red"),
+    **dict.fromkeys(("undecided", "warn", "warning", "Cannot be said"), "yellow"),
     **dict.fromkeys(("not run", "next"), "cyan"),
 }
 _BEGINS = re.compile(rf"^({'|'.join(sorted(_COLOURS, key=len, reverse=True))})(?=[:, ]|$)", re.MULTILINE)

@@ -48,6 +48,7 @@ class Perturbation:
         levels: Five levels from mild to severe: within requirement, typical, poor but released, flagged, stress.
         valid: Lowest and highest level, both included, beside `identity`.
         physical: Whether it needs `Conditions`.
+        surveyed: Whether its levels are those of a survey's images; if not, they are of our own choice.
         conserves_charge: Whether the sum of an image with an empty border stays.
         least_bands: How many bands an image must have.
         fitted: Options that an audit takes from the model's training images where nobody gives them.
@@ -61,6 +62,7 @@ class Perturbation:
     levels: ClassVar[tuple[float, float, float, float, float]]
     valid: ClassVar[tuple[float, float]]
     physical: ClassVar[bool] = True
+    surveyed: ClassVar[bool] = True
     conserves_charge: ClassVar[bool] = False
     least_bands: ClassVar[int] = 1
     fitted: ClassVar[tuple[str, ...]] = ()
@@ -130,6 +132,15 @@ class Perturbation:
         if math.isinf(cls.identity):
             return -2.5 * math.log10(strength) if strength > 0 else math.inf
         return cls.identity + strength if cls.valid[1] > cls.identity else cls.identity - strength
+
+    @classmethod
+    def words(cls, level: float) -> str:
+        """A level as astronomers say it.
+
+        Args:
+            level: In `unit`.
+        """
+        return f"{level:.3g} {cls.unit}"
 
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]

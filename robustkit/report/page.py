@@ -25,14 +25,15 @@ from robustkit.errors import InputError
 from robustkit.files import own_folder, write_text
 from robustkit.report import screen
 from robustkit.report.blocks import Drawing
+from robustkit.report.glossary import TERMS, Explainer
 from robustkit.report.palette import DARK, DARK_SCALES, SCALES, Looks
 from robustkit.report.paper import paint
 from robustkit.report.saving import lay_out, printing, save_print
 from robustkit.report.section import Answer, Chapter, Check, Section
+from robustkit.report.verdict import MARKS, bars_of, draw_verdict
 from robustkit.tables import latex
 
-PAGE, FIGURES, TABLES = "report.html", "figures", "tables"
-MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "not run": "–"}
+PAGE, FIGURES, TABLES, VERDICT = "report.html", "figures", "tables", "verdict"
 # Of a long table so many rows are shown; a file of more bytes is linked beside and not embedded; a larger drawing
 # is embedded as a picture.
 _ROWS, _EMBEDDED, _LARGE_SVG = 100, 1_000_000, 80_000
@@ -93,6 +94,7 @@ class Page:
         looks: How classes and models are drawn; what else the sections show is added.
         answer: What is said first; `None` for a page without a verdict.
         gates: How the gates ended, a sentence for each.
+        command: What makes the page again; empty for nothing to say.
     """
 
     title: str
@@ -106,12 +108,7 @@ class Page:
     looks: Looks = field(default_factory=Looks)
     answer: Answer | None = None
     gates: Sequence[str] = ()
-
-    @property
-    def rows(self) -> list[Check]:
-        """The lines of the verdict, what failed first."""
-        order = {"fail": 0, "warn": 1, "pass": 2, "not run": 3}
-        return sorted(self.checks, key=lambda check: order[check.status])
+    command: str = ""
 
 
 def write_page(page: Page, folder: Path, *, workers: Executor | None = None) -> Path:
@@ -146,6 +143,9 @@ def write_page(page: Page, folder: Path, *, workers: Executor | None = None) -> 
         ]
         for file in page.downloads:
             write_text(folder / file.name, file.text)
+        verdict = draw_verdict(page.checks)
+        if verdict is not None:
+            _print(verdict, page.looks, folder, VERDICT)
         write_text(folder / PAGE, _render(page, chapters))
     except OSError as error:  # no right, no room, or a file where a folder should be
         raise InputError(f"cannot write the page to {folder}: {error.strerror or error}") from error
@@ -234,12 +234,17 @@ def _render(page: Page, chapters: list[dict[str, Any]]) -> str:
         if "</script" in text.lower() or "\r" in text:
             raise AssertionError("a script that would end early, or whose hash would change")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    explain = Explainer()
+    environment.filters["explained"] = explain
     return environment.from_string(_read(template / "page.html.j2")).render(
         page=page,
         chapters=chapters,
         sprite=None if page.sprite is None else _safe_json(vars(page.sprite)),
         twins=_safe_json(_twins()),
         marks=MARKS,
+        bars=bars_of(page.checks),
+        afresh=explain.afresh,
+        terms=sorted(TERMS.items(), key=lambda one: one[0].lower()),
         version=__version__,
         policy=_policy(plotly, script),
         style=Markup(style),

@@ -76,6 +76,7 @@ class Chapter:
         text: Paragraphs beneath the heading.
         sections: Its sections.
         missing: Why there is nothing to see and how to get it; empty when nothing is missing.
+        folded: Names of sections that stay closed until the reader opens them.
     """
 
     name: str
@@ -83,12 +84,12 @@ class Chapter:
     text: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
     missing: tuple[str, ...] = ()
+    folded: tuple[str, ...] = ()
 
     def joined(self, other: Chapter) -> Chapter:
         """This chapter with what another finding has to say in it."""
-        return Chapter(
-            self.name, self.title, self.text + other.text, self.sections + other.sections, self.missing + other.missing
-        )
+        joined = {one: getattr(self, one) + getattr(other, one) for one in ("text", "sections", "missing", "folded")}
+        return Chapter(self.name, self.title, **joined)
 
 
 @dataclass(frozen=True)
@@ -120,13 +121,14 @@ class Check:
         measured: The number with its interval, as text.
         threshold: What it is held against, as text.
         status: Whether the claim holds: `warn` where the interval lies on both sides.
-        evidence: The chapter or section to look at.
+        evidence: The section to look at, or its chapter.
         advice: What to do where it does not hold; empty where it does.
         word: What is written instead of the status.
         decision: Its numbers; `None` where nothing was decided by numbers.
         available: How many images there are to decide it with.
         lost: Perturbations under which accuracy is lost for certain.
         gained: Perturbations under which it is gained for certain.
+        number: The number with its interval alone, as text; empty for a claim without a number.
     """
 
     name: str
@@ -141,3 +143,13 @@ class Check:
     available: int = 0
     lost: tuple[str, ...] = ()
     gained: tuple[str, ...] = ()
+    number: str = ""
+
+    def spare(self, end: Literal["value", "low", "high"] = "value") -> float:
+        """By how much the number holds, in points: above 0 on the side of its margin where the claim is true."""
+        one = self.decision
+        if one is None:
+            return float("nan")
+        if not one.most:
+            return 100 * (getattr(one, end) - one.margin)
+        return 100 * (one.margin - getattr(one, {"value": "value", "low": "high", "high": "low"}[end]))

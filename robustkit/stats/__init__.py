@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from robustkit.stats.claims import Claim, Decision, claim_of_calibration, claim_of_means, decide, images_needed
     from robustkit.stats.classification import Scores, score_classifier
     from robustkit.stats.divergence import BinChoice, Divergence, compare_samples, js_distance
-    from robustkit.stats.estimate import Estimate, format_p
+    from robustkit.stats.estimate import Estimate, as_percent, as_points, format_p
     from robustkit.stats.majority import AgainstChance, against_chance, chance
     from robustkit.stats.mmd import MMD, mmd_test
     from robustkit.stats.multiple import benjamini_hochberg, holm
@@ -59,6 +59,8 @@ __all__ = [
     "Summary",
     "Survival",
     "against_chance",
+    "as_percent",
+    "as_points",
     "benjamini_hochberg",
     "bootstrap",
     "bootstrap_many",

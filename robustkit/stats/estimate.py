@@ -75,6 +75,52 @@ def _fixed(value: float, places: int | None) -> str:
     return f"{value:.3g}" if places is None else f"{value:.{places}f}"
 
 
+def as_percent(one: Estimate) -> str:
+    """A single rate with its interval in percent.
+
+    Examples:
+        >>> as_percent(Estimate(0.6864, 0.574, 0.773, 118))
+        '69 % (57 to 77 %)'
+        >>> as_percent(Estimate(0.0042, 0.0011, 0.009, 118))
+        '0.42 % (0.11 to 0.90 %)'
+    """
+    value, interval = _hundredths(one)
+    return f"{value} %{f' ({interval} %)' if interval else ''}"
+
+
+def as_points(one: Estimate, *, signed: bool = False) -> str:
+    """A difference of rates with its interval in percentage points.
+
+    Args:
+        one: A single difference.
+        signed: Whether a gain carries its sign.
+
+    Examples:
+        >>> as_points(Estimate(0.2, 0.113, 0.286, 240), signed=True)
+        '+20 points (11 to 29)'
+        >>> as_points(Estimate(-0.0001, -0.064, 0.073, 114))
+        '0 points (-6 to 7)'
+    """
+    value, interval = _hundredths(one)
+    sign = "+" if signed and not value.startswith("-") and float(value) else ""
+    unit = "point" if value in ("1", "-1") else "points"
+    return f"{sign}{value} {unit}{f' ({interval})' if interval else ''}"
+
+
+def _hundredths(one: Estimate) -> tuple[str, str]:
+    """A number and its interval times 100, with as many decimals as the interval justifies."""
+    value, low, high = (100 * float(end) for end in (one.value, one.low, one.high))
+    places = decimals(low, high)
+    # Two significant digits of a half-width of several points are one too many to read.
+    places = None if places is None else max(places - (1 if high - low > 2 else 0), 0)
+    said = [_positive_zero(_fixed(end, places)) for end in (value, low, high)]
+    return said[0], f"{said[1]} to {said[2]}" if math.isfinite(low) and math.isfinite(high) else ""
+
+
+def _positive_zero(text: str) -> str:
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
 def format_p(p: float) -> str:
     """A p-value as it is printed: `p = 0.070`, and `p < 0.001` below that.
 

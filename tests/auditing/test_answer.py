@@ -3,6 +3,7 @@
 import pytest
 
 from robustkit.auditing.answer import answer_of
+from robustkit.findings.sweep.summary import Threshold
 from robustkit.report.section import Check
 from robustkit.stats import Estimate
 
@@ -41,17 +42,44 @@ def test_the_sentences_say_how_good_what_breaks_it_and_what_an_adversary_does():
     found = answer_of(["mmd"], checks("fail", "pass"), NUMBERS)
     assert found.counts == "2 claims: 1 failed, 1 passed."
     assert found.sentences == (
-        "mmd classifies 83 % (78 to 87 %) of the Y10 images and 79 % (74 to 84 %) of the Y1 images correctly.",
-        "What breaks it, of 3 simulated faults at their third level: sky-offset (26 points, 18 to 34), "
-        "exposure (11 points, 4 to 18).",
-        "One pixel, set on purpose, flips 72 % (64 to 80 %) of the images that it classifies correctly; "
-        "for 12 % (7 to 20 %) it is proved that no such pixel exists; at an extreme value and a random place it "
-        "flips one with a chance of 7 % (5 to 9 %).",
+        "How good: mmd classifies 83 % (78 to 87 %) of the Y10 images and 79 % (74 to 84 %) of the Y1 images "
+        "correctly.",
+        "By accident: of 3 simulated faults at moderate strength (s3) 2 cost accuracy (95%, each by itself): "
+        "sky-offset, 26 points (18 to 34); exposure, 11 points (4 to 18).",
+        "On purpose: one pixel flips 72 % (64 to 80 %) of the images that it classifies correctly; for 12 % (7 to "
+        "20 %) no such pixel exists, which is proved. The same extreme value at a random place flips 7 % (5 to 9 %).",
+    )
+
+
+@pytest.mark.parametrize(
+    ("met", "said"),
+    [
+        ("typical", "5 points are lost at 28.7 mag/arcsec2, milder than what a survey typically has (28 mag/arcsec2)"),
+        ("poor", "worse than typical (28 mag/arcsec2) and milder than the poorest that is released (27 mag/arcsec2)"),
+        ("", "worse than the poorest that a survey releases (27 mag/arcsec2)"),
+    ],
+)
+def test_the_level_that_costs_stands_beside_what_the_survey_has(met, said):
+    fault = Threshold("sky-offset", 28.7, 28.9, 28.2, 1.0, False, "28.7 mag/arcsec2", "28 mag/arcsec2",
+                      "27 mag/arcsec2", met)  # fmt: skip
+    assert said in answer_of(["mmd"], checks("pass"), NUMBERS, faults=[fault]).sentences[1]
+
+
+def test_a_fault_that_costs_nothing_for_sure_is_not_named():
+    numbers = {"loss.psf": Estimate(0.03, -0.01, 0.07, 150)}
+    assert answer_of(["a"], checks("pass"), numbers).sentences == (
+        "By accident: of 1 simulated faults at moderate strength (s3) none is shown to cost accuracy (95%, each by "
+        "itself).",
     )
 
 
 def test_what_was_not_run_is_not_said():
-    assert answer_of(["a"], checks("pass"), {}).sentences == ("Simulated faults were not run.",)
+    assert answer_of(["a"], checks("pass"), {}).sentences == ("By accident: simulated faults were not run.",)
+
+
+def test_domains_are_called_by_their_names():
+    first = answer_of(["mmd"], checks("pass"), NUMBERS, domains={"Y10": "deep", "Y1": "shallow"}).sentences[0]
+    assert "of the deep images and 79 % (74 to 84 %) of the shallow images" in first
 
 
 def test_gains_and_losses_are_said_in_both_directions_and_only_where_they_are_shown():
@@ -62,8 +90,10 @@ def test_gains_and_losses_are_said_in_both_directions_and_only_where_they_are_sh
     rows += [row("mpc", 0.01, 0.5), row("queries", 0.0, float("nan"))]
     last = answer_of(["mmd", "source"], checks("pass"), NUMBERS, rows).sentences[-1]
     assert last == (
-        "Against source, of 4 paired questions (Holm): better in accuracy (+19 points), flip rate (-10 points); "
-        "worse in accuracy under psf (-5 points)."
+        "Against source: gained accuracy (+19 points), flip rate (-10 points); lost accuracy under psf (-5 points) (4 "
+        "paired questions, Holm)."
     )
     nothing = answer_of(["mmd", "source"], checks("pass"), NUMBERS, rows[3:4]).sentences[-1]
-    assert nothing == "Against source: none of 1 paired differences is shown."
+    assert nothing == (
+        "Against source: gained nothing that is shown; lost nothing that is shown (1 paired questions, Holm)."
+    )

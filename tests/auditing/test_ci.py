@@ -36,7 +36,7 @@ def test_github_is_told_the_number_that_broke_the_gate(report):
     assert first == (
         "::error title=Gate failed%3A flip_rate<=0.1::flip_rate is 0.724 [0.639, 0.795], n = 123; the gate wants <= 0.1"
     )
-    assert last.startswith("::notice title=Verdict of robustkit::No: of 3 claims 1 failed")
+    assert last.startswith("::notice title=Verdict of robustkit::Not yet: of 3 claims 1 failed")
 
 
 def test_the_end_of_an_interval_that_a_gate_names_is_said(report):
@@ -68,7 +68,7 @@ def test_no_name_becomes_a_workflow_command_or_markup(report):
 
 def test_the_summary_begins_with_the_answer_and_has_failures_first(report):
     text = markdown(report("flip_rate<=0.1"))
-    assert text.startswith("## robustkit: No: of 3 claims 1 failed")
+    assert text.startswith("## robustkit: Not yet: of 3 claims 1 failed")
     assert "**FAILED**" in text
     assert text.index("Few") < text.index("It holds up")
 

@@ -66,7 +66,7 @@ def test_what_was_not_run_says_how_to_get_it():
     assert "robustkit inspect --model net.pt" in checks["preflight"].advice
     assert "robustkit sweep --model net.pt" in checks["exposure_loss"].advice
     assert "robustkit certify --model net.pt" in checks["random_hit"].advice
-    assert headline(list(checks.values())) == "Not shown: of 7 claims 7 not run."
+    assert headline(list(checks.values())) == "Cannot be said: of 7 claims 7 not run."
 
 
 def test_a_classifier_that_is_worse_than_a_constant_answer_fails():
@@ -82,7 +82,7 @@ def test_a_classifier_that_is_worse_than_a_constant_answer_fails():
     good = _checks(_findings(clean={"images": _clean(labels, labels)}))["better_than_chance"]
     assert good.status == "pass"
     assert good.claim == "It beats always answering a"
-    assert good.threshold == "above 0.4"  # a tenth of the way from 1/3 to 1
+    assert good.threshold == "above 40 %"  # a tenth of the way from 1/3 to 1
 
 
 def test_ties_among_constant_answers_are_tried():

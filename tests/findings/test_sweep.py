@@ -132,7 +132,7 @@ def test_a_threshold_before_the_first_level_says_so():
     first, last = DROPS[1:]
     (threshold,) = summarize_sweep(swept([last])).thresholds
     assert threshold.before_first
-    assert str(threshold).endswith("(milder than all levels)")
+    assert str(threshold).endswith("; milder than all levels)")
     (threshold,) = summarize_sweep(swept([make_perturbation("band-drop", 0.001), first])).thresholds
     assert not threshold.before_first
 

@@ -56,7 +56,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
                 "not finite. They count neither as flips nor as the old class, and images without a flip among these "
                 f"({int((~record.flipped_images()[broken]).sum())}) are not shown to be safe."
             )
-    return Chapter(CHAPTER, TITLE, tuple(text), tuple(sections), tuple(missing))
+    return Chapter(CHAPTER, TITLE, tuple(text), tuple(sections), tuple(missing), ("flip-rates", "survival"))
 
 
 def _sections(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> list[Section]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import ClassVar
 
 import numpy as np
@@ -63,6 +64,16 @@ class CleanRecord(Record):
     def right(self) -> np.ndarray:
         """Which images are classified correctly, shape (N,)."""
         return self.probabilities.argmax(1) == self.labels
+
+
+def domain_names(clean: Mapping[str, CleanRecord]) -> dict[str, str]:
+    """What each domain is called on a page: by its folder or file, so that no domain is taken for a model called alike.
+
+    Domains whose names would be the same keep those of the audit.
+    """
+    names = {domain: PurePath(record.data).stem for domain, record in clean.items()}
+    apart = len(names) > 1 and len({*names.values()} - {""}) == len(names)
+    return names if apart else {domain: domain for domain in clean}
 
 
 def gap(clean: Mapping[str, CleanRecord]) -> np.ndarray | None:

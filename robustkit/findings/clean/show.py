@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robustkit.findings.clean.record import CleanRecord
+from robustkit.findings.clean.record import CleanRecord, domain_names
 from robustkit.findings.clean.reliability import ReliabilityCurves
 from robustkit.findings.finding import ModelRecords
 from robustkit.report.palette import Meaning
@@ -76,9 +76,9 @@ def _confusion(record: CleanRecord) -> np.ndarray:
 
 
 def _series(one: ModelRecords, domain: str, models: Sequence[ModelRecords]) -> str:
-    named = domain if len(one.clean) > 1 else ""
+    named = domain_names(one.clean)[domain] if len(one.clean) > 1 else ""
     return f"{one.label} on {named}" if named and len(models) > 1 else named or one.label
 
 
 def _means(one: ModelRecords, domain: str) -> Meaning:
-    return Meaning(model=one.label, domain=domain if len(one.clean) > 1 else "")
+    return Meaning(model=one.label, domain=domain_names(one.clean)[domain] if len(one.clean) > 1 else "")

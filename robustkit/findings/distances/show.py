@@ -252,4 +252,4 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
     texts = tuple(
         f"{label}: {line}." for label, record, summary in reversed(found) for line in caveats(record, summary)
     )
-    return Chapter("distances", title, texts, tuple(sections), missing)
+    return Chapter("distances", title, texts, tuple(sections), missing, ("js-bins", "clouds"))

@@ -54,4 +54,4 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
             continue
         shown = _exhibits(one.exhibits, one.pictures, one.attack)
         sections.append(Gallery(shown, GALLERY_RULE, one.label, section_name("gallery", one, models)))
-    return Chapter(CHAPTER, TITLE, (), tuple(sections))
+    return Chapter(CHAPTER, TITLE, (), tuple(sections), folded=tuple(one.name for one in sections[1:]))

@@ -150,7 +150,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         for one, record in have
         if record.looked.any()
     )
-    return Chapter("accidents", "By accident", (), sections, missing)
+    return Chapter("accidents", "By accident", (), sections, missing, tuple(one.name for one in sections[1:]))
 
 
 def _ends(one: Estimate | None) -> tuple[str, str, str]:

@@ -69,7 +69,8 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
                 rows,
             )
         )
-    return Chapter("geometry", "Head geometry", tuple(text), tuple(sections), tuple(missing))
+    folded = tuple(one.name for one in sections[1:])
+    return Chapter("geometry", "Head geometry", tuple(text), tuple(sections), tuple(missing), folded)
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,7 +114,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
             scan,
         ),
     ]
-    return Chapter("maps", title, (), tuple(sections), missing)
+    return Chapter("maps", title, (), tuple(sections), missing, ("neighbours",))
 
 
 _KEPT = ("trustworthiness", "continuity", "residual_variance", "neighbourhood_hit")

@@ -20,4 +20,10 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
     said = "What would make every number meaningless, looked at before any was made. A refusal stops an audit."
     columns = ("model", "finding", "verdict", "what was seen", "what to do")
     sections: tuple[Section, ...] = (Facts("findings", "Findings", said, columns, rows),) if rows else ()
-    return Chapter("preflight", "Preflight", (), sections, missing)
+    bad = [row for row in rows if row[2] != "ok"]
+    text = (
+        (f"All {len(rows)} checks passed.",)
+        if rows and not bad
+        else tuple(f"{label}: {verdict}: {what} {advice}".strip() for label, _, verdict, what, advice in bad)
+    )
+    return Chapter("preflight", "Preflight", text, sections, missing, ("findings",))

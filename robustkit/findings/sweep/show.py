@@ -13,7 +13,7 @@ from robustkit.errors import InputError
 from robustkit.findings.finding import ModelRecords, section_name
 from robustkit.findings.sweep.curves import SweepCurve, SweepCurves, SweepGrid, SweepLatents, SweepSheet
 from robustkit.findings.sweep.record import BASE_RECORD, RECORD, SweepRecord
-from robustkit.findings.sweep.summary import SweepResult, SweepSummary, finite_median, summarize_sweep
+from robustkit.findings.sweep.summary import SweepResult, SweepSummary, Threshold, finite_median, summarize_sweep
 from robustkit.findings.writing import write_finding
 from robustkit.records import NOT_FINITE
 from robustkit.report.saving import draw_on
@@ -114,6 +114,14 @@ def curves(record: SweepRecord, summary: SweepSummary) -> list[SweepCurve]:
     return made
 
 
+def thresholds_of(record: SweepRecord) -> Sequence[Threshold]:
+    """The level of each perturbation that costs 5 points; empty with some of the user's own, which no file imports."""
+    try:
+        return summarize_sweep(record).thresholds
+    except InputError:
+        return ()
+
+
 def _quartiles(values: np.ndarray) -> np.ndarray:
     """Of each row those that are finite, shape (3, rows); nan where none is."""
     finite = [row[np.isfinite(row)] for row in values]
@@ -172,7 +180,8 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
                 f"{worst.name} {worst.level:.4g} {worst.unit} ({worst.not_finite} of {n} images). They count as wrong, "
                 "and as no other class."
             )
-    return Chapter("sweeps", title, tuple(text), tuple(sections), missing)
+    sheets = tuple(section.name for section in sections if isinstance(section, SweepSheet))
+    return Chapter("sweeps", title, tuple(text), tuple(sections), missing, sheets)
 
 
 def _end(level: float | None) -> str:

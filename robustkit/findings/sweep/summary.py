@@ -77,6 +77,10 @@ class Threshold:
         severest: The most severe end; `None` as above.
         reached: Share of the resamples in which it is reached.
         before_first: Whether it lies between the clean images and the mildest level swept, where nothing was measured.
+        at: The level in words; empty where it is not reached.
+        typical: In words, what the survey has typically: the second of its five levels.
+        poor: Likewise what is poor but released: the third.
+        met: Whether images that the survey releases lie beyond it: `typical`, `poor` or empty.
     """
 
     name: str
@@ -85,12 +89,18 @@ class Threshold:
     severest: float | None
     reached: float
     before_first: bool = False
+    at: str = ""
+    typical: str = ""
+    poor: str = ""
+    met: str = ""
 
     def __str__(self) -> str:
         if self.level is None:
             return "not reached"
-        ends = ["not reached" if end is None else f"{end:.3g}" for end in (self.mildest, self.severest)]
-        return f"{self.level:.3g} [{ends[0]}, {ends[1]}]{' (milder than all levels)' if self.before_first else ''}"
+        ends = [end for end in (self.mildest, self.severest) if end is not None]
+        spread = " to ".join(f"{end:.3g}" for end in sorted(ends)) if len(ends) == 2 else ""
+        spread = spread or (f"{ends[0]:.3g} to not reached" if ends else "not reached in most resamples")
+        return f"{self.level:.3g} ({spread}{'; milder than all levels' if self.before_first else ''})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,7 +332,15 @@ def _threshold(
     ends = np.quantile(resampled, (0.025, 0.975), method="inverted_cdf")
     levels = [kind.level_of(float(value)) if np.isfinite(value) else None for value in (found, *ends)]
     reached = float(np.isfinite(resampled).mean())
-    return Threshold(name, levels[0], levels[1], levels[2], reached, found < strength[1])
+    at = "" if levels[0] is None else kind.words(levels[0])
+    has: dict[str, str] = {}
+    if kind.surveyed:
+        named = dict(zip(("typical", "poor"), kind.levels[1:3], strict=True))
+        has = {how: kind.words(level) for how, level in named.items()}
+        swept = {how: np.isclose(record.level[steps], level) for how, level in named.items()}
+        beyond = [how for how, there in swept.items() if (found <= record.strength[steps][there]).any()]
+        has["met"] = beyond[0] if beyond else ""
+    return Threshold(name, levels[0], levels[1], levels[2], reached, found < strength[1], at=at, **has)
 
 
 def _resampled(answers: np.ndarray, draws: int, seed: int) -> np.ndarray:

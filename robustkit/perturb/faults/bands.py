@@ -30,6 +30,7 @@ class BandDrop(Perturbation):
     """
 
     name = "band-drop"
+    surveyed = False
     unit = "of one band lost"
     stage = Stage.PIPELINE
     levels = (0.1, 0.3, 0.5, 0.8, 1.0)
@@ -66,6 +67,7 @@ class BandSwap(Perturbation):
     """
 
     name = "band-swap"
+    surveyed = False
     unit = "of two bands exchanged"
     stage = Stage.PIPELINE
     levels = (0.1, 0.25, 0.5, 0.75, 1.0)

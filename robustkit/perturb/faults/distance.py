@@ -38,6 +38,7 @@ class Distance(Perturbation):
     """
 
     name = "distance"
+    surveyed = False
     unit = "times the distance"
     stage = Stage.SCENE
     identity = 1.0

@@ -22,6 +22,7 @@ class OnInput(Perturbation):
 
     stage = Stage.STRETCHED
     physical = False
+    surveyed = False
     fitted: ClassVar[tuple[str, ...]] = ("low", "high")
 
     low: float = 0.0

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from robustkit.seeds import Streams
 
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
+_MEDIAN_SEEING = 0.70  # arcsec, in r
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class PSFBlur(Perturbation):
     conserves_charge = True
 
     restore_noise: bool = True
+
+    @classmethod
+    def words(cls, level: float) -> str:
+        """The seeing that a blur makes of the median one."""
+        return f"a seeing of {math.hypot(_MEDIAN_SEEING, level):.2g} arcsec"
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Blurs, and restores the noise of the background."""

@@ -58,6 +58,7 @@ class Rotation(Perturbation):
     """
 
     name = "rotation"
+    surveyed = False
     unit = "degrees"
     stage = Stage.PIPELINE
     levels = (1.0, 5.0, 15.0, 45.0, 90.0)

@@ -39,6 +39,11 @@ class SkyOffset(Perturbation):
 
     sign: int = 1
 
+    @classmethod
+    def words(cls, level: float) -> str:
+        """The residual in the unit of sky brightness."""
+        return f"{level:.3g} mag/arcsec2"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sign not in (1, -1):

@@ -105,11 +105,22 @@
   }
 
   // Flat drawings one after the other in idle time; those in space, which need the graphics card, when they come near.
-  const flat = plots.filter((div) => !div.closest("figure").querySelector(".cameras"));
+  const shut = (div) => div.closest("details.fold:not([open])");
+  const flat = plots.filter((div) => !div.closest("figure").querySelector(".cameras") && !shut(div));
   const near = new IntersectionObserver((entries) => {
     for (const entry of entries) if (entry.isIntersecting) { near.unobserve(entry.target); draw(entry.target); }
   }, { rootMargin: "600px" });
   plots.forEach((div) => near.observe(div));
+  // A link into what is folded away opens it.
+  const open = () => {
+    const at = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const fold = at && at.closest("details.fold");
+    if (fold && !fold.open) { fold.open = true; at.scrollIntoView(); }
+  };
+  addEventListener("hashchange", open);
+  open();
+  // Escape hides an explanation that the pointer or the focus has opened.
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && document.activeElement.matches(".term")) document.activeElement.blur(); });
   const idle = window.requestIdleCallback || ((work) => setTimeout(work, 1));
   (function next() {
     const div = flat.find((one) => !drawn.has(one));
