@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robustkit.auditing.sentences import WORD_RULE, WORDS, answer_status, tally
-from robustkit.findings.sweep.summary import Threshold
+from robustkit.findings.sweep.threshold import Threshold
 from robustkit.report.section import Answer, Check
 from robustkit.stats import Estimate, as_percent, as_points, holm
 

@@ -3,7 +3,7 @@
 import pytest
 
 from robustkit.auditing.answer import answer_of
-from robustkit.findings.sweep.summary import Threshold
+from robustkit.findings.sweep.threshold import Threshold
 from robustkit.report.section import Check
 from robustkit.stats import Estimate
 

@@ -7,7 +7,8 @@ from robustkit.data import IdentityStretch
 from robustkit.errors import InputError
 from robustkit.findings.sweep.job import sweep
 from robustkit.findings.sweep.record import SweepRecord
-from robustkit.findings.sweep.summary import crossing, summarize_sweep
+from robustkit.findings.sweep.summary import summarize_sweep
+from robustkit.findings.sweep.threshold import crossing
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.faults.naming import make_perturbation
 from robustkit.testing import example_conditions

@@ -13,7 +13,8 @@ from robustkit.errors import InputError
 from robustkit.findings.finding import ModelRecords, section_name
 from robustkit.findings.sweep.curves import SweepCurve, SweepCurves, SweepGrid, SweepLatents, SweepSheet
 from robustkit.findings.sweep.record import BASE_RECORD, RECORD, SweepRecord
-from robustkit.findings.sweep.summary import SweepResult, SweepSummary, Threshold, finite_median, summarize_sweep
+from robustkit.findings.sweep.summary import SweepResult, SweepSummary, finite_median, summarize_sweep
+from robustkit.findings.sweep.threshold import Threshold
 from robustkit.findings.writing import write_finding
 from robustkit.records import NOT_FINITE
 from robustkit.report.saving import draw_on

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robustkit.errors import InputError
+from robustkit.findings.sweep.threshold import DROP, Threshold, threshold_of
 from robustkit.perturb.boundary import flat_error, implied_distance
 from robustkit.perturb.faults.plain_noise import GaussianNoise
 from robustkit.perturb.faults.registry import PERTURBATIONS
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from robustkit.findings.sweep.record import SweepRecord
     from robustkit.perturb.perturbation import Perturbation
 
-DROP = 0.05
 _MOST_WEIGHTS = 1 << 20  # of images in resamples that are held at once
 
 
@@ -64,43 +64,6 @@ class StepSummary:
     outside: int
     disagreement: float
     risk: float | None
-
-
-@dataclass(frozen=True, eq=False)
-class Threshold:
-    """The level at which accuracy has fallen by `DROP`, interpolated between levels in strength.
-
-    Attributes:
-        name: The perturbation.
-        level: The level, or `None` when the accuracy never falls so far.
-        mildest: The mildest end of the bootstrap interval; `None` as above.
-        severest: The most severe end; `None` as above.
-        reached: Share of the resamples in which it is reached.
-        before_first: Whether it lies between the clean images and the mildest level swept, where nothing was measured.
-        at: The level in words; empty where it is not reached.
-        typical: In words, what the survey has typically: the second of its five levels.
-        poor: Likewise what is poor but released: the third.
-        met: Whether images that the survey releases lie beyond it: `typical`, `poor` or empty.
-    """
-
-    name: str
-    level: float | None
-    mildest: float | None
-    severest: float | None
-    reached: float
-    before_first: bool = False
-    at: str = ""
-    typical: str = ""
-    poor: str = ""
-    met: str = ""
-
-    def __str__(self) -> str:
-        if self.level is None:
-            return "not reached"
-        ends = [end for end in (self.mildest, self.severest) if end is not None]
-        spread = " to ".join(f"{end:.3g}" for end in sorted(ends)) if len(ends) == 2 else ""
-        spread = spread or (f"{ends[0]:.3g} to not reached" if ends else "not reached in most resamples")
-        return f"{self.level:.3g} ({spread}{'; milder than all levels' if self.before_first else ''})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,7 +237,7 @@ def summarize_sweep(
         clean_recall=_recall(record, was_right),
         steps=tuple(_step(record, s, right[s], was_right) for s in range(len(record.name))),
         thresholds=tuple(
-            _threshold(record, name, kind, rates, answers.mean(1)) for name, kind in kind_of.items() if kind
+            threshold_of(record, name, kind, rates, answers.mean(1)) for name, kind in kind_of.items() if kind
         ),
         mpc=mpc,
         rpc=mpc / float(clean.value) if clean.value else math.nan,
@@ -320,29 +283,6 @@ def _recall(record: SweepRecord, right: np.ndarray) -> Estimate:
     return wilson_shares(right, [record.true == k for k in range(len(record.class_names))])
 
 
-def _threshold(
-    record: SweepRecord, name: str, kind: type[Perturbation], rates: np.ndarray, here: np.ndarray
-) -> Threshold:
-    """From the accuracies of the clean images and all steps: resampled, shape (draws, 1 + S), and measured, (1 + S)."""
-    steps = record.steps(name)
-    strength = np.concatenate([[0.0], record.strength[steps]])
-    columns = np.concatenate([[0], steps + 1])
-    found = float(crossing(strength, here[None, columns])[0])
-    resampled = crossing(strength, rates[:, columns])
-    ends = np.quantile(resampled, (0.025, 0.975), method="inverted_cdf")
-    levels = [kind.level_of(float(value)) if np.isfinite(value) else None for value in (found, *ends)]
-    reached = float(np.isfinite(resampled).mean())
-    at = "" if levels[0] is None else kind.words(levels[0])
-    has: dict[str, str] = {}
-    if kind.surveyed:
-        named = dict(zip(("typical", "poor"), kind.levels[1:3], strict=True))
-        has = {how: kind.words(level) for how, level in named.items()}
-        swept = {how: np.isclose(record.level[steps], level) for how, level in named.items()}
-        beyond = [how for how, there in swept.items() if (found <= record.strength[steps][there]).any()]
-        has["met"] = beyond[0] if beyond else ""
-    return Threshold(name, levels[0], levels[1], levels[2], reached, found < strength[1], at=at, **has)
-
-
 def _resampled(answers: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Shares of correct predictions (1 + S, N) in resamples of the images, the same for all steps: (draws, 1 + S)."""
     count = answers.shape[1]
@@ -353,32 +293,6 @@ def _resampled(answers: np.ndarray, draws: int, seed: int) -> np.ndarray:
         weights = rng.multinomial(count, np.full(count, 1 / count), size=min(at_once, draws - start))
         rates.append(weights.astype(np.float64) @ right)
     return np.concatenate(rates) / count
-
-
-def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> np.ndarray:
-    """Where accuracy first falls by `drop`, between levels on a straight line; infinite where it does not.
-
-    Args:
-        strength: Ascending, the first 0 (clean), shape (S,).
-        accuracy: Shape (B, S).
-        drop: How far.
-
-    Returns:
-        Strengths, shape (B,).
-
-    Examples:
-        >>> crossing(np.array([0.0, 1.0, 2.0]), np.array([[0.9, 0.9, 0.8], [0.9, 0.9, 0.9]])).round(6).tolist()
-        [1.5, inf]
-    """
-    # A hair of tolerance, so that a fall of exactly `drop` counts whatever the rounding.
-    below = accuracy <= accuracy[:, :1] - drop + 1e-12
-    first = below.argmax(1)
-    rows = np.arange(len(accuracy))
-    previous = np.maximum(first - 1, 0)
-    high, low = accuracy[rows, previous], accuracy[rows, first]
-    share = (high - (accuracy[:, 0] - drop)) / np.where(high > low, high - low, 1.0)
-    found = strength[previous] + np.clip(share, 0, 1) * (strength[first] - strength[previous])
-    return np.where(below.any(1), found, np.inf)
 
 
 def _check_noise(record: SweepRecord, s: int, right: np.ndarray, was_right: np.ndarray) -> NoiseCheck:
