@@ -15,11 +15,10 @@ from robustkit.perturb.decision import decide
 from robustkit.perturb.proof import ask_network
 from robustkit.perturb.search.base import Problem
 from robustkit.perturb.search.cells import Cells
-from robustkit.perturb.search.orders import Walk, ranked_walk
-from robustkit.stats import clopper_pearson
+from robustkit.perturb.search.orders import Walk
 
 # Candidates at once over all images: a bound of memory that changes no answer.
-_CANDIDATES = 1 << 17
+CANDIDATES = 1 << 17
 # Cells of an image on which the evaluator is compared with the network itself, and how much further apart than there
 # the two are taken to be at most.
 _COMPARED = 16
@@ -52,10 +51,9 @@ class Survey:
         self.asked, self.flipping, self.broken, self.rechecked = (torch.zeros_like(cells.left) for _ in range(4))
         self.flips = torch.zeros_like(cells.option)  # (N, H W)
         self.bound, self.jump = self._compare(self.correct.nonzero().squeeze(1))
-        self.order = self._shuffled() if problem.budget is not None and problem.budget < cells.count else None
 
     def run(self, advance: Callable[[int], Any]) -> None:
-        """Tries all cells of the correct images, or as many random ones as the budget allows.
+        """Tries all cells of the correct images.
 
         The most dangerous cells are run alone afterwards. An image on which the evaluator is found to err by more
         than was thought is gone through again, with more cells decided by the network.
@@ -75,7 +73,6 @@ class Survey:
         best, pixel = cells.margin.max(1)
         tried = best.isfinite()
         value = cells.values(torch.arange(n, device=pixel.device), pixel, cells.option.gather(1, pixel[:, None])[:, 0])
-        low, high = self._chance(level)
         tensors = {
             "correct": self.correct,
             "idle": self.idle,
@@ -92,27 +89,26 @@ class Survey:
             "margin_map": margin.view(n, height, width),
             "flips_map": self.flips.view(n, height, width).int(),
         }
-        return {name: tensor.cpu().numpy() for name, tensor in tensors.items()} | {
-            "chance_low": low,
-            "chance_high": high,
-        }
+        return {name: tensor.cpu().numpy() for name, tensor in tensors.items()} | self._counted(level)
 
     def _pass(self, rows: Tensor, advance: Callable[[int], Any]) -> None:
-        cells, budget = self.cells, self.problem.budget
-        if self.order is None:
-            walk, wanted = Walk(cells, lambda some, place: place), cells.left.clone()
-        else:
-            walk, wanted = ranked_walk(cells, self.order), cells.left.clamp(max=budget)
+        cells = self.cells
+        walk = Walk(cells, lambda some, place: place)
         while True:
-            left = (wanted - self.asked)[rows]
+            left = cells.left[rows]
             rows, left = rows[left > 0], left[left > 0]
             if len(rows) == 0:
                 return
-            asked = walk.fill(rows, min(max(1, _CANDIDATES // len(rows)), int(left.min())))
-            self._ask(rows, asked)
+            asked = walk.fill(rows, min(max(1, CANDIDATES // len(rows)), int(left.min())))
+            self.ask(rows, asked)
             advance(asked.numel())
 
-    def _ask(self, rows: Tensor, asked: Tensor) -> None:
+    def ask(self, rows: Tensor, asked: Tensor) -> Tensor:
+        """Tries untried cells, shape (M, P), of images `rows`, shape (M,).
+
+        Returns:
+            Which of them flip their image or give an answer that is not finite, shape (M, P), bool.
+        """
         candidates = self.cells.candidates(rows, asked)
         margins = self.problem.margin(rows, self.evaluator(candidates))
         flips = margins > 0
@@ -131,6 +127,7 @@ class Survey:
         m, p = flips.nonzero(as_tuple=True)
         place = rows[m] * self.flips.shape[1] + self.cells.split(asked[m, p])[0]
         self.flips.view(-1).index_add_(0, place, torch.ones_like(place))
+        return flips | margins.isneginf()
 
     @torch.inference_mode()
     def _decided(self, near: Candidates, broken: Tensor, said: float) -> tuple[Tensor, Tensor]:
@@ -179,22 +176,17 @@ class Survey:
         for counts in (self.asked, self.flipping, self.broken, self.rechecked, self.flips):
             counts[rows] = 0
 
-    def _chance(self, level: float) -> tuple[np.ndarray, np.ndarray]:
-        """The interval for the chance of a flip over all cells; without width where all were tried."""
-        low, high = np.full(len(self.problem), np.nan), np.full(len(self.problem), np.nan)
-        for i in self.correct.nonzero().squeeze(1).tolist():
-            k, n, changing = int(self.flipping[i]), int(self.asked[i]), self.cells.count - int(self.idle[i])
-            if n == changing:
-                low[i], high[i] = k / self.cells.count, (k + int(self.broken[i])) / self.cells.count
-                continue
-            rate = clopper_pearson(k, n, level=level)
-            low[i], high[i] = (float(end) * changing / self.cells.count for end in (rate.low, rate.high))
-        return low, high
+    def _counted(self, level: float) -> dict[str, np.ndarray]:
+        """What is known of the number of cells that flip: after a complete pass the number itself.
 
-    def _shuffled(self) -> Tensor:
-        """All cells of each image in an order of its own, shape (N, H W V)."""
-        orders = [generator.permutation(self.cells.count) for generator in self.problem.streams.generators]
-        return torch.from_numpy(np.stack(orders).astype(np.int32)).to(self.asked.device)
+        Args:
+            level: Confidence level, where the number is only bounded.
+        """
+        correct = self.correct.cpu().numpy()
+        least, most = (count.cpu().numpy() for count in (self.flipping, self.flipping + self.broken))
+        chances = {"chance_low": least, "chance_high": most}
+        found = {name: np.where(correct, count / self.cells.count, np.nan) for name, count in chances.items()}
+        return found | {"drawn_at_random": np.zeros_like(least), "at_most": np.where(correct, most, 0)}
 
     def _compare(self, rows: Tensor) -> tuple[Tensor, float]:
         """How far the evaluator's margins are taken to lie from the network's own, (N,), and how far these jump."""

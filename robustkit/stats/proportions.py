@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv
-from scipy.stats import binom, norm
+from scipy.stats import binom, hypergeom, norm
 
 from robustkit.errors import InputError
 from robustkit.stats.estimate import Estimate, check_level, format_p, plain
@@ -106,6 +107,49 @@ def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, level: float = 0.95) 
     high = np.where(k < n, betaincinv(k + 1, np.maximum(n - k, 1), 1 - tail), 1.0)
     low, high = (np.where(n > 0, end, np.nan) for end in (low, high))
     return Estimate(plain(rate), plain(low), plain(high), plain(n), level, "Clopper-Pearson")
+
+
+def hypergeometric(successes: int, n: int, population: int, *, level: float = 0.95) -> tuple[int, int]:
+    """The exact interval for how many of a finite population would succeed, from a sample without repetition.
+
+    It is what `clopper_pearson` is for an infinite population, and shorter: what was drawn is known.
+
+    Args:
+        successes: How many of the sample succeeded, in [0, n].
+        n: How many were drawn, at random and each once, in [0, `population`].
+        population: How many there are.
+        level: Confidence level; each end alone holds at (1 + level) / 2.
+
+    Returns:
+        The fewest and the most of the population that would succeed, those of the sample among them.
+
+    Raises:
+        InputError: If a count is out of its range.
+
+    Source: Buonaccorsi 1987, doi:10.1080/00031305.1987.10475484.
+
+    Examples:
+        >>> hypergeometric(0, 20_000, 380_000)
+        (0, 68)
+        >>> hypergeometric(3, 10, 10)
+        (3, 3)
+    """
+    if not 0 <= successes <= n <= population:
+        raise InputError(f"expected 0 <= successes <= n <= population, got {successes}, {n} and {population}")
+    tail = (1 - check_level(level)) / 2
+    failures = n - successes
+    low = _first(successes, population - failures, lambda m: hypergeom.sf(successes - 1, population, m, n) > tail)
+    beyond = population - failures + 1
+    high = _first(successes, beyond, lambda m: m == beyond or hypergeom.cdf(successes, population, m, n) <= tail) - 1
+    return low, high
+
+
+def _first(low: int, high: int, holds: Callable[[int], bool]) -> int:
+    """The first whole number from `low` to `high` for which something holds that holds for all after it too."""
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return low
 
 
 def newcombe(

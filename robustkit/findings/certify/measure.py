@@ -22,6 +22,7 @@ from robustkit.findings.certify.summary import CertifyResult
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.decision import UNTARGETED, answers
 from robustkit.perturb.edges import SUFFIX, with_edges
+from robustkit.perturb.sampled_survey import SampledSurvey
 from robustkit.perturb.search.base import Problem
 from robustkit.perturb.survey import Survey
 from robustkit.perturb.threats import describe_values, make_values
@@ -175,7 +176,7 @@ def certify(
     level: float = 0.95,
     evaluator: Callable[[AuditedClassifier, Tensor], Evaluator] = make_evaluator,
 ) -> CertificateRecord:
-    """Tries every cell of every correctly classified image, or a random sample of them.
+    """Tries every cell of every correctly classified image, or the most dangerous and a random sample of the others.
 
     Args:
         classifier: The classifier.
@@ -183,10 +184,10 @@ def certify(
         labels: The class that each image should keep, shape (N,), int64.
         values: What a pixel may become, on the classifier's device.
         ids: A unique id for each image.
-        budget: The most queries per image; where it covers no complete pass, so many cells are drawn at random
-            without repetition, and the record bounds the chance of a flip instead. `None` tries them all.
+        budget: The most queries per image; where it covers no complete pass, the cells that look dangerous are tried
+            and others drawn at random, and the record bounds how many flip the image. `None` tries them all.
         seed: Of that sample, at least 0.
-        level: Confidence level of that bound, in (0, 1).
+        level: Confidence level of that bound, in (0.5, 1).
         evaluator: Makes what scores the candidates.
 
     Raises:
@@ -211,9 +212,14 @@ def certify(
                 targets=torch.full((len(clean),), UNTARGETED, device=clean.device),
                 values=values,
                 streams=Streams(seed, [str(image_id) for image_id in ids[part]], purpose="certificate"),
-                budget=budget,
+                classifier=classifier,
             )
-            survey = Survey(problem, evaluator(classifier, clean), classifier)
+            fast = evaluator(classifier, clean)
+            survey = (
+                Survey(problem, fast, classifier)
+                if budget is None
+                else SampledSurvey(problem, fast, classifier, budget)
+            )
             survey.run(bar.update)
             arrays = survey.arrays(level)
             parts.append(

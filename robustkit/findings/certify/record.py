@@ -31,7 +31,7 @@ class CertifyRequest(Selection):
     """What a certificate is asked for, beside the images.
 
     Attributes:
-        budget: The most queries per image; below the number of cells the chance of a flip is only bounded.
+        budget: The most queries per image; below the number of cells, how many of them flip is only bounded.
         values: What a pixel may become; see `robustkit.perturb.threats.make_values`, and
             `robustkit.perturb.amplitudes.make_amplitudes` for every value.
         value_range: `data` or `paper`.
@@ -41,7 +41,7 @@ class CertifyRequest(Selection):
 
     budget: int | None = option(
         None,
-        "Most queries per image, or pixels with lines; too few for a complete pass give a bound only.",
+        "Most queries per image, or pixels with lines; too few for a complete pass bound how many cells flip.",
         click={"type": int},
     )
     values: str = option(
@@ -87,6 +87,10 @@ class CertificateRecord(Record):
         rechecked: How many were so near the boundary that the network itself decided, shape (N,).
         chance_low: Lower end of the interval for the chance that a cell drawn at random flips the image, shape (N,).
         chance_high: Its upper end; after a complete pass both are the chance itself, but for cells that are not finite.
+        drawn_at_random: How many cells were drawn at random from those that did not look dangerous, shape (N,); 0 where
+            every cell was tried.
+        at_most: How many cells flip the image or give an answer that is not finite, at most, shape (N,): the number
+            itself after a complete pass, and otherwise a bound that holds with probability `level`.
         best_margin: Largest margin seen, in logits, shape (N,); minus its distance to the boundary if negative.
         best_row: Row of that pixel, shape (N,).
         best_column: Its column, shape (N,).
@@ -101,11 +105,12 @@ class CertificateRecord(Record):
         seconds: How long it took; 0 in the file of a run, whose bytes depend on the answer alone.
     """
 
-    version = 3
+    version = 4
     axis_letters: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(
             ("ids", "labels", "correct", "idle", "queries", "flipping", "not_finite", "out_of_memory", "rechecked",
-             "chance_low", "chance_high", "best_margin", "best_row", "best_column", "error_bound"), "N",
+             "chance_low", "chance_high", "drawn_at_random", "at_most", "best_margin", "best_row", "best_column",
+             "error_bound"), "N",
         ),
         "best_value": "NC", "margin_map": "NHW", "flips_map": "NHW", "class_names": "K",
     }  # fmt: skip
@@ -123,6 +128,8 @@ class CertificateRecord(Record):
     rechecked: np.ndarray
     chance_low: np.ndarray
     chance_high: np.ndarray
+    drawn_at_random: np.ndarray
+    at_most: np.ndarray
     best_margin: np.ndarray
     best_row: np.ndarray
     best_column: np.ndarray
@@ -144,6 +151,11 @@ class CertificateRecord(Record):
     def certified(self) -> np.ndarray:
         """Which images no cell flips or comes near to flipping, shape (N,), bool."""
         return self.complete & (self.flipping == 0) & (self.not_finite == 0) & ~self.too_near
+
+    @property
+    def sampled(self) -> np.ndarray:
+        """Which images had only some cells tried, and the number of those that flip bounded, shape (N,), bool."""
+        return self.correct & ~self.complete & ~self.out_of_memory
 
     @property
     def too_near(self) -> np.ndarray:
@@ -201,9 +213,10 @@ class CertificateRecord(Record):
         """
         n, (bands, height, width) = len(ids), shape
         nan, none = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
-        counts = dict.fromkeys(("idle", "queries", "flipping", "not_finite", "rechecked"), none)
+        counted = ("idle", "queries", "flipping", "not_finite", "rechecked", "drawn_at_random", "at_most")
         return cls(
-            ids=ids, labels=labels, correct=none.astype(bool), cells=height * width * options, **counts,
+            ids=ids, labels=labels, correct=none.astype(bool), cells=height * width * options,
+            **dict.fromkeys(counted, none),
             out_of_memory=np.ones(n, dtype=bool), chance_low=nan, chance_high=nan,
             best_margin=nan.astype(np.float32), best_row=none - 1, best_column=none - 1,
             best_value=np.full((n, bands), np.nan, dtype=np.float32), error_bound=nan.astype(np.float32),

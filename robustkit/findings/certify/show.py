@@ -7,11 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from robustkit.findings.attack.chapter import CHAPTER, TITLE
 from robustkit.findings.certify.record import RECORD, CertificateRecord
-from robustkit.findings.certify.summary import describe, summary, table
+from robustkit.findings.certify.summary import describe, describe_bounds, summary, table
 from robustkit.findings.certify.vulnerability import Chances, Vulnerability
 from robustkit.findings.finding import ModelRecords, section_name
 from robustkit.findings.writing import write_finding
@@ -86,11 +84,6 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
                 f"{one.label}: {int(record.too_near.sum())} images are flipped by no cell, but some cell comes nearer "
                 "to the boundary than rounding lets one say; they are not certified."
             )
-        sampled = int((record.correct & ~record.complete).sum())
-        if sampled:
-            high = float(np.nanmax(record.chance_high[record.correct & ~record.complete]))
-            text.append(
-                f"{one.label}: for {sampled} images only a random sample of cells was tried; a random hit flips them "
-                f"with chance {high:.2g} at most (95%)."
-            )
+        if record.sampled.any():
+            text.append(f"{one.label}: {describe_bounds(record)}.")
     return Chapter(CHAPTER, TITLE, tuple(text), tuple(sections), tuple(missing))

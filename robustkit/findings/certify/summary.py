@@ -72,9 +72,44 @@ def summary(record: CertificateRecord) -> dict[str, Any]:
             if complete
             else None,
         },
+        "sampled": bounds(record),
         "error_bound": float(np.nanmax(record.error_bound)) if attacked else None,
         "seconds": record.seconds,
     }
+
+
+def bounds(record: CertificateRecord) -> dict[str, Any] | None:
+    """The numbers of the images whose cells were not all tried, denominators first; `None` without any."""
+    if not record.sampled.any():
+        return None
+    at_most, queries = record.at_most[record.sampled], record.queries[record.sampled]
+    return {
+        "images": len(at_most),
+        "level": record.level,
+        "cells": record.cells,
+        "queries_per_image": int(queries.max()),
+        "drawn_at_random_median": int(np.median(record.drawn_at_random[record.sampled])),
+        "flipped": int((record.sampled & record.flippable).sum()),
+        "cells_seen_to_flip_median": int(np.median(record.flipping[record.sampled])),
+        "cells_that_flip_at_most_median": int(np.median(at_most)),
+        "cells_that_flip_at_most_max": int(at_most.max()),
+    }
+
+
+def describe_bounds(record: CertificateRecord) -> str:
+    """What a sample of the cells says, as a sentence."""
+    found = bounds(record)
+    assert found is not None, "every cell of every image was tried"
+    none = record.sampled & ~record.flippable
+    quiet = (
+        f"; of the {int(none.sum())} without a flip, at most {int(record.at_most[none].max()):,}" if none.any() else ""
+    )
+    return (
+        f"{found['images']} images had {found['queries_per_image']:,} of {record.cells:,} cells tried, the most "
+        f"dangerous first: {found['flipped']} are flipped. With {record.level:.0%} confidence for each image, at most "
+        f"{found['cells_that_flip_at_most_median']:,} cells flip the median image{quiet}. This bounds how many flip "
+        "it; it does not certify that none does"
+    )
 
 
 def describe(record: CertificateRecord) -> str:
@@ -111,13 +146,8 @@ def describe(record: CertificateRecord) -> str:
         broken = numbers["chance_of_a_random_hit"]["not_finite_mean_over_correct"]
         if broken:
             lines.append(f"  and makes its answer not finite with chance {broken:.2g}")
-    open_images = attacked - numbers["complete"]
-    if open_images:
-        high = float(np.nanmax(record.chance_high[record.correct & ~record.complete]))
-        lines.append(
-            f"  {open_images} images were sampled only: a value and a pixel at random flip them with chance {high:.2g} "
-            "at most"
-        )
+    if numbers["sampled"]:
+        lines.append("  " + describe_bounds(record))
     rate = numbers["queries"] / max(numbers["seconds"], 1e-9)
     lines.append(f"  {numbers['queries']:,} queries in {numbers['seconds']:.1f} s, {rate:,.0f} a second")
     return "\n".join(lines)
@@ -128,7 +158,7 @@ def table(record: CertificateRecord) -> str:
     buffer = io.StringIO()
     writer = Writer(buffer)
     flags = ("correct", "complete", "certified", "too_near")
-    names = ("queries", "flipping", "chance_low", "chance_high", "best_margin", "error_bound", "best_row")
+    names = ("queries", "flipping", "at_most", "chance_low", "chance_high", "best_margin", "error_bound", "best_row")
     names = (*names, "best_column", "not_finite")
     writer.writerow(["id", "true", *flags, *names, "out_of_memory"])
     columns = [getattr(record, name).astype(int) for name in flags], [getattr(record, name) for name in names]
