@@ -65,6 +65,9 @@ def test_a_threshold_flatters_itself_on_corners_and_not_at_its_edge():
     assert edges.flippable.all()
     assert edges.complete.all()
     assert edges.cells == 81 * 22
+    sampled = certify(classifier, images, labels, values=with_edges(CORNERS, classifier), ids=ids, budget=800)
+    assert (sampled.queries == 800).all()
+    assert (sampled.at_most >= sampled.flipping).all()
     # The worst cell is one that the network itself is seen to be flipped by.
     flipped = images[:1].clone()
     flipped[0, :, edges.best_row[0], edges.best_column[0]] = torch.from_numpy(edges.best_value[0])

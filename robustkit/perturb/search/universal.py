@@ -18,6 +18,7 @@ from torch import Tensor
 from robustkit.engine import Candidates, make_evaluator
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
+from robustkit.perturb.edges import Placed
 from robustkit.perturb.search.base import Problem, Search
 from robustkit.perturb.search.cells import Cells, CellSettings, RankedSearch
 
@@ -114,9 +115,9 @@ def _changes(cells: Cells, classifier: AuditedClassifier, effort: int) -> Tensor
     asked = torch.cartesian_prod(row, column, option)
     evaluator = make_evaluator(classifier, image)
     problem.passes.stand_in += len(asked) + 1
-    parts = []
+    placed, parts = Placed(problem.values, image), []
     for part in asked.split(_CANDIDATES):
-        value = problem.values.option(image[0, :, part[:, 0], part[:, 1]].T, part[:, 2])
+        value = placed.at(part.new_zeros(len(part)), part[:, 0] * cells.width + part[:, 1], part[:, 2])
         rows, columns = part[None, :, 0, None], part[None, :, 1, None]
         parts.append(evaluator(Candidates(part.new_zeros(1), rows, columns, value[None, :, None]))[0])
     change = torch.cat(parts) - evaluator.clean()
