@@ -138,9 +138,11 @@ def hypergeometric(successes: int, n: int, population: int, *, level: float = 0.
         raise InputError(f"expected 0 <= successes <= n <= population, got {successes}, {n} and {population}")
     tail = (1 - check_level(level)) / 2
     failures = n - successes
-    low = _first(successes, population - failures, lambda m: hypergeom.sf(successes - 1, population, m, n) > tail)
+    low = _first(successes, population - failures, lambda m: bool(hypergeom.sf(successes - 1, population, m, n) > tail))
     beyond = population - failures + 1
-    high = _first(successes, beyond, lambda m: m == beyond or hypergeom.cdf(successes, population, m, n) <= tail) - 1
+    high = (
+        _first(successes, beyond, lambda m: m == beyond or bool(hypergeom.cdf(successes, population, m, n) <= tail)) - 1
+    )
     return low, high
 
 
