@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robustkit.catalogues.front import predict
+    from robustkit.catalogues.front import flag, predict
     from robustkit.data import ImageSet, open_images
     from robustkit.data.simulate import simulate
     from robustkit.errors import InputError, RobustkitError
@@ -56,6 +56,7 @@ __all__ = [
     "certify",
     "distances",
     "evaluate",
+    "flag",
     "isomap",
     "make_front",
     "open_checkpoint",
@@ -79,7 +80,7 @@ _HOME = {
     **dict.fromkeys(
         ("attack", "audit", "certify", "distances", "isomap", "sweep", "train", "windows"), "robustkit.front"
     ),
-    "predict": "robustkit.catalogues.front",
+    **dict.fromkeys(("flag", "predict"), "robustkit.catalogues.front"),
     "evaluate": "robustkit.training.evaluate",
     "simulate": "robustkit.data.simulate",
     "Record": "robustkit.records",

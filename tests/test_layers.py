@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "runs": LEAVES | {"data", "models", "stats"},
     "report": LEAVES | {"stats"},
     "findings": LEAVES | {"stats", "data", "models", "engine", "perturb", "latent", "runs", "report"},
-    "catalogues": LEAVES | {"stats", "data", "models", "engine", "perturb", "latent", "runs", "report", "findings"},
+    "catalogues": LEAVES
+    | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings"},
     "testing": LEAVES | {"data", "models", "perturb"},
     "auditing": LEAVES
     | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings"},

@@ -33,6 +33,7 @@ _COMMANDS = {
     "certify-lines": "robustkit.findings.amplitudes.measure:FollowLines",
     "hazard": "robustkit.findings.hazard.measure:Hazard",
     "conformal": "robustkit.findings.certify.conformal:Conformal",
+    "flag": "robustkit.catalogues.flag:Flag",
     "predict": "robustkit.catalogues.predict:Predict",
     "sweep": "robustkit.findings.sweep.measure:Sweep",
 }

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from robustkit.catalogues.flag import Flag
+from robustkit.catalogues.flag_request import FlagRequest
 from robustkit.catalogues.predict import OfObjects, Predict, PredictRequest, folder_of
 from robustkit.errors import InputError
 from robustkit.progress import quiet
@@ -15,6 +17,7 @@ from robustkit.runs.running import run_measurement
 from robustkit.words import no_such
 
 if TYPE_CHECKING:
+    from robustkit.catalogues.flags import Flags
     from robustkit.catalogues.predictions import Predictions
 
 # What describes the model and the images, as `sample_of` takes it.
@@ -52,6 +55,35 @@ def predict(
         InputError: If the model, images or settings do not fit each other.
     """
     return _objects(Predict, PredictRequest, model, images, {"data": data, "columns": columns, "table": out, **more})
+
+
+def flag(
+    model: Model,
+    images: Any = None,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    columns: Sequence[str] = (),
+    **more: Any,
+) -> Flags:
+    """Says of every image how far its class is to be trusted, with one rank; no labels are needed.
+
+    Args:
+        model: As for `predict`.
+        images: As for `predict`.
+        data: As for `predict`.
+        out: As for `predict`.
+        columns: As for `predict`.
+        **more: As for `predict`; and `perturbations`, `suite`, `severity`, `reference`, `conformal`, `least_change` and
+            `seed` (see `FlagRequest`).
+
+    Returns:
+        What was found: `rank`, `columns()`, `summary()`, `to_pandas()`, `plot()`.
+
+    Raises:
+        InputError: If the model, images or settings do not fit each other.
+    """
+    return _objects(Flag, FlagRequest, model, images, {"data": data, "columns": columns, "table": out, **more})
 
 
 def _objects(kind: type[OfObjects], request: type[Any], model: Any, images: Any, more: dict[str, Any]) -> Any:

@@ -165,7 +165,20 @@ def predicted(classifier: AuditedClassifier, images: Tensor, rows: np.ndarray) -
     if isinstance(classifier.output.decision, Within):
         value = classifier.output.plain_logits(classifier.module(images))[:, 0].double().cpu().numpy()
         return _record(classifier, rows, value=value, predicted=np.where(np.isfinite(value), 0, -1))
-    logits = settled(classifier, images, classifier(images))
+    return _of_logits(classifier, images, classifier(images), rows)
+
+
+@torch.inference_mode()
+def predicted_with_latents(
+    classifier: AuditedClassifier, images: Tensor, rows: np.ndarray
+) -> tuple[PredictionRecord, Tensor | None]:
+    """The same by one pass that gives the latents too, shape (N, D); `None` for a black box."""
+    latents, logits = classifier.embed_and_answer(images.to(classifier.device))
+    return _of_logits(classifier, images, logits, rows), latents
+
+
+def _of_logits(classifier: AuditedClassifier, images: Tensor, logits: Tensor, rows: np.ndarray) -> PredictionRecord:
+    logits = settled(classifier, images, logits)
     classes = decide(logits)
     two = logits.double().topk(min(2, logits.shape[1]), 1).values
     return _record(

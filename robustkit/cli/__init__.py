@@ -31,6 +31,7 @@ GROUPS = {
     },
     "Catalogues": {
         "predict": "Write the class of every object of a survey, with its probabilities.",
+        "flag": "Rank every object of a survey by how far its class is to be trusted.",
     },
     "Models and data": {
         "inspect": "Say what a checkpoint of any kind is, safely, and whether it can be audited.",

@@ -39,6 +39,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "predict -m ckpt.pt -d survey.parquet -o classes.parquet --columns ra,dec",
         "predict -m net.onnx -d cutouts --classes spiral,elliptical -o classes.csv",
     ),
+    "flag": (
+        "flag -m ckpt.pt -d survey -o flags.fits",
+        "flag -m ckpt.pt -d survey --conformal sets --columns ra,dec --catalogue cat.fits -o flags.parquet",
+        "flag -m net.onnx -d cutouts --suite plain --reference training -o flags.csv",
+    ),
     "inspect": (
         "inspect -m best.pth",
         "inspect -m best.pth --arch network.py:Net -d cutouts --write card.toml",

@@ -88,6 +88,7 @@ class SweepJob:
         seed: Of the random streams.
         draws: How often a perturbation with random numbers is drawn for each image; the answers are averaged. The
             numbers depend on the seed and the image alone, so every model meets the same ones.
+        nearest: Whether the nearest boundary is looked for where a perturbation is white noise.
         block: Images at once; beside them only a few numbers per image are kept.
 
     Raises:
@@ -104,6 +105,7 @@ class SweepJob:
     bounds: tuple[float, float] | None = None
     seed: int = 0
     draws: int = DRAWS
+    nearest: bool = True
     block: int = BLOCK
 
     def __post_init__(self) -> None:
@@ -120,7 +122,7 @@ class SweepJob:
             seen = stored if self.stretch is None else self.stretch(stored)
             latents, clean_class, clean_margin = _look(self.classifier, seen, true)
             boundary = np.full(len(stored), np.nan)
-            noise = any(isinstance(perturbation, GaussianNoise) for perturbation in self.perturbations)
+            noise = self.nearest and any(isinstance(perturbation, GaussianNoise) for perturbation in self.perturbations)
             if noise and has_gradients(self.classifier):  # neither a black box nor an ONNX graph has any
                 boundary = boundary_distance(self.classifier, seen, true)
             found = []
