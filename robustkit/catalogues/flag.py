@@ -137,7 +137,9 @@ class Flag(OfObjects):
             distance = self.reference.distance(latents)
         sets = np.full((n, k), -1) if self.level is None else self.level.sets(found.probabilities)
         values = {"agreement": agreement, "least_change": least, "distance": distance}
-        single = {name: np.where(known, value, np.nan).astype(np.float32) for name, value in values.items()}
+        single: dict[str, Any] = {
+            name: np.where(known, value, np.nan).astype(np.float32) for name, value in values.items()
+        }
         return FlagRecord(
             **vars(found), **single, doubt=np.where(known, doubt, np.inf).astype(np.float32), sets=sets.astype(np.int8),
             oddness=np.broadcast_to(odd, n).astype(np.float32),
