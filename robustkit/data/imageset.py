@@ -12,6 +12,7 @@ import numpy as np
 
 from robustkit.data.guard import reading
 from robustkit.data.npyfile import map_npy, write_npy
+from robustkit.data.pixels import picked
 from robustkit.data.stretch import Stretch, stretch_from_json
 from robustkit.errors import InputError
 from robustkit.files import new_folder, read_json, sha256_file, write_json
@@ -116,7 +117,7 @@ class ImageSet:
             raise InputError(f"no image of {len(self)} was selected; expected at least one")
         labels = None if self.labels is None else self.labels[indices]
         values = None if self.values is None else self.values[indices]
-        images = np.asarray(self.images[indices])
+        images = picked(self.images, indices)
         return replace(self, images=images, labels=labels, values=values, ids=self.ids[indices])
 
     def positions(self, ids: Sequence[str] | np.ndarray) -> np.ndarray:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -28,24 +27,34 @@ def blocks(images: np.ndarray) -> Iterator[np.ndarray]:
         release(images)
 
 
-def release(images: np.ndarray) -> None:
-    """Gives the pages of a mapped set back to the system, which reads them again when they are asked for.
+def picked(images: np.ndarray, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Some images of a set as an array in memory; of a mapped set nothing else stays there.
 
-    So a pass over a set that is larger than the memory keeps to the block that it looks at. An array that is in memory
-    stays there.
+    Args:
+        images: Shape (N, C, H, W); may be memory-mapped.
+        rows: Positions of the images wanted, shape (M,), or a mask of shape (N,).
     """
-    base: Any = images
-    while base is not None and not isinstance(base, mmap.mmap):
-        base = getattr(base, "base", None)
-    if base is not None and hasattr(mmap, "MADV_DONTNEED") and not _writes(images):
-        base.madvise(mmap.MADV_DONTNEED)
+    found = np.array(images[np.asarray(rows)])
+    release(images)
+    return found
 
 
-def _writes(images: Any) -> bool:
-    """Whether pages may hold what no file does: a private copy, as of a map that is written to."""
-    while images is not None and not isinstance(images, np.memmap):
-        images = getattr(images, "base", None)
-    return images is None or images.mode == "c"
+def release(images: np.ndarray) -> None:
+    """Lets the pages of a mapped file go that were read or written; the file keeps what they hold.
+
+    Pages that were touched count as memory of this process until somebody else needs it, so a pass over a set would
+    show its whole size, and is refused where a container bounds what a process may hold.
+
+    Args:
+        images: Any array; nothing happens unless it lies in a file that is mapped and shared.
+    """
+    source: object = images
+    shared = False  # of a private map the changes are in its pages and nowhere else
+    while isinstance(source, np.ndarray):
+        shared |= isinstance(source, np.memmap) and source.mode in ("r", "r+", "w+")
+        source = source.base
+    if shared and isinstance(source, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        source.madvise(mmap.MADV_DONTNEED)
 
 
 def moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

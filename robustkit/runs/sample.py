@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from robustkit.data import ImageSet, Stretch
+from robustkit.data.pixels import picked
 from robustkit.models import AuditedClassifier, Checkpoint, ModelOptions
 from robustkit.models.checkpoint import versions
 
@@ -146,7 +147,7 @@ class Inputs:
         """Network input, shape (M, C, H, W), float32, on the CPU."""
         if "images" in self.sample.__dict__:  # read already
             return self.sample.images[part]
-        values = self.sample.whole.images[self.sample.rows[part]]
+        values = picked(self.sample.whole.images, self.sample.rows[part])
         return as_input(self.sample.checkpoint.stretch, self.sample.whole, values)
 
 

@@ -1,3 +1,7 @@
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from robustkit.data import pixels
+from robustkit.data.checks import scan_images
 from robustkit.data.pixels import moments, percentiles
 
 QUANTILES = (0.0, 0.1, 12.5, 50.0, 99.9, 100.0)
@@ -59,3 +64,51 @@ def test_strided_views_are_read_right(axis):
     images = np.random.default_rng(2).normal(0, 3, (5, 2, 6, 7)).astype(np.float32)
     view = np.moveaxis(np.ascontiguousarray(np.moveaxis(images, 1, axis)), axis, 1)
     assert percentiles(view, QUANTILES) == percentiles(images, QUANTILES)
+
+
+def resident(name):
+    """Bytes in memory of the mapped files whose names hold this, as Linux counts them."""
+    found, inside = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            inside = name in line
+        elif inside and line.startswith("Rss:"):
+            found += int(line.split()[1]) << 10
+    return found
+
+
+@pytest.fixture
+def mapped(tmp_path, monkeypatch):
+    """16 MiB in a file of its own, in blocks of 1 MiB."""
+    monkeypatch.setattr(pixels, "BLOCK_BYTES", 1 << 20)
+    values = np.random.default_rng(0).random((64, 1, 256, 256), dtype=np.float32)
+    np.save(tmp_path / "rather-large.npy", values)
+    return np.load(tmp_path / "rather-large.npy", mmap_mode="r"), values
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_of_a_mapped_set_no_more_than_a_block_is_in_memory(mapped):
+    images, values = mapped
+    most = 0
+    for block in pixels.blocks(images):
+        block.sum()
+        most = max(most, resident("rather-large.npy"))
+    assert 1 << 20 <= most <= 4 << 20  # a block, and what the kernel reads beside it
+    assert resident("rather-large.npy") == 0
+    scan_images(images)
+    percentiles(images, QUANTILES)
+    np.testing.assert_array_equal(pixels.picked(images, [3, 60]), values[[3, 60]])
+    np.testing.assert_array_equal(pixels.picked(images, np.arange(64) == 5), values[5:6])
+    assert resident("rather-large.npy") == 0
+    np.testing.assert_array_equal(images, values)
+
+
+@pytest.mark.parametrize("mode", ["r+", "c"])
+def test_what_was_written_into_a_mapped_set_stays(mode, tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((2, 1, 64, 64), dtype=np.float32))
+    images = np.load(tmp_path / "images.npy", mmap_mode=mode)
+    images[1] = 3
+    pixels.release(images[1:])
+    pixels.release(np.asarray(images))
+    assert (images[1] == 3).all()
+    assert not images[0].any()

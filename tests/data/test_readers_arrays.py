@@ -12,6 +12,7 @@ import pytest
 from robustkit.data import given_split, open_images
 from robustkit.data.readers import gather
 from robustkit.errors import InputError, SecurityError
+from robustkit.models.foreign.arrange import arrange
 from tests.data.samples import has_note, images, labels
 
 
@@ -73,6 +74,15 @@ def test_values_beyond_float32_are_refused(save):
     path = save("a.npy", values)
     with pytest.raises(InputError, match=r"1 pixels are too large for float32, the first in image 1 of a.npy"):
         open_images(path)
+
+
+def test_bands_in_another_order_of_a_large_set_do_not_fill_memory(save, monkeypatch):
+    monkeypatch.setattr(gather, "IN_MEMORY_BYTES", 100)
+    images_in_order = open_images(save("a.npy", images()), bands=["g", "r", "i"])
+    turned = arrange(images_in_order, None, ("i", "g"))
+    assert isinstance(turned.images, np.memmap)
+    np.testing.assert_array_equal(turned.images, images()[:, [2, 0]])
+    assert has_note(turned, "memory: the converted images lie in a temporary file")
 
 
 def test_large_conversions_go_through_a_file_that_vanishes(save, monkeypatch, tmp_path):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from robustkit.data.imageset import Units
-from robustkit.data.pixels import rows_per_block
+from robustkit.data.pixels import release, rows_per_block
 from robustkit.data.preprocess import ImageStep
 from robustkit.errors import InputError
 
@@ -121,6 +121,7 @@ def array_frames(images: np.ndarray, name: str) -> Frames:
         step = rows or rows_per_block(images.shape, images.dtype.itemsize)
         for start in range(0, len(images), step):
             yield images[start : start + step]
+            release(images)
 
     return Frames(rows_of(name, len(images)), blocks, images)
 

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from robustkit.data.bounds import bounded_memory, check_unpacked
+from robustkit.data.pixels import BLOCK_BYTES, release
 from robustkit.data.preprocess import Bounds, Fit, Grey, Resize, kept_area
 from robustkit.data.readers.found import Frames, Options
 from robustkit.errors import WARNING, InputError
 from robustkit.files import take_room
 from robustkit.progress import progress
 
-IN_MEMORY_BYTES = 2 << 30  # converted images larger than this go to a temporary file
+IN_MEMORY_BYTES = 512 << 20  # converted images larger than this go to a temporary file
 _MUCH = 0.5  # when less than this share of an image is left, that is a warning
 EXACT_INTEGER = 1 << 24  # above it, float32 no longer holds every integer
 
@@ -71,17 +72,21 @@ class _Gathering:
     def run(self) -> tuple[np.ndarray, np.dtype]:
         out: np.ndarray | None = None
         dtypes: set[np.dtype] = set()
-        start = 0
+        start = written = 0
         with progress(total=len(self.frames), label="reading images", unit="images") as bar:
             for block in self._blocks():
                 dtypes.add(block.dtype)
                 picture = bool(self.options.steps) and block.dtype == np.uint8
                 block = self._stepped(block if picture else self._fill(self._cast(block, start), start))
                 if out is None:
-                    out = _allocate((len(self.frames), *block.shape[1:]), self.notes)
+                    out = room_for((len(self.frames), *block.shape[1:]), self.notes)
                 if block.shape[1:] != out.shape[1:]:
                     self._refuse_shape(out.shape[1:], block.shape[1:], start)
                 out[start : start + len(block)] = block
+                written += block.nbytes
+                if written >= BLOCK_BYTES:
+                    release(out)
+                    written = 0
                 start += len(block)
                 bar.update(len(block))
         if out is None or start != len(self.frames):
@@ -196,7 +201,7 @@ class _Gathering:
             )
 
 
-def _allocate(shape: tuple[int, ...], notes: list[str]) -> np.ndarray:
+def room_for(shape: tuple[int, ...], notes: list[str]) -> np.ndarray:
     """Room for float32 images: in memory, or in a temporary file that vanishes with the array."""
     size = math.prod(shape) * 4
     if size <= IN_MEMORY_BYTES:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from robustkit.data.pixels import picked
 from robustkit.engine import make_evaluator
 from robustkit.engine.chain import UnsupportedChain
 from robustkit.engine.lines import LineNetwork
@@ -162,7 +163,7 @@ class FollowLines(Measurement):
         if stretch is None:
             return images.numpy().astype(np.float64)
         if whole.stretch is None:
-            return np.asarray(whole.images[self.sample.rows[part]], np.float64)
+            return picked(whole.images, self.sample.rows[part]).astype(np.float64)
         return np.asarray(stretch.inverse(images.numpy().astype(np.float64)))
 
     def _empty(self, ids: np.ndarray, labels: np.ndarray) -> AmplitudeRecord:

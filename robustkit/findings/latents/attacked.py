@@ -13,6 +13,7 @@ from torch import Tensor
 
 from robustkit.code_gate import refuse_code
 from robustkit.data import ImageSet
+from robustkit.data.pixels import picked
 from robustkit.engine import paint
 from robustkit.errors import InputError, SecurityError
 from robustkit.files import read_object, reading
@@ -55,7 +56,7 @@ class Attacked:
         """
         record, whole = self.record, self.sample.whole
         rows = self.sample.rows[record.image[attempts]]
-        clean = as_input(self.sample.checkpoint.stretch, whole, np.asarray(whole.images[rows]))
+        clean = as_input(self.sample.checkpoint.stretch, whole, picked(whole.images, rows))
         row, column, after = (
             torch.from_numpy(np.asarray(values[attempts])) for values in (record.row, record.column, record.after)
         )

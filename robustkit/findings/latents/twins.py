@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from robustkit.data import ImageSet, open_images
+from robustkit.data.pixels import picked
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.errors import InputError
 from robustkit.findings.latents.attacked import Attacked
@@ -91,7 +92,7 @@ def perturbed(attacked: Attacked, perturbation: Perturbation, *, seed: int) -> T
     ids = attacked.record.ids
 
     def images(rows: np.ndarray) -> Tensor:
-        before = np.array(source.images[rows], dtype=np.float32)
+        before = picked(source.images, rows)
         start = as_input(stretch, source, before) if late else torch.from_numpy(before)
         streams = Streams(seed, ids[rows].tolist(), f"perturb {perturbation.name}")
         after = perturbation(start, conditions=conditions, streams=streams)
@@ -169,7 +170,7 @@ def _from_set(attacked: Attacked, path: Path) -> Twins:
 
 
 def _rows(attacked: Attacked, images: ImageSet, rows: np.ndarray) -> Tensor:
-    return as_input(attacked.sample.checkpoint.stretch, images, np.asarray(images.images[rows]))
+    return as_input(attacked.sample.checkpoint.stretch, images, picked(images.images, rows))
 
 
 def _nothing(attacked: Attacked, words: str) -> Twins:

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from robustkit.data import Stretch
+from robustkit.data.pixels import picked
 from robustkit.errors import InputError
 from robustkit.findings.sweep.record import DRAWS, SweepRecord
 from robustkit.models import AuditedClassifier
@@ -68,7 +69,7 @@ class Rows:
         return len(self.rows)
 
     def __getitem__(self, part: slice, /) -> np.ndarray:
-        values = self.images[self.rows[part]]
+        values = picked(self.images, self.rows[part])
         return values if self.undo is None else np.asarray(self.undo.inverse(values), dtype=np.float32)
 
 

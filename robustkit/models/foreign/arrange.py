@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from robustkit.data import ImageSet
+from robustkit.data.pixels import blocks, release
+from robustkit.data.readers.gather import room_for
 from robustkit.errors import InputError
 
 
@@ -37,7 +39,7 @@ def arrange(images: ImageSet, class_names: Sequence[str] | None, bands: Sequence
             )
         elif set(bands) <= set(images.bands):
             order = [images.bands.index(name) for name in bands]
-            images = replace(images, images=np.ascontiguousarray(images.images[:, order]), bands=tuple(bands))
+            images = replace(images, images=_with_bands(images.images, order, notes), bands=tuple(bands))
             notes.append(f"bands: {', '.join(bands)}, taken in the order of the model")
         elif len(bands) == len(images.bands):
             raise InputError(
@@ -45,6 +47,17 @@ def arrange(images: ImageSet, class_names: Sequence[str] | None, bands: Sequence
                 "alike, or leave --bands out, and the bands out of the card"
             )
     return replace(images, notes=tuple(notes))
+
+
+def _with_bands(images: np.ndarray, order: Sequence[int], notes: list[str]) -> np.ndarray:
+    """Images with some of their bands, in another order; like those that were converted, large ones not in memory."""
+    out = room_for((len(images), len(order), *images.shape[2:]), notes)
+    start = 0
+    for block in blocks(images):
+        out[start : start + len(block)] = block[:, order]
+        start += len(block)
+        release(out)
+    return out
 
 
 def in_order(images: ImageSet, class_names: Sequence[str]) -> ImageSet:

@@ -156,7 +156,7 @@ def _find(path: Path, kind: Kind, content: Content | None, options: ModelOptions
         return open_keras(path, options)
     if content is None:
         content = read_weights(path)  # which refuses every other kind in words
-    if not isinstance(content.value, dict):
+    if not isinstance(content.value, dict) and not find_parts(content):
         raise InputError(f"{path} holds a {type(content.value).__name__}; expected a state_dict, or a dict with one")
     found = _weights(content, options, size)
     if options.trust is not None:

@@ -29,7 +29,7 @@ _LEGACY_PICKLES = 5
 _SKIPPED = re.compile(
     r"argparse\.Namespace|pathlib\.\w*Path|pathlib\._local\.\w*Path|datetime\.\w+|collections\.defaultdict"
     r"|functools\.partial|(copyreg|copy_reg)\._reconstructor|uuid\.UUID|decimal\.Decimal|fractions\.Fraction"
-    r"|(builtins|__builtin__)\.(object|set|frozenset|slice|range|complex|int|float|bool|str|list|tuple|bytes|bytearray|type)"
+    r"|(builtins|__builtin__)\.(object|dict|set|frozenset|slice|range|complex|int|float|bool|str|list|tuple|bytes|bytearray|type)"
     r"|(numpy|omegaconf|pytorch_lightning|lightning|lightning_fabric|lightning_utilities|torchmetrics|yacs|addict"
     r"|easydict|ml_collections|torch\.optim)\..+"
 )

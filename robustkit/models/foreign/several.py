@@ -11,6 +11,7 @@ import torch
 
 from robustkit.code_gate import names_function
 from robustkit.data import ImageSet
+from robustkit.data.pixels import picked
 from robustkit.errors import WARNING, InputError
 from robustkit.models.checkpoint import Checkpoint, Origin
 from robustkit.models.classifier import AuditedClassifier
@@ -91,8 +92,8 @@ def _examples(first: Checkpoint, images: ImageSet | None) -> torch.Tensor | None
     if images is None:
         return None
     images = arrange(images, None, first.card.bands if first.origin.own else None)
-    values = images.images[[0, len(images) // 2]]
-    return torch.from_numpy((values if images.stretch is not None else first.stretch(values)).copy()).float()
+    values = picked(images.images, [0, len(images) // 2])
+    return torch.from_numpy(values if images.stretch is not None else first.stretch(values)).float()
 
 
 def _check_same(path: Path, first: Checkpoint, other_path: Path, other: Checkpoint) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robustkit.data import ImageSet, Stretch
+from robustkit.data.pixels import picked
 
 # Enough for two outputs to differ in how often they are right, and for a comparison with another runtime.
 _MOST = 64
@@ -43,7 +44,7 @@ def show(images: ImageSet, stretch: Stretch, classes: int | None) -> Shown:
         classes: How many classes were named.
     """
     rows = np.unique(np.linspace(0, len(images) - 1, _MOST).astype(int))
-    values = np.asarray(images.images[rows])
+    values = picked(images.images, rows)
     values = values if images.stretch is not None else stretch(values)
     labels = None if images.labels is None else images.labels[rows]
     if classes is None and images.labels is not None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from robustkit.errors import InputError
+from robustkit.models.foreign.folded import fold
 from robustkit.models.foreign.weights import Content
 
 _DEPTH = 4
@@ -20,9 +21,16 @@ _MOST_PARTS = 12
 _OPTIONAL = ("num_batches_tracked",)
 _COUNTERS = ("total_ops", "total_params", "num_batches_tracked")
 # Names that wrappers put into those of the layers that they wrap: torch.compile, DDP, FSDP, checkpointing, DeepSpeed,
-# Opacus. They may wrap any layer, so they may stand anywhere.
+# Opacus, adapters. They may wrap any layer, so they may stand anywhere.
 _WRAPPERS = frozenset({"_orig_mod", "module", "_fsdp_wrapped_module", "_fpw_module", "_checkpoint_wrapped_module",
-                       "_forward_module", "_module", "_ddp_module"})  # fmt: skip
+                       "_forward_module", "_module", "_ddp_module", "base_layer"})  # fmt: skip
+# What the class alone does not compute with, and how it is got rid of where the network was trained.
+_LEFT_IN = {
+    "lora_": "merge the adapters into the weights before they are saved, with merge_and_unload()",
+    "parametrizations.": "take them out before the weights are saved, with torch.nn.utils.parametrize."
+    "remove_parametrizations",
+    "_fake_quant": "convert the network after quantization-aware training, and export it to ONNX",
+}
 # What Lightning modules keep beside the network: losses and running scores.
 _SCORES = re.compile(r"(train|valid|val|test)_\w+\..*|(criterion|loss|loss_fn|loss_func|metrics?)\..*")
 
@@ -34,10 +42,12 @@ class StateDict:
     Attributes:
         where: Its keys from the outside in; empty for the file itself.
         tensors: Its tensors by name.
+        folded: What was computed of split weights, in words.
     """
 
     where: tuple[str, ...]
     tensors: dict[str, Tensor] = field(repr=False)
+    folded: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -90,6 +100,8 @@ def find_parts(content: Content) -> list[StateDict]:
 
 
 def _parts(value: Any, where: tuple[str, ...], depth: int, seen: set[int]) -> Iterator[StateDict]:
+    if isinstance(value, list | tuple):  # [model, epoch], in the order of the file
+        value = {str(place): item for place, item in enumerate(value[:_MOST_PARTS]) if not isinstance(item, Tensor)}
     if not isinstance(value, Mapping) or depth > _DEPTH or any(not isinstance(key, str) for key in value):
         return
     if id(value) in seen:  # a file of some kilobytes can refer to one dict as often as it likes
@@ -124,6 +136,10 @@ def load_state(module: nn.Module, content: Content, *, key: str | None = None) -
     matches = [match for part in parts for match in _matches(part, wanted)]
     if not matches:
         matches = [match for part in parts for match in _unwrapped(part, wanted)]
+    if not matches:
+        whole = [(part, *fold(part.tensors)) for part in parts]
+        parts_folded = [StateDict(part.where, tensors, words) for part, tensors, words in whole if words]
+        matches = [match for part in parts_folded for match in _matches(part, wanted) or _unwrapped(part, wanted)]
     if key is not None:
         known = sorted({match.name or "." for match in matches})
         matches = [match for match in matches if key in (match.name, match.strip, ".".join(match.part.where))]
@@ -262,7 +278,7 @@ def _common_prefixes(part: StateDict) -> list[str]:
 
 
 def _where(match: Match, parts: int) -> str:
-    text = f"weights: {len(match.tensors)} tensors from {match.part.words}"
+    text = ", ".join([f"weights: {len(match.tensors)} tensors from {match.part.words}", *match.part.folded])
     if match.wrappers:
         text += f", {' and '.join(match.wrappers)} taken out of the names of its layers"
     if match.strip:
@@ -299,6 +315,7 @@ def _misfit(module: nn.Module, content: Content, parts: list[StateDict], wanted:
     advice = (
         "give what the class was built with by --arch-kwargs" if shapes else "name the class that it was saved from"
     )
+    advice = next((better for words, better in _LEFT_IN.items() if any(words in name for name in extra)), advice)
     return InputError(
         f"the weights in {content.path} do not fit {type(module).__name__} ({'; '.join(filter(None, said))}); {advice}"
     )
@@ -309,6 +326,11 @@ def _some(names: list[str], between: str = ", ", most: int = 3) -> str:
 
 
 def _describe(value: Any) -> str:
+    if isinstance(value, Mapping) and value and not any(isinstance(item, Tensor | Mapping) for item in value.values()):
+        kinds = sorted({type(item).__name__ for item in value.values()} - {"Skipped"})
+        return "a dict of objects that are not opened, such as NumPy arrays: save tensors" if not kinds else (
+            f"a dict of {_some(kinds)} under the keys {_some([str(key)[:40] for key in value], most=6)}"
+        )
     if isinstance(value, Mapping):
         return "a dict with the keys " + _some([str(key)[:40] for key in value], most=6) if value else "an empty dict"
     return f"a {type(value).__name__}"
