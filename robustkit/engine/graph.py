@@ -16,7 +16,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.utils._pytree import tree_leaves
 
 from robustkit.errors import first_line
+from robustkit.models.outputs import part_of
 from robustkit.models.probing import Paired
+from robustkit.models.tracing import symbolic_trace
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -58,7 +60,7 @@ def trace(module: nn.Module, images: Tensor, *, part: int | str | None = None) -
     paired = isinstance(module, Paired)
     try:
         copied = copy.deepcopy(module.network if isinstance(module, Paired) else module).eval().requires_grad_(False)
-        graph_module = fx.symbolic_trace(_OneInput(copied))
+        graph_module = symbolic_trace(_OneInput(copied))
     except Exception as error:  # tracing runs the network's own code, which may raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         name = type(module.network if isinstance(module, Paired) else module).__name__
@@ -77,7 +79,7 @@ def trace(module: nn.Module, images: Tensor, *, part: int | str | None = None) -
         _Observer(graph_module).run(two)
         _flatten(graph_module)
         returned = module(two.clone())
-        _compare(module, _Observer(graph_module).run(two), returned if part is None else returned[part])
+        _compare(module, _Observer(graph_module).run(two), part_of(returned, part))
         if paired:
             _check_alone(module, graph_module, two[:1], part)
     return graph_module
@@ -170,15 +172,13 @@ def _check_alone(module: nn.Module, graph_module: fx.GraphModule, image: Tensor,
         answer = graph_module(image)
     except Exception as error:  # the network's own operations, on a batch of one
         raise Untraceable(f"it takes no image alone ({first_line(error)})") from error
-    _compare(module, answer, returned if part is None else returned[part])
+    _compare(module, answer, part_of(returned, part))
 
 
 def _return_part(graph_module: fx.GraphModule, part: int | str | None) -> None:
     """Drops the parts of the output that are not asked for, and with them the layers that only they need."""
     end = next(node for node in graph_module.graph.nodes if node.op == "output")
-    returned: Any = end.args[0]
-    if part is not None:
-        end.args = (returned[part],)
+    end.args = (part_of(end.args[0], part),)
 
 
 def _work_out_of_place(graph_module: fx.GraphModule) -> None:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from robustkit.errors import InputError, OutOfMemory, first_line
 from robustkit.models.decision import Within
-from robustkit.models.latents import INPUT_OF, latent_candidates
+from robustkit.models.latents import INPUT_OF, latent_candidates, shortened
 from robustkit.models.memory import is_out_of_memory
 from robustkit.models.outputs import Output, WrongClassCount, check_kind, choose_part
-from robustkit.models.probing import Paired, advice_for, no_size_fits, probe_shapes
+from robustkit.models.probing import Paired, advice_for, in_float32, no_size_fits, probe_shapes
 
 # How far head(embed(x)) may lie from model(x), relative to the size of the logits: float32 rounding and no more.
 _SPLIT_TOLERANCE = 1e-4
@@ -46,6 +46,7 @@ class AuditedClassifier:
         notes: What was chosen or changed without being asked for, one sentence each.
         latent_name: Where the latent is; `None` where there is no latent.
         why_no_latent: Why it has no latent; empty if it has one.
+        example: Network input that it was tried on, one image, or two where it takes no single one.
         magnitude: The largest of the network's own scores for two images, to which rounding is relative; what a
             decision makes of them may be far smaller.
 
@@ -66,8 +67,7 @@ class AuditedClassifier:
     ) -> None:
         if module.training:
             raise InputError("the network is in training mode, where its answers change; call module.eval() first")
-        self.notes: list[str] = []
-        self.module = self._in_float32(module)
+        self.module, self.notes = in_float32(module)
         self.output = output or Output()
         self.shape_found = input_shape is None
         if input_shape is None:
@@ -122,7 +122,6 @@ class AuditedClassifier:
         seen: list[Tensor] = []
 
         def keep(latent: Any) -> None:
-            # The clone keeps the latent as it was before an in-place layer after it.
             seen.append(latent.clone())
 
         with self._hook(keep):
@@ -144,7 +143,7 @@ class AuditedClassifier:
             return latents.reshape(len(latents), *shape)
 
         with self._hook(put):
-            return self.output.logits(self._network(self._example.clone()))[:count]
+            return self.output.logits(self._network(self.example.clone()))[:count]
 
     def at(self, shape: Sequence[int]) -> AuditedClassifier:
         """The same classifier for images of another shape, where the shape was found and not given."""
@@ -164,7 +163,7 @@ class AuditedClassifier:
     def to(self, device: torch.device | str) -> Self:
         """Moves the network to a device."""
         self.module.to(device)
-        self._example = self._example.to(device)
+        self.example = self.example.to(device)
         return self
 
     @property
@@ -216,13 +215,6 @@ class AuditedClassifier:
         finally:
             handle.remove()
 
-    def _in_float32(self, module: nn.Module) -> nn.Module:
-        found = {str(p.dtype).removeprefix("torch.") for p in module.parameters() if p.dtype != torch.float32}
-        if found:
-            self.notes.append(f"the weights are {' and '.join(sorted(found))} and are evaluated in float32")
-            module = module.float()
-        return module
-
     def _probed_shape(self, module: nn.Module) -> tuple[int, int, int]:
         shapes = probe_shapes(module)
         if not shapes:
@@ -234,7 +226,7 @@ class AuditedClassifier:
     def _look(self, class_names: Sequence[str] | None) -> Tensor:
         """Runs two fixed images, and each alone, and checks what comes out; the logits of both."""
         images = self._two_images()
-        self._example = images[:1]
+        self.example = images[:1]
         with torch.inference_mode():
             try:
                 returned = self.module(images.clone())
@@ -243,9 +235,14 @@ class AuditedClassifier:
                     raise OutOfMemory(
                         "memory ran out for two images at once; use a device with more, or smaller images"
                     ) from error
+                if self._turn_to_examples("are refused"):
+                    return self._look(class_names)
+                advice = advice_for(self.module, self.input_shape, error)
+                if self._examples is None:
+                    advice += "; it was tried on random values from 0 to 1, and --data names images to try it on"
                 raise InputError(
                     f"the network refuses images of shape (N, {', '.join(map(str, self.input_shape))}): "
-                    f"{first_line(error)}; {advice_for(self.module, self.input_shape, error)}"
+                    f"{first_line(error)}; {advice}"
                 ) from error
             if self.output.part is None and not isinstance(returned, Tensor):
                 choice = choose_part(returned, len(class_names) if class_names else None)
@@ -260,9 +257,7 @@ class AuditedClassifier:
                     f"{advice_for(self.module, self.input_shape)}"
                 )
             if not bool(logits.isfinite().all()):
-                if self._examples is not None and not self._on_examples:
-                    self._on_examples = True
-                    self.notes.append("random values from 0 to 1 have no finite answer, so it was tried on two images")
+                if self._turn_to_examples("have no finite answer"):
                     return self._look(class_names)
                 tried = "the images given" if self._on_examples else "images between 0 and 1"
                 raise InputError(
@@ -273,6 +268,14 @@ class AuditedClassifier:
             self.notes += check_kind(self.output, returned)
             self._check_alone(images, logits)
         return logits
+
+    def _turn_to_examples(self, why: str) -> bool:
+        """Whether there are real images to try it on instead of random values."""
+        if self._examples is None or self._on_examples:
+            return False
+        self._on_examples = True
+        self.notes.append(f"random values from 0 to 1 {why}, so it was tried on two images")
+        return True
 
     def _check_alone(self, images: Tensor, logits: Tensor) -> None:
         """The answer for an image must be its own: alone, and beside another."""
@@ -286,7 +289,7 @@ class AuditedClassifier:
             alone = None
         if alone is None or alone.shape != logits.shape:
             self.module, self.pairs = Paired(self._network), True
-            self._example = images
+            self.example = images
             self.notes.append("the network cannot take one image alone, so a single image goes through it twice")
             alone = rows()
         scale = max(float(logits.abs().max()), self.magnitude) + 1e-6
@@ -323,7 +326,7 @@ class AuditedClassifier:
             latent = own
         if latent is not None:
             if latent.removeprefix(INPUT_OF) not in names:
-                raise InputError(f"no layer is called {latent!r}; there are {_shortened(names)}")
+                raise InputError(f"no layer is called {latent!r}; there are {shortened(names)}")
             self._split_at(latent, logits)
             return
         for candidate in latent_candidates(self._network, self._two_images(), self.output):
@@ -335,7 +338,7 @@ class AuditedClassifier:
             return
         self._without_latent(
             "no layer was found that the answer follows from alone; if there is one, name it with --latent, of "
-            f"{_shortened(names)}"
+            f"{shortened(names)}"
         )
         self.notes.append(f"latent: none, because {self.why_no_latent}")
 
@@ -387,14 +390,9 @@ class AuditedClassifier:
 
     def _beside(self, images: Tensor, latents: Tensor) -> Tensor:
         """Logits of latents while another image goes through the layers before: the same, or a path leads around."""
-        example = self._example
-        self._example = images.flip(0)[: len(example)]
+        example = self.example
+        self.example = images.flip(0)[: len(example)]
         try:
             return self.head(latents)
         finally:
-            self._example = example
-
-
-def _shortened(names: Sequence[str], most: int = 30) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
+            self.example = example

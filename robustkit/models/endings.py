@@ -12,16 +12,20 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from robustkit.models.latents import INPUT_OF
-from robustkit.models.outputs import EndingKind, Output, check_ending
+from robustkit.models.outputs import EndingKind, Output, check_ending, part_of
+from robustkit.models.tracing import symbolic_trace
 
 _LAYERS: dict[type[nn.Module], EndingKind] = {
-    nn.Softmax: "softmax", nn.LogSoftmax: "log_softmax", nn.Sigmoid: "sigmoid",
+    nn.Softmax: "softmax", nn.LogSoftmax: "log_softmax", nn.Sigmoid: "sigmoid", nn.LogSigmoid: "log_sigmoid",
 }  # fmt: skip
 _CALLS: dict[Any, EndingKind] = {
     torch.softmax: "softmax", functional.softmax: "softmax", "softmax": "softmax",
     torch.log_softmax: "log_softmax", functional.log_softmax: "log_softmax", "log_softmax": "log_softmax",
     torch.sigmoid: "sigmoid", functional.sigmoid: "sigmoid", "sigmoid": "sigmoid", torch.special.expit: "sigmoid",
+    functional.logsigmoid: "log_sigmoid",
 }  # fmt: skip
+# Those that take each score by itself.
+_ALONE = ("sigmoid", "log_sigmoid")
 # What may follow a sigmoid without changing a number.
 _SHAPES: tuple[Any, ...] = (
     "squeeze", "flatten", "view", "reshape", "contiguous", torch.squeeze, torch.flatten, torch.reshape,
@@ -101,19 +105,19 @@ def _cut_layer(network: nn.Module, output: Output, images: Tensor, ended: Tensor
 
 def _cut_call(network: nn.Module, output: Output) -> CutNetwork | None:
     """Cuts off a function at the end of the code."""
-    traced = fx.symbolic_trace(network)
+    traced = symbolic_trace(network)
     end = next(node for node in traced.graph.nodes if node.op == "output")
-    node: Any = end.args[0] if output.part is None else end.args[0][output.part]
+    node: Any = part_of(end.args[0], output.part)
     shaped = node
     while _is_call(shaped) and shaped.target in _SHAPES:
         shaped = shaped.args[0]
     # A sigmoid may stand before a squeeze, a softmax may not: it would be over other axes.
-    node = shaped if _is_call(shaped) and _CALLS.get(shaped.target) == "sigmoid" else node
+    node = shaped if _is_call(shaped) and _CALLS.get(shaped.target) in _ALONE else node
     kind = _CALLS.get(node.target) if _is_call(node) else None
     if kind is None:
         return None
     settings = {**dict(zip(("input", "dim"), node.args, strict=False)), **node.kwargs}
-    if (kind != "sigmoid" and not _over_classes(settings.get("dim"))) or len(node.users) != 1:
+    if (kind not in _ALONE and not _over_classes(settings.get("dim"))) or len(node.users) != 1:
         return None
     node.replace_all_uses_with(settings["input"])
     traced.graph.eliminate_dead_code()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robustkit.errors import InputError
 from robustkit.models.choices import Average, Combine
 from robustkit.models.classifier import AuditedClassifier
-from robustkit.models.outputs import Output
+from robustkit.models.outputs import Output, part_of
 from robustkit.words import no_such
 
 # Networks with as many votes are told apart by their mean probability, which weighs less than any vote.
@@ -125,16 +125,15 @@ def disagreement(classifier: AuditedClassifier, images: Tensor) -> np.ndarray:
 @torch.inference_mode()
 def _is_one_logit(classifier: AuditedClassifier) -> bool:
     """Whether a network gives one logit for two classes, in a column or without one."""
-    images = torch.zeros(2, *classifier.input_shape, device=classifier.device)
-    scores = classifier.output.select(classifier.module(images))
-    return classifier.output.kind == "logits" and (scores.ndim == 1 or scores.shape[1] == 1)
+    scores = classifier.output.select(classifier.module(classifier.example.clone()))
+    return classifier.output.kind == "logits" and scores.numel() == len(scores)
 
 
 def _logits(output: Output, returned: Any, single: bool) -> Tensor:
     """What `Output.logits` makes of a return value, in a form that torch.fx follows where that is possible."""
     if output.decision is not None or output.kind not in ("logits", "log-probabilities"):
         return output.logits(returned)
-    scores = returned if output.part is None else returned[output.part]
+    scores = part_of(returned, output.part)
     if not single:
         return scores
     scores = scores.reshape(-1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -68,3 +69,9 @@ def _copy(value: Any) -> Tensor | None:
 
 def _same(output: Tensor, fed: Tensor) -> bool:
     return output.numel() == fed.numel() and torch.equal(output.flatten(), fed.flatten())
+
+
+def shortened(names: Sequence[str], most: int = 30) -> str:
+    """Names in a sentence, the first of them if there are many."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

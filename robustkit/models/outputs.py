@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -17,10 +18,12 @@ from robustkit.models.choices import OutputKind
 from robustkit.models.decision import Decision, Within
 from robustkit.words import no_such
 
-EndingKind = Literal["softmax", "log_softmax", "sigmoid"]
+EndingKind = Literal["softmax", "log_softmax", "sigmoid", "log_sigmoid"]
 
 # A probability of exactly 0 in float32 becomes this logit, not minus infinity.
 _TINY = 1e-38
+# Tuples and dicts in each other that are looked through for the scores.
+_DEEPEST = 3
 
 
 class WrongClassCount(InputError):
@@ -44,7 +47,7 @@ class Output:
     """Which part of a network's return value holds the scores, and what they are.
 
     Attributes:
-        part: Position in a tuple or key in a dict; `None` when the network returns one tensor.
+        part: Position in a tuple, key in a dict, or a path such as `out.0`; `None` for one tensor.
         kind: `logits` (one column, or none, is the logit of class 1 against class 0), `probabilities` (rows sum to 1),
             `log-probabilities`, `sigmoid` (after the sigmoid; one column is the probability of class 1), or `votes`
             (positive numbers whose shares within a question are its vote fractions).
@@ -87,6 +90,8 @@ class Output:
             InputError: If the part is missing, must be named first, or is not a floating-point matrix.
         """
         scores = self.select(returned)
+        if isinstance(scores, Tensor) and scores.ndim > 2 and _columns(scores):  # (N, K, 1, 1), of convolutions alone
+            scores = scores.reshape(len(scores), -1)
         if self.kind in ("logits", "sigmoid") and isinstance(scores, Tensor) and scores.ndim == 1:
             scores = scores.reshape(-1, 1)
         if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.is_floating_point():
@@ -118,9 +123,40 @@ class Output:
                 "--output-key"
             )
         try:
-            return returned[self.part]
-        except (KeyError, IndexError, TypeError) as error:
+            return part_of(returned, self.part)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             raise InputError(f"no part {self.part!r} in what the network returns: {describe(returned)}") from error
+
+
+def part_of(returned: Any, part: int | str | None) -> Any:
+    """One part of what a network returned.
+
+    Args:
+        returned: What it returned.
+        part: Position in a tuple or key in a dict; or text with several of them, from the outside in, between dots;
+            `None` for everything.
+    """
+    if not isinstance(part, str) or (isinstance(returned, Mapping) and part in returned):
+        return returned if part is None else returned[part]
+    for word in part.split("."):
+        if isinstance(returned, Mapping):
+            returned = returned[word] if word in returned else returned[int(word)]
+        else:
+            returned = returned[int(word)] if _listed(returned) else getattr(returned, word)
+    return returned
+
+
+def _parts(returned: Any, before: tuple[Any, ...] = ()) -> dict[int | str, Tensor]:
+    """Every tensor in a return value, by the part that it is."""
+    if isinstance(returned, Tensor):
+        return {before[0] if len(before) == 1 else ".".join(map(str, before)): returned}
+    if len(before) > _DEEPEST:
+        return {}
+    fields = (
+        returned if isinstance(returned, Mapping) else {} if _listed(returned) else getattr(returned, "__dict__", {})
+    )
+    pairs = enumerate(returned) if _listed(returned) else fields.items()
+    return {part: tensor for key, value in pairs for part, tensor in _parts(value, (*before, key)).items()}
 
 
 @dataclass(frozen=True)
@@ -128,7 +164,7 @@ class Choice:
     """Which part of a return value holds the scores.
 
     Attributes:
-        part: Position in a tuple or key in a dict.
+        part: Position in a tuple, key in a dict, or the path to it.
         why: How it was chosen, in words.
     """
 
@@ -149,9 +185,8 @@ def choose_part(returned: Any, classes: int | None = None, labels: ArrayLike | N
     """
     if isinstance(returned, Tensor):
         return None
-    pairs = returned.items() if isinstance(returned, Mapping) else enumerate(returned) if _listed(returned) else ()
-    found = {key: part for key, part in pairs if isinstance(part, Tensor) and part.is_floating_point()}
-    parts = {key: part.detach().double() for key, part in found.items() if part.ndim == 2 or _columns(part) == 1}
+    found = {key: part for key, part in _parts(returned).items() if part.is_floating_point() and _columns(part)}
+    parts = {key: part.detach().double().reshape(len(part), -1) for key, part in found.items()}
     if classes is not None:
         exact = {key: part for key, part in parts.items() if _columns(part) == classes}
         single = {key: part for key, part in parts.items() if _columns(part) == 1 and classes == 2}
@@ -193,7 +228,9 @@ def _choose_by_labels(parts: Mapping[Any, Tensor], labels: np.ndarray) -> Choice
 
 
 def _columns(part: Tensor) -> int:
-    return 1 if part.ndim == 1 else int(part.shape[1]) if part.ndim == 2 else 0
+    """How many scores of each image there are; 0 for maps, and for what is not of images."""
+    count = math.prod(part.shape[1:])
+    return count if part.ndim and count == max(part.shape[1:], default=1) else 0
 
 
 def check_ending(kind: EndingKind, scores: Tensor, ended: Tensor) -> None:
@@ -209,7 +246,7 @@ def check_ending(kind: EndingKind, scores: Tensor, ended: Tensor) -> None:
     """
     functions: dict[str, Any] = {
         "softmax": lambda values: values.softmax(-1), "log_softmax": lambda values: values.log_softmax(-1),
-        "sigmoid": torch.sigmoid,
+        "sigmoid": torch.sigmoid, "log_sigmoid": torch.nn.functional.logsigmoid,
     }  # fmt: skip
     made = functions[kind](scores)
     if made.shape != ended.shape or not torch.allclose(made, ended, rtol=1e-2, atol=1e-3, equal_nan=True):
@@ -262,13 +299,14 @@ def check_kind(output: Output, returned: Any) -> list[str]:
         InputError: If they cannot.
     """
     kind, raw, logits = output.kind, output.select(returned), output.plain_logits(returned)
+    several = raw.numel() > len(raw)
     scores = logits[:, 1:] if logits.shape[1] == 2 and not logits[:, 0].any() else logits
-    if kind == "logits" and looks_like_probabilities(logits):
+    if kind == "logits" and several and looks_like_probabilities(logits):
         raise InputError(
             "the network's outputs are probabilities (each row sums to 1), not logits; say so with "
             "--output-kind probabilities"
         )
-    if kind in ("logits", "probabilities"):
+    if kind in ("logits", "probabilities") and several:
         values = logits.exp() if kind == "probabilities" else logits
         if sums_over_images(values) and not looks_like_probabilities(values):
             raise InputError(

@@ -16,8 +16,8 @@ SIDES = (100, 64, 224, 75, 128, 96, 69, 80, 84, 120, 150, 160, 192, 200, 256, 29
 
 # What to do about a forward(x, alpha).
 _MORE_THAN_IMAGES = (
-    "its forward takes more than images, so write a class whose forward(x) calls it with a value for the rest, and "
-    "name that class with --arch"
+    "its forward does not take one tensor of images, so write a class whose forward(x) calls it with a value for the "
+    "rest, and name that class with --arch"
 )
 
 
@@ -48,6 +48,14 @@ def _first(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_first(part) for part in value]
     return value
+
+
+def in_float32(module: nn.Module) -> tuple[nn.Module, list[str]]:
+    """The network with weights in float32, and what is said of it."""
+    found = {str(p.dtype).removeprefix("torch.") for p in module.parameters() if p.dtype != torch.float32}
+    if not found:
+        return module, []
+    return module.float(), [f"the weights are {' and '.join(sorted(found))} and are evaluated in float32"]
 
 
 def bands_of(module: nn.Module) -> int | None:
@@ -115,7 +123,9 @@ def no_size_fits(module: nn.Module) -> str:
 
 
 def _takes_more(error: BaseException | None) -> bool:
-    return isinstance(error, TypeError) and "required positional argument" in str(error)
+    """Whether `forward` was called with less, or with more, than it takes."""
+    said = str(error)
+    return isinstance(error, TypeError) and ("required" in said or "positional argument" in said) and "argument" in said
 
 
 def _tensors(returned: Any) -> list[Tensor]:
@@ -136,4 +146,4 @@ def advice_for(module: nn.Module, shape: Sequence[int], error: BaseException | N
     if sizes and tuple(shape[1:]) not in sizes:
         shown = " or ".join(f"{height}x{width}" for height, width in sizes)
         return f"it takes {shown}; bring the images there with --resize {sizes[0][0]} {sizes[0][1]}"
-    return "check bands, size and band order"
+    return "check bands, size and band order, and that forward(x) takes a tensor (N, C, H, W) and nothing else"

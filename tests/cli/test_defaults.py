@@ -73,7 +73,7 @@ def test_a_network_whose_forward_takes_more_than_images_is_refused_with_advice(
     for data in ([], ["--data", "d.npz"]):
         code, said, _ = robustkit("inspect", "--model", "net.pt", "--arch", "net.py:two", *data)
         assert code == 2
-        assert "its forward takes more than images, so write a class whose forward(x) calls it" in said
+        assert "its forward does not take one tensor of images, so write a class whose forward(x) calls it" in said
 
 
 def test_a_network_that_no_usual_size_fits_is_refused_in_the_words_of_the_command(

@@ -211,7 +211,11 @@ def test_the_scores_are_chosen_by_shape(after):
         (lambda: Wrapped(lambda z: (z,)).eval(), {"input_shape": SHAPE, "output": Output(3)}, "no part 3"),
         (lambda: Wrapped(lambda z: z).eval(), {"input_shape": SHAPE, "output": Output(0)}, "returns one tensor"),
         (lambda: Wrapped(lambda z: z.softmax(1)).eval(), {"input_shape": SHAPE}, "are probabilities"),
-        (lambda: Wrapped(lambda z: z[..., None]).eval(), {"input_shape": SHAPE}, r"expected scores of shape \(N, K\)"),
+        (
+            lambda: Wrapped(lambda z: z[..., None] * torch.ones(2)).eval(),
+            {"input_shape": SHAPE},
+            r"expected scores of shape \(N, K\)",
+        ),
         (lambda: Wrapped(lambda z: z.repeat(2, 1)).eval(), {"input_shape": SHAPE}, "2 images gave 4 rows"),
         (
             lambda: Wrapped(lambda z: z).eval(),

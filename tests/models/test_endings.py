@@ -37,6 +37,7 @@ class Ending(nn.Module):
         ("softmax", nn.Softmax(-1), lambda x: x.softmax(-1)),
         ("log_softmax", nn.LogSoftmax(1), lambda x: torch.log_softmax(x, 1)),
         ("sigmoid", nn.Sigmoid(), torch.sigmoid),
+        ("log_sigmoid", nn.LogSigmoid(), functional.logsigmoid),
     ],
 )
 def test_what_is_left_are_the_logits(kind, layer, function, columns):

@@ -173,6 +173,29 @@ def test_what_is_wrong_is_found_and_said(make, name, verdict, words):
             found.require()
 
 
+class ClippingInPlace(Grown):
+    def forward(self, images):
+        return self.fc(self.flat(images.clamp_(0, 1)))
+
+
+def test_writing_that_shows_only_far_from_the_images_is_a_warning():
+    torch.manual_seed(0)
+    findings, found = _verdicts(AuditedClassifier(ClippingInPlace().eval(), input_shape=(3, 3, 3), latent="flat"))
+    assert findings["input"].verdict == "warning"
+    assert "far from those of the images" in findings["input"].text
+    found.require()
+
+
+def test_small_logits_that_tell_images_apart_are_no_constant_answer():
+    torch.manual_seed(0)
+    network = Grown().eval()
+    with torch.no_grad():
+        network.fc.weight *= 1e-5
+        network.fc.bias.copy_(-network.fc(network.flat(torch.full((1, 3, 3, 3), 0.5)))[0] + network.fc.bias)
+    findings, _ = _verdicts(AuditedClassifier(network, input_shape=(3, 3, 3)))
+    assert "answers" not in findings
+
+
 def test_weights_that_are_not_finite_are_found():
     classifier = AuditedClassifier(Grown().eval(), input_shape=(3, 3, 3))
     classifier.module.load_state_dict(_spoiled().state_dict())

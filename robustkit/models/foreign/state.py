@@ -328,8 +328,10 @@ def _some(names: list[str], between: str = ", ", most: int = 3) -> str:
 def _describe(value: Any) -> str:
     if isinstance(value, Mapping) and value and not any(isinstance(item, Tensor | Mapping) for item in value.values()):
         kinds = sorted({type(item).__name__ for item in value.values()} - {"Skipped"})
-        return "a dict of objects that are not opened, such as NumPy arrays: save tensors" if not kinds else (
-            f"a dict of {_some(kinds)} under the keys {_some([str(key)[:40] for key in value], most=6)}"
+        return (
+            "a dict of objects that are not opened, such as NumPy arrays: save tensors"
+            if not kinds
+            else (f"a dict of {_some(kinds)} under the keys {_some([str(key)[:40] for key in value], most=6)}")
         )
     if isinstance(value, Mapping):
         return "a dict with the keys " + _some([str(key)[:40] for key in value], most=6) if value else "an empty dict"
