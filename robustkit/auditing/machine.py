@@ -194,28 +194,33 @@ def image_table(models: Sequence[ModelRecords], kinds: Sequence[Finding]) -> tup
     return columns, lines
 
 
-def write_image_table(
-    folder: Path, columns: Sequence[str], lines: Sequence[Sequence[Any]], say: Callable[[str], None] = print
+def write_object_table(
+    folder: Path,
+    name: str,
+    columns: Sequence[str],
+    lines: Sequence[Sequence[Any]],
+    say: Callable[[str], None] = print,
 ) -> list[Path]:
-    r"""Writes the table as CSV, and as FITS and Parquet where astropy and pyarrow are installed.
+    r"""Writes a table as CSV, and as FITS and Parquet where astropy and pyarrow are installed.
 
     FITS knows ASCII alone, so other letters are written there as in Python, `fusionn\xe9e`. A table that a library
     cannot write is left out and said, because the page does not depend on it.
 
     Args:
         folder: Where.
+        name: Of its files, such as `images`.
         columns: Headings.
-        lines: Cells, a line for each image and model.
+        lines: Cells, a line for each object.
         say: Called with why a table is left out.
 
     Returns:
         The files written.
     """
-    with atomic_write(folder / "images.csv") as file:
+    with atomic_write(folder / f"{name}.csv") as file:
         file.write(csv_text(columns, lines).encode())
-    written = [folder / "images.csv"]
-    arrays = {name: _column([line[i] for line in lines]) for i, name in enumerate(columns)}
-    for path, write in ((folder / "images.fits", _write_fits), (folder / "images.parquet", _write_parquet)):
+    written = [folder / f"{name}.csv"]
+    arrays = {heading: _column([line[i] for line in lines]) for i, heading in enumerate(columns)}
+    for path, write in ((folder / f"{name}.fits", _write_fits), (folder / f"{name}.parquet", _write_parquet)):
         try:
             with atomic_write(path) as file:
                 write(arrays, file)
@@ -233,7 +238,8 @@ def write_image_table(
 def _write_fits(arrays: Mapping[str, np.ndarray], file: BinaryIO) -> None:
     from astropy.table import Table
 
-    Table({name: _ascii(values) for name, values in arrays.items()}).write(file, format="fits")
+    named = zip(_ascii(np.array(list(arrays))).tolist(), arrays.values(), strict=True)
+    Table({name.decode(): _ascii(values) for name, values in named}).write(file, format="fits")
 
 
 def _ascii(values: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from robustkit.auditing.machine import (
     image_table,
     junit_xml,
     model_index,
-    write_image_table,
+    write_object_table,
 )
 from robustkit.auditing.model_card import CARD, model_card
 from robustkit.auditing.provenance import provenance
@@ -41,6 +41,7 @@ from robustkit.errors import InputError, first_line
 from robustkit.files import clear_unfinished, new_folder, read_object, reading
 from robustkit.findings.clean.record import domain_names
 from robustkit.findings.finding import Finding, ModelRecords
+from robustkit.findings.fragile.show import fragile_files
 from robustkit.findings.pictures.show import sprite_of
 from robustkit.findings.registry import findings
 from robustkit.findings.sweep.show import thresholds_of
@@ -192,6 +193,7 @@ def _write(
         if len(models) == 2:
             rows = [{**asdict(row), "difference": estimate_json(row.difference)} for row in compare_findings(*models)]
         columns, lines = image_table(models, kinds)
+        fragile, places = fragile_files(models)
         method, copies = methods(models)
         chapters, lead = [*_chapters(models, kinds, request), method], _lead(models[0], audit or folder)
         checks = with_evidence(checks, chapters)
@@ -202,7 +204,9 @@ def _write(
         junit, index = junit_xml(checks, results), model_index(models[0], numbers[0])
         sprite = sprite_of(models[0].pictures)
     try:
-        write_image_table(folder, columns, lines, say)
+        write_object_table(folder, "images", columns, lines, say)
+        for name, headings, rows_of in fragile:
+            write_object_table(folder, name, headings, rows_of, say)
     except OSError as error:
         raise InputError(f"cannot write the table of images to {folder}: {error.strerror or error}") from error
     downloads = [
@@ -210,6 +214,7 @@ def _write(
         Download(JSON, as_json(everything), "every number of this page"),
         Download(JUNIT, junit, "the verdict for CI"),
         Download(INDEX, index, "a model-index block for the card of the model"),
+        *(Download(name, text, "the most fragile objects, for DS9 and Aladin") for name, text in places.items()),
         Download(CARD, model_card(index, models[0].about, answer, checks, numbers[0]), "a card for Hugging Face"),
     ]
     page = Page(

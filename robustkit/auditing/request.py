@@ -32,7 +32,7 @@ SUITES = ("auto", "quick", "lsst", "plain")
 CODE = ("model", "base", "perturbations", "searches", "findings")
 # Options of a command line that belong to a part of the request.
 _OF_PARTS = ("perturbations", "searches", "remedy", "remedy_models")
-_PATHS = ("model", "base", "data", "baseline")
+_PATHS = ("model", "base", "data", "baseline", "catalogue")
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class AuditRequest:
         take_all: Continue with all images of the part when there are fewer than n.
         effort: `quick`, `standard` or `full`.
         fail_under: Gates such as `flip_rate<=0.9`; `require` in an audit.toml is another name for it.
+        catalogue: A table of the objects with their ids; empty for the one that comes with the images.
         baseline: The audit.json of an earlier audit of the same images; a gate fails where this one is worse.
         findings: Findings of your own, as path/to/file.py:Class or package.module:Class.
         attack: The one-pixel attack.
@@ -94,6 +95,7 @@ class AuditRequest:
     effort: str = "standard"
     fail_under: tuple[str, ...] = ()
     baseline: str = ""
+    catalogue: str = ""
     findings: tuple[str, ...] = ()
     attack: AttackPart = field(default_factory=AttackPart)
     sweep: SweepPart = field(default_factory=SweepPart)

@@ -82,6 +82,11 @@ class Subject:
         return self.data is None or self.data != self.request.data
 
     @property
+    def catalogue(self) -> str:
+        """A table of what is known of the objects; empty for the one that comes with the images, if one does."""
+        return self.request.catalogue
+
+    @property
     def seed(self) -> int:
         """Of the draw and of all random streams."""
         return self.request.seed

@@ -44,6 +44,9 @@ from robustkit.cli.options import Command, form_option, model_options
     help="A gate, such as flip_rate<=0.9; exit status 1 when it fails.",
 )
 @click.option("--baseline", help="The audit.json of an earlier audit: a gate that fails where this one is worse.")
+@click.option(
+    "--catalogue", help="A .csv, .fits or .parquet table of the objects, with their ids: RA, Dec, magnitudes ..."
+)
 @form_option
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--out", default="audit", show_default=True, type=click.Path(path_type=Path), help="The audit's folder.")

@@ -135,6 +135,7 @@ _CHECKS: dict[str, Callable[[str], None]] = {
     "--card": _file("a model card in TOML"),
     "--arch": _code,
     "--baseline": _file("an audit.json"),
+    "--catalogue": _file("a table of the objects"),
     "--parsl": _file("a Python file with a Parsl config"),
     "--pilot": _there("an audit"),
     "audit file": _AUDIT_FILE,
@@ -170,3 +171,5 @@ def check_request(request: AuditRequest) -> None:
         _images(request.data)
     if request.baseline:
         _CHECKS["--baseline"](request.baseline)
+    if request.catalogue:
+        _CHECKS["--catalogue"](request.catalogue)

@@ -154,6 +154,11 @@ class Subject(Protocol):
         ...
 
     @property
+    def catalogue(self) -> str:
+        """A table of what is known of the objects; empty for the one that comes with the images, if one does."""
+        ...
+
+    @property
     def sets(self) -> ImageSets:
         """Image sets that are open already."""
         ...

@@ -12,8 +12,8 @@ from robustkit.findings.finding import Finding
 
 # Each is `FINDING` in robustkit/findings/<name>/finding.py. A model is looked at before it is measured, accidents come
 # before attacks, and what looks at latents comes after the attack whose flips it places.
-FOLDERS = ("preflight", "clean", "pictures", "sweep", "hazard", "attack", "exhibits", "certify", "latents", "windows",
-           "maps", "distances", "remedy")  # fmt: skip
+FOLDERS = ("preflight", "clean", "pictures", "sweep", "hazard", "attack", "exhibits", "certify", "fragile", "latents",
+           "windows", "maps", "distances", "remedy")  # fmt: skip
 
 
 @cache

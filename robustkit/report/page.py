@@ -239,7 +239,9 @@ def _render(page: Page, chapters: list[dict[str, Any]]) -> str:
     return environment.from_string(_read(template / "page.html.j2")).render(
         page=page,
         chapters=chapters,
-        sprite=None if page.sprite is None else _safe_json(vars(page.sprite)),
+        sprite=None
+        if page.sprite is None
+        else _safe_json({name: one for name, one in vars(page.sprite).items() if name != "url"}),
         twins=_safe_json(_twins()),
         marks=MARKS,
         bars=bars_of(page.checks),

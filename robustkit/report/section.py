@@ -15,12 +15,37 @@ Status = Literal["pass", "warn", "fail", "not run"]
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A cell of a table that shows more than its text.
+
+    Attributes:
+        text: What it says.
+        link: Where it leads; empty for nowhere.
+        about: What the link is of, for those who do not see the row.
+        image: The image whose small picture stands before the text; -1 for none.
+    """
+
+    text: str
+    link: str = ""
+    about: str = ""
+    image: int = -1
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def plain(self) -> str:
+        """What a program reads: the address, or the text."""
+        return self.link or self.text
+
+
+@dataclass(frozen=True)
 class Table:
     """Numbers in rows, as they are read out and downloaded.
 
     Attributes:
         columns: Their headings.
-        rows: Cells as text or numbers.
+        rows: Cells as text or numbers, or as `Cell`.
     """
 
     columns: Sequence[str]
@@ -31,7 +56,7 @@ class Table:
         text = io.StringIO()
         writer = Writer(text)
         writer.writerow(self.columns)
-        writer.writerows(self.rows)
+        writer.writerows([one.plain if isinstance(one, Cell) else one for one in row] for row in self.rows)
         return text.getvalue()
 
 

@@ -14,14 +14,15 @@ from robustkit.auditing.report import compare_audits, write_report
 from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart
 from robustkit.errors import InputError, RobustkitError, RunInterrupted
 from robustkit.files import read_json, write_json
+from robustkit.findings.registry import FOLDERS
 from robustkit.findings.remedy.record import RemedyPart
 from robustkit.models import open_checkpoint, save_checkpoint
 from tests.audits import make_audit
 from tests.schemas import violations
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "audit.schema.json"
-CHAPTERS = ("verdict", "provenance", "preflight", "clean", "sweeps", "accidents", "one-pixel", "geometry", "windows",
-            "maps", "distances", "remedy",
+CHAPTERS = ("verdict", "provenance", "preflight", "clean", "sweeps", "accidents", "one-pixel", "fragile", "geometry",
+            "windows", "maps", "distances", "remedy",
             "comparison", "sensitivity", "limits", "methods", "downloads")  # fmt: skip
 
 
@@ -113,7 +114,7 @@ def test_steps_whose_inputs_are_unchanged_are_not_made_again(world, copy):
     said = []
     run_audit(_request(world, base=str(world[1]), seed=0), out=copy, device="cpu", say=said.append)
     steps = [line for line in said if line.startswith(("model/", "base/"))]
-    assert len(steps) == 26
+    assert len(steps) == 2 * len(FOLDERS)
     assert not [line for line in steps if "running" in line or "going on" in line]
     assert {path: path.read_bytes() for path in copy.rglob("*.npz")} == records
 

@@ -18,8 +18,8 @@ HERE = Path(__file__).parent
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )
-CHAPTERS = ["verdict", "provenance", "preflight", "clean", "sweeps", "accidents", "one-pixel", "geometry", "windows",
-            "maps", "distances",
+CHAPTERS = ["verdict", "provenance", "preflight", "clean", "sweeps", "accidents", "one-pixel", "fragile", "geometry",
+            "windows", "maps", "distances", "remedy",
             "comparison", "sensitivity", "limits", "methods", "downloads"]  # fmt: skip
 
 pytestmark = [

@@ -311,7 +311,7 @@ def test_paths_that_leave_the_folder_are_refused(catalogue, tmp_path_factory, wh
     [
         ("\n", "has no header"),
         ("file,file\n", "has no header of different column names"),
-        ("file\n", "lists no images"),
+        ("file\n", "has no rows"),
         ("file,label\nstamps/0.npy\n", "line 2 of .* has 1 cells; expected 2"),
         ("file\nstamps/9.npy\n", r"row 1 .* names 'stamps/9.npy', which is not a file"),
         ("file\ncatalogue.csv\n", r"names 'catalogue.csv'; expected an image"),

@@ -14,7 +14,7 @@ import torch
 
 import robustkit
 from robustkit.auditing.audit import run_audit
-from robustkit.auditing.machine import write_image_table
+from robustkit.auditing.machine import write_object_table
 from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart
 from robustkit.cli import main
 from robustkit.tables import NamedWriter, Writer, cell
@@ -61,7 +61,7 @@ def test_a_table_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
         raise ValueError("no such column")
 
     monkeypatch.setattr("robustkit.auditing.machine._write_fits", refuse)
-    written = write_image_table(tmp_path, ["id"], [["a"]], said.append)
+    written = write_object_table(tmp_path, "images", ["id"], [["a"]], said.append)
     assert [path.suffix for path in written] == [".csv", ".parquet"]
     assert said == [f"{tmp_path / 'images.fits'} is not written: no such column"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images.csv", "images.parquet"]

@@ -29,7 +29,7 @@ def read_catalogue(path: Path, options: Options) -> Found:
     Raises:
         InputError: If the table is damaged, a path leaves its folder or leads nowhere, or no column can be told.
     """
-    columns = _columns(path)
+    columns = table_columns(path)
     notes: list[str] = []
     paths = _column(columns, options.images, _PATHS, "images", path, notes)
     if paths is None:
@@ -52,8 +52,12 @@ def read_catalogue(path: Path, options: Options) -> Found:
     return found
 
 
-def _columns(path: Path) -> dict[str, list[str]]:
-    """The columns of a table by name, of equal length."""
+def table_columns(path: Path) -> dict[str, list[str]]:
+    """The columns of a CSV or TSV table by name, of equal length.
+
+    Raises:
+        InputError: If it has no header of different names, a row of another length, or no rows.
+    """
     with reading(path, "a CSV catalogue"), open(path, newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
         names = [name.strip() for name in next(rows, [])]
@@ -70,7 +74,7 @@ def _columns(path: Path) -> dict[str, list[str]]:
             for name, cell in zip(names, row, strict=True):
                 columns[name].append(cell.strip())
     if not columns[names[0]]:
-        raise InputError(f"{path} lists no images; expected one row per image below the header")
+        raise InputError(f"{path} has no rows; expected one row per image below the header")
     return columns
 
 

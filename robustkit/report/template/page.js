@@ -84,7 +84,6 @@
   const box = document.getElementById("thumbnail");
   const sprite = document.getElementById("sprite") && JSON.parse(document.getElementById("sprite").textContent);
   if (sprite) {
-    box.style.backgroundImage = `url("${sprite.url}")`;
     const zoom = 96 / sprite.side;
     box.style.backgroundSize = `${sprite.columns * 96}px ${sprite.rows * sprite.side * zoom}px`;
   }
