@@ -142,9 +142,9 @@ def fragile_rows(one: ModelRecords) -> tuple[list[str], list[list[Any]]]:
             row += [Cell("Aladin", aladin(ra, dec), name), Cell("Legacy", legacy(ra, dec), name)] if known else ["", ""]
             row += [_number(ra, "{:.6f}"), _number(dec, "{:.6f}")]
         if magnitude is not None:
-            row.append(_number(record.values[i, magnitude]))
-        row += [one.class_names[one.about["true"][i]], _becomes(one, i), _number(record.margin[i], "{:.3f}")]
-        row += [_number(record.sigmas[i], "{:.3g}"), _bands(record, i)]
+            row.append(_number(float(record.values[i, magnitude])))
+        row += [one.class_names[one.about["true"][i]], _becomes(one, i), _number(float(record.margin[i]), "{:.3f}")]
+        row += [_number(float(record.sigmas[i]), "{:.3g}"), _bands(record, i)]
         row += [int(record.row[i]), int(record.column[i])] if record.row[i] >= 0 else ["", ""]
         row += [_survived(one, i), _chance(one, i)]
         rows.append(row)
