@@ -11,7 +11,7 @@ import robustkit
 ROOT = Path(robustkit.__file__).parent
 
 # What each part may import, beside itself and the leaves.
-LEAVES = {"allocation", "code_gate", "cores", "drawings", "errors", "extras", "files", "options"}
+LEAVES = {"allocation", "code_gate", "cores", "devices", "drawings", "errors", "extras", "files", "options"}
 LEAVES |= {"lazy", "progress", "seeds", "records", "tables", "words"}
 MAY_IMPORT = {
     **dict.fromkeys(LEAVES, LEAVES),

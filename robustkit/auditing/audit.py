@@ -13,6 +13,7 @@ from robustkit.auditing.recorded import ABOUT, SCHEMA
 from robustkit.auditing.report import BASE, MODEL, NOTE, Report, date_of, write_report
 from robustkit.auditing.request import FILE, AuditRequest, of_effort, read_gate, save_request
 from robustkit.auditing.subject import Subject, about_subject, check_same_images, open_subject, options_for, subject_of
+from robustkit.devices import choose_device
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import is_unfinished, new_folder, own_folder, read_object, refuse_shared, write_json
 from robustkit.findings.finding import Finding
@@ -21,7 +22,7 @@ from robustkit.models import ModelOptions
 from robustkit.models.fronts.registry import FRONTS, provided
 from robustkit.perturb.search.registry import make_search
 from robustkit.runs import interruptible, only_writer, trouble_in_words
-from robustkit.runs.opening import ImageSets, choose_device
+from robustkit.runs.opening import ImageSets
 from robustkit.runs.sample import Sample
 from robustkit.words import no_such
 

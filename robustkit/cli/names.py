@@ -135,7 +135,7 @@ TAKES: dict[str, Any] = {
     "--y": _AXIS,
     "--colours": Names("safe", "paper", what="colours"),
     "--also": Names("tsne", "umap", what="map"),
-    "--device": Names("cpu", "cuda", "cuda:", what="device", each=","),
+    "--device": Names("cpu", "cuda", "cuda:", "mps", "xpu", "xpu:", what="device", each=","),
     "reproduce paper": Names("ad22", "da20", what="paper"),
     "--require": GateText(),
     "--journal": Names("mnras", "apj", "aa", what="journal"),

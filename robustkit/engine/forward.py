@@ -6,10 +6,11 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor, fx, nn
+
+from robustkit.devices import wait_for
 
 Function = Callable[..., Tensor]
 
@@ -111,12 +112,11 @@ def _compile(module: nn.Module, inputs: Sequence[Tensor]) -> Function:
 
 def _times(functions: Sequence[Function], inputs: Sequence[Tensor], *, rounds: int = 3) -> list[float]:
     """Median seconds of each function, taken in turn after one round to warm up."""
-    wait = torch.cuda.synchronize if inputs[0].is_cuda else nullcontext
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(rounds + 1):
         for function, taken in zip(functions, seconds, strict=True):
             start = time.perf_counter()
             function(*inputs)
-            wait()
+            wait_for(inputs[0].device)
             taken.append(time.perf_counter() - start)
     return [statistics.median(taken[1:]) for taken in seconds]

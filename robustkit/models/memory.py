@@ -7,6 +7,7 @@ import gc
 import torch
 from torch import Tensor, nn
 
+from robustkit.devices import empty_cache
 from robustkit.errors import OutOfMemory
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUDNN_STATUS_NOT_SUPPORTED", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -64,5 +65,4 @@ def images_in_memory(module: nn.Module, image: Tensor) -> int:
 def free_memory() -> None:
     """Gives back what a failed try held; to be called outside the `except` block, whose traceback holds tensors."""
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    empty_cache()

@@ -11,6 +11,7 @@ from typing import Any
 from robustkit import __version__
 from robustkit.auditing.steps import Steps
 from robustkit.cores import cores
+from robustkit.devices import choose_device
 from robustkit.errors import InputError, RunInterrupted
 from robustkit.files import new_folder, own_folder, read_object, real_path, sha256_file, write_json
 from robustkit.reproduce.attacks import Attack, attack_all
@@ -23,7 +24,6 @@ from robustkit.reproduce.page import write_reproduction
 from robustkit.reproduce.plan import NetworkPlan, PaperPlan, plan_paper
 from robustkit.reproduce.results import EXAMPLES, Study, read_study
 from robustkit.runs import interruptible, only_writer, trouble_in_words
-from robustkit.runs.opening import choose_device
 from robustkit.training.evaluate import evaluate
 from robustkit.training.table import save_evaluation
 from robustkit.words import brief

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from robustkit.devices import choose_device
 from robustkit.models.checkpoint import versions
 from robustkit.runs.dask_workers import dask_workers
 from robustkit.runs.local import local_workers
 from robustkit.runs.measurement import check_versions
-from robustkit.runs.opening import choose_device
 from robustkit.runs.parsl_workers import parsl_workers, read_config
 from robustkit.runs.sharing import check_sharing
 from robustkit.runs.units import StartExecutor

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from robustkit.devices import device_name
 from robustkit.errors import InputError
 from robustkit.models.checkpoint import versions
 from robustkit.runs.folder import differences
@@ -25,8 +26,8 @@ def this_maker(device: torch.device | str) -> Maker:
         device: Where the network is.
     """
     device = torch.device(device)
-    on_gpu = device.type == "cuda"
-    kind = torch.cuda.get_device_name(device) if on_gpu else torch.backends.cpu.get_cpu_capability()
+    on_gpu = device.type != "cpu"
+    kind = device_name(device)
     made = {name: versions()[name] for name in SAME_VERSIONS}
     return {**made, "device": f"{device.type} ({kind})", "threads": None if on_gpu else torch.get_num_threads()}
 

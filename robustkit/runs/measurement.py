@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from tqdm import tqdm
 
+from robustkit.devices import choose_device
 from robustkit.errors import InputError
 from robustkit.models.checkpoint import versions
 from robustkit.progress import progress, quiet
@@ -23,7 +24,7 @@ from robustkit.runs.folder import differences
 from robustkit.runs.halving import halved
 from robustkit.runs.local import assigned_device
 from robustkit.runs.makers import SAME_VERSIONS, this_maker
-from robustkit.runs.opening import choose_device, open_sample
+from robustkit.runs.opening import open_sample
 from robustkit.runs.sample import Sample
 
 Records = dict[str, Any]  # of one unit or of a whole run, by name; each of the kind that `Measurement.kinds` says

@@ -198,20 +198,3 @@ def reopen_sample(sample: Sample, selection: Selection, sets: ImageSets) -> Samp
         sample.checkpoint, sample.model, data=data if data is not None else sample.path, part=part, n=selection.n,
         seed=selection.seed, take_all=selection.take_all, images=images, said=sample.said, opener=sets.open,
     )  # fmt: skip
-
-
-def choose_device(name: str | None) -> torch.device:
-    """The device of that name, or a GPU if there is one.
-
-    Raises:
-        InputError: If the name is unknown or the device is not here.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"unknown device {name!r}; expected cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("no CUDA device is here; use --device cpu")
-    return device

@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from robustkit.devices import choose_device
 from robustkit.errors import InputError
 from robustkit.training.alignment import Outputs
 
@@ -103,9 +104,7 @@ def open_world(device: torch.device | str) -> Generator[World]:
         InputError: If the device does not exist.
     """
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    place = torch.device(device)
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("expected a CUDA device for --device cuda, and torch finds none; use --device cpu")
+    place = choose_device(str(device))
     if size == 1:
         yield World(0, 1, place)
         return

@@ -7,6 +7,8 @@ import logging
 import torch
 from torch import Tensor
 
+from robustkit.devices import free_bytes
+
 _log = logging.getLogger("robustkit.training")
 # The rest is for the network, its gradients and the feature maps of a batch.
 _SHARE = 0.5
@@ -23,7 +25,8 @@ def hold(images: Tensor, device: torch.device | str) -> Tensor:
         The images on the device, or as they were.
     """
     place = torch.device(device)
-    if place.type == "cuda" and images.nbytes > _SHARE * torch.cuda.mem_get_info(place)[0]:
+    free = free_bytes(place)
+    if free is not None and images.nbytes > _SHARE * free:
         _log.info("%d images (%.1f GB) stay in main memory, %s has too little", len(images), images.nbytes / 1e9, place)
         return images
     return images.to(place)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from robustkit.devices import choose_device
 from robustkit.errors import InputError
 from robustkit.files import reading
 from robustkit.models import Card, open_checkpoint, save_checkpoint
@@ -94,7 +95,7 @@ def train(
     """
     out = Path(out)
     setup = make_setup(source, target, settings or Settings(), report_oracle=report_oracle)
-    with open_world(device or ("cuda" if torch.cuda.is_available() else "cpu")) as world:
+    with open_world(device or choose_device(None)) as world:
         assert setup.settings.batch is not None
         world.check_batch(setup.settings.batch)
         keeper = Keeper(out, setup.settings, setup.hashes, world)

@@ -101,9 +101,7 @@ def describe_bounds(record: CertificateRecord) -> str:
     found = bounds(record)
     assert found is not None, "every cell of every image was tried"
     none = record.sampled & ~record.flippable
-    quiet = (
-        f"; of the {int(none.sum())} without a flip, at most {int(record.at_most[none].max()):,}" if none.any() else ""
-    )
+    quiet = f", and at most {int(record.at_most[none].max()):,} any image without a flip" if none.any() else ""
     return (
         f"{found['images']} images had {found['queries_per_image']:,} of {record.cells:,} cells tried, the most "
         f"dangerous first: {found['flipped']} are flipped. With {record.level:.0%} confidence for each image, at most "

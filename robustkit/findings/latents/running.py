@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from robustkit.devices import choose_device
 from robustkit.files import jsonable, new_folder, own_folder, sha256_file
 from robustkit.findings.attack.record import RECORD as ATTACK
 from robustkit.findings.latents.attacked import Attacked, open_attacked
@@ -17,7 +18,6 @@ from robustkit.models import ModelOptions
 from robustkit.models.checkpoint import versions
 from robustkit.runs import interruptible, open_run
 from robustkit.runs.folder import SUMMARY, was_started
-from robustkit.runs.opening import choose_device
 from robustkit.runs.result import Result
 
 # A run folder is written in seconds at the end, so a stopped run is not resumed: it is run again, into the same folder.
