@@ -66,7 +66,7 @@ def test_what_a_function_takes_is_explained():
         some = "\nArgs:\n" in (ast.get_docstring(node) or "")
         if some or ("." not in name and ((name in offered and len(arguments(node)) > 1) or len(arguments(node)) > 3)):
             lacking += [f"{module}:{name} {left}" for left in [undocumented(node)] if left]
-    assert lacking == []
+    assert not lacking, lacking
 
 
 def test_a_function_that_explains_too_little_is_found():

@@ -51,7 +51,7 @@ class Names(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ge
 NUMBERS = (
     "accuracy", "accuracy.DOMAIN", "calibration_error", "calibration_rms", "domain_gap", "flip_rate", "flip_rate.CLASS",
     "certified_rate", "random_hit", "loss.PERTURBATION", "moved.PERTURBATION", "class_changed.PERTURBATION",
-    "reach.PERTURBATION", "mpc", "changes_per_million",
+    "reach.PERTURBATION", "mpc", "changes_per_million", "remedied_flip_rate", "remedied_certified_rate",
 )  # fmt: skip
 
 
@@ -135,7 +135,7 @@ TAKES: dict[str, Any] = {
     "--y": _AXIS,
     "--colours": Names("safe", "paper", what="colours"),
     "--also": Names("tsne", "umap", what="map"),
-    "--device": Names("cpu", "cuda", "cuda:", "mps", "xpu", "xpu:", what="device", each=","),
+    "--device": Names("cpu", "cuda", "cuda:", "mps", what="device", each=","),
     "reproduce paper": Names("ad22", "da20", what="paper"),
     "--require": GateText(),
     "--journal": Names("mnras", "apj", "aa", what="journal"),

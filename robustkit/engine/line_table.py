@@ -29,7 +29,15 @@ inside: Any = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, forc
 
 @inside
 def bent(knots, slopes, row, pieces, x):
-    """A piecewise affine function, minus its value at its first knot."""
+    """A piecewise affine function, minus its value at its first knot.
+
+    Args:
+        knots: Where its slope changes, in ascending order.
+        slopes: Its slope before each knot.
+        row: Where this function begins in both.
+        pieces: How many pieces it has.
+        x: Where to evaluate it.
+    """
     if pieces == 1 or knots[row] == np.inf:
         return slopes[row] * x
     made, at = slopes[row] * min(x - knots[row], 0.0), knots[row]

@@ -92,7 +92,12 @@ def evaluating(module: nn.Module) -> Generator[None]:
 
 
 def predict(network: Trainee, images: Tensor) -> Outputs:
-    """Latents and logits of any number of images, in evaluation mode, float32."""
+    """Latents and logits of any number of images, in evaluation mode, float32.
+
+    Args:
+        network: On its device.
+        images: Network input, shape (N, C, H, W), on any device.
+    """
     device = next(network.parameters()).device
     with evaluating(network):
         batches = [network.run(batch.to(device)) for batch in images.split(_BATCH)]

@@ -60,6 +60,8 @@ REFUSED = [
     ("isomap -m net.onnx --run run -o images", "images already holds files"),
     ("distances -m net.onnx --run run --draws 5", "--draws must be at least 99, got 5"),
     ("merge images -o whole", "there is no manifest.json in images"),
+    ("predict -m nowhere.pt -d images -o y.csv", "expected a checkpoint file at nowhere.pt"),
+    ("flag -m nowhere.pt -d images -o y.csv", "expected a checkpoint file at nowhere.pt"),
     ("inspect -m nowhere.pt", "expected a checkpoint file at nowhere.pt"),
     ("inspect -m net.onnx -n 0", "--n must be at least 1, got 0"),
     ("repair -m nowhere.pt -o x.pt", "expected a checkpoint file at nowhere.pt"),
