@@ -285,7 +285,7 @@ def draw_relations(galaxies: list[Galaxy], measured: np.ndarray, style: Style, p
     ends, early = np.array([-0.2, -3.0]), np.array([-3.0, -1.679])
     axes[1, 1].plot(ends, -0.14 * ends + 0.33, "k-", lw=1)
     axes[1, 1].plot(early, 0.14 * early + 0.80, "k--", lw=1)
-    for x, y, name in ((-0.6, 0.67, "mergers"), (-2.3, 0.68, "early types"), (-1.2, 0.40, "late types")):
+    for x, y, name in ((-0.6, 0.67, "mergers"), (-2.4, 0.5, "early types"), (-1.2, 0.40, "late types")):
         axes[1, 1].annotate(name, (x, y), fontsize=8, fontstyle="italic", color="0.4")
     axes[1, 1].set(xlim=(-0.5, -2.8), ylim=(0.37, 0.71), xlabel="$M_{20}$", ylabel="Gini")
     axes[1, 1].legend(frameon=False, fontsize=8, loc="lower left")
