@@ -57,7 +57,8 @@ def _every_cell(embedded, record, i):
     return torch.cat(moved).numpy(), torch.cat(flips).numpy(), torch.cat(margins).numpy()
 
 
-def test_the_nearest_flip_is_the_nearest_of_all_and_does_not_depend_on_the_search(world, tmp_path):
+def test_the_nearest_flip_is_the_nearest_of_all_and_does_not_depend_on_the_search(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(nearest_module, "MOST", 4096)
     model, run, folder, record = world
     said = []
     found = {}
@@ -92,7 +93,7 @@ def test_where_few_flips_may_be_embedded_a_floor_says_how_near_another_could_be(
     model, run, _, record = world
     embedded = embed_attacked(open_attacked(model, run), say=silent)
     sample = embedded.attacked.sample
-    whole = complete_twins(sample, embedded.record, record)
+    whole = complete_twins(sample, embedded.record, record, most=4096)
     few = complete_twins(sample, embedded.record, record, most=1)
     have = record.flippable
     near, first = (
