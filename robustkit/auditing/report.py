@@ -45,8 +45,9 @@ from robustkit.findings.fragile.show import fragile_files
 from robustkit.findings.pictures.show import sprite_of
 from robustkit.findings.registry import findings
 from robustkit.findings.sweep.show import thresholds_of
+from robustkit.report.handout import write_summary
 from robustkit.report.journal import save_for_journal
-from robustkit.report.page import Download, Page, write_page
+from robustkit.report.page import LITE, Download, Page, write_page
 from robustkit.report.palette import Looks, make_palette
 from robustkit.report.section import Chapter, Check
 from robustkit.runs.local import local_workers
@@ -97,6 +98,8 @@ def write_report(
     baseline: str = "",
     own: Sequence[str] = (),
     journal: str = "",
+    lite: bool = False,
+    pdf: bool = False,
     workers: int = 1,
     say: Callable[[str], None] = print,
 ) -> Report:
@@ -108,6 +111,8 @@ def write_report(
         baseline: The audit.json of an earlier audit instead of that of the audit's own settings.
         own: Findings of your own that the audit made; those that are not named here are not drawn.
         journal: `mnras`, `apj` or `aa` for every figure at its two widths; empty for none.
+        lite: Whether to write a page of less than 1 MB too.
+        pdf: Whether to write a summary of two pages too.
         workers: How many processes draw; with 1 it is this one.
         say: Receives progress messages.
 
@@ -122,7 +127,7 @@ def write_report(
     models = _read([folder / name for name in named], kinds)
     gates, kept = tuple(fail_under) or request.fail_under, baseline or request.baseline
     request = replace(request, fail_under=gates, baseline=kept)
-    report = _write(folder, models, kinds, request, workers, say, journal=journal)
+    report = _write(folder, models, kinds, request, workers, say, journal=journal, lite=lite, pdf=pdf)
     say(report.text())
     return report
 
@@ -179,6 +184,8 @@ def _write(
     *,
     audit: Path | None = None,
     journal: str = "",
+    lite: bool = False,
+    pdf: bool = False,
     command: str = "",
 ) -> Report:
     gates, fixed = [read_gate(text) for text in request.fail_under], fixed_of(audit or folder, request.thresholds)
@@ -235,7 +242,12 @@ def _write(
         say(f"figures at the widths of {journal} are in {save_for_journal(page, folder, journal)}")
     clear_unfinished(folder)  # of a page that was killed
     with _drawing(workers) as pool:
-        return Report(write_page(page, folder, workers=pool), checks, results, numbers[0])
+        written = write_page(page, folder, workers=pool, lite=lite)
+    if lite:
+        say(f"the small page is {folder / LITE}")
+    if pdf:
+        say(f"the summary is {write_summary(page, folder)}")
+    return Report(written, checks, results, numbers[0])
 
 
 def _drawing(workers: int) -> AbstractContextManager[Executor | None]:

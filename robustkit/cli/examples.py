@@ -9,7 +9,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "audit audit.toml --baseline last/audit.json",
     ),
     "plan": ("plan -n 150", "plan audit.toml --pilot audit"),
-    "report": ("report audit", "report audit --journal mnras", "report audit --require 'accuracy.low>=0.7'"),
+    "report": (
+        "report audit",
+        "report audit --journal mnras",
+        "report audit --lite --pdf",
+        "report audit --require 'accuracy.low>=0.7'",
+    ),
     "compare": ("compare new old -o new-against-old", "compare audits/mmd audits/dann audits/coral -o methods"),
     "attack": (
         "attack -m ckpt.pt -n 150 -o attack",

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
-import json
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
 
 from robustkit import __version__
 from robustkit.errors import InputError
@@ -26,6 +20,7 @@ from robustkit.files import own_folder, write_text
 from robustkit.report import screen
 from robustkit.report.blocks import Drawing
 from robustkit.report.glossary import TERMS, Explainer
+from robustkit.report.inline import data_link, drawing_link, plotly, policy, safe_json, small_link
 from robustkit.report.palette import DARK, DARK_SCALES, SCALES, Looks
 from robustkit.report.paper import paint
 from robustkit.report.saving import lay_out, printing, save_print
@@ -33,10 +28,9 @@ from robustkit.report.section import Answer, Chapter, Check, Section
 from robustkit.report.verdict import MARKS, bars_of, draw_verdict
 from robustkit.tables import latex
 
-PAGE, FIGURES, TABLES, VERDICT = "report.html", "figures", "tables", "verdict"
-# Of a long table so many rows are shown; a file of more bytes is linked beside and not embedded; a larger drawing
-# is embedded as a picture.
-_ROWS, _EMBEDDED, _LARGE_SVG = 100, 1_000_000, 80_000
+PAGE, LITE, FIGURES, TABLES, VERDICT = "report.html", "report-lite.html", "figures", "tables", "verdict"
+# Of a long table so many rows are shown, and in the small page.
+_ROWS, _FEW_ROWS = 100, 25
 
 
 @dataclass(frozen=True)
@@ -111,13 +105,14 @@ class Page:
     command: str = ""
 
 
-def write_page(page: Page, folder: Path, *, workers: Executor | None = None) -> Path:
+def write_page(page: Page, folder: Path, *, workers: Executor | None = None, lite: bool = False) -> Path:
     """Writes the page, and every figure and table beside it.
 
     Args:
         page: The report.
         folder: An existing folder.
         workers: Who draws the sections; by default this process.
+        lite: Whether to write a small page too, for mail and for what builds keep: still pictures, short tables.
 
     Returns:
         The page.
@@ -147,18 +142,12 @@ def write_page(page: Page, folder: Path, *, workers: Executor | None = None) -> 
         if verdict is not None:
             _print(verdict, page.looks, folder, VERDICT)
         write_text(folder / PAGE, _render(page, chapters))
+        if lite:
+            small = [{**one, "sections": [_small(s, folder) for s in one["sections"]]} for one in chapters]
+            write_text(folder / LITE, _render(page, small, lite=True))
     except OSError as error:  # no right, no room, or a file where a folder should be
         raise InputError(f"cannot write the page to {folder}: {error.strerror or error}") from error
     return folder / PAGE
-
-
-def data_link(name: str, text: str, *, beside: str) -> str:
-    """Text as a data: link, or as a link to the file beside the page when it is large."""
-    content = text.encode()
-    if len(content) > _EMBEDDED:
-        return beside
-    kind = {"csv": "text/csv", "json": "application/json", "xml": "text/xml"}.get(name.rpartition(".")[2], "text/plain")
-    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(content).decode()}"
 
 
 def looks_of(page: Page) -> Looks:
@@ -195,7 +184,7 @@ def _section(one: Section, *, folder: Path, looks: Looks) -> dict[str, Any]:
         "said": one.summary(),
         "image": "" if drawing is None else _print(drawing, looks, folder, one.name),
         "width": "0" if drawing is None else f"{drawing.size[0]:.2f}",
-        "spec": "" if figure is None else _safe_json(figure),
+        "spec": "" if figure is None else safe_json(figure),
         "height": 0 if drawing is None else drawing.height,
         "columns_abreast": 1 if drawing is None else min(drawing.columns, len(drawing.panels)),
         "cameras": drawing is not None and any(panel.space for panel in drawing.panels),
@@ -206,31 +195,27 @@ def _section(one: Section, *, folder: Path, looks: Looks) -> dict[str, Any]:
     }
 
 
+def _small(one: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A section of the small page: a still picture, and no file inside."""
+    image = small_link(folder / FIGURES / f"{one['name']}.png") if one["image"] else ""
+    beside = {"spec": "", "cameras": False, "csv": f"{TABLES}/{one['name']}.csv"}
+    return {**one, **beside, "image": image, "rows": one["rows"][:_FEW_ROWS]}
+
+
 def _print(drawing: Drawing, looks: Looks, folder: Path, name: str) -> str:
     """Writes the drawing for print; returns it as a data: link."""
     with printing():
         figure = paint(drawing, looks)
         lay_out(figure)
         svg = save_print(figure, folder / FIGURES, name)
-    return _embedded(svg, folder / FIGURES / f"{name}.png")
+    return drawing_link(svg, folder / FIGURES / f"{name}.png")
 
 
-def _embedded(svg: bytes, png: Path) -> str:
-    """A drawing as a data: link: as SVG, or, where that is large, as a WebP picture, three fifths of the PNG."""
-    if len(svg) <= _LARGE_SVG:
-        return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-    picture = io.BytesIO()
-    with Image.open(png) as drawn:
-        size = (3 * drawn.width // 5, 3 * drawn.height // 5)
-        drawn.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(picture, format="WEBP", quality=72)
-    return f"data:image/webp;base64,{base64.b64encode(picture.getvalue()).decode()}"
-
-
-def _render(page: Page, chapters: list[dict[str, Any]]) -> str:
+def _render(page: Page, chapters: list[dict[str, Any]], *, lite: bool = False) -> str:
     template = files("robustkit.report") / "template"
-    # The script alone: importing plotly takes longer than drawing a figure.
-    plotly, script, style = _plotly(), _read(template / "page.js"), _read(template / "page.css")
-    for text in (plotly, script):
+    library, packed = ("", "") if lite else plotly()
+    script, style = _read(template / "page.js"), _read(template / "page.css")
+    for text in (library, script):
         if "</script" in text.lower() or "\r" in text:
             raise AssertionError("a script that would end early, or whose hash would change")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -241,16 +226,17 @@ def _render(page: Page, chapters: list[dict[str, Any]]) -> str:
         chapters=chapters,
         sprite=None
         if page.sprite is None
-        else _safe_json({name: one for name, one in vars(page.sprite).items() if name != "url"}),
-        twins=_safe_json(_twins()),
+        else safe_json({name: one for name, one in vars(page.sprite).items() if name != "url"}),
+        twins=safe_json(_twins()),
         marks=MARKS,
         bars=bars_of(page.checks),
         afresh=explain.afresh,
         terms=sorted(TERMS.items(), key=lambda one: one[0].lower()),
         version=__version__,
-        policy=_policy(plotly, script),
+        policy=policy(*filter(None, (library, script))),
         style=Markup(style),
-        plotly=Markup(plotly),
+        packed=packed,
+        lite=lite,
         script=Markup(script),
     )
 
@@ -261,31 +247,6 @@ def _twins() -> dict[str, str]:
     for name, dark in DARK_SCALES.items():
         twins |= {light.lower(): other for light, other in zip(SCALES[name], dark, strict=True)}
     return twins
-
-
-def _plotly() -> str:
-    found = find_spec("plotly")
-    assert found is not None
-    assert found.submodule_search_locations
-    return (Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-
-
-def _policy(*scripts: str) -> str:
-    """Only the page's own scripts run, and nothing is loaded from anywhere."""
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
-    # Plotly writes its own style rules, so styles cannot be held to a hash.
-    return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _safe_json(value: Any) -> Markup:
-    """JSON that no name in it can end or open: <, > and & as escapes."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    for letter in "<>&\u2028\u2029":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return Markup(text)
 
 
 def _read(resource: Any) -> str:

@@ -28,7 +28,7 @@ from robustkit.report.blocks import (
     legend_of,
 )
 from robustkit.report.palette import BEHIND, EDGE, GREY, INK, PAPER, RING, SCALES, Looks, Meaning
-from robustkit.report.values import array, broken, gap, plain, png, shade, steps
+from robustkit.report.values import array, broken, gap, picture, plain, shade, steps
 
 TONES = {"ink": INK, "grey": GREY, "edge": EDGE, "paper": PAPER}
 _POINT = 1.45  # pixels of a point of print: the page is read from further away
@@ -171,8 +171,8 @@ def _block(block: Block, looks: Looks, layout: dict[str, Any], number: str) -> I
         case Picture():
             left, right, low, high = block.box
             layout["images"].append(
-                {"source": png(block.values), "xref": x, "yref": y, "x": left, "y": high, "sizex": abs(right - left),
-                 "sizey": abs(high - low), "sizing": "stretch", "layer": "below"}
+                {"source": picture(block.values), "xref": x, "yref": y, "x": left, "y": high,
+                 "sizex": abs(right - left), "sizey": abs(high - low), "sizing": "stretch", "layer": "below"}
             )  # fmt: skip
         case Rings():
             for centre in block.places:

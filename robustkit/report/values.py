@@ -67,10 +67,10 @@ def _number(value: float) -> float | None:
     return float(f"{value:.7g}") if np.isfinite(value) else None
 
 
-def png(values: np.ndarray) -> str:
+def picture(values: np.ndarray) -> str:
     """A picture (H, W, 3), uint8, as a data: link."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    Image.fromarray(values).save(buffer, format="WEBP", lossless=True, method=6)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -89,5 +89,5 @@ def test_every_drawing_is_painted_by_two_files_and_written_by_one():
     assert {name for name, text in texts.items() if ".print_png(" in text} == {"report/saving.py"}
     drawing = {name for name, text in texts.items() if "import matplotlib" in text or "from matplotlib" in text}
     painters = {"report/paper.py", "report/saving.py", "report/films.py"}
-    assert drawing == {"drawings.py", "report/journal.py", *painters}  # the journal sets sizes of type
+    assert drawing == {"drawings.py", "report/journal.py", "report/handout.py", *painters}  # sizes of type and of paper
     assert not [name for name, text in texts.items() if "import plotly" in text or "from plotly" in text]

@@ -69,9 +69,20 @@
     });
   }
 
+  // Plotly lies packed in the page. A browser that cannot unpack it shows the printed drawings.
+  const unpacked = (async () => {
+    const packed = document.getElementById("plotly");
+    if (!packed || !window.DecompressionStream) return false;
+    const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
+    const script = document.createElement("script");
+    script.textContent = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+    document.head.append(script);
+    return Boolean(window.Plotly);
+  })();
+
   const drawn = new Set();
   async function draw(div) {
-    if (drawn.has(div)) return;
+    if (drawn.has(div) || !(await unpacked) || drawn.has(div)) return;
     drawn.add(div);
     const spec = figure(div);
     await Plotly.newPlot(div, spec.data, spec.layout, { displayModeBar: false, responsive: true });
@@ -121,8 +132,8 @@
   // Escape hides an explanation that the pointer or the focus has opened.
   document.addEventListener("keydown", (event) => { if (event.key === "Escape" && document.activeElement.matches(".term")) document.activeElement.blur(); });
   const idle = window.requestIdleCallback || ((work) => setTimeout(work, 1));
-  (function next() {
-    const div = flat.find((one) => !drawn.has(one));
+  (async function next() {
+    const div = (await unpacked) && flat.find((one) => !drawn.has(one));
     if (!div) { root.dataset.ready = String(Math.round(performance.now())); root.dataset.drawing = String(Math.round(performance.now() - began)); return; }
     idle(() => draw(div).then(next));
   })();
@@ -133,7 +144,7 @@
     if (!button) return;
     const div = document.getElementById(button.dataset.plot);
     await draw(div);
-    Plotly.relayout(div, Object.fromEntries(spaces(div).map((key) => [`${key}.camera.eye`, cameras[button.dataset.camera]])));
+    if (window.Plotly) Plotly.relayout(div, Object.fromEntries(spaces(div).map((key) => [`${key}.camera.eye`, cameras[button.dataset.camera]])));
   });
 
   function redress() {
