@@ -145,7 +145,7 @@ def _drawn(sections: dict[str, Section], names: Sequence[str]) -> list[tuple[Sec
 def _place(figure: Figure, drawing: Drawing, looks: Looks, box: tuple[float, float, float, float]) -> None:
     """Paints a drawing on a part of a page: left, top, width and height, inches from its upper left."""
     left, top, width, high = box
-    ratios = {
+    ratios: Any = {
         "width_ratios": (left, width, _A4[0] - left - width), "height_ratios": (top, high, _A4[1] - top - high),
     }  # fmt: skip
     part: Any = figure.add_subfigure(GridSpec(3, 3, figure, wspace=0, hspace=0, **ratios)[1, 1], facecolor="none")

@@ -128,7 +128,7 @@ def write_page(page: Page, folder: Path, *, workers: Executor | None = None, lit
         own_folder(folder / FIGURES)
         own_folder(folder / TABLES)
         drawn = iter(_draw_all(page, folder, workers))
-        chapters = [
+        chapters: list[dict[str, Any]] = [
             {
                 **vars(chapter),
                 "sections": [next(drawn) for _ in chapter.sections],
