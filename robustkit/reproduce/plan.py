@@ -158,7 +158,7 @@ def _ad22(paper: Paper, scale: str) -> PaperPlan:
         )
     if scale == "short":
         seeds = dict.fromkeys(pair, 4) | {"augment": 2}
-        parts = (NetworkPlan("convnet", 1200, None, _LEARN | {"epochs": 20}, seeds, AttackPlan(60, 4)),)
+        parts = (NetworkPlan("convnet", 800, None, _LEARN | {"epochs": 15}, seeds, AttackPlan(40, 4)),)
         return PaperPlan(
             paper, scale, 100, _AD22_SHARES, parts, draws=999,
             differences=(_OWN_RECIPE, _ONE_NETWORK, *_unlike_ad22(parts)),
@@ -194,7 +194,7 @@ def _da20(paper: Paper, scale: str) -> PaperPlan:
         )
     if scale == "short":
         seeds = dict.fromkeys(methods, 4) | {"augment": 2}
-        parts = (NetworkPlan("deepmerge", 1000, None, _LEARN | {"epochs": 20}, seeds),)
+        parts = (NetworkPlan("deepmerge", 800, None, _LEARN | {"epochs": 15}, seeds),)
         return PaperPlan(
             paper, scale, 75, _DA20_SHARES, parts, binary=True, years=_PRISTINE, draws=999,
             differences=(_OWN_RECIPE, _ONE_NETWORK),

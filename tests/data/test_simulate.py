@@ -11,6 +11,7 @@ pytest.importorskip("galsim")
 import robustkit.data.simulate as module
 from robustkit.data.imageset import ImageSet
 from robustkit.data.simulate import simulate
+from robustkit.data.stretch import fit_stretch
 from robustkit.errors import InputError, MissingExtra
 from robustkit.files import read_json
 
@@ -37,6 +38,19 @@ def test_each_depth_is_an_image_set_of_the_same_galaxies(galaxies):
     difference = (deep.images - shallow.images)[:, 1]
     sigma = np.hypot(deep.meta["noise_sigma"]["r"], shallow.meta["noise_sigma"]["r"])
     assert 0.95 < difference.std() / sigma < 1.2
+
+
+def test_the_noise_of_one_year_is_seen_through_one_stretch_and_hidden_by_another(galaxies):
+    deep, shallow = ImageSet.load(galaxies / "Y10"), ImageSet.load(galaxies / "Y1")
+    sky = np.zeros((2, 3, 1, 1))
+    sky[1, :, 0, 0] = [shallow.meta["noise_sigma"][band] for band in deep.bands]
+    share = {}
+    for name in ("arcsinh", "lupton"):
+        stretch = fit_stretch(name, np.asarray(deep.images))
+        dark, noisy = stretch(sky)
+        share[name] = np.abs(noisy - dark).max() / np.ptp(stretch(np.asarray(deep.images)))
+    assert share["arcsinh"] < 0.02
+    assert share["lupton"] > 2 * share["arcsinh"]
 
 
 def test_metadata_is_complete(galaxies):
