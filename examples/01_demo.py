@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 
-def commands(folder: Path, *, n: int = 1200, epochs: int = 20, attacked: int = 150) -> list[list[str]]:
+def commands(folder: Path, *, n: int = 1200, epochs: int = 20, attacked: int = 120) -> list[list[str]]:
     """The commands of the demo, as their arguments."""
     names = ("galaxies", "source.pt", "mmd.pt", "audit")
     galaxies, source, mmd, audit = (shlex.quote(str(folder / name)) for name in names)
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path("demo"))
     parser.add_argument("--n", type=int, default=1200, help="galaxies")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--attacked", type=int, default=150, help="test images to audit on")
+    parser.add_argument("--attacked", type=int, default=120, help="test images to audit on")
     options = parser.parse_args()
     folder, began = options.folder, time.monotonic()
     for arguments in commands(folder, n=options.n, epochs=options.epochs, attacked=options.attacked):
