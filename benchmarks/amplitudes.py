@@ -1,15 +1,17 @@
 """Every real amplitude: how long it takes an image, and what the plain network says of random ones and of the ends.
 
-    python -m benchmarks.amplitudes [--model net.pt] [--images 8] [--random 20000] [--ends 500] [--threads 2]
+    python -m benchmarks.amplitudes --out amplitudes.json [--model net.pt] [--images 8] [--random 20000] [--ends 500]
 
 Without a model the networks of the papers have random weights and the images are those of `benchmarks/chain.py`. With a
 model its own test images are taken, in electrons through its stretch. Contradictions are counted among all amplitudes
-whose margin, by the plain network, exceeds the error bound of the image.
+whose margin, by the plain network, exceeds the error bound of the image. Every image is written to `--out` when it is
+done, and a run that was stopped continues there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from pathlib import Path
@@ -58,8 +60,48 @@ def inside(lines: Lines, at: np.ndarray, distance: np.ndarray) -> np.ndarray:
     return found
 
 
+def one(survey: LineSurvey, i: int, options: argparse.Namespace) -> dict[str, float]:
+    """What one image takes, and what the plain network contradicts."""
+    rng, found_all = np.random.default_rng(i), []
+    height, width = survey.image.shape[2:]
+    every = np.stack(np.unravel_index(np.arange(height * width), (height, width)), 1)
+    start, spent = time.perf_counter(), time.process_time()
+    found_all = survey.run(every, lambda n: None)
+    told = {"seconds": time.perf_counter() - start, "processor": time.process_time() - spent}
+    bound = survey.error_bound(found_all, rng)
+    tried = contradictions = near = ends = failed = 0
+    plain = PlainEvaluator(survey.classifier, survey.image)
+    for lines in found_all:
+        n = -(-options.random // (options.images * len(found_all)))
+        at = rng.integers(len(lines.end), size=n)
+        # Half of them on lines that flip, where there are any.
+        if len(lines.spans.line):
+            at[::2] = rng.choice(np.unique(lines.spans.line), len(at[::2]))
+        distance = rng.uniform(0, 1, n) * lines.end[at]
+        margin, flipped = survey._judged(plain(survey.candidates(lines, at, distance)))
+        sure = np.abs(margin) > bound
+        tried, near = tried + n, near + int((~sure).sum())
+        contradictions += int((flipped != inside(lines, at, distance))[sure].sum())
+        some = rng.permutation(len(lines.spans.line))[: -(-options.ends // (options.images * len(found_all)))]
+        ends += len(some)
+        failed += int((~survey.prove(lines, some)[1]).sum()) if len(some) else 0
+        lower = some[lines.spans.start[some] > 0]
+        at, begin = lines.spans.line[lower], lines.spans.start[lower]
+        outside = np.maximum(begin - 1e-3 * lines.end[at], 0)
+        again, value = inside(lines, at, outside), survey.ask(lines, at, outside)
+        failed += int((value[1] & ~again & (value[0] > bound)).sum())
+        ends += len(lower)
+    return {
+        **told, "half_lines": sum(len(lines.end) for lines in found_all),
+        "walked": sum(int(lines.spans.pieces.sum()) for lines in found_all),
+        "flips": int(any(len(lines.spans.line) for lines in found_all)),
+        "tried": tried, "near": near, "contradictions": contradictions, "ends": ends, "failed": failed,
+    }  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model")
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--random", type=int, default=20_000)
@@ -67,52 +109,30 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    done: dict[str, dict[str, Any]] = json.loads(options.out.read_text()) if options.out.exists() else {}
+    asked = f"{options.images} images, {options.random} amplitudes, {options.ends} ends, {options.threads} threads"
     for name, classifier, images, calibrated, amplitudes in subjects(options):
-        rng, seconds, processor = np.random.default_rng(0), [], []
-        network = LineNetwork(classifier, images)
-        tried = contradictions = near = ends = failed = flips = pieces = half = 0
+        network, mine = LineNetwork(classifier, images), done.setdefault(f"{name}, {asked}", {})
+        network.follow(images[0], 0, np.zeros((1, 2), int), np.eye(1, 3), np.ones(1))  # compiled before it is timed
         for i in range(len(images)):
-            label = int(classifier(images[i : i + 1]).argmax())
+            if str(i) in mine:
+                continue
             survey = LineSurvey(
-                classifier, images[i], calibrated[i], label, amplitudes, network=network,
-                evaluator=lambda: None, levels=2,  # pyright: ignore[reportArgumentType]
+                classifier, images[i], calibrated[i], int(classifier(images[i : i + 1]).argmax()), amplitudes,
+                network=network, evaluator=lambda: None, levels=2,  # pyright: ignore[reportArgumentType]
             )  # fmt: skip
-            every = np.stack(np.unravel_index(np.arange(images[0, 0].numel()), images.shape[2:]), 1)
-            start, spent = time.perf_counter(), time.process_time()
-            found = survey.run(every, lambda n: None)
-            seconds.append(time.perf_counter() - start)
-            processor.append(time.process_time() - spent)
-            bound = survey.error_bound(found, rng)
-            pieces += sum(int(lines.spans.pieces.sum()) for lines in found)
-            half += sum(len(lines.end) for lines in found)
-            flips += any(len(lines.spans.line) for lines in found)
-            plain = PlainEvaluator(classifier, images[i : i + 1])
-            for lines in found:
-                n = -(-options.random // (len(images) * len(found)))
-                at = rng.integers(len(lines.end), size=n)
-                # Half of them on lines that flip, where there are any.
-                if len(lines.spans.line):
-                    at[::2] = rng.choice(np.unique(lines.spans.line), len(at[::2]))
-                distance = rng.uniform(0, 1, n) * lines.end[at]
-                margin, flipped = survey._judged(plain(survey.candidates(lines, at, distance)))
-                sure = np.abs(margin) > bound
-                tried, near = tried + n, near + int((~sure).sum())
-                contradictions += int((flipped != inside(lines, at, distance))[sure].sum())
-                some = rng.permutation(len(lines.spans.line))[: -(-options.ends // (len(images) * len(found)))]
-                ends += len(some)
-                failed += int((~survey.prove(lines, some)[1]).sum()) if len(some) else 0
-                lower = some[lines.spans.start[some] > 0]
-                at, begin = lines.spans.line[lower], lines.spans.start[lower]
-                outside = np.maximum(begin - 1e-3 * lines.end[at], 0)
-                again, value = inside(lines, at, outside), survey.ask(lines, at, outside)
-                failed += int((value[1] & ~again & (value[0] > bound)).sum())
-                ends += len(lower)
-        cores = f"{options.threads} threads of {os.cpu_count()}"
+            mine[str(i)] = one(survey, i, options)
+            options.out.write_text(json.dumps(done, indent=1))
+        table = {key: np.array([row[key] for row in mine.values()]) for key in next(iter(mine.values()))}
+        total = {key: int(values.sum()) for key, values in table.items()}
+        half, wall, processor = total["half_lines"], table["seconds"], table["processor"]
         print(
-            f"{name}: {len(images)} images, {flips} that some amplitude flips; {half / len(images):,.0f} half lines, "
-            f"{pieces / half:.0f} pieces on each; {np.median(seconds):.1f} s an image ({cores}), "
-            f"{np.median(processor):.1f} s of processor; {contradictions} contradictions among {tried:,} amplitudes by "
-            f"the plain network, {near} too near to count; {failed} of {ends} ends are not confirmed"
+            f"{name}: {len(mine)} images, {total['flips']} that some amplitude flips; {half / len(mine):,.0f} half lines, "
+            f"{total['walked'] / half:.3f} breakpoints walked on each; seconds per image {np.median(wall):.1f}, at most "
+            f"{wall.max():.1f} ({options.threads} threads of {os.cpu_count()}), of processor {np.median(processor):.1f}, at "
+            f"most {processor.max():.1f}; {total['contradictions']} contradictions among {total['tried']:,} amplitudes by "
+            f"the plain network, {total['near']} too near to count; {total['failed']} of {total['ends']:,} ends are not "
+            "confirmed"
         )
 
 

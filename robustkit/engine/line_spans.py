@@ -22,7 +22,7 @@ class Spans:
         whole: Which lines were followed to their end, shape (L,), bool.
         pieces: Breakpoints that were met on each line, shape (L,).
         peak: Largest margin that was met on each line, in logits, shape (L,). While no line flips, the largest of these
-            is the largest on any line.
+            is the largest on any line, to within `near` of it; see `LineNetwork.follow`.
         peak_at: At which distance, shape (L,).
     """
 

@@ -102,6 +102,7 @@ class LineNetwork:
     def follow(
         self, image: Tensor, label: int, lines: Whole, ways: Floats, ends: Floats, *, threads: int | None = None,
         known: float = -np.inf,
+        near: float = 0.0,
     ) -> Spans:  # fmt: skip
         """Follows lines of one image from its clean value on.
 
@@ -116,6 +117,7 @@ class LineNetwork:
             ends: The distance at the end of each line, shape (L,), at least 0.
             threads: How many; by default those of torch.
             known: A margin that other lines of the image reach; lines that stay below it are not looked at closely.
+            near: Nor are, while no line flips, those whose margin stays below 1 - near of the largest that was met.
         """
         lines, ways = np.ascontiguousarray(lines, np.int64), np.ascontiguousarray(ways, np.float64)
         ends, n = np.ascontiguousarray(ends, np.float64), len(lines)
@@ -164,7 +166,7 @@ class LineNetwork:
             list(pool.map(lambda part: sift(part, np.nan), parts))
             top, here = float(np.max(tops, initial=-np.inf)), float(np.max(against[4][-self.classes :]))
             ceiling = min(0.0, max(known, top, here))
-            ceiling -= 1e-9 * ceiling  # what rounding alone puts above it was met already
+            ceiling *= 1 - max(near, 1e-9)  # what rounding alone puts above it was met already
             made = list(pool.map(walk, parts))
         flips = np.concatenate([np.empty((0, 3)), *(one[0] for one in made)])
         open_ = np.concatenate([np.empty((0, 3)), *(one[1] for one in made)])

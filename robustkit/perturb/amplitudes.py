@@ -20,6 +20,9 @@ from robustkit.errors import InputError
 
 Floats = NDArray[np.float64]
 
+# While no line flips an image, its largest margin is looked for until none is nearer to 0 than this share of it.
+NEAR = 0.05
+
 # Stretches of each band by itself, and those of them under which equal charges are equal steps.
 _BY_BAND, _LINEAR = ("arcsinh", "meanstd", "none"), ("meanstd", "none")
 

@@ -14,7 +14,7 @@ from robustkit.engine import Candidates, Evaluator
 from robustkit.engine.line_spans import Spans
 from robustkit.engine.lines import LineNetwork
 from robustkit.models import AuditedClassifier
-from robustkit.perturb.amplitudes import Amplitudes, Floats
+from robustkit.perturb.amplitudes import NEAR, Amplitudes, Floats
 from robustkit.perturb.decision import UNTARGETED, flips, margin
 from robustkit.perturb.proof import ask_network
 
@@ -179,7 +179,7 @@ class LineSurvey:
     def _exact(self, kind: int, sign: int, pixels: Whole, end: Floats, known: float) -> Spans:
         assert self.network is not None
         ways = np.repeat(self.amplitudes.ways(kind, sign)[None], len(pixels), 0)
-        return self.network.follow(self.image[0], self.label, pixels, ways, end, known=known)
+        return self.network.follow(self.image[0], self.label, pixels, ways, end, known=known, near=NEAR)
 
     def _grid(self, kind: int, sign: int, pixels: Whole, end: Floats) -> Spans:
         """Margins at even distances, cut again where they head for the boundary; ends found by halving."""

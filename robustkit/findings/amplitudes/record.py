@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from robustkit.errors import InputError
+from robustkit.perturb.amplitudes import NEAR
 from robustkit.records import Record
 
 RECORD = "amplitudes.npz"
@@ -29,8 +30,8 @@ class AmplitudeRecord(Record):
         tried: How many of them were looked at, shape (N,).
         whole: How many of these were followed to their end, shape (N,).
         pieces: Breakpoints met on them together, or values of the grid, shape (N,).
-        peak: Largest margin met on any of them, in logits, shape (N,); where none flips, the largest that there is, and
-            minus its distance to the boundary.
+        peak: Largest margin met on any of them, in logits, shape (N,); where none flips, none is nearer to 0 by more
+            than the share `NEAR`.
         peak_row: Row of that pixel, shape (N,).
         peak_column: Its column, shape (N,).
         peak_kind: Its line, shape (N,).
@@ -116,7 +117,7 @@ class AmplitudeRecord(Record):
     def certified(self) -> np.ndarray:
         """Which images no amplitude flips or comes near to flipping, shape (N,), bool; none without exact lines."""
         quiet = ~np.isin(np.arange(len(self.ids)), self.span_image)
-        return self.complete & quiet & (self.peak < -self.error_bound) & np.bool_(self.exact)
+        return self.complete & quiet & ((1 - NEAR) * self.peak < -self.error_bound) & np.bool_(self.exact)
 
     @property
     def too_near(self) -> np.ndarray:
