@@ -127,12 +127,12 @@ def main() -> None:
         total = {key: int(values.sum()) for key, values in table.items()}
         half, wall, processor = total["half_lines"], table["seconds"], table["processor"]
         print(
-            f"{name}: {len(mine)} images, {total['flips']} that some amplitude flips; {half / len(mine):,.0f} half lines, "
-            f"{total['walked'] / half:.3f} breakpoints walked on each; seconds per image {np.median(wall):.1f}, at most "
-            f"{wall.max():.1f} ({options.threads} threads of {os.cpu_count()}), of processor {np.median(processor):.1f}, at "
-            f"most {processor.max():.1f}; {total['contradictions']} contradictions among {total['tried']:,} amplitudes by "
-            f"the plain network, {total['near']} too near to count; {total['failed']} of {total['ends']:,} ends are not "
-            "confirmed"
+            f"{name}: {len(mine)} images, {total['flips']} that some amplitude flips; {half / len(mine):,.0f} half "
+            f"lines, {total['walked'] / half:.3f} breakpoints walked on each; seconds per image {np.median(wall):.1f}, "
+            f"at most {wall.max():.1f} ({options.threads} threads of {os.cpu_count()}), of processor "
+            f"{np.median(processor):.1f}, at most {processor.max():.1f}; {total['contradictions']} contradictions "
+            f"among {total['tried']:,} amplitudes by the plain network, {total['near']} too near to count; "
+            f"{total['failed']} of {total['ends']:,} ends are not confirmed"
         )
 
 

@@ -8,6 +8,7 @@ from robustkit.findings.attack.record import AttackRequest
 command = measured_command(
     "attack",
     AttackRequest,
-    "robustkit.findings.attack.measure:run_attack",
-    "Searches for single pixels that change a classifier's prediction, and proves each one.",
+    "robustkit.findings.threats.measure:run_attack_or_threat",
+    "Searches for single pixels, or for the parameters of a physical fault (--threat), that change a classifier's "
+    "prediction, and proves each one.",
 )

@@ -53,8 +53,9 @@ def measured_command(name: str, kind: type[Any], run: str, text: str) -> click.C
         where = cluster(say=say)
         found = imported(run)(model, request, **how, **where)
         if where["shard"] is None:
-            # Of a network without a latent there is nothing to look at with a window.
+            # Of a network without a latent, and of faults, there is nothing to look at with a window.
             blind = name == "attack" and found.sample.checkpoint.classifier.latent_name is None
+            blind = blind or getattr(request, "threat", None) is not None
             _say_next("certify" if blind else name, model, found.folder)
 
     return command

@@ -19,7 +19,7 @@ from robustkit.models import AuditedClassifier
 
 # Sides of the boxes that changed pixels are put into, and of those that compiled code may follow: what a front end of
 # radius 1 or 2 makes of a single pixel.
-_BOXES = (1, 2, 3, 4, 5, 8, 16)
+_BOXES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
 _COMPILED = (1, 3, 5)
 # Bytes for the clean maps of one box size.
 _MEMORY = 1 << 30

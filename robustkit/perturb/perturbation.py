@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -52,6 +52,10 @@ class Perturbation:
         conserves_charge: Whether the sum of an image with an empty border stays.
         least_bands: How many bands an image must have.
         fitted: Options that an audit takes from the model's training images where nobody gives them.
+        ranges: The ends of fields that an adversary may choose, beside the level, whose ends are those of `levels`; see
+            `robustkit attack --threat`.
+        draws: Names of the numbers that it draws, in their order: `row`, `column` and `angle` of any number, `pixel`,
+            `line` and `band` of whole ones. Empty leaves them without names.
         in_processes: Whether it runs in worker processes where there are some; see `robustkit.perturb.workers`.
     """
 
@@ -67,6 +71,8 @@ class Perturbation:
     least_bands: ClassVar[int] = 1
     fitted: ClassVar[tuple[str, ...]] = ()
     in_processes: ClassVar[bool] = False
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    draws: ClassVar[tuple[str, ...]] = ()
 
     level: float
 
@@ -74,6 +80,11 @@ class Perturbation:
         low, high = self.valid
         if self.level != self.identity and not low <= self.level <= high:
             raise InputError(f"{self.name} takes {low:g} to {high:g} {self.unit}, got {self.level:g}")
+
+    @property
+    def reach(self) -> int | None:
+        """How many pixels from its `row` and `column`, or from its `pixel`, it changes at most; `None` for any."""
+        return None
 
     def __call__(self, images: Tensor, *, conditions: Conditions | None = None, streams: Streams) -> Tensor:
         """Perturbs a batch; every image has its own stream, so that the batch does not matter.

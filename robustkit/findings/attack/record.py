@@ -45,6 +45,9 @@ class AttackRequest(Selection):
         targeted: `in-turn` for the wrong classes one after another until one is reached, `each` for every wrong class
             as an attempt of its own, `None` for any other class.
         pixels: How many pixels a candidate overwrites.
+        threat: A physical fault whose own parameters are searched instead of pixels; see
+            `robustkit.perturb.faults.space.FaultSpace`.
+        footprints: Of a fault with a shape, how many shapes a complete pass takes to every place.
     """
 
     searches: Sequence[str] = option(
@@ -64,11 +67,23 @@ class AttackRequest(Selection):
         None, "Wrong classes in turn, or `--targeted each`.", click={"is_flag": False, "flag_value": "in-turn"}
     )
     pixels: int = option(1, "Pixels that are changed at once.")
+    threat: str | None = option(
+        None, "A fault, by its own parameters: cosmic-ray, hot-pixel,level=5:500 ... or your own.",
+        shown="pixels", click={"type": str},
+    )  # fmt: skip
+    footprints: int = option(16, "Shapes of a fault that --search complete takes to every place.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.targeted not in (None, *TARGETS):
             raise InputError(f"unknown targets {self.targeted!r}; --targeted takes in-turn, its default, or each")
+        if self.footprints < 1:
+            raise InputError(f"--footprints must be at least 1, got {self.footprints}")
+        if self.threat is not None:
+            given = {"--values": self.values, "--range": self.value_range, "--preset": self.preset}
+            given |= {"--targeted": self.targeted, "--pixels": self.pixels != 1}
+            if said := [name for name, value in given.items() if value]:
+                raise InputError(f"--threat searches the parameters of a fault, not pixels; omit {', '.join(said)}")
         if self.preset is None:
             return
         if self.preset not in PRESETS:

@@ -35,6 +35,7 @@ class BadColumn(LocalFault):
     stage = Stage.DETECTOR
     levels = (3.0, 10.0, 30.0, 100.0, 300.0)
     valid = (0.0, 1e5)
+    draws = ("line", "band")
     axis: ClassVar[int] = 3
 
     width: int = 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from robustkit.errors import InputError
 from robustkit.lazy import torch
@@ -41,6 +42,10 @@ class CosmicRay(LocalFault):
     stage = Stage.DETECTOR
     levels = (4.0, 8.0, 20.0, 40.0, 75.0)
     valid = (0.0, 4000.0)
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "charge": (736.0, 3027.0)
+    }  # 16 to 84 % of the same footprints
+    draws = ("row", "column", "angle", "band")
 
     charge: float = 1243.0
 
@@ -48,6 +53,11 @@ class CosmicRay(LocalFault):
         super().__post_init__()
         if not self.charge > 0:
             raise InputError(f"charge must be above 0 electrons, got {self.charge}")
+
+    @property
+    def reach(self) -> int:
+        """Half of the track, and the pixels that its ends share."""
+        return math.ceil(self.level / 2) + 1
 
     def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Deposits the track."""

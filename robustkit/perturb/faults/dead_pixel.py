@@ -31,6 +31,12 @@ class DeadPixel(LocalFault):
     stage = Stage.DETECTOR
     levels = (0.2, 0.5, 0.8, 0.9, 1.0)
     valid = (0.0, 1.0)
+    draws = ("pixel", "band")
+
+    @property
+    def reach(self) -> int:
+        """One pixel."""
+        return 0
 
     def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Takes the light from one pixel."""

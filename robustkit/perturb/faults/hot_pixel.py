@@ -32,6 +32,12 @@ class HotPixel(LocalFault):
     stage = Stage.DETECTOR
     levels = (5.0, 20.0, 100.0, 500.0, 5000.0)
     valid = (0.0, 1e6)
+    draws = ("pixel", "band")
+
+    @property
+    def reach(self) -> int:
+        """One pixel."""
+        return 0
 
     def fault(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Adds the charge to one pixel."""

@@ -42,6 +42,7 @@ class Satellite(LocalFault):
     identity = math.inf
     levels = (9.0, 8.0, 7.0, 6.1, 4.5)
     valid = (-10.0, 30.0)
+    draws = ("row", "column", "angle", "band")
 
     speed: float = 0.5
     width: float = 3.2

@@ -36,6 +36,7 @@ class Saturation(Perturbation):
     identity = math.inf
     levels = (17.0, 16.0, 15.0, 14.0, 12.0)
     valid = (0.0, 40.0)
+    draws = ("row", "column")
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Exposes the star and lets every visit bleed."""

@@ -69,7 +69,7 @@ class DifferentialEvolution:
 
     def start(self, problem: Problem) -> Search:
         """Begins the search on a problem."""
-        return _Published(self, problem) if self.form == "published" else _Best1Bin(self, problem)
+        return _Published(self, problem) if self.form == "published" else Best1Bin(self, problem)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values."""
@@ -214,15 +214,17 @@ class _Published(_Evolution):
         return hopeless & (self.problem.targets[self.rows] != UNTARGETED)
 
 
-class _Best1Bin(_Evolution):
+class Best1Bin(_Evolution):
     """best/1/bin with a dithered weight, as in SciPy."""
 
     replaces_on_tie = True
 
     def first(self) -> Tensor:
+        """Uniform numbers."""
         return self.uniform(self.settings.population, self.genes)
 
     def children(self) -> Tensor:
+        """The best plus a weighted difference, crossed with each parent."""
         size, genes = self.settings.population, self.genes
         weight = 0.5 + 0.5 * self.uniform(1, 1)
         draws = self.uniform(size, 3 + 2 * genes)
