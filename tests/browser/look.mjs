@@ -1,6 +1,6 @@
 // Opens a page from disk in a real Chromium and prints, as JSON, what happened there.
 //
-//   node look.mjs page.html [--width W] [--height H] [--dark] [--shot FILE] [--pdf FILE] [--axe] [--hover]
+//   node look.mjs page.html [--width W] [--height H] [--dark] [--shot FILE] [--pdf FILE] [--axe] [--hover] [--texts] [--sort SECTION]
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
@@ -14,6 +14,7 @@ const { values, positionals } = parseArgs({
   options: {
     width: { type: "string", default: "1400" }, height: { type: "string", default: "900" }, dark: { type: "boolean" },
     shot: { type: "string" }, pdf: { type: "string" }, axe: { type: "boolean" }, hover: { type: "boolean" },
+    texts: { type: "boolean" }, sort: { type: "string" },
     browser: { type: "string", default: "/usr/bin/chromium" },
   },
 });
@@ -43,15 +44,87 @@ Object.assign(found, await page.evaluate(() => ({
   drawing: Number(document.documentElement.dataset.drawing),
   chapters: [...document.querySelectorAll("main > section")].map((one) => one.id),
   sections: [...document.querySelectorAll("section.one")].map((one) => one.id),
-  empty: [...document.querySelectorAll(".plot")].filter((one) => !one.closest("figure").querySelector(".cameras") && !one.querySelector("svg.main-svg")).map((one) => one.id),
+  empty: [...document.querySelectorAll(".plot")].filter((one) => !one.closest("figure").querySelector(".cameras") && !one.closest("details.fold:not([open])") && !one.querySelector("svg.main-svg")).map((one) => one.id),
   checks: [...document.querySelectorAll(".check .status")].map((one) => one.textContent.trim()),
   text: document.body.innerText,
   overflow: document.documentElement.scrollWidth - innerWidth,
 })));
+found.painted = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint").map((one) => Math.round(one.startTime))[0]);
+found.outline = await page.evaluate(() => {
+  const ids = [...document.querySelectorAll("[id]")].map((one) => one.id);
+  const levels = [...document.querySelectorAll("h1, h2, h3, h4")].map((one) => Number(one.tagName[1]));
+  return {
+    twice: ids.filter((one, i) => ids.indexOf(one) !== i),
+    dangling: [...document.querySelectorAll('a[href^="#"]')].map((one) => one.getAttribute("href").slice(1)).filter((one) => !ids.includes(one)),
+    skipped: levels.filter((one, i) => i && one > levels[i - 1] + 1).length,
+    unnamed: [...document.querySelectorAll("img:not([alt]), img[alt='']")].length,
+  };
+});
+// Words that lie on other words, or reach beyond what cuts them off; contrast of words in drawings, which axe leaves out.
+const words = () => page.evaluate(() => {
+  const seen = (one) => { const box = one.getBoundingClientRect(); return box.width > 1 && box.height > 1 && getComputedStyle(one).visibility !== "hidden"; };
+  const said = (one) => one.textContent.trim().slice(0, 40);
+  const overlapping = [], cut = [], pale = [];
+  const channels = (text) => (/rgba?\(([^)]*)\)/.exec(text) || ["", "0,0,0,0"])[1].split(",").map(Number);
+  const bright = (rgb) => rgb.slice(0, 3).map((c) => { c /= 255; return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; }).reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const paper = bright(channels(getComputedStyle(document.body).backgroundColor));
+  for (const plot of document.querySelectorAll(".plot")) {
+    if (!plot.offsetParent) continue;
+    const frame = plot.getBoundingClientRect();
+    // Lines of one label are one text; words of a picture's cells lie on colours and are looked at by eye.
+    const texts = [...plot.querySelectorAll("svg.main-svg text")].filter((one) => seen(one) && said(one));
+    const boxes = texts.map((one) => one.getBoundingClientRect());
+    const turned = (one) => /rotate\((?!0[,)])/.test(one.getAttribute("transform") || "");
+    texts.forEach((one, i) => {
+      const box = boxes[i];
+      if (box.left < frame.left - 2 || box.right > frame.right + 2 || box.top < frame.top - 2 || box.bottom > frame.bottom + 2) cut.push(`${plot.id}: ${said(one)}`);
+      if (!one.closest(".heatmaplayer, .hm, .textpoint")) {
+        const light = bright(channels(getComputedStyle(one).fill));
+        const contrast = (Math.max(light, paper) + 0.05) / (Math.min(light, paper) + 0.05);
+        if (contrast < 4.5) pale.push(`${plot.id}: ${said(one)} (${contrast.toFixed(1)})`);
+      }
+      if (turned(one)) return; // boxes of turned words are wider than the words
+      for (let j = i + 1; j < texts.length; j += 1) {
+        if (turned(texts[j]) || one.contains(texts[j])) continue;
+        const wide = Math.min(box.right, boxes[j].right) - Math.max(box.left, boxes[j].left);
+        const high = Math.min(box.bottom, boxes[j].bottom) - Math.max(box.top, boxes[j].top);
+        if (wide > 2 && high > 3) overlapping.push(`${plot.id}: ${said(one)} | ${said(texts[j])}`);
+      }
+    });
+  }
+  for (const one of document.querySelectorAll("main *, header *, nav *")) {
+    if (one.closest("svg, .scroll, .stage, .paper, pre") || !seen(one)) continue;
+    const look = getComputedStyle(one);
+    if (look.overflowX === "hidden" && one.scrollWidth > one.clientWidth + 1) cut.push(`${one.tagName} ${one.className}: ${said(one)}`);
+  }
+  return { overlapping, cut, pale };
+});
+if (values.texts) {
+  found.texts = {};
+  for (const [name, width, media] of [["1300", 1300, {}], ["dark", 1300, { colorScheme: "dark" }], ["800", 800, { colorScheme: "light" }], ["print", 1300, { media: "print", colorScheme: "light" }]]) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.emulateMedia(media);
+    await page.waitForTimeout(700); // in which the drawings take their new size
+    found.texts[name] = await words();
+  }
+}
+if (values.sort) {
+  // The heading of the third column, by the keyboard alone.
+  found.sorted = [];
+  await page.focus(`#${values.sort} th:nth-child(3) .sort`);
+  for (let i = 0; i < 2; i += 1) {
+    await page.keyboard.press("Enter");
+    const cells = await page.$$eval(`#${values.sort} tbody tr`, (rows) => rows.map((row) => row.cells[2].textContent.trim()));
+    const rising = [...cells].sort((a, b) => a.localeCompare(b)).join() === cells.join();
+    const falling = [...cells].sort((a, b) => b.localeCompare(a)).join() === cells.join();
+    found.sorted.push(await page.getAttribute(`#${values.sort} th:nth-child(3)`, "aria-sort") === (i ? "descending" : "ascending") && (i ? falling : rising) ? (i ? "descending" : "ascending") : "unsorted");
+  }
+}
 if (values.hover) {
   found.hovered = [];
   found.space = [];
   for (const plot of await page.$$(".plot")) {
+    if (await plot.evaluate((one) => Boolean(one.closest("details.fold:not([open])")))) continue;
     await plot.scrollIntoViewIfNeeded();
     await page.waitForTimeout(150);
     const id = await plot.getAttribute("id");

@@ -8,19 +8,23 @@ from pathlib import Path
 import pytest
 
 from robustkit.auditing.audit import run_audit
+from robustkit.auditing.report import write_report
 from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart
 from robustkit.data import ImageSet, open_images
 from robustkit.models import open_checkpoint, save_checkpoint
+from robustkit.report.page import Page, write_page
+from robustkit.report.section import Chapter
 from tests.audits import make_audit
+from tests.report.reports import make_sections
 from tests.report.test_page import MATHS, NASTY
 
 HERE = Path(__file__).parent
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )
-CHAPTERS = ["verdict", "provenance", "preflight", "clean", "sweeps", "accidents", "one-pixel", "fragile", "geometry",
-            "windows", "maps", "distances", "remedy",
-            "comparison", "sensitivity", "limits", "methods", "downloads"]  # fmt: skip
+CHAPTERS = ["verdict", "clean", "sweeps", "accidents", "one-pixel", "fragile", "geometry", "windows", "maps",
+            "distances", "remedy", "comparison", "sensitivity", "limits", "preflight", "provenance", "methods",
+            "downloads"]  # fmt: skip
 
 pytestmark = [
     pytest.mark.browser,
@@ -59,7 +63,7 @@ def page(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def look(page):
-    def run(*options):
+    def run(*options, page=page):
         command = ["node", str(HERE / "look.mjs"), str(page), "--browser", CHROMIUM, *options]
         done = subprocess.run(command, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr[-2000:]
@@ -70,7 +74,7 @@ def look(page):
 
 @pytest.fixture(scope="module")
 def wide(look):
-    return look("--hover", "--axe")
+    return look("--hover", "--axe", "--sort", "fragile-objects")
 
 
 def test_nothing_goes_wrong_and_nothing_is_asked_of_the_network(wide):
@@ -101,6 +105,32 @@ def test_the_map_in_space_is_drawn_and_turns(wide):
 
 def test_who_cannot_see_or_point_can_use_it(wide):
     assert [found for found in wide["axe"] if found["impact"] in ("serious", "critical")] == []
+
+
+def test_links_lead_somewhere_headings_are_in_order_and_pictures_have_words(wide):
+    assert wide["outline"] == {"twice": [], "dangling": [], "skipped": 0, "unnamed": 0}
+
+
+def test_words_lie_on_no_other_words_and_are_dark_enough(look, tmp_path):
+    """At two widths, in the dark and in print, in every kind of drawing."""
+    chapter = Chapter("all", "All", ("Every kind.",), tuple(make_sections()))
+    found = look("--texts", page=write_page(Page("Words", "Lead.", (), (), [chapter]), tmp_path))
+    good = {"overlapping": [], "cut": [], "pale": []}
+    assert found["texts"] == {"1300": good, "dark": good, "800": good, "print": good}
+
+
+def test_the_table_of_fragile_objects_is_sorted_by_a_key(wide):
+    assert wide["sorted"] == ["ascending", "descending"]
+
+
+@pytest.mark.slow
+def test_the_small_page_needs_no_script_of_others(look, page, tmp_path):
+    write_report(page.parent, lite=True, say=lambda line: None)
+    small = page.with_name("report-lite.html")
+    assert small.stat().st_size < 1_000_000
+    found = look("--axe", page=small)
+    assert (found["console"], found["requests"], found["overflow"]) == ([], [], 0)
+    assert [one for one in found["axe"] if one["impact"] in ("serious", "critical")] == []
 
 
 def test_a_narrow_screen_does_not_scroll_sideways(look):

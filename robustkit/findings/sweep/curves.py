@@ -149,8 +149,8 @@ class SweepGrid:
         """Changes as colours, red where accuracy is lost."""
         return Drawing(
             [self._drawn(place, model) for place, model in enumerate(self.curves)],
-            size=(min(PAGE, 1.8 + 2.7 * len(self.curves)), 1.1 + 0.2 * len(self.rows)),
-            height=130 + 24 * len(self.rows),
+            size=(min(PAGE, 1.8 + 2.7 * len(self.curves)), max(2.0, 1.1 + 0.2 * len(self.rows))),
+            height=max(260, 130 + 24 * len(self.rows)),
             columns=len(self.curves),
             shared=True,
             legend="none",
