@@ -158,7 +158,7 @@ def _ad22(paper: Paper, scale: str) -> PaperPlan:
         )
     if scale == "short":
         seeds = dict.fromkeys(pair, 4) | {"augment": 2}
-        parts = (NetworkPlan("convnet", 800, None, _LEARN | {"epochs": 15}, seeds, AttackPlan(40, 4)),)
+        parts = (NetworkPlan("convnet", 800, None, _LEARN | {"epochs": 15}, seeds, AttackPlan(30, 4)),)
         return PaperPlan(
             paper, scale, 100, _AD22_SHARES, parts, draws=999,
             differences=(_OWN_RECIPE, _ONE_NETWORK, *_unlike_ad22(parts)),
