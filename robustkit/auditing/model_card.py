@@ -33,30 +33,38 @@ def model_card(
     """
     front = index.rstrip().removesuffix("---").rstrip()
     lines = [front, "pipeline_tag: image-classification", "tags:", "- robustness", "---", ""]
-    classes = ", ".join(_text(name) for name in about.get("class_names", []))
-    lines += [f"# {_text(about['model'])}", "", f"An image classifier ({_text(about['network'])}) of {classes}.", ""]
+    classes = ", ".join(plain_text(name) for name in about.get("class_names", []))
+    lines += [
+        f"# {plain_text(about['model'])}",
+        "",
+        f"An image classifier ({plain_text(about['network'])}) of {classes}.",
+        "",
+    ]
     for title, what in _OPEN.items():
         lines += [f"## {title}", "", f"*To be written by a person: {what}.*", ""]
-    lines += ["## Robustness", "", f"**{_text(answer.word)}** {_text(answer.counts)}", ""]
-    lines += [f"- {_text(sentence)}" for sentence in answer.sentences]
+    lines += ["## Robustness", "", f"**{plain_text(answer.word)}** {plain_text(answer.counts)}", ""]
+    lines += [f"- {plain_text(sentence)}" for sentence in answer.sentences]
     lines += ["", "## Limits", ""]
     failed = [check for check in checks if check.status == "fail"]
     open_ = [check for check in checks if check.status == "warn"]
-    lines += [f"- {_text(check.claim)}: **no** ({_text(check.measured)}). {_text(check.advice)}" for check in failed]
-    lines += [f"- {_text(check.claim)}: not shown ({_text(check.measured)})." for check in open_]
+    lines += [
+        f"- {plain_text(check.claim)}: **no** ({plain_text(check.measured)}). {plain_text(check.advice)}"
+        for check in failed
+    ]
+    lines += [f"- {plain_text(check.claim)}: not shown ({plain_text(check.measured)})." for check in open_]
     if not failed and not open_:
         lines += ["- Every claim that was tested holds; others were not tested."]
     lines += ["- What was measured holds for images like those below, and for this checkpoint alone.", ""]
     lines += [
         "## Evaluation",
         "",
-        f"{len(about['ids'])} images of {_text(about['data'])}, part {_text(about['part'])}.",
+        f"{len(about['ids'])} images of {plain_text(about['data'])}, part {plain_text(about['part'])}.",
         "",
     ]
     lines += ["| number | value | low | high | n |", "| --- | --- | --- | --- | --- |"]
     for name, one in numbers.items():
         value, low, high = (f"{float(end):.4g}" for end in (one.value, one.low, one.high))
-        lines += [f"| {_text(name)} | {value} | {low} | {high} | {int(one.n)} |"]
+        lines += [f"| {plain_text(name)} | {value} | {low} | {high} | {int(one.n)} |"]
     lines += [
         "",
         f"Audited with robustkit {__version__}; `audit.json` holds every number, `report.html` the evidence.",
@@ -65,7 +73,7 @@ def model_card(
     return "\n".join(lines)
 
 
-def _text(value: object) -> str:
+def plain_text(value: object) -> str:
     """Text that Markdown shows as it is; names of files and classes can hold anything."""
     kept = brief(" ".join(str(value).split()), 400)
     for letter in "\\`*[]<>|":

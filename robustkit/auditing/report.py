@@ -34,6 +34,7 @@ from robustkit.auditing.model_card import CARD, model_card
 from robustkit.auditing.provenance import provenance
 from robustkit.auditing.reading import limits, methods, sensitivity
 from robustkit.auditing.recorded import ABOUT, check_pair, read_model
+from robustkit.auditing.reforms import REFORMS, reforms
 from robustkit.auditing.request import CODE, FILE, AuditRequest, command_of, read_gate, read_request
 from robustkit.auditing.sentences import RULE, headline
 from robustkit.auditing.verdict import checks_of, with_evidence
@@ -216,12 +217,18 @@ def _write(
             write_object_table(folder, name, headings, rows_of, say)
     except OSError as error:
         raise InputError(f"cannot write the table of images to {folder}: {error.strerror or error}") from error
+    made_by = command or command_of(request, folder.resolve().parent)
     downloads = [
         Download("images.csv", csv_text(columns, lines), "a line for each image and model"),
         Download(JSON, as_json(everything), "every number of this page"),
         Download(JUNIT, junit, "the verdict for CI"),
         Download(INDEX, index, "a model-index block for the card of the model"),
         *(Download(name, text, "the most fragile objects, for DS9 and Aladin") for name, text in places.items()),
+        Download(
+            REFORMS,
+            reforms(models[0].about, answer, checks, numbers[0], models[0].preflight, made_by),
+            "a REFORMS checklist",
+        ),
         Download(CARD, model_card(index, models[0].about, answer, checks, numbers[0]), "a card for Hugging Face"),
     ]
     page = Page(
@@ -235,7 +242,7 @@ def _write(
         copies={method.name: copies},
         downloads=downloads,
         sprite=sprite,
-        command=command or command_of(request, folder.resolve().parent),
+        command=made_by,
         looks=Looks(make_palette(models[0].class_names), tuple(one.label for one in models)),
     )
     if journal:
