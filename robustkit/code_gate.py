@@ -7,6 +7,8 @@ installed packages provide, and nothing is imported on its behalf. SECURITY.md h
 from __future__ import annotations
 
 import importlib
+import importlib.abc
+import importlib.machinery
 import importlib.util
 import multiprocessing
 import os
@@ -194,6 +196,56 @@ def import_named(text: str, option: str) -> Any:
         return getattr(import_code(code, option), code.name)
     except AttributeError:
         raise InputError(f"{code.source} has no {code.name}; name a class of it with {option}") from None
+
+
+def look_away() -> None:
+    """Makes this process, and those that it starts, look for no code and no settings in the folder that one stands in.
+
+    For the command line: whoever works in Python has that folder on the path anyway. A worker process is a `python -c`,
+    which looks for all of Python's own modules there first. Matplotlib and numba read a file of settings there, with
+    which one names the classes, and the folder of pickles, that are loaded.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
+    if not any(isinstance(one, _Elsewhere) for one in sys.meta_path):
+        sys.meta_path.insert(0, _Elsewhere())
+
+
+class _Elsewhere(importlib.abc.MetaPathFinder):
+    """Stands in the root folder while a library is imported that reads its settings where one stands."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Finds the library as ever, with a loader that goes elsewhere first."""
+        if fullname not in ("matplotlib", "numba"):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            plain = spec.loader.exec_module
+
+            def apart(module: ModuleType) -> None:
+                with _standing_in(os.sep):
+                    plain(module)
+                if fullname == "numba":  # which reads them again whenever it compiles
+                    sys.modules["numba.core.config"].__dict__["_config_fname"] = os.devnull
+
+            spec.loader.exec_module = apart
+        return spec
+
+
+@contextmanager
+def _standing_in(folder: str) -> Generator[None]:
+    try:
+        here = os.open(os.curdir, os.O_RDONLY)
+    except OSError:  # it is gone, or may not be read; then nothing in it is read either
+        yield
+        return
+    try:
+        os.chdir(folder)
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 def say_runs(what: object, option: str) -> None:

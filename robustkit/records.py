@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
 import zipfile
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, BinaryIO, ClassVar, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, BinaryIO, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -40,11 +41,13 @@ class Record:
     Attributes:
         version: Raised when the fields change their meaning; another version is refused on loading.
         axis_letters: For fields, a letter for each of their axes: axes of one letter must be of one length in a file
-            that is loaded. A list is one axis long.
+            that is loaded, and one with a digit of that length. A list is one axis long.
         position_letters: For fields, the letter of the axis that they count along: no value may lie beyond it.
+        texts: Which arrays with letters are text; the others are numbers.
     """
 
     version: ClassVar[int] = 1
+    texts: ClassVar[Collection[str]] = ("ids",)
     axis_letters: ClassVar[Mapping[str, str]] = {}
     position_letters: ClassVar[Mapping[str, str]] = {}
 
@@ -212,9 +215,43 @@ def _unpacked(kind: type[R], arrays: dict[str, np.ndarray], header: Any, path: s
     return kind(**arrays, **values)
 
 
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value may stand where a type is expected; what is no JSON value at all may be anything."""
+    made, inside = get_origin(hint) or hint, get_args(hint)
+    if made in (Union, UnionType):
+        return any(fits(value, one) for one in inside)
+    if made is Literal:
+        return value in inside
+    if isinstance(made, type) and issubclass(made, Sequence) and made is not str:
+        return isinstance(value, list | tuple) and all(fits(item, one) for item in value for one in inside[:1])
+    if isinstance(made, type) and issubclass(made, Mapping):
+        return isinstance(value, dict) and all(fits(item, one) for item in value.values() for one in inside[1:])
+    if made is os.PathLike:
+        return isinstance(value, str)
+    if isinstance(value, bool):
+        return made in (bool, Any)
+    return made is Any or not isinstance(made, type) or isinstance(value, (int, float) if made is float else made)
+
+
+@functools.cache
+def _hints(kind: type[Record]) -> dict[str, Any]:
+    try:
+        return get_type_hints(kind)
+    except NameError:  # of a class of the user's, with names that only its own module has
+        return {}
+
+
 def _misfits(kind: type[Record], fields: Mapping[str, Any]) -> str:
-    """Which array of a file is of another length than those beside it, or counts beyond them; empty for none."""
-    lengths: dict[str, int] = {}
+    """Which field of a file is of another type, of another length than those beside it, or counts beyond them."""
+    for name, hint in _hints(kind).items():
+        value = fields.get(name)
+        if hint is np.ndarray and name in fields:
+            wanted = ("U" if name in kind.texts else "biuf") if name in kind.axis_letters else "Ubiuf"
+            if not isinstance(value, np.ndarray) or value.dtype.kind not in wanted:
+                return f"{name} is no array of {'text' if wanted == 'U' else 'numbers'}"
+        elif name in fields and not fits(value, hint):
+            return f"{name} is {brief(repr(value), 60)}"
+    lengths: dict[str, int] = {str(digit): digit for digit in range(10)}
     for name, letters in kind.axis_letters.items():
         value = fields[name]
         shape = value.shape if isinstance(value, np.ndarray) else (len(value),) if isinstance(value, list) else ()

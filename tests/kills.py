@@ -1,6 +1,8 @@
 """Kills commands at random moments, lets them go on, and holds what they leave against a run that nobody killed.
 
-python -m tests.kills --count 100 [--only WORD] [--seed 0]
+python -m tests.kills --count 100 [--folder DIR] [--minutes 10] [--only WORD] [--seed 0]
+
+With `--folder` it resumes: what was done is in `kills.jsonl`, and a second call goes on from there.
 """
 
 from __future__ import annotations
@@ -9,26 +11,40 @@ import argparse
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
+import robustkit
 from robustkit.cli import main as command_line
-from robustkit.records import load_note
+from robustkit.data import ImageSet
+from robustkit.data.survey import LSST, Depth
 from tests.attacks import make_attack
-from tests.audits import make_audit
+from tests.kept import contents
 from tests.training.worlds import squares
 
 PATIENCE = 600.0
-# What tells how long it took or where it was, and not what was found.
-_TIMES = re.compile(r"second|wall|elapsed|resumed|took|time|epoch_s|speed|per_s|^out$|^folder$", re.IGNORECASE)
+JOURNAL = "kills.jsonl"
+AUDIT = """
+model = "{model}"
+n = 8
+effort = "quick"
+[attack]
+searches = ["random"]
+budget = 40
+[sweep]
+perturbations = ["gaussian"]
+[certify]
+seconds = 0.0
+"""
 
 
 @dataclass(frozen=True)
@@ -37,59 +53,80 @@ class Victim:
 
     Attributes:
         name: For the counts.
-        first: Its arguments, without `--out`.
+        first: Its arguments; `OUT` is where it writes.
         again: What is added to go on.
         out: How the output is called, in a folder of its own.
+        copied: A folder that is there already and is written into: it is copied for each kill.
+        allowed: Statuses with which it may end.
     """
 
     name: str
-    first: list[str]
+    first: Sequence[str]
     again: tuple[str, ...] = ()
     out: str = "out"
+    copied: Path | None = None
+    allowed: tuple[int, ...] = (0,)
+
+    def arguments(self, place: Path) -> list[str]:
+        """Those of the command when it writes into a folder."""
+        out = str(place / self.out)
+        told = [out if word == "OUT" else word for word in self.first]
+        return told if "OUT" in self.first else [*told, "--out", out]
+
+    def prepare(self, place: Path) -> None:
+        """Makes the folder that it writes into."""
+        place.mkdir(parents=True)
+        if self.copied is not None:
+            shutil.copytree(self.copied, place / self.out)
 
 
 def victims(world: Path) -> list[Victim]:
-    """The commands, small enough to be killed many times."""
-    model, run = make_attack(world / "w", n=8)
-    base = ["--model", str(model), "--device", "cpu"]
-    few = ["--n", "8", "--group", "1"]
-    attack = ["attack", *base, *few, "--budget", "150", "--search", "random", "--search", "de"]
-    for k in (1, 2):
-        finished([*attack, "--shard", f"{k}/2", "--out", str(world / f"shard{k}")])
-    make_audit(world / "a", name="net.pt")
-    audit = world / "audit"
-    (world / "audit.toml").write_text(
-        f'model = "{world}/a/net.pt"\nn = 8\neffort = "quick"\n[attack]\nsearches = ["random"]\nbudget = 40\n'
-        '[sweep]\nperturbations = ["gaussian"]\n[certify]\nseconds = 2.0\n'
+    """The commands, small enough to be killed many times; what they need is made where it is not there."""
+    model, run, audit, audit_toml = (
+        world / "w" / "net.pt",
+        world / "w" / "attack",
+        world / "audit",
+        world / "audit.toml",
     )
-    finished(["audit", str(world / "audit.toml"), "--device", "cpu", "--out", str(audit)])
+    base = ["--model", str(model), "--device", "cpu"]
+    few = [*base, "--n", "8", "--group", "1"]
+    attack = ["attack", *few, "--budget", "150", "--search", "random", "--search", "de"]
+    if not (world / "made").is_file():
+        shutil.rmtree(world, ignore_errors=True)
+        world.mkdir(parents=True)
+        make_attack(world / "w", n=8)
+        squares(60).save(world / "squares")
+        images = ImageSet.load(world / "w" / "galaxies")
+        replace(images, meta=Depth(LSST, 10, 10).meta()).save(world / "lsst")
+        audit_toml.write_text(AUDIT.format(model=model))
+        for k in (1, 2):
+            finished([*attack, "--shard", f"{k}/2", "--out", str(world / f"shard{k}")])
+        for out, more in ((audit, []), (world / "other", ["--search", "de"])):
+            finished(["audit", str(audit_toml), "--device", "cpu", *more, "--out", str(out)], (0, 1))
+        (world / "made").touch()
+    units = ["--data", str(world / "lsst")]
     latent = ["--model", str(model), "--run", str(run), "--device", "cpu"]
-    squares(60).save(world / "squares")
-    train = [
-        "train",
-        "--data",
-        str(world / "squares"),
-        "--network",
-        "convnet",
-        "--epochs",
-        "3",
-        "--batch",
-        "8",
-        "--device",
-        "cpu",
-    ]
+    small = ["--data", str(world / "squares"), "--network", "convnet", "--batch", "8", "--device", "cpu"]
     resume = ("--resume",)
     return [
         Victim("attack", attack, resume),
         Victim("attack, 2 workers", [*attack, "--workers", "2"], resume),
-        Victim("certify", ["certify", *base, *few, "--budget", "3000"], resume),
-        Victim("sweep", ["sweep", *base, *few, "--perturb", "gaussian", "--perturb", "jpeg"], resume),
+        Victim("certify", ["certify", *few, "--budget", "3000"], resume),
+        Victim("certify, lines", ["certify", *few[:5], "2", *few[6:], "--values", "line"], resume),
+        Victim("sweep", ["sweep", *few, "--perturb", "gaussian", "--perturb", "jpeg"], resume),
+        Victim("hazard", ["hazard", *few, *units, "--fault", "hot-pixel", "--events", "20"], resume),
         Victim("merge", ["merge", str(world / "shard1"), str(world / "shard2")]),
-        Victim("train", train, resume, "net.pt"),
+        Victim("train", ["train", *small, "--epochs", "3"], resume, "net.pt"),
+        Victim("search", ["search", *small, "--epochs", "1", "--trials", "3"]),
+        Victim("evaluate", ["evaluate", "--model", str(model), "--device", "cpu", "--draws", "199"]),
         Victim("simulate", ["simulate", "--n", "40", "--size", "32", "--workers", "1", "--seed", "1"]),
-        Victim("audit", ["audit", str(world / "audit.toml"), "--device", "cpu"]),
+        Victim("repair", ["repair", "--model", str(model), "--n", "8"], out="repaired.pt"),
+        Victim("export", ["export", "--model", str(model), "--onnx", "OUT"], out="net.onnx"),
+        Victim("audit", ["audit", str(audit_toml), "--device", "cpu"], allowed=(0, 1)),
         Victim("window", ["window", *latent]), Victim("isomap", ["isomap", *latent]),
-        Victim("distances", ["distances", *latent]), Victim("report", ["report", str(audit)]),
+        Victim("distances", ["distances", *latent]),
+        Victim("report", ["report", "OUT"], copied=audit),
+        Victim("compare", ["compare", str(audit), str(world / "other")]),
     ]  # fmt: skip
 
 
@@ -111,8 +148,6 @@ def started(arguments: list[str], said: Path) -> int:
             status = left.code if isinstance(left.code, int) else 1
         sys.stdout.flush()
     except BaseException:
-        import traceback
-
         traceback.print_exc()
         status = 99
     sys.stderr.flush()
@@ -146,142 +181,115 @@ def finished(arguments: list[str], allowed: tuple[int, ...] = (0,)) -> float:
     return took
 
 
-def contents(folder: Path) -> dict[str, Any]:
-    """Every file below a folder, by its name: its bytes, without the times in them."""
-    return {name: _content(folder / name) for name in sorted(_files(folder))}
+def killed(victim: Victim, whole: Path, took: float, folder: Path, rng: random.Random) -> tuple[int, str]:
+    """Kills a command once or twice and lets it go on.
 
-
-def _files(folder: Path) -> Iterator[str]:
-    for root, _, names in os.walk(folder):
-        for name in names:
-            yield str(Path(root, name).relative_to(folder))
-
-
-def _content(path: Path) -> Any:
-    data = path.read_bytes()
-    if path.suffix == ".json":
-        return _timeless(json.loads(data))
-    if path.suffix == ".jsonl":
-        return [_timeless(json.loads(line)) for line in data.splitlines()]
-    if path.parent.name == "parts":
-        return _timeless(load_note(path)), _arrays(path)
-    if path.suffix in (".pt", ".state"):
-        return _tensors(path)
-    if path.suffix in (".html", ".md", ".csv", ".xml"):  # where seconds are told in words
-        return re.sub(rb"\d+(\.\d+)?(e-?\d+)?( |&nbsp;|</td><td>)*(s\b|seconds?|minutes?|min\b)", b"", data)
-    return data
-
-
-def _timeless(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _timeless(item) for key, item in value.items() if not _TIMES.search(str(key))}
-    return [_timeless(item) for item in value] if isinstance(value, list) else value
-
-
-def _arrays(path: Path) -> dict[str, bytes]:
-    import numpy as np
-
-    with np.load(path) as archive:
-        return {name: archive[name].tobytes() for name in archive.files if not name.startswith("__")}
-
-
-def _tensors(path: Path) -> Any:
-    import torch
-
-    found = torch.load(path, map_location="cpu", weights_only=True)
-    return {name: one.numpy().tobytes() for name, one in found["state_dict"].items()}
-
-
-def killed(victim: Victim, whole: dict[str, Any], took: float, folder: Path, rng: random.Random) -> str:
-    """Kills a command once or twice, lets it go on, and says what differs from the whole; empty for nothing."""
-    folder.mkdir()
-    out, said = folder / victim.out, folder.with_name(f"{folder.name}.said")
-    arguments = [*victim.first, *_where(victim, out, folder)]
-    again = [*arguments, *victim.again]
-    kills = 0
-    for number in range(rng.choice((1, 1, 2))):
-        status = ended(started(again if number else arguments, said), rng.uniform(0, took * 1.05))
-        if status is not None:
-            if status not in (0, 1):
-                return f"not killed and ended with {status}: {said.read_text()[-600:]}"
+    Returns:
+        How many kills hit it, and what differs from the whole, which lies in a folder; empty for nothing.
+    """
+    folder.mkdir(parents=True)
+    place, said = folder / "place", folder / "said"
+    wanted, kills = rng.choice((1, 1, 2)), 0
+    for number in range(20):  # one that was done before is begun again
+        if not kills:
+            shutil.rmtree(place, ignore_errors=True)
+            victim.prepare(place)
+        again = victim.again if kills else ()
+        moment = rng.uniform(0, took) * 0.9 ** max(number - wanted, 0)
+        status = ended(started([*victim.arguments(place), *again], said), moment)
+        if status is not None and status not in victim.allowed:
+            return kills, f"not killed and ended with {status}: {said.read_text()[-600:]}"
+        kills += status is None
+        if kills == wanted or (kills and status is not None):
             break
-        kills += 1
-    if kills:
-        try:
-            finished(again, (0, 1) if victim.name == "audit" else (0,))
-        except AssertionError as error:
-            return f"does not go on: {error}"
-    found = contents(folder)
-    if found == whole:
-        return ""
-    names = sorted(set(found) ^ set(whole)) or [name for name in whole if found[name] != whole[name]]
-    return f"another outcome after {kills} kills: {', '.join(names[:6])}"
+    try:
+        finished([*victim.arguments(place), *victim.again], victim.allowed)
+    except AssertionError as error:
+        return kills, f"does not go on: {error}"
+    found, expected = contents(place), contents(whole)
+    names = sorted(set(found) ^ set(expected)) or [name for name in expected if found[name] != expected[name]]
+    return kills, f"another outcome: {', '.join(names[:6])}" if names else ""
 
 
-def _where(victim: Victim, out: Path, folder: Path) -> list[str]:
-    if victim.name != "report":
-        return ["--out", str(out)]
-    return []
+def run(
+    count: int, folder: Path, *, seed: int = 0, only: str = "", minutes: float = 1e9, say: Callable[[str], None] = print
+) -> int:
+    """Kills commands in turn until so many are done, in this call and those before it in the same folder.
 
+    Args:
+        count: How many in all.
+        folder: Where it works, and resumes.
+        seed: Of the moments.
+        only: A word of the names of those that are killed.
+        minutes: After which it stops, to be continued.
+        say: Receives a line for each.
 
-def run(count: int, folder: Path, *, seed: int = 0, only: str = "", say: Callable[[str], None] = print) -> int:
-    """Kills so many commands in turn; returns how many did not end as if nothing had happened."""
-    rng = random.Random(seed)
-    chosen = [victim for victim in victims(folder) if only in victim.name]
-    wholes: dict[str, tuple[dict[str, Any], float]] = {}
-    for victim in chosen:
-        if victim.name == "report":  # draws into the audit itself: it is copied for each kill
-            took = finished(victim.first)
-            wholes[victim.name] = (contents(Path(victim.first[1])), took)
-            continue
-        place = folder / "whole" / victim.name
-        place.mkdir(parents=True)
-        took = finished([*victim.first, *_where(victim, place / victim.out, place)])
-        wholes[victim.name] = (contents(place), took)
-        say(f"{victim.name}: {took:.1f} s, {len(wholes[victim.name][0])} files")
-    wrong = dict.fromkeys(wholes, 0)
-    tried = dict.fromkeys(wholes, 0)
-    for number in range(count):
+    Returns:
+        How many did not end as if nothing had happened.
+    """
+    end = time.monotonic() + 60 * minutes
+    world, journal, code = folder / "world", folder / JOURNAL, _code()
+    done = [json.loads(line) for line in journal.read_text().splitlines()] if journal.is_file() else []
+    if (folder / "code").is_file() and (folder / "code").read_text() != code:
+        shutil.rmtree(world, ignore_errors=True)  # a whole run is one of the code that is killed
+    (folder / "code").write_text(code)
+    chosen = [victim for victim in victims(world) if only in victim.name]
+    while len(done) < count and time.monotonic() < end:
+        number = len(done)
         victim = chosen[number % len(chosen)]
-        place = folder / f"kill{number}"
-        whole, took = wholes[victim.name]
-        if victim.name == "report":
-            problem = _killed_report(Path(victim.first[1]), whole, took, place, rng)
-        else:
-            problem = killed(victim, whole, took, place, rng)
-        tried[victim.name] += 1
-        if problem:
-            wrong[victim.name] += 1
-        say(f"{number} {victim.name}: {problem or 'as if nothing had happened'}")
+        whole, place = world / "whole" / victim.name, folder / "killed"
         shutil.rmtree(place, ignore_errors=True)
-    for name in wholes:
-        say(f"{name:20} {tried[name]:4} kills, {wrong[name]} not as if nothing had happened")
-    say(f"{sum(tried.values())} kills, {sum(wrong.values())} wrong")
-    return sum(wrong.values())
+        took = _whole(victim, whole)
+        kills, problem = killed(victim, whole, took, place, random.Random(f"{seed} {number}"))
+        one = {"number": number, "victim": victim.name, "kills": kills, "problem": problem, "code": code[:12]}
+        done.append(one)
+        with open(journal, "a") as file:
+            file.write(json.dumps(one) + "\n")
+        say(f"{number} {victim.name}, {kills} kills: {problem or 'as if nothing had happened'}")
+        if problem:
+            shutil.copytree(place, folder / f"wrong-{number}", symlinks=True)
+    tried, wrong = Counter(one["victim"] for one in done), Counter(one["victim"] for one in done if one["problem"])
+    for name in tried:
+        say(f"{name:20} {tried[name]:4} runs killed, {wrong[name]} not as if nothing had happened")
+    now = [one for one in done if one["code"] == code[:12]]
+    say(f"{len(done)} runs, {sum(one['kills'] for one in done)} kills, {wrong.total()} wrong; of this code {len(now)}")
+    return wrong.total()
 
 
-def _killed_report(audit: Path, whole: dict[str, Any], took: float, place: Path, rng: random.Random) -> str:
-    shutil.copytree(audit, place)
-    status = ended(started(["report", str(place)], place.with_name(f"{place.name}.said")), rng.uniform(0, took))
-    if status is None:
-        try:
-            finished(["report", str(place)])
-        except AssertionError as error:
-            return f"does not go on: {error}"
-    found = contents(place)
-    names = sorted(set(found) ^ set(whole)) or [name for name in whole if found[name] != whole[name]]
-    return f"another outcome: {', '.join(names[:6])}" if names else ""
+def _whole(victim: Victim, whole: Path) -> float:
+    """Makes what an undisturbed run leaves, unless it is there; returns how long that took."""
+    took = whole.with_name(f"{victim.name}.seconds")
+    if not took.is_file():
+        shutil.rmtree(whole, ignore_errors=True)
+        victim.prepare(whole)
+        took.write_text(str(finished(victim.arguments(whole), victim.allowed)))
+    return float(took.read_text())
+
+
+def _code() -> str:
+    """The hash of all code."""
+    root, digest = Path(robustkit.__file__).parent, sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def main() -> None:
     """Kills and counts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--only", default="")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
-        wrong = run(asked.count, Path(made), seed=asked.seed, only=asked.only, say=lambda line: print(line, flush=True))
+        folder = Path(made) if asked.folder is None else asked.folder.absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        wrong = run(
+            asked.count, folder, seed=asked.seed, only=asked.only, minutes=asked.minutes,
+            say=lambda line: print(line, flush=True),
+        )  # fmt: skip
     sys.exit(1 if wrong else 0)
 
 

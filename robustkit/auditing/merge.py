@@ -6,8 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from robustkit.code_gate import refuse_function_of_file
 from robustkit.errors import InputError
@@ -17,6 +16,7 @@ from robustkit.models import ModelOptions
 from robustkit.perturb.faults.registry import refuse_perturbations
 from robustkit.perturb.search.registry import refuse_searches
 from robustkit.perturb.threats import ValueRange
+from robustkit.records import fits
 from robustkit.runs import AGAIN, Parts, differences, interruptible, open_run
 from robustkit.runs.folder import SUMMARY
 from robustkit.runs.makers import Makers
@@ -119,21 +119,5 @@ def _check_fields(kind: Any, values: dict[str, Any]) -> None:
     """Refuses JSON values that are not what the fields of a dataclass may be."""
     hints = get_type_hints(kind, localns={"ModelOptions": ModelOptions, "ValueRange": ValueRange})
     for name, value in values.items():
-        if name not in hints or (name != "options" and not _fits(value, hints[name])):
+        if name not in hints or (name != "options" and not fits(value, hints[name])):
             raise InputError(f"it gives {brief(name)} as {brief(repr(value), 60)}")
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value may stand where a type is expected."""
-    made, inside = get_origin(hint) or hint, get_args(hint)
-    if made in (Union, UnionType):
-        return any(_fits(value, one) for one in inside)
-    if made is Literal:
-        return value in inside
-    if made is Sequence or made is tuple:
-        return isinstance(value, list | tuple) and all(_fits(item, inside[0]) for item in value)
-    if made is os.PathLike:
-        return isinstance(value, str)
-    if isinstance(value, bool):
-        return made is bool
-    return isinstance(value, (int, float) if made is float else made)

@@ -8,8 +8,11 @@ from importlib import import_module
 import click
 
 from robustkit import __version__
+from robustkit.code_gate import look_away
 from robustkit.errors import RobustkitError, RunInterrupted
 from robustkit.words import no_such, shown
+
+look_away()  # here, so that worker processes do it too
 
 # Heading -> name -> the line that `robustkit --help` shows; each lives in robustkit/cli/<name>.py as `command`.
 GROUPS = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -52,6 +52,17 @@ class Embeddings(Record):
         model_sha256: Of the checkpoint.
         settings: What else made the record, JSON values: `flips`, the rule by which one flip of an image was taken.
     """
+
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("ids", "true", "attempted", "flipped", "search", "attempt"), "N"),
+        **dict.fromkeys(("clean", "noisy", "attacked"), "ND"),
+        **dict.fromkeys(("clean_logits", "noisy_logits", "attacked_logits"), "NK"),
+        "head_sizes": "L",
+        "head_parameters": "P",
+        "searches": "S",
+        "class_names": "K",
+    }
+    position_letters: ClassVar[Mapping[str, str]] = {"true": "K", "search": "S"}
 
     ids: np.ndarray
     true: np.ndarray

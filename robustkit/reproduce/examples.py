@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,6 +32,8 @@ class Examples(Record):
         there: The lowest and the highest pixel of the source, first 256 images, shape (2, C).
         units: Those of the images.
     """
+
+    axis_letters: ClassVar[Mapping[str, str]] = {"ids": "2K", "pictures": "2KHW3", "class_names": "K"}
 
     ids: np.ndarray
     pictures: np.ndarray

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -49,6 +49,9 @@ class Predictions(Record):
         labels: True classes, shape (N,).
         probabilities: Shape (N, K), float64.
     """
+
+    axis_letters: ClassVar[Mapping[str, str]] = {"ids": "N", "labels": "N", "probabilities": "NK", "class_names": "K"}
+    position_letters: ClassVar[Mapping[str, str]] = {"labels": "K"}
 
     model: str
     network: str

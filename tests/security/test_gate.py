@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -284,3 +285,37 @@ def test_python_m_does_not_look_for_packages_in_the_folder_one_stands_in(strange
     done = subprocess.run([sys.executable, "-m", "robustkit", "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not marker.exists()
+
+
+def test_worker_processes_look_for_nothing_in_the_folder_one_stands_in(stranger, sweeps):
+    folder, marker = stranger
+    for name in ("multiprocessing", "json", "pickle", "signal", "linecache", "threading"):
+        (folder / f"{name}.py").write_text((folder / "evil.py").read_text())
+    script = folder.parent / "script.py"  # as the one that pip installs
+    script.write_text("from robustkit.cli import main\nif __name__ == '__main__':\n    main()\n")
+    command = [sys.executable, str(script), "attack", "--model", str(sweeps / "net.pt")]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    command += ["--n", "2", "--budget", "4", "--search", "random", "--workers", "2", "--device", "cpu", "--out", "run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    assert not marker.exists()
+
+
+SETTINGS = """
+import os
+import robustkit.cli
+import matplotlib, numba
+from numba.core import config
+config.reload_config()
+print(os.getcwd(), matplotlib.rcParams["figure.dpi"], repr(config.CACHE_DIR))
+"""
+
+
+def test_settings_of_libraries_are_not_read_in_the_folder_one_stands_in(stranger):
+    pytest.importorskip("numba")
+    pytest.importorskip("yaml")
+    folder, _ = stranger
+    (folder / "matplotlibrc").write_text("figure.dpi: 7\n")
+    (folder / ".numba_config.yaml").write_text("cache_dir: evil\n")
+    done = subprocess.run([sys.executable, "-P", "-c", SETTINGS], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(folder), "100.0", "''"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -65,6 +65,21 @@ class AmplitudeRecord(Record):
     """
 
     version = 1
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("ids", "labels", "correct", "tried", "whole", "pieces", "peak", "peak_row", "peak_column", "peak_kind",
+             "peak_change", "error_bound", "out_of_memory", "unproved"), "N",
+        ),
+        **dict.fromkeys(("span_image", "span_row", "span_column", "span_kind", "span_low", "span_high"), "S"),
+        **dict.fromkeys(("least", "least_row", "least_column"), "NB2"),
+        **dict.fromkeys(("kinds", "scale", "sigma"), "B"), "resolution": "1", "size": "2", "class_names": "K",
+    }  # fmt: skip
+    position_letters: ClassVar[Mapping[str, str]] = {
+        "labels": "K",
+        "span_image": "N",
+        "span_kind": "B",
+        "peak_kind": "B",
+    }
 
     ids: np.ndarray
     labels: np.ndarray

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -127,6 +127,17 @@ class DistanceRecord(Record):
     """
 
     version = 2
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("ids", "true", "clean_class", "attempted", "flipped", "margin", "nearest_floor", "best_margin", "queries",
+             "generations", "fell"), "N",
+        ),
+        **dict.fromkeys(
+            ("new_class", "euclidean", "in_scatter", "whitened", "crossing", "reach", "decision_share"), "4N"
+        ),
+        "class_names": "K",
+    }  # fmt: skip
+    position_letters: ClassVar[Mapping[str, str]] = {"true": "K", "clean_class": "K", "new_class": "K"}
 
     ids: np.ndarray
     true: np.ndarray

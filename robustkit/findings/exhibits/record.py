@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,6 +28,10 @@ class Exhibits(Record):
         change: Change of the first pixel in each band, calibrated units where `calibrated`, shape (E, C).
         calibrated: Whether the change is in calibrated units, and not in network input.
     """
+
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        "attempt": "E", "clean": "EHW3", "perturbed": "EHW3", "change": "EC",
+    }  # fmt: skip
 
     attempt: np.ndarray
     clean: np.ndarray

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -111,6 +111,11 @@ class HazardRecord(Record):
     """
 
     version = 1
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        "ids": "N", "true": "N", "clean": "N", "faults": "F", "became": "FNJ", "level": "FE", "units": "F", "rate": "F",
+        "source": "F", "class_names": "K",
+    }  # fmt: skip
+    position_letters: ClassVar[Mapping[str, str]] = {"true": "K", "clean": "K"}
 
     ids: np.ndarray
     true: np.ndarray

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -86,6 +86,13 @@ class LatentMap(Record):
     """
 
     version: ClassVar[int] = 1
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        "ids": "N", "true": "N", "image": "P", "kind": "P", "predicted": "P", "flat": "P2", "solid": "P3", "pca": "P3",
+        "tsne": "T2", "umap": "U2", "bridges": "B2", "examples": "E", "class_names": "K",
+    }  # fmt: skip
+    position_letters: ClassVar[Mapping[str, str]] = {
+        "true": "K", "predicted": "K", "image": "N", "examples": "N", "bridges": "P",
+    }  # fmt: skip
 
     ids: np.ndarray
     true: np.ndarray

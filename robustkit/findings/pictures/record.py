@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,6 +28,10 @@ class Pictures(Record):
         bands: The C bands.
         unit: Of the calibrated values.
     """
+
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        "ids": "N", "true": "N", "small": "MHW3", "sky": "NC", "bands": "C",
+    }  # fmt: skip
 
     ids: np.ndarray
     true: np.ndarray

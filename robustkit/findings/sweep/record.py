@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -100,9 +100,11 @@ class SweepRecord(Record):
     axis_letters: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("ids", "true", "clean_class", "clean_margin", "boundary"), "N"),
         **dict.fromkeys(("name", "level", "strength", "draws", "outside"), "S"),
-        **dict.fromkeys(("new_class", "right", "margin", "distance"), "SN"), "class_names": "K",
+        **dict.fromkeys(("new_class", "right", "margin", "distance"), "SN"), "disagreement": "TN",
+        "class_names": "K",
     }  # fmt: skip
     position_letters: ClassVar[Mapping[str, str]] = {"true": "K", "clean_class": "K", "new_class": "K"}
+    texts: ClassVar[Collection[str]] = ("ids", "name")
 
     ids: np.ndarray
     true: np.ndarray

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -90,6 +90,24 @@ class Windows(Record):
         class_names: The K classes.
         settings: What else made the record, JSON values.
     """
+
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("ids", "true", "start", "x_end", "y_end", "why_not", "cosine", "plane_margin", "true_margin"), "N"
+        ),
+        **dict.fromkeys(("areas", "disc"), "NK"),
+        **dict.fromkeys(("crossing", "crossing_to", "lengths", "y_mark"), "N2"),
+        **dict.fromkeys(("polygon_window", "polygon_class", "polygon_size"), "P"),
+        "shown": "G", "grids": "GRR", "vertices": "V2", "segment_window": "S", "segment_classes": "S2",
+        "segments": "S22", "axes": "2", "marked": "2", "class_names": "K",
+    }  # fmt: skip
+    position_letters: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("true", "start", "x_end", "y_end", "crossing_to", "polygon_class", "segment_classes", "grids"), "K"
+        ),
+        "shown": "N", "polygon_window": "G", "segment_window": "G",
+    }  # fmt: skip
+    texts: ClassVar[Collection[str]] = ("ids", "why_not")
 
     ids: np.ndarray
     true: np.ndarray
