@@ -76,7 +76,7 @@ def check_perturbation(
         _check_one(perturbation, images, ids, conditions)
         _check_moments(perturbation, conditions, device)
         made = perturbation(images, conditions=conditions, streams=Streams(0, ids))
-        changes.append(float((made - images).double().square().mean().sqrt()))
+        changes.append(float((made - images).cpu().double().square().mean().sqrt()))
         back = kind.level_of(perturbation.strength())
         assert math.isclose(back, level, rel_tol=1e-6), f"{perturbation}: level_of(strength) is {back}"
     strengths = [kind(level).strength() for level in kind.levels]
@@ -127,7 +127,7 @@ def _check_moments(perturbation: Perturbation, conditions: Conditions, device: t
         return
     field = torch.as_tensor(value, device=device)[:, None, None].expand(_FIELDS, 3, *size).clone()  # float64
     streams = Streams(1, [f"field-{i}" for i in range(len(field))])
-    made = perturbation(field, conditions=conditions, streams=streams).double().cpu().numpy()
+    made = perturbation(field, conditions=conditions, streams=streams).cpu().double().numpy()
     # Pixels of an image may share what was drawn, images do not: the errors are those of means over images.
     residual = made - expected[0][:, None, None]
     for what, found, rounding in (

@@ -24,6 +24,8 @@ COMMANDS = {
     "sweep": "sweep --model m.pt --n 4 --all --suite plain --out sweep",
     "window": "window --model m.pt --run attack --out window",
     "distances": "distances --model m.pt --run attack --out distances",
+    "prediction sets": "certify --model m.pt --n 12 --all --conformal 0.6 --out sets",
+    "flag": "flag --model m.pt --data a.npz --out f.csv",
     "repair": "repair --model m.pt --front clip --out r.pt",
     "attack the repaired": "attack --model r.pt --n 4 --all --budget 60 --out repaired",
     "predict": "predict --model m.pt --data a.npz --out p.csv",

@@ -103,7 +103,7 @@ def measured(before: Checkpoint, after: Checkpoint, front: FrontEnd, sample: Sam
         for start in range(0, len(inputs), _BATCH):
             images = inputs[slice(start, start + _BATCH)].to(device)
             repaired = front(images)
-            changed += float((repaired != images).double().mean((1, 2, 3)).sum())
+            changed += float((repaired != images).cpu().double().mean((1, 2, 3)).sum())
             most = max(most, float((repaired - images).abs().max()))
             old.append(before.classifier(images))
             new.append(after.classifier(images))

@@ -24,7 +24,7 @@ def statistics(images: Tensor) -> np.ndarray:
     For each band mean, spread and quantiles of its pixels; the typical and the largest difference of a pixel from its
     four neighbours; typical steps along rows and columns; and the largest bend of the means of rows and of columns.
     """
-    values = images.double()
+    values = images.cpu().double()
     flat = values.flatten(2)
     quantiles = torch.quantile(flat, flat.new_tensor(_QUANTILES), dim=2)  # (Q, N, C)
     middle = values[:, :, 1:-1, 1:-1]

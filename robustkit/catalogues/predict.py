@@ -163,7 +163,7 @@ def predicted(classifier: AuditedClassifier, images: Tensor, rows: np.ndarray) -
     """
     images = images.to(classifier.device)
     if isinstance(classifier.output.decision, Within):
-        value = classifier.output.plain_logits(classifier.module(images))[:, 0].double().cpu().numpy()
+        value = classifier.output.plain_logits(classifier.module(images))[:, 0].cpu().double().numpy()
         return _record(classifier, rows, value=value, predicted=np.where(np.isfinite(value), 0, -1))
     return _of_logits(classifier, images, classifier(images), rows)
 
@@ -180,7 +180,7 @@ def predicted_with_latents(
 def _of_logits(classifier: AuditedClassifier, images: Tensor, logits: Tensor, rows: np.ndarray) -> PredictionRecord:
     logits = settled(classifier, images, logits)
     classes = decide(logits)
-    two = logits.double().topk(min(2, logits.shape[1]), 1).values
+    two = logits.cpu().double().topk(min(2, logits.shape[1]), 1).values
     return _record(
         classifier, rows, predicted=classes.cpu().numpy(), margin=(two[:, 0] - two[:, -1]).float().cpu().numpy(),
         probabilities=probabilities(classifier, logits).float().cpu().numpy(),
@@ -194,7 +194,7 @@ def probabilities(classifier: AuditedClassifier, logits: Tensor) -> Tensor:
         classifier: The classifier.
         logits: Its scores of the outcomes, shape (N, K).
     """
-    logits = logits.double()
+    logits = logits.cpu().double()
     cut = classifier.output.decision
     if isinstance(cut, Cut):  # its scores are 0 and the logit of the share minus that of the threshold
         above = torch.sigmoid(logits[:, 1] - logits[:, 0] + np.log(cut.threshold / (1 - cut.threshold)))

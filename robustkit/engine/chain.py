@@ -172,7 +172,7 @@ def read_chain(graph_module: fx.GraphModule, *, box: int = 1, least_saving: floa
         if not stages:
             stages.append(_convolution(node))
         elif flat and (dense := layer_of(node, nn.Linear)) is not None:
-            return _chain(stages, node, dense.weight.double(), box, least_saving)
+            return _chain(stages, node, dense.weight.cpu().double(), box, least_saving)
         elif mean is not None:
             return _chain(stages, *_averaged(node, mean), box, least_saving)
         elif flattens(node):
@@ -260,10 +260,10 @@ def pointwise(node: fx.Node) -> Pointwise | None:
     if type(module) in (nn.Hardtanh, nn.ReLU6):
         return ("clamp", float(module.min_val), float(module.max_val))  # pyright: ignore[reportOptionalMemberAccess, reportArgumentType]
     if type(module) is nn.BatchNorm2d and module.running_mean is not None and module.running_var is not None:
-        scale = (module.running_var.double() + module.eps).rsqrt()
-        scale = scale if module.weight is None else scale * module.weight.double()
-        shift = -module.running_mean.double() * scale
-        return Affine(scale, shift if module.bias is None else shift + module.bias.double())
+        scale = (module.running_var.cpu().double() + module.eps).rsqrt()
+        scale = scale if module.weight is None else scale * module.weight.cpu().double()
+        shift = -module.running_mean.cpu().double() * scale
+        return Affine(scale, shift if module.bias is None else shift + module.bias.cpu().double())
     return None
 
 
@@ -277,7 +277,7 @@ def _averaged(node: fx.Node, ending: GlobalMean) -> tuple[fx.Node, Tensor]:
     dense = layer_of(after, nn.Linear) if len(node.users) == 1 else None
     if dense is None or len(dense.weight) > channels:
         return node, spread
-    return after, dense.weight.double() @ spread
+    return after, dense.weight.cpu().double() @ spread
 
 
 def _chain(stages: Sequence[ConvStage], ending: fx.Node, weight: Tensor, box: int, least_saving: float) -> Chain:

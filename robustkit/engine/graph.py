@@ -248,19 +248,20 @@ def _fused(first: nn.Module, second: nn.Module) -> nn.Module | None:
         return None
     if second.training or second.running_mean is None or second.running_var is None:
         return None
-    # In double precision, so that folding costs one rounding of each weight.
-    return fuse(copy.deepcopy(first).double(), copy.deepcopy(second).double()).float()
+    # In double precision, so that folding costs one rounding of each weight; on the CPU, because not every device has it.
+    device = second.running_mean.device
+    return fuse(copy.deepcopy(first).cpu().double(), copy.deepcopy(second).cpu().double()).float().to(device)
 
 
 def _product(first: nn.Linear, second: nn.Linear) -> nn.Linear:
     folded = nn.Linear(first.in_features, second.out_features, device=first.weight.device).requires_grad_(False).eval()
-    weight = second.weight.double()
-    folded.weight.copy_(weight @ first.weight.double())
-    bias = folded.bias.double().zero_()
+    weight = second.weight.cpu().double()
+    folded.weight.copy_(weight @ first.weight.cpu().double())
+    bias = folded.bias.cpu().double().zero_()
     if first.bias is not None:
-        bias += weight @ first.bias.double()
+        bias += weight @ first.bias.cpu().double()
     if second.bias is not None:
-        bias += second.bias.double()
+        bias += second.bias.cpu().double()
     folded.bias.copy_(bias)
     return folded
 

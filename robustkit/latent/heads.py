@@ -94,7 +94,7 @@ def as_function(classifier: AuditedClassifier) -> Callable[[np.ndarray], np.ndar
     def head(latents: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             values = torch.as_tensor(latents, dtype=torch.float32, device=classifier.device)
-            return classifier.head(values).double().cpu().numpy()
+            return classifier.head(values).cpu().double().numpy()
 
     return head
 
@@ -174,4 +174,4 @@ def _affine(layer: torch.nn.Module) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().double().cpu().numpy()
+    return tensor.detach().cpu().double().numpy()

@@ -186,7 +186,7 @@ def choose_part(returned: Any, classes: int | None = None, labels: ArrayLike | N
     if isinstance(returned, Tensor):
         return None
     found = {key: part for key, part in _parts(returned).items() if part.is_floating_point() and _columns(part)}
-    parts = {key: part.detach().double().reshape(len(part), -1) for key, part in found.items()}
+    parts = {key: part.detach().cpu().double().reshape(len(part), -1) for key, part in found.items()}
     if classes is not None:
         exact = {key: part for key, part in parts.items() if _columns(part) == classes}
         single = {key: part for key, part in parts.items() if _columns(part) == 1 and classes == 2}

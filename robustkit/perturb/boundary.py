@@ -56,7 +56,7 @@ def boundary_distance(
             low, high = torch.where(beyond, low, middle), torch.where(beyond, middle, high)
         found = high * way.flatten(1).norm(dim=1)
         found = torch.where(crossed, found, torch.inf).masked_fill(wrong, 0.0)
-    return found.double().cpu().numpy()
+    return found.cpu().double().numpy()
 
 
 def flat_error(distance: np.ndarray, sigma: float) -> np.ndarray:

@@ -174,7 +174,7 @@ class LineSurvey:
         labels = self._labels.expand(len(logits))
         targets = torch.full_like(labels, UNTARGETED)
         both = margin(logits, labels, targets), flips(logits, labels, targets)
-        return both[0][:, 0].double().cpu().numpy(), both[1][:, 0].cpu().numpy()
+        return both[0][:, 0].cpu().double().numpy(), both[1][:, 0].cpu().numpy()
 
     def _exact(self, kind: int, sign: int, pixels: Whole, end: Floats, known: float) -> Spans:
         assert self.network is not None

@@ -221,7 +221,7 @@ def mixture(values: Sequence[np.ndarray], chances: Sequence[float]) -> tuple[np.
 
 def tensor(values: np.ndarray, images: Tensor) -> Tensor:
     """Random numbers from streams, of the kind and on the device of the images."""
-    return torch.as_tensor(values, device=images.device).to(images.dtype)
+    return torch.as_tensor(values).to(device=images.device, dtype=images.dtype)
 
 
 def _text(value: Any) -> str:

@@ -141,7 +141,7 @@ def prove(
     if classifier.latent_name is None:
         return Proof(logits[0].cpu(), None)
     try:
-        before, after = classifier.embed(torch.cat([clean, painted])).double()
+        before, after = classifier.embed(torch.cat([clean, painted])).cpu().double()
     except InputError:  # the network takes another path for this image; it flips all the same
         return Proof(logits[0].cpu(), None)
     return Proof(logits[0].cpu(), float(torch.linalg.vector_norm(after - before)))

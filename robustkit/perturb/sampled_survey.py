@@ -76,7 +76,7 @@ class SampledSurvey(Survey):
                 break
             some = ranked[depth : depth + step]
             some = some[~self.cells.tried[row, some]]
-            found.append(float(self._try(row, some, advance).double().mean()) if len(some) else found[-1])
+            found.append(float(self._try(row, some, advance).float().mean()) if len(some) else found[-1])
             depth += step
         last = self._drawn(row, draw, self.budget - int(self.asked[row]))
         self.harmful[row] = self._try(row, last, advance).sum()

@@ -124,7 +124,7 @@ def predict_test(
             continue
         images = make_part(domain, part, checkpoint.stretch, device)
         assert images.labels is not None
-        probabilities = torch.softmax(predict(network, images.images).logits.double(), 1)
+        probabilities = torch.softmax(predict(network, images.images).logits.cpu().double(), 1)
         found.append(
             Predictions(
                 model=str(path),

@@ -365,7 +365,7 @@ class _Tally:
             column=tuple(at_column.tolist()),
             before=_rows(before),
             after=_rows(pixels.value[0, 0]),
-            probabilities=tuple(proof.logits.double().softmax(0).tolist()),
+            probabilities=tuple(proof.logits.cpu().double().softmax(0).tolist()),
             latent_distance=proof.latent_distance,
         )
 

@@ -99,7 +99,9 @@ class Conformal(Measurement):
         began, classifier = time.perf_counter(), self.sample.checkpoint.classifier
         images = self.images[part].to(classifier.device)
         lowest, highest, broken = extremes(classifier, images, self.values)
-        record = self._record(part, torch.softmax(answers(classifier, images).double(), 1), lowest, highest, broken)
+        record = self._record(
+            part, torch.softmax(answers(classifier, images).cpu().double(), 1), lowest, highest, broken
+        )
         if bar is not None:
             bar.update(len(images))
         return {"conformal": replace(record, seconds=time.perf_counter() - began)}
@@ -172,8 +174,8 @@ def extremes(classifier: AuditedClassifier, images: Tensor, values: ValueSet) ->
     evaluator = make_evaluator(classifier, images)
     height, width = images.shape[2:]
     shape = (len(images), classifier.classes)
-    lowest, highest = images.new_ones(shape, dtype=torch.float64), images.new_zeros(shape, dtype=torch.float64)
-    broken = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    lowest, highest = torch.ones(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64)
+    broken = torch.zeros(len(images), dtype=torch.int64)
     cells = torch.arange(height * width * values.size, device=images.device)
     for i in range(len(images)):
         for some in cells.split(_CELLS):
@@ -182,7 +184,7 @@ def extremes(classifier: AuditedClassifier, images: Tensor, values: ValueSet) ->
             value = values.option(images[i, :, row, column].T, option)
             place = torch.tensor([i], device=images.device)
             asked = Candidates(place, row[None, :, None], column[None, :, None], value[None, :, None])
-            logits = evaluator(asked)[0].double()
+            logits = evaluator(asked)[0].cpu().double()
             finite = logits.isfinite().all(1)
             broken[i] += (~finite).sum()
             if bool(finite.any()):

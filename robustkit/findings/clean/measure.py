@@ -34,7 +34,7 @@ def predict_clean(sample: Sample, *, domain: str) -> CleanRecord:
     decision = classifier.output.decision
     with torch.inference_mode():
         logits = [
-            asked(inputs[one].to(classifier.device)).double().cpu()
+            asked(inputs[one].to(classifier.device)).cpu().double()
             for start in range(0, len(inputs), _BATCH)
             for asked, one in sample.asked(slice(start, min(start + _BATCH, len(inputs))))
         ]

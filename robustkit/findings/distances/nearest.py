@@ -160,7 +160,7 @@ class _Flips:
         bound = np.zeros(len(self.cells))
         if isinstance(head, AffineHead):
             weight = head.weight - head.weight.mean(0)
-            change = self.logits[self.cells].double().cpu().numpy() - logits
+            change = self.logits[self.cells].cpu().double().numpy() - logits
             change -= change.mean(1, keepdims=True)
             # The shortest displacement that changes the logits so.
             bound = _ROUNDED * np.linalg.norm(change @ np.linalg.pinv(weight).T, axis=1)

@@ -68,7 +68,7 @@ def find_fragile(
         ((classifier, one),) = sample.asked(slice(start, start + 1))
         image, i = inputs[one], start
         label = int(sample.labels[i])
-        logits = answers(classifier, image)[0].double().cpu()
+        logits = answers(classifier, image)[0].cpu().double()
         right[i] = int(decide(logits)) == label
         others = logits.clone()
         others[label] = -torch.inf

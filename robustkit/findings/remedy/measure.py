@@ -155,7 +155,7 @@ def _behind(front: str, name: str, base: Sample, values: str) -> Remedy:
     images = base.inputs[0 : len(base)].to(checkpoint.classifier.device)
     with torch.inference_mode():
         repaired = torch.cat([made(some) for some in images.split(_BATCH)])
-    changed = float((repaired != images).double().mean())
+    changed = float((repaired != images).float().mean())
     label = front if name == NONE else f"{name}+{front}"
     command = (
         f"robustkit repair --model {base.model} --out {base.model.stem}-repaired{base.model.suffix} --front {front}"

@@ -179,7 +179,7 @@ class SweepJob:
         elif self.stretch is not None and self.stretch.invertible:
             outside = self._outside(self.stretch.inverse(after))
         moved, new_class, margin = _look(self.classifier, after, true)
-        distance = (moved - latents).norm(dim=1).double().cpu().numpy()
+        distance = (moved - latents).norm(dim=1).cpu().double().numpy()
         return new_class, margin, distance, outside, disagreement(self.classifier, after)
 
     def _outside(self, stored: Tensor) -> int:
@@ -248,7 +248,7 @@ def _look(classifier: AuditedClassifier, seen: Tensor, true: Tensor) -> tuple[Te
     logits = settled(classifier, seen, logits)
     right = logits.gather(1, true[:, None])[:, 0]
     others = logits.scatter(1, true[:, None], -torch.inf).amax(1)
-    return latents, decide(logits).cpu().numpy(), (right - others).double().cpu().numpy()
+    return latents, decide(logits).cpu().numpy(), (right - others).cpu().double().numpy()
 
 
 def _check(

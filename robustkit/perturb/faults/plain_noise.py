@@ -62,7 +62,7 @@ class PoissonNoise(OnInput):
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Counts photons."""
-        light = (images.detach().double().cpu().numpy() - self.low).clip(0) / self.span
+        light = (images.detach().cpu().double().numpy() - self.low).clip(0) / self.span
         photons = light / self.level**2
         counted = np.stack([rng.poisson(mean) for rng, mean in zip(streams.generators, photons, strict=True)])
         return images.clamp_max(self.low) + tensor(counted * self.level**2 * self.span, images)

@@ -91,12 +91,13 @@ def fourier_shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
         right: Pixels towards higher columns, shape (N, C).
     """
     height, width = images.shape[2:]
-    ky, kx = frequencies(2 * height, 2 * width, images.new_empty(0, dtype=torch.float64))
+    # In double precision on the CPU, because not every device has it.
+    ky, kx = frequencies(2 * height, 2 * width, torch.empty(0, dtype=torch.float64))
     # Image by image, because vectorised sines round differently at different places in a batch.
-    rows = torch.stack([_phase(one[:, None, None] * ky) for one in down.double()])  # (N, C, 2 H, 1)
-    columns = torch.stack([_phase(one[:, None, None] * kx) for one in right.double()])  # (N, C, 1, W + 1)
+    rows = torch.stack([_phase(one[:, None, None] * ky) for one in down.cpu().double()])  # (N, C, 2 H, 1)
+    columns = torch.stack([_phase(one[:, None, None] * kx) for one in right.cpu().double()])  # (N, C, 1, W + 1)
     kind = torch.complex128 if images.dtype == torch.float64 else torch.complex64
-    return filtered(images, rows.to(kind), columns.to(kind))
+    return filtered(images, rows.to(images.device, kind), columns.to(images.device, kind))
 
 
 def _phase(angle: Tensor) -> Tensor:
