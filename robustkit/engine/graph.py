@@ -249,7 +249,7 @@ def _fused(first: nn.Module, second: nn.Module) -> nn.Module | None:
     if second.training or second.running_mean is None or second.running_var is None:
         return None
     # In double precision, so that folding costs one rounding of each weight; on the CPU, as some devices lack it.
-    device = second.running_mean.device
+    device = next(first.parameters()).device
     return fuse(copy.deepcopy(first).cpu().double(), copy.deepcopy(second).cpu().double()).float().to(device)
 
 
