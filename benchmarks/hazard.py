@@ -4,7 +4,7 @@
 
 Every image is exposed `--repeats` times. Each fault hits it as often as a Poisson law with its rate says (times
 `--boost`, so that there is something to count), at other places and severities than those that the chance was measured
-`--boost`, so that there is something to count), at other places and severities than those the chance was measured
+with. Counted is every image hit whose class changed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import binomtest
 
 from robustkit.data import rates
 from robustkit.findings.hazard.measure import Hazard
@@ -50,7 +51,7 @@ def main() -> None:
     rate = np.where(np.isnan(record.rate), _UNKNOWN, record.rate) * options.boost
     rng, looked = np.random.default_rng(1), record.looked
     alone = np.zeros((len(HITS), 3))
-    print("fault              events  counted  predicted of them [interval]   counted/predicted")
+    print("fault              events  counted  predicted of them [interval]   counted/predicted, p of a difference")
     with torch.inference_mode():
         for f, fault in enumerate(HITS):
             hits, changed = 0, 0
@@ -72,7 +73,11 @@ def main() -> None:
             alone[f] = hits, changed, expected
             interval = f"[{hits * found.low:.1f}, {hits * found.high:.1f}]"
             ratio = changed / expected if expected else float("nan")
-            print(f"{fault:15s} {hits:9,d} {changed:8,d}  {expected:8.1f} {interval:20s} {ratio:.2f}")
+            # Both were counted, the prediction too: of all changes, as many here as events were here.
+            tried = record.events * int(looked.sum())
+            before = round(float(np.nansum(record.chances()[f])) * record.events)
+            p = binomtest(changed, changed + before, hits / (hits + tried)).pvalue if changed + before else 1.0
+            print(f"{fault:15s} {hits:9,d} {changed:8,d}  {expected:8.1f} {interval:20s} {ratio:.2f}  p = {p:.2f}")
     hits, changed, expected = alone.sum(0)
     print(f"all: {int(changed)} counted, {expected:.1f} predicted, ratio {changed / expected:.2f}")
 

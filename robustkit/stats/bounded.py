@@ -71,7 +71,12 @@ def p_below(values: ArrayLike, margin: ArrayLike, *, low: float = 0.0, high: flo
 
 
 def bounded_mean(
-    values: ArrayLike, *, low: float = 0.0, high: float = 1.0, tails: tuple[float, float] = (0.025, 0.025)
+    values: ArrayLike,
+    *,
+    low: float = 0.0,
+    high: float = 1.0,
+    tails: tuple[float, float] = (0.025, 0.025),
+    against: float = AGAINST,
 ) -> Estimate:
     """Means with the interval that `p_above` and `p_below` belong to.
 
@@ -80,6 +85,8 @@ def bounded_mean(
         low: The lowest value possible.
         high: The highest value possible.
         tails: How often the lower end may lie above the true mean, and the upper end below it.
+        against: Images added at either bound. By default those of the tests, whose claims may be false in one time of
+            twenty at most; an interval that no claim is made of holds the truth as often as it says with 0.
 
     Returns:
         The means, the leading shape; the interval of no image is the whole range.
@@ -94,7 +101,8 @@ def bounded_mean(
     scaled, counts = _scaled(values, low, high)
     level, n = check_level(1 - sum(tails)), np.shape(values)[-1]
     mean = (scaled * counts).sum(-1) / n if n else np.full(counts.shape[:-1], np.nan)
-    lower, upper = _lower_end(scaled, counts, tails[0]), 1 - _lower_end(1 - scaled, counts, tails[1])
+    lower = _lower_end(scaled, counts, tails[0], against)
+    upper = 1 - _lower_end(1 - scaled, counts, tails[1], against)
     value, bottom, top = (plain(low + (high - low) * end) for end in (mean, lower, upper))
     return Estimate(value, bottom, top, plain(np.full(mean.shape, n)), level, "empirical likelihood")
 
@@ -138,14 +146,14 @@ def _p(scaled: np.ndarray, counts: np.ndarray, aim: np.ndarray) -> np.ndarray:
     return ndtr(-_root(scaled, counts, np.broadcast_to(aim, counts.shape[:-1])))
 
 
-def _root(scaled: np.ndarray, counts: np.ndarray, aim: np.ndarray) -> np.ndarray:
+def _root(scaled: np.ndarray, counts: np.ndarray, aim: np.ndarray, against: float = AGAINST) -> np.ndarray:
     """How far the mean lies above `aim`, in standard normal units; minus infinity where it does not.
 
     Twice the log of the likelihood ratio: of all distributions in [0, 1] against those with a mean of at most `aim`.
     """
     aim, n = np.clip(aim, _HAIR, 1), counts.sum(-1)
-    ratio = _ratio(scaled, counts, aim, AGAINST)
-    leans = (scaled * counts).sum(-1) > aim * (n + AGAINST)
+    ratio = _ratio(scaled, counts, aim, against)
+    leans = (scaled * counts).sum(-1) > aim * (n + against)
     root = np.where(leans, np.sqrt(2 * np.maximum(ratio, 0)), -np.inf)
     if not counts.shape[-1]:
         return root
@@ -166,12 +174,12 @@ def _ratio(scaled: np.ndarray, counts: np.ndarray, aim: np.ndarray, against: flo
     return (counts * np.log1p(away * left[..., None])).sum(-1) + against * np.log1p(-aim * left)
 
 
-def _lower_end(scaled: np.ndarray, counts: np.ndarray, tail: float) -> np.ndarray:
+def _lower_end(scaled: np.ndarray, counts: np.ndarray, tail: float, against: float) -> np.ndarray:
     """The lowest mean that is not refused, of values in [0, 1]; 0 where nothing is refused."""
     aim = -ndtri(tail)
     bottom, top = np.zeros(counts.shape[:-1]), np.ones(counts.shape[:-1])
     for _ in range(_STEPS):
         middle = (bottom + top) / 2
-        refused = _root(scaled, counts, middle) >= aim
+        refused = _root(scaled, counts, middle, against) >= aim
         bottom, top = np.where(refused, middle, bottom), np.where(refused, top, middle)
     return np.where(bottom < 1e-9, 0.0, bottom)

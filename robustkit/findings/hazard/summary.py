@@ -61,7 +61,7 @@ def chance(record: HazardRecord, fault: int, true: int | None = None) -> Estimat
         true: Of objects of one class only.
     """
     some = record.looked & (True if true is None else record.true == true)
-    return bounded_mean(record.chances()[fault, some]) if some.any() else None
+    return bounded_mean(record.chances()[fault, some], against=0.0) if some.any() else None
 
 
 def per_million(record: HazardRecord, fault: int, true: int | None = None) -> dict[str, float] | None:
@@ -80,7 +80,7 @@ def _expected(record: HazardRecord, faults: list[int], true: int | None) -> dict
     if not some.any() or not faults or np.isnan(rates).any():
         return None
     most = 1 - float(_kept(rates, np.full((len(faults), 1), record.events), record.events)[0])
-    found = bounded_mean(_changed(record, faults)[some], high=max(most, 1e-300))
+    found = bounded_mean(_changed(record, faults)[some], high=max(most, 1e-300), against=0.0)
     return {name: MILLION * float(getattr(found, name)) for name in ("value", "low", "high")}
 
 

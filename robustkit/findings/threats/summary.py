@@ -62,7 +62,7 @@ def summary(record: ThreatRecord) -> dict[str, Any]:
         }
         if name == "complete" and mine.any():
             share = record.reached[mine] / np.maximum(record.queries[mine], 1)
-            searches[name]["share_of_places_that_flip"] = asdict(bounded_mean(share))
+            searches[name]["share_of_places_that_flip"] = asdict(bounded_mean(share, against=0.0))
     flipped = int(record.flipped_images().sum())
     return {
         "drawn": len(record.ids), "correct": correct, "threat": record.settings["threat"],
