@@ -25,6 +25,8 @@ NEAR = 0.05
 
 # Stretches of each band by itself, and those of them under which equal charges are equal steps.
 _BY_BAND, _LINEAR = ("arcsinh", "meanstd", "none"), ("meanstd", "none")
+# Stretches that mix the bands of a pixel, and no pixels: one band's charge moves all bands along a bent line.
+_MIXED = ("lupton",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,21 +63,31 @@ class Amplitudes:
         return self.bands if self.weights is None else 1
 
     @property
+    def mixed(self) -> bool:
+        """Whether the charge of one band changes what the network sees of the others."""
+        return self.stretch is not None and self.stretch.name in _MIXED
+
+    @property
     def straight(self) -> bool:
         """Whether the lines are straight in network input."""
+        if self.mixed:
+            return False
         return self.weights is None or self.stretch is None or self.stretch.name in _LINEAR
 
     def ends(self, kind: int, clean: Floats, calibrated: Floats) -> tuple[Floats, Floats]:
         """How far pixels can move down and up a line, at least 0, shape (P,) each.
 
         In network input for one band alone, and in calibrated units for all together, where the first band that
-        reaches its end ends the line.
+        reaches its end ends the line, and where the stretch mixes the bands.
 
         Args:
             kind: Which line.
             clean: The clean pixels, network input, shape (P, C).
             calibrated: The same before the stretch, shape (P, C).
         """
+        if self.mixed and self.weights is None:
+            value = calibrated[:, kind]
+            return np.maximum(value - self.limit[kind, 0], 0), np.maximum(self.limit[kind, 1] - value, 0)
         if self.weights is None:
             value = clean[:, kind]
             return np.maximum(value - self.low[kind], 0), np.maximum(self.high[kind] - value, 0)
@@ -106,8 +118,10 @@ class Amplitudes:
             moved = clean + self.ways(kind, 1) * distance[:, None]
         else:
             assert self.stretch is not None
-            assert self.weights is not None
-            moved = self.stretch((calibrated + self.weights * distance[:, None])[:, :, None, None])[:, :, 0, 0]
+            weights = np.eye(self.bands)[kind] if self.weights is None else self.weights
+            moved = self.stretch((calibrated + weights * distance[:, None])[:, :, None, None])[:, :, 0, 0]
+            if self.mixed:
+                return np.asarray(moved, np.float32)
         # No rounding may leave the range.
         return np.clip(moved, np.minimum(self.low, clean), np.maximum(self.high, clean)).astype(np.float32)
 
@@ -120,7 +134,7 @@ class Amplitudes:
             calibrated: Likewise.
             distance: As for `values`.
         """
-        if self.weights is not None or self.stretch is None:
+        if self.weights is not None or self.stretch is None or self.mixed:
             return distance
         value = clean[:, kind] + distance
         filled = np.repeat(value[:, None], self.bands, 1)
@@ -143,10 +157,12 @@ class Amplitudes:
         Args:
             bands: The C bands.
         """
-        ranges = ", ".join(f"{b} {x:.4g} to {y:.4g}" for b, x, y in zip(bands, self.low, self.high, strict=True))
+        ends = self.limit.T if self.mixed else (self.low, self.high)
+        ranges = ", ".join(f"{b} {x:.4g} to {y:.4g}" for b, x, y in zip(bands, *ends, strict=True))
         moved = "each band alone" if self.weights is None else "all bands together, " + ":".join(map(str, self.weights))
         clipped = "; the stretch clips there, so that any brightness is meant" if np.isinf(self.limit).any() else ""
-        return f"{self.name}: every value of a pixel, {moved}; network input {ranges}{clipped}"
+        what = self.units if self.mixed else "network input"
+        return f"{self.name}: every value of a pixel, {moved}; {what} {ranges}{clipped}"
 
     def _charges(self, values: Floats) -> Floats:
         """Calibrated values of network input, shape (P, C)."""
@@ -181,6 +197,17 @@ def make_amplitudes(
     _, colon, argument = name.partition(":")
     bands = len(input_range)
     weights = _weights(name, argument, bands) if colon else None
+    if stretch is not None and stretch.name in _MIXED and bounds is not None and np.isfinite(bounds).all():
+        wide = np.asarray(input_range, np.float64).T
+        limit = np.tile(np.array(bounds, np.float64), (bands, 1))
+        return Amplitudes(
+            name, wide[0], wide[1], limit, weights, stretch, units if units == "electron" else "calibrated units"
+        )
+    if stretch is not None and stretch.name in _MIXED:
+        raise InputError(
+            f"the stretch {stretch.name} mixes the bands, so that a line ends where the calibrated pixel does, which "
+            "these images do not say; take an image set that declares its bounds, or use --values corners"
+        )
     if stretch is not None and stretch.name not in _BY_BAND:
         raise InputError(
             f"the stretch {stretch.name} mixes the bands or the pixels of an image, so that no pixel moves along a "

@@ -137,6 +137,22 @@ def test_bands_that_move_together_are_straight_only_under_a_linear_stretch():
     assert make_amplitudes("line", input_range=ranges, stretch=bent, units="electron", bounds=None).straight
 
 
+def test_a_stretch_that_mixes_the_bands_gives_lines_of_charge_that_are_bent():
+    lupton = LuptonStretch(minimum=(0.0, 0.0), softening=8.0, stretch=50.0)
+    lines = make_amplitudes(
+        "line", input_range=((0, 1), (0, 1)), stretch=lupton, units="electron", bounds=(-10.0, 900.0)
+    )
+    assert (lines.kinds, lines.straight) == (2, False)
+    calibrated = np.array([[100.0, 30.0], [5.0, 40.0]])
+    clean = lupton(calibrated[:, :, None, None])[:, :, 0, 0]
+    np.testing.assert_allclose(lines.ends(1, clean, calibrated), [[40, 50], [870, 860]])
+    moved = lupton((calibrated + np.array([0, 200]))[:, :, None, None])[:, :, 0, 0]
+    assert (moved[:, 0] < clean[:, 0]).all()  # the other band is seen darker
+    np.testing.assert_allclose(lines.values(1, clean, calibrated, np.full(2, 200.0)), moved, rtol=1e-6)
+    np.testing.assert_array_equal(lines.changes(1, clean, calibrated, np.array([3.0, -2.0])), [3, -2])
+    assert "electron g -10 to 900" in lines.describe("gr")
+
+
 @pytest.mark.parametrize("name", ["line:1", "line:0,0", "line:a,b", "line:1,nan", "line:"])
 def test_directions_that_make_no_sense_are_refused(name):
     with pytest.raises(InputError, match="a weight for each of the 2 bands"):
