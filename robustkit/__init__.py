@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from robustkit.models.fronts import Repaired, make_front
     from robustkit.records import Record
+    from robustkit.scoring import evaluator
     from robustkit.seeds import Streams
     from robustkit.training.evaluate import evaluate
 
@@ -56,6 +57,7 @@ __all__ = [
     "certify",
     "distances",
     "evaluate",
+    "evaluator",
     "flag",
     "isomap",
     "make_front",
@@ -82,6 +84,7 @@ _HOME = {
     ),
     **dict.fromkeys(("flag", "predict"), "robustkit.catalogues.front"),
     "evaluate": "robustkit.training.evaluate",
+    "evaluator": "robustkit.scoring",
     "simulate": "robustkit.data.simulate",
     "Record": "robustkit.records",
     "Streams": "robustkit.seeds",

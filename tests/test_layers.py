@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "findings": LEAVES | {"stats", "data", "models", "engine", "perturb", "latent", "runs", "report"},
     "catalogues": LEAVES
     | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings"},
+    "scoring": LEAVES | {"data", "models", "engine", "runs"},
     "testing": LEAVES | {"data", "models", "perturb"},
     "auditing": LEAVES
     | {"stats", "data", "models", "engine", "perturb", "latent", "training", "runs", "report", "findings"},

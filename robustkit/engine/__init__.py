@@ -14,6 +14,7 @@ from robustkit.engine.candidates import Candidates, paint
 from robustkit.engine.chain import UnsupportedChain
 from robustkit.engine.front import FrontEvaluator
 from robustkit.engine.incremental import IncrementalEvaluator
+from robustkit.engine.patches import PatchEvaluator
 from robustkit.engine.plain import PlainEvaluator
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
@@ -27,6 +28,7 @@ __all__ = [
     "Evaluator",
     "FrontEvaluator",
     "IncrementalEvaluator",
+    "PatchEvaluator",
     "PlainEvaluator",
     "make_evaluator",
     "paint",
