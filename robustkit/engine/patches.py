@@ -78,7 +78,8 @@ class PatchEvaluator:
         found = []
         for start in range(0, len(where[0]), step):
             part = slice(start, start + step)
-            found.append(self._some(*(one[part] for one in where), values[part] if values.ndim == 4 else values))
+            these = values[part] if values.ndim == 4 else values
+            found.append(self._some(where[0][part], where[1][part], where[2][part], these))
         return torch.cat(found) if found else self.images.new_zeros(0, self.clean().shape[1])
 
     def occlusion(self, size: int | tuple[int, int], *, stride: int = 1, value: Values = 0.0) -> Tensor:
