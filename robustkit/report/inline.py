@@ -16,7 +16,7 @@ from PIL import Image
 
 # A file of more bytes is linked beside and not embedded; a larger drawing is embedded as a picture.
 _EMBEDDED, _LARGE_SVG = 1_000_000, 80_000
-_LITE_WIDTH = 760  # of a figure in the small page, pixels
+_LITE_WIDTH, _LITE_QUALITY = 640, 32  # of a figure in the small page: pixels, and of WebP
 
 
 def plotly() -> tuple[str, str]:
@@ -70,7 +70,7 @@ def drawing_link(svg: bytes, png: Path) -> str:
 def small_link(png: Path) -> str:
     """A drawing as a small WebP picture, for a page that is mailed."""
     with Image.open(png) as drawn:
-        return _webp(drawn, min(_LITE_WIDTH, drawn.width), 40)
+        return _webp(drawn, min(_LITE_WIDTH, drawn.width), _LITE_QUALITY)
 
 
 def _webp(drawn: Image.Image, width: int, quality: int) -> str:
