@@ -14,8 +14,8 @@ from robustkit.cli.saying import say
 @click.argument("paper")
 @click.option(
     "--scale", default="small", show_default=True,
-    help="tiny (minutes, numbers that mean nothing), short (two cores, a quarter of an hour, one network), small "
-    "(90 minutes) or paper (a GPU).",
+    help="tiny (minutes, numbers that mean nothing), short (one network and few galaxies), small (two cores, 90 "
+    "minutes) or paper (a GPU).",
 )  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path), help="The published files.  [default: simulated galaxies]")
 @click.option("--workers", type=int, help="Processes that train on a CPU.  [default: one for each core]")
