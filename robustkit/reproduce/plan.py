@@ -121,8 +121,8 @@ def plan_paper(name: str, scale: str, *, published: bool = False) -> PaperPlan:
     Args:
         name: A name in `PAPERS`.
         scale: A name in `SCALES`: `tiny` shows in minutes that everything runs, and its numbers mean nothing; `short`
-            is the small network alone, on 800 galaxies; `small` is for two processor cores and 90 minutes; `paper` has the
-            numbers of the paper, for a GPU.
+            is the small network alone, on 800 galaxies; `small` is for two processor cores and 90 minutes; `paper`
+            has the numbers of the paper, for a GPU.
         published: Whether the published images are used.
 
     Raises:
