@@ -34,7 +34,8 @@ def answer_of(
         domains: What each domain is called, where not by its own name.
     """
     status = answer_status(checks)
-    sentences = [_quality(labels[0], numbers, domains or {}), _faults(numbers, faults), _adversary(numbers)]
+    by_accident = f"{_accidents(numbers)}{_faults(numbers, faults)}"
+    sentences = [_quality(labels[0], numbers, domains or {}), f"By accident: {by_accident}", _adversary(numbers)]
     if len(labels) > 1:
         sentences.append(_against(labels[1], rows))
     counts = f"{len(checks)} claims: {tally(checks)}."
@@ -50,20 +51,29 @@ def _quality(label: str, numbers: Mapping[str, Estimate], names: Mapping[str, st
     return "" if one is None else f"How good: {label} classifies {as_percent(one)} of {int(one.n)} images correctly."
 
 
+def _accidents(numbers: Mapping[str, Estimate]) -> str:
+    """How many of a million objects the detector gives another class."""
+    one = numbers.get("changes_per_million")
+    if one is None:
+        return ""
+    ends = f"{float(one.value):,.0f} [{float(one.low):,.0f}, {float(one.high):,.0f}]"
+    return f"of a million objects {ends} change class by faults of known rate, before any is masked; "
+
+
 def _faults(numbers: Mapping[str, Estimate], faults: Sequence[Threshold]) -> str:
     """What breaks it by accident, where that lies, and what the survey has."""
     losses = {name.partition(".")[2]: one for name, one in numbers.items() if name.startswith("loss.")}
     if not losses:
-        return "By accident: simulated faults were not run."
+        return "simulated faults were not run."
     count = f"of {len(losses)} simulated faults at moderate strength (s3)"
     shown = sorted((-float(one.value), name) for name, one in losses.items() if float(one.low) > 0)
     if not shown:
-        return f"By accident: {count} none is shown to cost accuracy (95%, each by itself)."
+        return f"{count} none is shown to cost accuracy (95%, each by itself)."
     at = {one.name: one for one in faults}
     named = "; ".join(f"{name}, {as_points(losses[name])}{_where(at.get(name))}" for _, name in shown[:_MOST])
     more = f"; and {len(shown) - _MOST} more" if len(shown) > _MOST else ""
     costs = "costs" if len(shown) == 1 else "cost"
-    return f"By accident: {count} {len(shown)} {costs} accuracy (95%, each by itself): {named}{more}."
+    return f"{count} {len(shown)} {costs} accuracy (95%, each by itself): {named}{more}."
 
 
 def _where(one: Threshold | None) -> str:

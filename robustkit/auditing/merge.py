@@ -29,6 +29,7 @@ from robustkit.words import brief
 # Measurements that can be shared out, and where they are.
 _COMMANDS = {
     "attack": "robustkit.findings.attack.measure:Attack",
+    "attack-threat": "robustkit.findings.threats.measure:Threat",
     "certify": "robustkit.findings.certify.measure:Certify",
     "certify-lines": "robustkit.findings.amplitudes.measure:FollowLines",
     "hazard": "robustkit.findings.hazard.measure:Hazard",

@@ -75,6 +75,9 @@ def test_a_fault_that_costs_nothing_for_sure_is_not_named():
 
 def test_what_was_not_run_is_not_said():
     assert answer_of(["a"], checks("pass"), {}).sentences == ("By accident: simulated faults were not run.",)
+    changes = {"changes_per_million": Estimate(3210.4, 1000.0, 9000.0, 150, 0.95, "empirical likelihood")}
+    said = answer_of(["a"], checks("pass"), changes).sentences[0]
+    assert said.startswith("By accident: of a million objects 3,210 [1,000, 9,000] change class by faults of known")
 
 
 def test_domains_are_called_by_their_names():

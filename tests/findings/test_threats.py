@@ -178,3 +178,18 @@ def test_a_fault_that_leaves_no_charge_is_no_change(audit):
     classifier = measure.sample.checkpoint.classifier
     scorer = FaultScorer(classifier, make_evaluator(classifier, space.stretch(image)), space, image)
     torch.testing.assert_close(scorer(np.full((3, len(space)), 0.5)), scorer.evaluator.clean().expand(3, -1))
+
+
+def test_shards_of_a_threat_are_merged(audit, tmp_path):
+    asked = ["--model", str(audit[0]), "--data", str(audit[1]), "--n", "4", "--all", "--budget", "100", "--group", "2"]
+    for argv in (
+        ["attack", *asked, "--threat", "hot-pixel", "--shard", "1/2", "--out", str(tmp_path / "run-1")],
+        ["attack", *asked, "--threat", "hot-pixel", "--shard", "2/2", "--out", str(tmp_path / "run-2")],
+        ["merge", str(tmp_path / "run-1"), str(tmp_path / "run-2"), "--out", str(tmp_path / "both")],
+        ["attack", *asked, "--threat", "hot-pixel", "--out", str(tmp_path / "whole")],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(argv)
+        assert ended.value.code == 0
+    both, whole = (ThreatRecord.load(tmp_path / name / "threat.npz") for name in ("both", "whole"))
+    np.testing.assert_array_equal(both.values, whole.values)
