@@ -80,7 +80,8 @@ class Conditions:
 
     def to_json(self) -> dict[str, Any]:
         """The conditions as JSON values."""
-        return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(self).items()}
+        found = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(self).items()}
+        return {**found, "bands": list(self.bands)}  # as it is read back, so that shards are seen to agree
 
 
 def conditions_of(images: ImageSet) -> Conditions:
