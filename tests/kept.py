@@ -5,6 +5,7 @@ Only these are passed over:
 - in JSON, also that in the header of a record: the keys of `TIMES`, among them the day on which an audit was begun, and
   how many groups a run found finished when it was resumed;
 - the column `seconds` of an audit's table of steps, in its CSV, its TeX and its page, and the day on that page;
+- in the card of a checkpoint, the way from it to its images (`relative`), which depends on where it lies;
 - everywhere, the path of the folder itself.
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 TIMES = ("seconds", "scoring_seconds", "proving_seconds", "candidates_per_second", "begun", "resumed_after")
 _STEP = "preflight|clean|pictures|sweep|hazard|attack|exhibits|certify|latents|windows|isomap|distances"
@@ -42,6 +44,8 @@ def _told(name: str, data: bytes, own: bytes) -> Any:
     suffix = Path(name).suffix
     if suffix == ".npz":
         return _arrays(data, own.decode())
+    if suffix == ".pt":
+        return _checkpoint(data)
     data = data.replace(own, b"HERE")
     if suffix == ".json":
         return _timeless(json.loads(data))
@@ -79,3 +83,13 @@ def _arrays(data: bytes, own: str) -> dict[str, Any]:
                 else (str(array.dtype), array.shape, array.tobytes())
             )
     return found
+
+
+def _checkpoint(data: bytes) -> Any:
+    """The tensors of a checkpoint as bytes, and all else that it says."""
+    found = torch.load(io.BytesIO(data), weights_only=True)
+    tensors = {name: one.numpy().tobytes() for name, one in found.pop("state_dict").items()}
+    card = json.loads(found.pop("card"))
+    for said in (card["data"], card["data"].get("target") or {}):
+        said.pop("relative", None)
+    return tensors, card, found

@@ -81,7 +81,10 @@ class Victim:
 
 
 def victims(world: Path) -> list[Victim]:
-    """The commands, small enough to be killed many times; what they need is made where it is not there."""
+    """The commands, small enough to be killed many times; what they need is made where it is not there.
+
+    `search` is not among them: a killed trial counts as one, and those after it are drawn otherwise.
+    """
     model, run, audit, audit_toml = (
         world / "w" / "net.pt",
         world / "w" / "attack",
@@ -99,6 +102,8 @@ def victims(world: Path) -> list[Victim]:
         images = ImageSet.load(world / "w" / "galaxies")
         replace(images, meta=Depth(LSST, 10, 10).meta()).save(world / "lsst")
         audit_toml.write_text(AUDIT.format(model=model))
+        small = ["--data", str(world / "squares"), "--batch", "8", "--device", "cpu"]
+        finished(["train", *small, "--epochs", "1", "--out", str(world / "own.pt")])
         for k in (1, 2):
             finished([*attack, "--shard", f"{k}/2", "--out", str(world / f"shard{k}")])
         for out, more in ((audit, []), (world / "other", ["--search", "de"])):
@@ -117,8 +122,7 @@ def victims(world: Path) -> list[Victim]:
         Victim("hazard", ["hazard", *few, *units, "--fault", "hot-pixel", "--events", "20"], resume),
         Victim("merge", ["merge", str(world / "shard1"), str(world / "shard2")]),
         Victim("train", ["train", *small, "--epochs", "3"], resume, "net.pt"),
-        Victim("search", ["search", *small, "--epochs", "1", "--trials", "3"]),
-        Victim("evaluate", ["evaluate", "--model", str(model), "--device", "cpu", "--draws", "199"]),
+        Victim("evaluate", ["evaluate", "--model", str(world / "own.pt"), "--device", "cpu", "--draws", "199"]),
         Victim("simulate", ["simulate", "--n", "40", "--size", "32", "--workers", "1", "--seed", "1"]),
         Victim("repair", ["repair", "--model", str(model), "--n", "8"], out="repaired.pt"),
         Victim("export", ["export", "--model", str(model), "--onnx", "OUT"], out="net.onnx"),
@@ -205,6 +209,8 @@ def killed(victim: Victim, whole: Path, took: float, folder: Path, rng: random.R
     try:
         finished([*victim.arguments(place), *victim.again], victim.allowed)
     except AssertionError as error:
+        if contents(place) == contents(whole):
+            return kills, ""  # it was finished when it was killed, and is not made twice
         return kills, f"does not go on: {error}"
     found, expected = contents(place), contents(whole)
     names = sorted(set(found) ^ set(expected)) or [name for name in expected if found[name] != expected[name]]

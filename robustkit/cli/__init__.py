@@ -97,17 +97,25 @@ def group() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Runs the command line; an error of ours is one line on standard error and its own exit status."""
+    from robustkit.cli.saying import say, stop_saying, unsaid
+
     try:
         group.main(args=args, prog_name="robustkit", standalone_mode=False)
     except (RobustkitError, RunInterrupted) as error:
         text = getattr(error, "printed", None) or str(error)
-        click.echo(shown(f"robustkit: {' '.join(text.split())}"), err=True)
+        say(f"robustkit: {' '.join(text.split())}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.__dict__["message"] = shown(error.message)  # a name that was typed, or expanded by the shell
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("robustkit: stopped", err=True)
+        say("robustkit: stopped", err=True)
         sys.exit(130)
+    except OSError as error:
+        stop_saying(error)
+    if unsaid:
+        say(f"robustkit: not all could be printed ({unsaid[0]}); what was to be written is there", err=True)
+        unsaid.clear()
+        sys.exit(1)
     sys.exit(0)

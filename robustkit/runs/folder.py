@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.errors import InputError
-from robustkit.files import clear_unfinished, is_unfinished, new_folder, read_object, write_json
+from robustkit.files import clear_unfinished, is_unfinished, jsonable, new_folder, read_object, write_json
 from robustkit.runs.lock import only_writer
 from robustkit.runs.trouble import trouble_in_words
 
@@ -116,13 +116,14 @@ def _same_inputs(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    """What differs between two JSON values, a few words for each difference.
+    """What differs between two values once they are written as JSON, a few words for each difference.
 
     Args:
-        old: A JSON value.
+        old: A value, as it was read back or not.
         new: Another.
         name: Where they stand, for the words.
     """
+    old, new = jsonable(old), jsonable(new)
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)

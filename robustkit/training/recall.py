@@ -9,6 +9,7 @@ from typing import Any
 from robustkit.data import Split, open_images
 from robustkit.data.split import PARTS
 from robustkit.errors import InputError
+from robustkit.files import reading
 from robustkit.models import Card
 from robustkit.models.foreign.arrange import in_order
 from robustkit.training.domains import Domain
@@ -27,9 +28,10 @@ def recall_domains(model: Path, card: Card) -> dict[str, Domain]:
     Raises:
         InputError: If the images were moved or changed, or do not fit the network.
     """
-    domains = {"source": _recall(model, card.data, "source")}
-    if card.data.get("target"):
-        domains["target"] = _recall(model, card.data["target"], "target")
+    with reading(model, "a checkpoint that says what it was trained on"):
+        domains = {"source": _recall(model, card.data, "source")}
+        if card.data.get("target"):
+            domains["target"] = _recall(model, card.data["target"], "target")
     for name, domain in domains.items():
         images = domain.images
         if (images.bands, images.images.shape[1:]) != (card.bands, card.input_shape):

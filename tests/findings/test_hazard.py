@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from robustkit.auditing.merge import merge_runs
 from robustkit.cli import main
 from robustkit.data import ImageSet
 from robustkit.data.rates import RATES, SEVERITIES, rate_of
 from robustkit.data.survey import LSST, Depth
 from robustkit.errors import InputError
-from robustkit.findings.hazard.measure import Hazard
+from robustkit.findings.hazard.measure import Hazard, run_hazard
 from robustkit.findings.hazard.record import HazardRecord, HazardRequest
 from robustkit.findings.hazard.summary import chance, describe, drift, per_million, summary, total
 from robustkit.runs.measurement import start
@@ -145,6 +146,20 @@ def test_the_command_leaves_what_it_says(audit, tmp_path, capsys):
 def test_groups_change_no_event(audit):
     one, other = (_found(*audit, group) for group in (2, 16))
     np.testing.assert_array_equal(one.became, other.became)
+
+
+def test_a_run_that_was_stopped_is_resumed_and_shards_are_merged(audit, tmp_path):
+    model, data = audit
+    request = HazardRequest(data=data, n=6, take_all=True, events=2, faults=("hot-pixel",), group=3)
+    whole = run_hazard(model, request, out=tmp_path / "whole", device="cpu", say=silent)
+    (tmp_path / "whole" / "parts" / "0000001.npz").unlink()
+    (tmp_path / "whole" / "summary.json").unlink()
+    again = run_hazard(model, request, out=tmp_path / "whole", resume=True, device="cpu", say=silent)
+    for k in (1, 2):
+        run_hazard(model, request, out=tmp_path / f"{k}", shard=f"{k}/2", device="cpu", say=silent)
+    merged = merge_runs([tmp_path / "1", tmp_path / "2"], out=tmp_path / "merged", say=silent)
+    for one in (again, merged):
+        np.testing.assert_array_equal(one.record.became, whole.record.became)
 
 
 def _found(model, data, group):

@@ -34,6 +34,7 @@ from robustkit.models import ConvNet
 from tests.attacks import silent
 from tests.audits import make_audit
 from tests.models.foreign.payloads import FORMS
+from tests.security.doors import DOORS
 
 PATIENCE, MOST = 40.0, 2 << 30
 ONE = AttackRequest(n=4, budget=8, group=2, searches=("random",))
@@ -377,7 +378,14 @@ def numbers(world: World) -> Iterator[Attack]:
         )  # fmt: skip
 
 
-FAMILIES = (code, disguises, odd_files, edited_runs, names, numbers)
+def doors(world: World) -> Iterator[Attack]:
+    """The doors that came later."""
+    for family in DOORS:
+        for kind, name, make in family(world.model):
+            yield Attack(kind, name, make)
+
+
+FAMILIES = (code, disguises, odd_files, edited_runs, names, numbers, doors)
 
 
 @dataclass(frozen=True)
@@ -418,6 +426,9 @@ def tried(attack: Attack, folder: Path) -> Outcome:
         word = "memory"
     if (folder / "marker").exists():
         word = "code"
+    mine = [folder / "victim", folder / "victims" / "file"]
+    if any(path.exists() and path.read_text() != "mine" for path in mine):
+        word = "overwritten"
     return Outcome(word, time.monotonic() - start, usage.ru_maxrss << 10, text)
 
 

@@ -145,8 +145,24 @@ ODD = {
     "private": "umask 077;", "few files": "ulimit -n 64;", "little memory": "ulimit -v 6000000;",
     "no cores": "ulimit -c 0;", "no output": "exec >&-;",
     "no errors": "exec 2>&-;", "no input": "exec <&-;", "full output": "exec >/dev/full;",
+    "full errors": "exec 2>/dev/full;",
+    "nobody reads": "exec > >(true);",
     "warnings": "PYTHONWARNINGS=default", "from the root": "cd /;",
 }  # fmt: skip
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("where", ["> /dev/full", "| true"])
+def test_a_log_on_a_full_disk_or_without_a_reader_is_no_traceback(where):
+    command = f"sleep 0.1; {sys.executable} -m robustkit --help {where}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    if "full" in where:
+        assert done.returncode == 1
+        assert done.stderr == (
+            "robustkit: not all could be printed (No space left on device); what was to be written is there\n"
+        )
+    else:
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow
@@ -161,5 +177,5 @@ def test_a_run_in_an_odd_environment_leaves_the_same_bytes(attacks, tmp_path, na
         capture_output=True, text=True, errors="replace", check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
-    assert done.returncode == 0 or name == "full output", done.stderr
+    assert done.returncode == (name == "full output"), done.stderr
     assert same(out, attacks / "whole")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from sklearn import metrics
 
 from robustkit.errors import InputError
@@ -106,6 +107,16 @@ def test_a_split_that_was_changed_is_refused(models, tmp_path):
     save_checkpoint(tmp_path / "a.pt", checkpoint.classifier.module, card)
     with pytest.raises(InputError, match="does not fit its hash"):
         predict_test(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("gone", ["relative", "sha256", "split", "split_sha256", "valid"])
+def test_a_checkpoint_that_lacks_something_of_its_images_is_refused(models, tmp_path, gone):
+    content = torch.load(models / "source.pt", weights_only=True)
+    card = json.loads(content["card"])
+    (card["data"]["split"] if gone == "valid" else card["data"]).pop(gone)
+    torch.save({**content, "card": json.dumps(card)}, tmp_path / "m.pt")
+    with pytest.raises(InputError, match=r"m\.pt"):
+        predict_test(tmp_path / "m.pt")
 
 
 def test_a_moved_folder_is_found_beside_the_checkpoint(models, tmp_path):

@@ -51,8 +51,9 @@ class OnnxPart(nn.Module):
         settings.log_severity_level = 4
         with reading(name, "an ONNX graph"):
             self._session = runtime.InferenceSession(
-                model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
-            )
+                model.SerializeToString(), settings, providers=["CPUExecutionProvider"],
+                enable_fallback=0,  # which prints what the file says
+            )  # fmt: skip
         taken = self._session.get_inputs()[0]
         self._input = taken.name
         self._type = {"tensor(double)": np.float64, "tensor(float16)": np.float16}.get(taken.type, np.float32)

@@ -22,7 +22,7 @@ def main(path: str, seconds: int, memory: int, *shape: int) -> None:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
     settings.log_severity_level = 4
-    session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"], enable_fallback=0)
     taken = session.get_inputs()[0]
     session.run(None, {taken.name: np.zeros(shape, TYPES.get(taken.type, "float32"))})
 
