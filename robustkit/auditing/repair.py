@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from robustkit.errors import InputError, RobustkitError
-from robustkit.files import unfinished_file
+from robustkit.files import real_path, unfinished_file
 from robustkit.models import Checkpoint, ModelOptions, open_model, save_checkpoint
 from robustkit.models.foreign.drafting import full_options
 from robustkit.models.foreign.options import write_card
@@ -160,7 +160,7 @@ def _moved(data: dict[str, Any], out: Path) -> dict[str, Any]:
     """What a card says of its data, as seen from another folder."""
     moved = dict(data)
     if data.get("path"):
-        moved["relative"] = os.path.relpath(data["path"], out.resolve().parent)
+        moved["relative"] = os.path.relpath(data["path"], real_path(out).parent)
     if isinstance(data.get("target"), dict):
         moved["target"] = _moved(data["target"], out)
     return moved

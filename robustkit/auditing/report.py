@@ -39,7 +39,7 @@ from robustkit.auditing.request import CODE, FILE, AuditRequest, command_of, rea
 from robustkit.auditing.sentences import RULE, headline
 from robustkit.auditing.verdict import checks_of, with_evidence
 from robustkit.errors import InputError, first_line
-from robustkit.files import clear_unfinished, new_folder, read_object, reading
+from robustkit.files import clear_unfinished, new_folder, read_object, reading, real_path
 from robustkit.findings.clean.record import domain_names
 from robustkit.findings.finding import Finding, ModelRecords
 from robustkit.findings.fragile.show import fragile_files
@@ -217,7 +217,7 @@ def _write(
             write_object_table(folder, name, headings, rows_of, say)
     except OSError as error:
         raise InputError(f"cannot write the table of images to {folder}: {error.strerror or error}") from error
-    made_by = command or command_of(request, folder.resolve().parent)
+    made_by = command or command_of(request, real_path(folder).parent)
     downloads = [
         Download("images.csv", csv_text(columns, lines), "a line for each image and model"),
         Download(JSON, as_json(everything), "every number of this page"),

@@ -11,6 +11,7 @@ import torch
 
 from robustkit.errors import InputError
 from robustkit.extras import require
+from robustkit.files import real_path
 from robustkit.training.domains import Where
 from robustkit.training.settings import Settings
 from robustkit.training.train import Trained, train
@@ -72,7 +73,7 @@ def search(
     study = optuna.create_study(
         study_name="robustkit",
         direction="maximize",
-        storage=f"sqlite:///{folder.resolve() / 'search.db'}",
+        storage=f"sqlite:///{real_path(folder) / 'search.db'}",
         load_if_exists=True,
     )
     # Another seed after every stop, or the search would repeat its first guesses.

@@ -15,6 +15,7 @@ from robustkit.data import ImageSet, open_images
 from robustkit.data.pixels import picked
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
 from robustkit.errors import InputError
+from robustkit.files import real_path
 from robustkit.findings.latents.attacked import Attacked
 from robustkit.models import Checkpoint
 from robustkit.perturb.conditions import calibrated, conditions_of
@@ -127,7 +128,7 @@ def _default(attacked: Attacked, seed: int) -> Twins:
     depths = _depths(attacked)
     if depths:
         shallowest = list(depths.values())[-1]
-        if shallowest.resolve() != attacked.sample.path.resolve():
+        if real_path(shallowest) != real_path(attacked.sample.path):
             return _from_set(attacked, shallowest)
     target = attacked.sample.checkpoint.card.data.get("target") or {}
     places = [attacked.sample.model.parent / target["relative"]] if target.get("relative") else []
