@@ -147,8 +147,10 @@ def graphs(model: str) -> Iterator[tuple[str, str, Callable[[Path], list[str]]]]
         "own", "F", ["a"], ["b"], [helper.make_node("F", ["a"], ["b"], domain="own")],
         [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)])])  # fmt: skip
     made["circle"] = lambda: whole([helper.make_node("Add", ["m", "y"], ["y"])])
-    made["branches in branches"] = lambda: whole([helper.make_node("If", ["t"], ["y"], then_branch=branch(20, [helper.make_node("Identity", ["m"], ["b0"])]), else_branch=branch(0, [
-            helper.make_node("Identity", ["m"], ["b0"])]))], [true])  # fmt: skip
+    same = [helper.make_node("Identity", ["m"], ["b0"])]
+    made["branches in branches"] = lambda: whole(
+        [helper.make_node("If", ["t"], ["y"], then_branch=branch(20, same), else_branch=branch(0, same))], [true]
+    )
     made["a foreign domain"] = lambda: whole([helper.make_node("Evil", ["m"], ["y"], domain="evil.py")])
     made["many nodes"] = lambda: whole([helper.make_node("Identity", ["m"], [f"q{i}"]) for i in range(20000)] + [
         helper.make_node("Identity", ["m"], ["y"])])  # fmt: skip
