@@ -25,6 +25,7 @@ def engine_line(name: str, why: str, rate: float, most: float) -> str:
         most: The most candidates that may be scored.
     """
     because = f", because {brief(why)}" if why else ""
+    most = min(most, 10**300)  # a budget may be beyond all floats
     within = f"at most {most:,.0f} candidates, {in_words(most / rate)}"
     return f"{ENGINE}{name}{because}; {rate:,.0f} candidates/s measured; {within}"
 
