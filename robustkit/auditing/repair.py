@@ -71,7 +71,7 @@ def repair_model(
     out.parent.mkdir(parents=True, exist_ok=True)
     if checkpoint.origin.own:
         save_checkpoint(out, checkpoint.classifier.module, replace(card, front=said, data=_moved(card.data, out)))
-        repaired = open_model(out, ModelOptions(front=name))
+        repaired = open_model(out, ModelOptions(front=name, arch=options.arch))
         how = f"robustkit audit --model {out}"
     else:
         written = _copied(model, out, checkpoint, said)

@@ -18,6 +18,7 @@ from robustkit.cli.saying import say
 @click.option("--draws", default=1999, show_default=True, help="Bootstrap resamples.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--arch", help="The network, for those trained with --arch on code of your own.")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder for tables, predictions and pictures.")
 def command(models: tuple[str, ...], out: Path | None, **options: Any) -> None:
     """Scores trained networks on test images of source and target, over seeds, beside those not adapted."""

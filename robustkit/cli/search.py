@@ -9,7 +9,7 @@ import click
 from robustkit.cli.ending import say_next
 from robustkit.cli.options import Command
 from robustkit.cli.saying import say
-from robustkit.cli.train import settings_options
+from robustkit.cli.train import settings_given, settings_options
 
 
 @click.command(name="search", cls=Command)
@@ -34,7 +34,7 @@ def command(data: str | None, source: str | None, target: str | None, preset: st
     keep_freed_memory()
     pair = pair_of(data=data, source=source, target=target)
     how = {name: options.pop(name) for name in ("out", "trials", "device")}
-    given = {name: value for name, value in options.items() if value is not None}
+    given = settings_given(options)
     found = search(*pair, settings=settings_of(preset, **given), **how)
     say(found)
     say_next("audit", "--model", found.checkpoint, "--quick", to="whether it can be trusted, on one page")

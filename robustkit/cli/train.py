@@ -10,11 +10,15 @@ import click
 from robustkit.cli.ending import say_next
 from robustkit.cli.options import Command
 from robustkit.cli.saying import say
+from robustkit.errors import InputError
 
 # Options of the training settings, in the order of the help; what is not given is left to the preset.
 _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--method", {"help": "source, adabn, augment, mmd, dann, coral, sinkhorn, mcc, cdan or oracle.  [source]"}),
     ("--network", {"help": "convnet, resnet18 or deepmerge.  [convnet]"}),
+    ("--arch", {"help": "Instead: path/to/file.py:Class, package.module:factory, timm:NAME, torchvision:NAME."}),
+    ("--arch-kwargs", {"metavar": "TOML|JSON", "help": "What it is called with; classes and bands are filled in."}),
+    ("--latent-layer", {"help": "Its layer whose output is the latent.  [what its last affine layer takes]"}),
     ("--epochs", {"type": int, "help": "Passes over the longer domain.  [60]"}),
     (
         "--batch",
@@ -49,12 +53,35 @@ _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
+# Options whose setting has another name.
+_FIELDS = {"--compile/--no-compile": ["compiled"], "--latent-layer": ["latent"]}
+
+
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds every option of the training settings to a command."""
     for name, attributes in reversed(_SETTINGS):
-        names = [name, "compiled"] if name.startswith("--compile") else [name]
+        names = [name, *_FIELDS[name]] if name in _FIELDS else [name]
         command = click.option(*names, **attributes)(command)
     return command
+
+
+def settings_given(options: dict[str, Any]) -> dict[str, Any]:
+    """The settings that were given, as `Settings` takes them."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if "arch" in given:
+        if "network" in given:
+            raise InputError("give --network for a network of robustkit, or --arch for one of your own, and not both")
+        given["network"] = given.pop("arch")
+        if ":" not in given["network"]:
+            raise InputError(
+                f"expected --arch as path/to/file.py:Class, package.module:factory, timm:NAME or torchvision:NAME, got "
+                f"{given['network']!r}"
+            )
+    if "arch_kwargs" in given:
+        from robustkit.models.foreign.options import parse_kwargs
+
+        given["arch_kwargs"] = parse_kwargs(given["arch_kwargs"])
+    return given
 
 
 @click.command(name="train", cls=Command)
@@ -82,7 +109,7 @@ def command(data: str | None, source: str | None, target: str | None, preset: st
     keep_freed_memory()
     pair = pair_of(data=data, source=source, target=target)
     how = {name: options.pop(name) for name in ("out", "seeds", "resume", "report_oracle", "device")}
-    given = {name: value for name, value in options.items() if value is not None}
+    given = settings_given(options)
     with trouble_in_words(how["out"], "continue with --resume, finished epochs are kept"):
         for trained in train_many(*pair, settings=settings_of(preset, **given), **how):
             if is_first():

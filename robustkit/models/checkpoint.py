@@ -16,10 +16,11 @@ import torch
 from torch import nn
 
 import robustkit
+from robustkit.code_gate import read_code, refuse_code
 from robustkit.data.guard import brief, reading
 from robustkit.data.stretch import Stretch, stretch_from_json
-from robustkit.errors import InputError
-from robustkit.files import atomic_write
+from robustkit.errors import WARNING, InputError
+from robustkit.files import atomic_write, sha256_file
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.foreign.in_front import Said, choose_front
 from robustkit.models.foreign.weights import Content, read_weights
@@ -46,6 +47,8 @@ class Card:
         latent: The layer whose output is the latent.
         data: Where the training data are: path, hashes, and the split with its hash.
         training: The settings and figures of the training.
+        arch: A network that is not robustkit's own: how it is named (`name`), what it is called with (`kwargs`), and
+            the SHA-256 of the file that it was in; empty for a name in `NETWORKS`.
         front: The front end before the network, by name and with its constants; empty without one.
         versions: Of robustkit, torch, numpy and Python.
     """
@@ -59,6 +62,7 @@ class Card:
     latent: str
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    arch: dict[str, Any] = field(default_factory=dict)
     front: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=lambda: versions())
 
@@ -119,12 +123,20 @@ def versions() -> dict[str, str]:
     }
 
 
-def build_network(card: Card) -> nn.Module:
+def build_network(card: Card, arch: str | None = None) -> nn.Module:
     """A fresh network of the kind that the card names, without its front end.
+
+    Args:
+        card: The card.
+        arch: The network as a person named it with `--arch`, where the card's is not robustkit's own.
 
     Raises:
         InputError: If the name is not known.
     """
+    if card.arch:
+        from robustkit.models.foreign.fresh import build_fresh  # which reads this module
+
+        return build_fresh(arch or card.arch["name"], card.arch["kwargs"])
     if card.network not in NETWORKS:
         raise InputError(no_such("network", card.network, NETWORKS))
     channels, height, width = card.input_shape
@@ -142,8 +154,9 @@ def save_checkpoint(path: str | os.PathLike[str], module: nn.Module, card: Card)
     module = module.network if isinstance(module, Repaired) else module
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     path, said = Path(path), asdict(card)
-    if not card.front:
-        del said["front"]  # so that versions without front ends read it too, and does not read a repaired model
+    for name in ("arch", "front"):
+        if not said[name]:
+            del said[name]  # so that versions without such networks read it too, and do not read one that is such
     content = {"format": FORMAT, "card": json.dumps(said, sort_keys=True), "state_dict": state}
     with atomic_write(path) as file:
         file.write(as_bytes(content))
@@ -157,12 +170,15 @@ def as_bytes(content: Any) -> memoryview:
     return buffer.getbuffer()
 
 
-def open_checkpoint(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Checkpoint:
+def open_checkpoint(
+    path: str | os.PathLike[str], *, device: torch.device | str = "cpu", arch: str | None = None
+) -> Checkpoint:
     """Opens a checkpoint that robustkit wrote; no code that the file names is run.
 
     Args:
         path: The file.
         device: Where the network is put.
+        arch: The network, for one that was trained with `--arch` on code of your own.
 
     Raises:
         InputError: If the file is missing, truncated, not a robustkit checkpoint, or does not fit its own card.
@@ -171,7 +187,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, device: torch.device | str 
     content = read_weights(Path(path))
     if not is_own(content):
         raise InputError(f"{path} is not a robustkit checkpoint; train one with `robustkit train`")
-    return checkpoint_of(content, device=device)
+    return checkpoint_of(content, device=device, arch=arch)
 
 
 def is_own(content: Content) -> bool:
@@ -179,13 +195,16 @@ def is_own(content: Content) -> bool:
     return isinstance(content.value, dict) and content.value.get("format") == FORMAT
 
 
-def checkpoint_of(content: Content, *, device: torch.device | str = "cpu", front: Said | None = None) -> Checkpoint:
+def checkpoint_of(
+    content: Content, *, device: torch.device | str = "cpu", front: Said | None = None, arch: str | None = None
+) -> Checkpoint:
     """The checkpoint in a file that `is_own`.
 
     Args:
         content: What the file holds.
         device: Where the network is put.
         front: What the user said with `--front`.
+        arch: What the user said with `--arch`.
 
     Raises:
         InputError: If it does not fit its own card.
@@ -195,10 +214,12 @@ def checkpoint_of(content: Content, *, device: torch.device | str = "cpu", front
     with reading(f"the card inside {path}", "that of a robustkit checkpoint"):
         card = _card(json.loads(value["card"]))
         stretch = stretch_from_json(card.stretch)
+    code_sha256, said = _named_code(card, arch, path)
     try:
-        with torch.device("meta"):  # the card may claim any size: it is held against the weights before it is made
-            build_network(card).load_state_dict(value["state_dict"], strict=True, assign=True)
-        module = build_network(card)
+        if not card.arch:
+            with torch.device("meta"):  # the card may claim any size: it is held against the weights before it is made
+                build_network(card).load_state_dict(value["state_dict"], strict=True, assign=True)
+        module = build_network(card, arch)
         module.load_state_dict(value["state_dict"], strict=True)
     except (RuntimeError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"the weights in {path} do not fit a {card.network}: {brief(error)}") from error
@@ -211,7 +232,27 @@ def checkpoint_of(content: Content, *, device: torch.device | str = "cpu", front
     classifier = AuditedClassifier(module, latent=latent, input_shape=card.input_shape, class_names=card.class_names)
     classifier.latent_name = card.latent  # the same whether or not a front end is before it
     notes = (f"repaired by the front end {card.front['name']} before the network",) if card.front else ()
-    return Checkpoint(classifier, card, stretch, Origin(OWN, content.sha256, notes=notes))
+    return Checkpoint(classifier, card, stretch, Origin(OWN, content.sha256, {}, (*said, *notes), code_sha256))
+
+
+def _named_code(card: Card, arch: str | None, path: Path) -> tuple[str | None, tuple[str, ...]]:
+    """The hash of the code of a network that is not robustkit's own, and whether it is still what it was.
+
+    Raises:
+        InputError: If a network is named for a checkpoint that has its own.
+        SecurityError: If the file names code and no person does.
+    """
+    if not card.arch:
+        if arch is not None:
+            raise InputError(f"{path} is a robustkit checkpoint and knows its network; leave --arch out")
+        return None, ()
+    if arch is None:
+        refuse_code(card.arch.get("name"), file=path, option=f"--arch {brief(str(card.arch.get('name')))}")
+        return None, ()
+    file = read_code(arch, "--arch").file
+    found = sha256_file(file) if file is not None and file.is_file() else None
+    changed = found is not None and card.arch.get("sha256") not in (None, found)
+    return found, (f"{WARNING}{file} is not the file that it was at training",) if changed else ()
 
 
 def _card(value: dict[str, Any]) -> Card:
@@ -223,9 +264,12 @@ def _card(value: dict[str, Any]) -> Card:
         raise InputError(f"its input_shape is {brief(str(shape))}; expected bands, height and width of an image")
     if not len(ranges) == len(texts["bands"]) == shape[0] or not texts["class_names"]:
         raise InputError(f"it names {len(texts['bands'])} bands with {len(ranges)} ranges; expected {shape[0]} of both")
-    for name in ("data", "training", "front", "versions"):
+    for name in ("data", "training", "arch", "front", "versions"):
         if not isinstance(value.get(name, {}), dict):
             raise InputError(f"its {name} is {brief(repr(value[name]))}; expected a table")
+    arch = value.get("arch") or {}
+    if arch and not (isinstance(arch.get("name"), str) and isinstance(arch.get("kwargs"), dict)):
+        raise InputError(f"its arch is {brief(repr(arch))}; expected a name and what it is called with")
     made: dict[str, Any] = {"network": str(value["network"]), "latent": str(value["latent"])}
     made |= texts | {"input_shape": shape, "input_range": ranges}
     return Card(**{**value, **made})

@@ -152,7 +152,7 @@ class AuditedClassifier:
             return self
         made = AuditedClassifier(
             self._network,
-            latent=self._latent_key,
+            latent=self.latent_key,
             input_shape=shape,
             class_names=self.class_names,
             output=self.output,
@@ -183,7 +183,7 @@ class AuditedClassifier:
         )
 
     @property
-    def _latent_key(self) -> str | None:
+    def latent_key(self) -> str | None:
         """The latent as `latent` names it, whatever `latent_name` is to the user."""
         name = next((name for name, layer in self._network.named_modules() if layer is self._layer), None)
         return INPUT_OF + name if name and self._takes else name

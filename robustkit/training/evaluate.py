@@ -99,7 +99,11 @@ class Row:
 
 
 def predict_test(
-    model: str | os.PathLike[str], *, part: Part = "test", device: torch.device | str = "cpu"
+    model: str | os.PathLike[str],
+    *,
+    part: Part = "test",
+    device: torch.device | str = "cpu",
+    arch: str | None = None,
 ) -> list[Predictions]:
     """Predictions of a checkpoint for the source and target images that training did not use.
 
@@ -107,6 +111,7 @@ def predict_test(
         model: The checkpoint; its images must be where they were, unchanged.
         part: `train`, `valid` or `test`.
         device: Device to compute on.
+        arch: The network, for one that was trained with `--arch` on code of your own.
 
     Returns:
         One for each domain that has labels, the source first.
@@ -115,9 +120,10 @@ def predict_test(
         InputError: If the checkpoint or its images cannot be used.
     """
     path = Path(model)
-    checkpoint = open_checkpoint(path, device=device)
+    checkpoint = open_checkpoint(path, device=device, arch=arch)
     card, settings = checkpoint.card, checkpoint.card.training.get("settings", {})
-    network = Trainee(checkpoint.classifier.module)
+    classifier = checkpoint.classifier
+    network = Trainee(classifier.module, latent=classifier.latent_key, output=classifier.output)
     found = []
     for name, domain in recall_domains(path, card).items():
         if domain.images.labels is None:
@@ -149,6 +155,7 @@ def evaluate(
     device: torch.device | str = "cpu",
     seed: int = 0,
     draws: int = 1999,
+    arch: str | None = None,
 ) -> list[Row]:
     """Compares trained networks on test images of both domains.
 
@@ -158,6 +165,7 @@ def evaluate(
         device: Device to compute on.
         seed: Seed of the bootstrap.
         draws: Bootstrap resamples.
+        arch: The network, for those that were trained with `--arch` on code of your own.
 
     Returns:
         The rows, those of `source` first, so that adapted networks stand next to their baseline.
@@ -169,7 +177,7 @@ def evaluate(
     found = [
         each
         for path in progress(paths, label="evaluating", unit="model")
-        for each in predict_test(path, part=part, device=device)
+        for each in predict_test(path, part=part, device=device, arch=arch)
     ]
     return compare(found, seed=seed, draws=draws)
 

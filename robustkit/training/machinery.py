@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
 
 from robustkit.training.network import Trainee
 from robustkit.training.objective import Objective
@@ -93,17 +92,16 @@ class Run:
             setattr(self, name, value)
 
 
-def make_run(module: nn.Module, weights: torch.Tensor, settings: Settings, *, width: int, steps: int) -> Run:
+def make_run(network: Trainee, weights: torch.Tensor, settings: Settings, *, width: int, steps: int) -> Run:
     """Everything that a run needs to begin.
 
     Args:
-        module: The fresh network, on its device.
+        network: The fresh network, on its device.
         weights: Weight of each class, shape (K,), on the device.
         settings: The settings of the run.
         width: Number of latents D.
         steps: Number of steps per epoch.
     """
-    network = Trainee(module, settings.batch_norm)
     objective = Objective(settings, weights, width).to(weights.device)
     groups: list[dict[str, Any]] = [{"params": list(network.parameters()), "lr": settings.learning_rate}]
     if objective.alignment is not None and list(objective.alignment.parameters()):

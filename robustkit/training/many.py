@@ -33,7 +33,7 @@ def checkpoints(out: str | os.PathLike[str], settings: Settings, seeds: int) -> 
             raise InputError(f"{seeds} seeds need a folder, and --out {out} is a file")
         return {out: settings}
     chosen = [replace(settings, seed=settings.seed + k) for k in range(seeds)]
-    return {out / f"{each.network}-{each.label}-seed{each.seed}.pt": each for each in chosen}
+    return {out / f"{each.network_label}-{each.label}-seed{each.seed}.pt": each for each in chosen}
 
 
 def train_many(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from robustkit.errors import InputError
+from robustkit.models.latents import INPUT_OF
+from robustkit.models.outputs import Output
 from robustkit.training.alignment import Outputs
 
 BatchNorm = Literal["joint", "separate"]
@@ -21,19 +23,33 @@ class Trainee(nn.Module):
     """Wraps a network so that a forward pass passes both domains and returns latents and logits of each.
 
     Args:
-        module: The network; its attribute `latent` names the layer whose output is the latent.
+        module: The network.
+        latent: The layer whose output is the latent, or `input of NAME` for what a layer takes; by default the one that
+            its attribute `latent` names.
+        output: Which part of what the network returns holds the scores; by default it returns nothing else.
         batch_norm: `joint` sends both domains through in one batch, so that batch norm takes its statistics over
             both; `separate` sends one after the other, each normalised by itself. Running statistics cover both.
     """
 
-    def __init__(self, module: nn.Module, batch_norm: BatchNorm = "joint") -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        batch_norm: BatchNorm = "joint",
+        *,
+        latent: str | None = None,
+        output: Output | None = None,
+    ) -> None:
         super().__init__()
-        self.module, self.batch_norm = module, batch_norm
+        self.module, self.batch_norm, self.output = module, batch_norm, output or Output()
         layers = dict(module.named_modules())
-        name = getattr(module, "latent", None)
-        if name not in layers:
+        name = str(latent or getattr(module, "latent", None))
+        layer = layers.get(name.removeprefix(INPUT_OF))
+        if layer is None:
             raise InputError(f"the network {type(module).__name__} does not name its latent layer in `latent`")
-        self._hook = layers[name].register_forward_hook(self._keep)
+        if name.startswith(INPUT_OF):
+            self._hook = layer.register_forward_pre_hook(lambda layer, inputs: self._keep(inputs[0]))
+        else:
+            self._hook = layer.register_forward_hook(lambda layer, inputs, output: self._keep(output))
         self._first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)), None)
         if self._first is not None:
             vars(self._first)["forward"] = _in_full_precision(self._first.forward)
@@ -56,12 +72,13 @@ class Trainee(nn.Module):
             del self._first.forward
         return self.module
 
-    def _keep(self, layer: nn.Module, inputs: Any, latents: Tensor) -> None:
-        self._latents.append(latents)
+    def _keep(self, latents: Tensor) -> None:
+        # The clone keeps the latent as it was before an in-place layer after it.
+        self._latents.append(latents.clone())
 
     def run(self, images: Tensor) -> Outputs:
         """Latents and logits of a batch."""
-        logits = self.module(images)
+        logits = self.output.logits(self.module(images))
         return Outputs(self._latents.pop().flatten(1).float(), logits.float())
 
 

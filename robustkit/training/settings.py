@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from math import exp
 from typing import Any, Literal, get_args
 
+from robustkit.code_gate import read_code
 from robustkit.data import STRETCHES
 from robustkit.errors import InputError
 from robustkit.models import NETWORKS
@@ -28,7 +29,11 @@ class Settings:
     """The settings of a training run; its data are arguments of `train`.
 
     Attributes:
-        network: A name in `robustkit.models.NETWORKS`.
+        network: A name in `robustkit.models.NETWORKS`; or any network as `path/to/file.py:Class`,
+            `package.module:factory`, `timm:NAME` or `torchvision:NAME`.
+        arch_kwargs: What such a network is called with; classes and bands are filled in where it asks for them.
+        latent: The layer of such a network whose output is the latent; `None` for its attribute `latent`, or what its
+            last affine layer takes.
         method: `source` trains on the source alone; `adabn` then recomputes batch norm's statistics on the target;
             `augment` makes half of the source images as noisy as the target; `mmd`, `dann`, `coral`, `sinkhorn`,
             `mcc` and `cdan` add a penalty, as does your own `Alignment` as `path/to/file.py:Class`; `oracle` trains
@@ -66,6 +71,8 @@ class Settings:
     """
 
     network: str = "convnet"
+    arch_kwargs: dict[str, Any] | None = None
+    latent: str | None = None
     method: str = "source"
     epochs: int = 60
     batch: int | None = None
@@ -95,11 +102,12 @@ class Settings:
     compiled: bool = False
 
     def __post_init__(self) -> None:
-        for name, choices in {"method": (*PLAIN, *ALIGNMENTS), **CHOICES}.items():
+        open_ended = {"method": (*PLAIN, *ALIGNMENTS), "network": tuple(NETWORKS)}  # both may be added to
+        for name, choices in {**CHOICES, **open_ended}.items():
             value = getattr(self, name)
-            if value not in choices and not (name == "method" and self.own_method):
+            if value not in choices and not (name in open_ended and ":" in str(value)):
                 known = [str(choice) for choice in choices if choice is not None]
-                more = OWN if name == "method" else ""
+                more = {"method": OWN, "network": "any other with --arch path/to/file.py:Class"}.get(name, "")
                 raise InputError(no_such(name.replace("_", " "), value, known, more=more))
         for name, least in (("epochs", 1), ("patience", 1), ("seed", 0), ("split_seed", 0), ("warm_up", 0)):
             if getattr(self, name) < least:
@@ -121,6 +129,13 @@ class Settings:
                 f"unknown front {self.front!r} for training; known are {', '.join(FRONTS)}; put one of your own before "
                 "the trained network with `robustkit repair`"
             )
+        if self.own_network:
+            read_code(self.network, "--arch")
+        for name in ("arch_kwargs", "latent"):
+            if getattr(self, name) is not None and not self.own_network:
+                raise InputError(
+                    f"{name} describes a network of your own, named with --arch; {self.network} needs none, so omit it"
+                )
         if self.uses_target and self.warm_up >= self.epochs:
             raise InputError(
                 f"the target is used only after {self.warm_up} epochs of warm-up, and there are {self.epochs} in all; "
@@ -136,6 +151,16 @@ class Settings:
     def own_method(self) -> bool:
         """Whether the method is a class of the user's own, which is imported when training begins."""
         return ":" in self.method
+
+    @property
+    def own_network(self) -> bool:
+        """Whether the network is none of robustkit's own."""
+        return ":" in self.network
+
+    @property
+    def network_label(self) -> str:
+        """What the network is called in tables and in names of files."""
+        return self.network.rpartition(":")[2]
 
     @property
     def label(self) -> str:

@@ -12,16 +12,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from robustkit.code_gate import read_code
 from robustkit.data import IdentityStretch, Stretch
 from robustkit.data.split import Part
 from robustkit.errors import InputError
 from robustkit.files import sha256_file
-from robustkit.models import NETWORKS, Card
-from robustkit.models.foreign.state import load_state
-from robustkit.models.foreign.weights import read_weights
+from robustkit.models import NETWORKS, AuditedClassifier, Card
+from robustkit.models.foreign.fresh import arguments, build_fresh
 from robustkit.models.fronts import Repaired, make_front
-from robustkit.models.fronts.base import in_network
+from robustkit.models.fronts.base import behind, in_network
 from robustkit.models.fronts.registry import fitted_constants, needs_noise
+from robustkit.models.outputs import Output
+from robustkit.training.begin import begin_with
 from robustkit.training.domains import (
     Domain,
     PartTensors,
@@ -74,20 +76,59 @@ class Setup:
                 hashes |= {f"{name} {file}": value for file, value in domain.images.provenance.items()}
         if self.settings.init is not None:
             hashes["init"] = sha256_file(self.settings.init)
+        if self.arch:
+            hashes["arch"] = self.arch["sha256"]
         return hashes
 
     def network(self) -> nn.Module:
         """A fresh network; its weights come from torch's global random numbers."""
         images = self.source.images
-        kind = NETWORKS[self.settings.network]
-        network = kind(bands=len(images.bands), classes=len(images.class_names), size=images.images.shape[2:])
+        if self.settings.own_network:
+            network = build_fresh(self.settings.network, self.arch["kwargs"])
+        else:
+            kind = NETWORKS[self.settings.network]
+            network = kind(bands=len(images.bands), classes=len(images.class_names), size=images.images.shape[2:])
         if self.settings.init is not None:
-            load_state(network, read_weights(Path(self.settings.init)))
+            begin_with(network, Path(self.settings.init))
         if not self.front:
             return network
         front = make_front(self.front["name"], self.front["constants"])
         front.check(images.images.shape[1:])
         return Repaired(front, network)
+
+    @cached_property
+    def arch(self) -> dict[str, Any]:
+        """A network of the user's own as a card has it: its name, what it is called with, and the hash of its file."""
+        settings, images = self.settings, self.source.images
+        if not settings.own_network:
+            return {}
+        how = {"classes": len(images.class_names), "shape": images.images.shape[1:]}
+        file = read_code(settings.network, "--arch").file
+        kwargs = arguments(settings.network, settings.arch_kwargs or {}, **how)
+        digest = None if file is None or not file.is_file() else sha256_file(file)
+        return {"name": settings.network, "kwargs": kwargs, "sha256": digest}
+
+    def split(self, network: nn.Module) -> tuple[str, Output]:
+        """The latent layer of a network, and which part of what it returns holds the scores.
+
+        Raises:
+            InputError: If it does not take the images, has no latent layer, or gives other scores than one per class.
+        """
+        if not self.settings.own_network:
+            return str(network.latent), Output()
+        images, named = self.source.images, self.settings.latent
+        shown = torch.from_numpy(self.stretch(np.array(images.images[:2])) if images.stretch is None else
+                                 np.array(images.images[:2]))  # fmt: skip
+        modes = {layer: layer.training for layer in network.modules()}
+        found = AuditedClassifier(
+            network.eval(), latent=behind(named) if named and self.front else named,
+            input_shape=images.images.shape[1:], class_names=images.class_names, examples=shown,
+        )  # fmt: skip
+        for layer, mode in modes.items():
+            layer.training = mode
+        if found.latent_key is None:
+            raise InputError(f"training needs one latent layer: {found.why_no_latent}")
+        return found.latent_key, found.output
 
     @cached_property
     def front(self) -> dict[str, Any]:
@@ -142,13 +183,14 @@ class Setup:
         stretch = self.stretch if self.noise is not None else IdentityStretch()
         bands, height, width = images.images.shape[1:]
         return Card(
-            network=self.settings.network,
+            network=self.settings.network_label,
             class_names=images.class_names,
             bands=images.bands,
             input_shape=(bands, height, width),
             stretch=self.stretch.to_json(),
             input_range=input_range(feed.parts[0], stretch),
             latent=in_network(latent) if self.front else latent,
+            arch=self.arch,
             front=self.front,
             data=data,
             training={"settings": self.settings.to_json(), "data": self.hashes},

@@ -17,7 +17,6 @@ from robustkit.files import reading
 from robustkit.models import Card, open_checkpoint, save_checkpoint
 from robustkit.training.distributed import World, open_world, share_batch_norm
 from robustkit.training.domains import Where
-from robustkit.training.feed import Feed
 from robustkit.training.keeping import Keeper, signals_to
 from robustkit.training.loop import run_epochs
 from robustkit.training.machinery import make_run
@@ -103,8 +102,8 @@ def train(
         if found and not resume:
             raise InputError(f"{found} already exists; add --resume to continue that run, or name another --out")
         world.barrier()
-        if found == out and _opened(out).card.training.get("complete"):
-            trained = _opened(out)
+        if found == out and _opened(out, setup.settings).card.training.get("complete"):
+            trained = _opened(out, setup.settings)
             keeper.check_same(trained.card.training["settings"], trained.card.training["data"], out)
             return trained
         return _train(setup, keeper, world)
@@ -119,8 +118,11 @@ def _train(setup: Setup, keeper: Keeper, world: World) -> Trained:
         module = share_batch_norm(setup.network(), world)
         module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         weights = class_weights(feed.labels, len(setup.source.images.class_names))
-        run = make_run(module, weights, settings, width=_width(module, feed), steps=feed.steps)
-        card = _with_training(setup.card(out, feed, str(module.latent)), {"class_weights": weights.tolist()})
+        latent, output = setup.split(module)
+        network = Trainee(module, settings.batch_norm, latent=latent, output=output)
+        width = predict(network, feed.parts[0].images[:1]).latents.shape[1]
+        run = make_run(network, weights, settings, width=width, steps=feed.steps)
+        card = _with_training(setup.card(out, feed, latent), {"class_weights": weights.tolist()})
         keeper.resume(run)
 
         def keep(complete: bool = False, measured: dict[str, Any] | None = None) -> None:
@@ -140,25 +142,16 @@ def _train(setup: Setup, keeper: Keeper, world: World) -> Trained:
         keep(complete=True, measured=measured)
         keeper.complete()
     run.network.release()
-    return _opened(out)
+    return _opened(out, settings)
 
 
 def _with_training(card: Card, more: dict[str, Any]) -> Card:
     return replace(card, training=card.training | more)
 
 
-def _width(module: nn.Module, feed: Feed) -> int:
-    """Number of latents D."""
-    with torch.no_grad():
-        trainee = Trainee(module)
-        width = predict(trainee, feed.parts[0].images[:1]).latents.shape[1]
-        trainee.release()
-    return width
-
-
-def _opened(out: Path) -> Trained:
+def _opened(out: Path, settings: Settings) -> Trained:
     """The result of a complete run, read from its files."""
-    checkpoint = open_checkpoint(out)
+    checkpoint = open_checkpoint(out, arch=settings.network if settings.own_network else None)
     log = out.with_suffix(".jsonl")
     with reading(log, "the log of a training"):
         history = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []

@@ -10,6 +10,7 @@ import numpy as np
 from robustkit.data import ImageSet
 from robustkit.training import Settings
 from robustkit.training.machinery import Run, make_run
+from robustkit.training.network import Trainee
 from robustkit.training.objective import class_weights
 from robustkit.training.setup import Setup, make_setup
 
@@ -45,9 +46,9 @@ def start(
     setup = make_setup(source, target if target is not None else noisier(source), settings, report_oracle=report_oracle)
     torch.manual_seed(settings.seed)
     feed = setup.feed("cpu")
-    module = setup.network()
+    network = Trainee(setup.network(), settings.batch_norm)
     width = 256 if settings.network != "deepmerge" else 128
-    run = make_run(module, class_weights(feed.labels, 3), setup.settings, width=width, steps=feed.steps)
+    run = make_run(network, class_weights(feed.labels, 3), setup.settings, width=width, steps=feed.steps)
     return setup, run, feed
 
 

@@ -59,7 +59,7 @@ class Sweep(Measurement):
         self.jobs = {"model": _job(sample, checkpoint, self.steps, request)}
         base = None
         if request.base is not None:
-            options = None if checkpoint.origin.own else request.options
+            options = None if checkpoint.origin.own and not checkpoint.card.arch else request.options
             base = open_model(request.base, options, images=sample.whole, device=checkpoint.classifier.device)
             check_fit(base, sample.whole, sample.path)
             self.jobs["base"] = _job(sample, base, self.steps, request)

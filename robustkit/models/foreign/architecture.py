@@ -22,7 +22,7 @@ from robustkit.models.foreign.published import infer_classes
 from robustkit.models.foreign.state import StateDict
 
 # What people call the number of classes among the arguments of a network.
-_CLASSES = ("num_classes", "class_num", "n_classes", "nb_classes", "classes", "num_class", "n_class", "out_features")
+CLASSES = ("num_classes", "class_num", "n_classes", "nb_classes", "classes", "num_class", "n_class", "out_features")
 # Arguments with which a library would fetch or unpickle weights by itself.
 _FORBIDDEN = (
     "pretrained",
@@ -64,13 +64,9 @@ def _build(options: ModelOptions, parts: Sequence[StateDict]) -> tuple[Any, list
     kwargs, notes = dict(options.arch_kwargs), []
     if code.kind == "library":
         return _from_library(source, name, kwargs, count or infer_classes(parts))
-    say_runs(place_of(code, "--arch"), "--arch")
-    module, home = import_named(source)
-    factory = getattr(module, name, None)
-    if factory is None or not callable(factory):
-        raise InputError(f"{source} has no class or factory {name!r}; {_instead(module, source, name)}")
+    factory, home = _factory(source, name, place_of(code, "--arch"))
     accepted = _parameters(factory)
-    for argument in _CLASSES:
+    for argument in CLASSES:
         if count and argument in accepted and argument not in kwargs:
             kwargs[argument] = count
             notes.append(f"{name} is built with {argument}={count}, from --classes")
@@ -88,6 +84,25 @@ def _build(options: ModelOptions, parts: Sequence[StateDict]) -> tuple[Any, list
     if not isinstance(network, nn.Module):
         raise InputError(f"{options.arch} gave a {type(network).__name__}; expected a torch.nn.Module")
     return network, notes
+
+
+def factory_of(arch: str) -> Callable[..., Any]:
+    """The class or factory that a person named in a file or a module, imported.
+
+    Raises:
+        InputError: If it does not exist, or its code fails.
+    """
+    code = read_code(arch, "--arch")
+    return _factory(code.source, code.name, place_of(code, "--arch"))[0]
+
+
+def _factory(source: str, name: str, place: str) -> tuple[Callable[..., Any], Home]:
+    say_runs(place, "--arch")
+    module, home = import_named(source)
+    factory = getattr(module, name, None)
+    if factory is None or not callable(factory):
+        raise InputError(f"{source} has no class or factory {name!r}; {_instead(module, source, name)}")
+    return factory, home
 
 
 def code_of(options: ModelOptions) -> Path | None:

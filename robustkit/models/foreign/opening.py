@@ -78,10 +78,10 @@ def open_model(
     if kind in (kinds.TORCH, kinds.LEGACY, kinds.SAFETENSORS) and options.trust is None:
         content = content or read_weights(path)
         if is_own(content):
-            said = [name for name in options.about_network if name != "--front"]
+            said = [name for name in options.about_network if name not in ("--front", "--arch")]
             if said:
                 raise InputError(f"{path} is a robustkit checkpoint and knows its network; leave {', '.join(said)} out")
-            own = checkpoint_of(content, device=device, front=options.front)
+            own = checkpoint_of(content, device=device, front=options.front, arch=options.arch)
             return replace(own, origin=replace(own.origin, options=options.given))
     asked, options = options.front, _with_card(path, replace(options, front=None))
     said, options = options.front, replace(options, front=asked or options.front)
@@ -125,7 +125,7 @@ def open_model(
 def _open_member(path: Path, options: ModelOptions, images: ImageSet | None) -> Checkpoint:
     """One of several checkpoints; those of robustkit's know all that the options say of others."""
     own = kind_of(path) is kinds.TORCH and options.trust is None and is_own(read_weights(path))
-    return open_model(path, ModelOptions(front=options.front) if own else options, images=images)
+    return open_model(path, ModelOptions(front=options.front, arch=options.arch) if own else options, images=images)
 
 
 def _with_card(path: Path, options: ModelOptions) -> ModelOptions:
