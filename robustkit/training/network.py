@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,7 @@ class Trainee(nn.Module):
         if name.startswith(INPUT_OF):
             self._hook = layer.register_forward_pre_hook(lambda layer, inputs: self._keep(inputs[0]))
         else:
-            self._hook = layer.register_forward_hook(lambda layer, inputs, output: self._keep(output))
+            self._hook = layer.register_forward_hook(self._keep_output)
         self._first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)), None)
         if self._first is not None:
             vars(self._first)["forward"] = _in_full_precision(self._first.forward)
@@ -71,6 +71,9 @@ class Trainee(nn.Module):
         if self._first is not None:
             del self._first.forward
         return self.module
+
+    def _keep_output(self, layer: nn.Module, inputs: Any, output: Any) -> None:
+        self._keep(output)
 
     def _keep(self, latents: Tensor) -> None:
         # The clone keeps the latent as it was before an in-place layer after it.

@@ -102,7 +102,7 @@ class Setup:
         settings, images = self.settings, self.source.images
         if not settings.own_network:
             return {}
-        how = {"classes": len(images.class_names), "shape": images.images.shape[1:]}
+        how: dict[str, Any] = {"classes": len(images.class_names), "shape": images.images.shape[1:]}
         file = read_code(settings.network, "--arch").file
         kwargs = arguments(settings.network, settings.arch_kwargs or {}, **how)
         digest = None if file is None or not file.is_file() else sha256_file(file)

@@ -42,9 +42,12 @@ def arguments(arch: str, kwargs: Mapping[str, Any], *, classes: int, shape: Sequ
         return found
     asked = _asked(factory_of(arch))
     needed = {name for name, parameter in asked.items() if parameter.default is parameter.empty}
-    for names, value, always in (
-        (CLASSES, classes, True), (_BANDS, shape[0], True), (_SIZES, list(shape[1:]), False),
-    ):  # fmt: skip
+    wanted: tuple[tuple[tuple[str, ...], Any, bool], ...] = (
+        (CLASSES, classes, True),
+        (_BANDS, shape[0], True),
+        (_SIZES, list(shape[1:]), False),
+    )
+    for names, value, always in wanted:
         name = next((name for name in names if name in asked), None)
         if name is not None and name not in found and (always or name in needed):
             square = isinstance(value, list) and asked[name].annotation in (int, "int")
