@@ -50,8 +50,8 @@ def arguments(arch: str, kwargs: Mapping[str, Any], *, classes: int, shape: Sequ
     for names, value, always in wanted:
         name = next((name for name in names if name in asked), None)
         if name is not None and name not in found and (always or name in needed):
-            square = isinstance(value, list) and asked[name].annotation in (int, "int")
-            found[name] = value[0] if square else value
+            square = names is _SIZES and asked[name].annotation in (int, "int")
+            found[name] = shape[1] if square else value
     return found
 
 
