@@ -1,7 +1,7 @@
 """A device for tests: its tensors live on the CPU, say that they do not, and refuse to meet those that do.
 
-It shows where devices are mixed up, gradients and training included; it shows nothing of speed. Importing this module
-registers the device `pretend` with torch for the whole process, so commands are run on it in a process of their own:
+It shows where devices are mixed up, gradients and training included; it shows nothing of speed. It is
+registered as `pretend` for a whole process, so commands are run on it in a process of their own:
 
     python -m tests.pretend attack --model source.pt --device pretend ... then certify ...
 
@@ -21,6 +21,7 @@ from torch.utils import backend_registration
 from torch.utils._pytree import tree_map
 
 _ATEN = torch.ops.aten
+_FALLBACK: Any = None
 _FLOAT64 = os.environ.get("PRETEND_FLOAT64", "1") == "1"
 
 
@@ -55,10 +56,6 @@ class _Module:
         return [torch.bfloat16]
 
 
-backend_registration._setup_privateuseone_for_python_backend("pretend", backend_module=_Module())
-_DEVICE = torch.device("pretend:0")
-
-
 class Pretended(torch.Tensor):
     """A tensor of the device, around one of the CPU."""
 
@@ -75,7 +72,7 @@ class Pretended(torch.Tensor):
             storage_offset=elem.storage_offset(),
             dtype=elem.dtype,
             layout=elem.layout,
-            device=_DEVICE,
+            device=torch.device("pretend:0"),
         )
         made.elem = elem
         return made
@@ -161,10 +158,6 @@ def _may_mix(func: Any, args: Any) -> bool:
     return func is _ATEN.index.Tensor or (func in puts and (isinstance(args[2], Pretended) or args[2].dim() == 0))
 
 
-_FALLBACK = torch.library.Library("_", "IMPL")
-_FALLBACK.fallback(lambda func, *args, **kwargs: _run(func, args, kwargs), "PrivateUse1")
-
-
 def _from_the_cpu(make: Any) -> Any:
     """A function that makes tensors, on the CPU first: what torch makes of data or resizes cannot begin here."""
 
@@ -176,26 +169,6 @@ def _from_the_cpu(make: Any) -> Any:
     return made
 
 
-for _name in (
-    "tensor",
-    "as_tensor",
-    "asarray",
-    "arange",
-    "linspace",
-    "eye",
-    "randperm",
-    "tril_indices",
-    "triu_indices",
-):
-    setattr(torch, _name, _from_the_cpu(getattr(torch, _name)))
-_new_tensor = torch.Tensor.new_tensor
-torch.Tensor.new_tensor = lambda self, data, **how: (  # type: ignore[method-assign]
-    torch.tensor(data, dtype=how.get("dtype", self.dtype), device=self.device)
-    if isinstance(self, Pretended)
-    else _new_tensor(self, data, **how)
-)
-
-
 def _without_gradients(mode: Any = True) -> Any:
     """In place of inference mode, whose tensors cannot be views of others here."""
     if callable(mode):
@@ -203,13 +176,28 @@ def _without_gradients(mode: Any = True) -> Any:
     return torch.no_grad() if mode else torch.enable_grad()
 
 
-torch.inference_mode = _without_gradients  # type: ignore[assignment,misc]
-# A module's parameters are replaced, not changed in place: those of the CPU cannot become others.
-torch.__future__.set_overwrite_module_params_on_conversion(True)
+def install() -> None:
+    """Registers the device and puts this module's functions in place of torch's, for the whole process."""
+    global _FALLBACK
+    backend_registration._setup_privateuseone_for_python_backend("pretend", backend_module=_Module())
+    _FALLBACK = torch.library.Library("_", "IMPL")
+    _FALLBACK.fallback(lambda func, *args, **kwargs: _run(func, args, kwargs), "PrivateUse1")
+    for name in ("tensor", "as_tensor", "asarray", "arange", "linspace", "eye", "randperm"):
+        setattr(torch, name, _from_the_cpu(getattr(torch, name)))
+    new_tensor = torch.Tensor.new_tensor
+    torch.Tensor.new_tensor = lambda self, data, **how: (  # type: ignore[method-assign]
+        torch.tensor(data, dtype=how.get("dtype", self.dtype), device=self.device)
+        if isinstance(self, Pretended)
+        else new_tensor(self, data, **how)
+    )
+    torch.inference_mode = _without_gradients  # type: ignore[assignment,misc]
+    # A module's parameters are replaced, not changed in place: those of the CPU cannot become others.
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
 
 
 def main(args: list[str]) -> None:
     """Runs commands of robustkit one after the other, `then` between them, and prints how each ended."""
+    install()
     from robustkit.cli import main as command
     from robustkit.cli import names
 

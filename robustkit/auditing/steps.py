@@ -51,13 +51,20 @@ class Steps:
         """Says something of a step under its name."""
         self._say(f"{self.folder.name}/{name}: {line}")
 
-    def run(self, name: str, inputs: dict[str, Any], make: Callable[[Path, bool], object]) -> Step:
+    def run(
+        self,
+        name: str,
+        inputs: dict[str, Any],
+        make: Callable[[Path, bool], object],
+        read: Callable[[Path], object] = lambda folder: None,
+    ) -> Step:
         """Makes a step unless it is there, made from the same inputs.
 
         Args:
             name: Its name and that of its folder.
             inputs: All that its answer depends on, JSON values: hashes of files, settings, version.
             make: Fills the folder that it is given; the second argument says whether to continue with what is there.
+            read: Reads what is there, and raises if it cannot be read: then the step is made again.
 
         Returns:
             The step. One that refuses its input (`InputError`) is kept as refused, with the reason; one that fails
@@ -68,7 +75,11 @@ class Steps:
         note, folder = self.folder / f"{name}.json", self.folder / name
         known = _known(note)
         same = known.get("inputs") == inputs
-        if same and known.get("finished") and (known.get("refused") or folder.is_dir()):
+        finished = same and known.get("finished", False)
+        if finished and not known.get("refused") and folder.is_dir() and (why := _why_unreadable(folder, read)):
+            self._say(f"{self.folder.name}/{name}: made again, {why}")
+            same = finished = False
+        if finished and (known.get("refused") or folder.is_dir()):
             refused = known.get("refused", "")
             self.done[name] = Step(name, folder, known["seconds"], True, refused)
             self._say(f"{self.folder.name}/{name}: unchanged, {'refused before' if refused else 'reused'}")
@@ -117,6 +128,15 @@ class Steps:
         if note.is_file() and any(its.get(key) != value for key, value in jsonable(inputs).items()):
             shutil.rmtree(folder, ignore_errors=True)
             note.unlink()
+
+
+def _why_unreadable(folder: Path, read: Callable[[Path], object]) -> str:
+    """Why what a finished step left cannot be read: it was damaged, or made by another version; empty if it can."""
+    try:
+        read(folder)
+    except (InputError, OSError) as error:
+        return " ".join(str(error).split())
+    return ""
 
 
 def _known(note: Path) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class Subject:
                     raise InputError(f"the step {name!r} was not run: {step.refused}")
             finding.make(self, folder, resume=resume)
 
-        step = self.steps.run(finding.name, inputs, make)
+        step = self.steps.run(finding.name, inputs, make, finding.load)
         if not step.refused:
             finding.require(step.folder)
 

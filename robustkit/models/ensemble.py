@@ -107,7 +107,7 @@ class Ensemble(nn.Module):
     def disagreement(self, images: Tensor) -> Tensor:
         """Which share of the networks decides otherwise than they do together, shape (N,)."""
         found = self.answers(images)
-        return (found.argmax(2) != self._together(found).argmax(1)).float().mean(0)
+        return (found.argmax(2) != self._together(found).argmax(1)).cpu().double().mean(0)
 
 
 def disagreement(classifier: AuditedClassifier, images: Tensor) -> np.ndarray:

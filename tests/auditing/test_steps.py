@@ -99,3 +99,23 @@ def test_a_step_whose_folder_is_gone_is_made_again(tmp_path):
         step = _steps(tmp_path)[0].run("clean", {}, lambda folder, resume: folder.mkdir())
         assert not step.reused
         step.folder.rmdir()
+
+
+@pytest.mark.parametrize("error", [InputError("made by another version"), OSError("not a zip file")])
+def test_a_finished_step_whose_record_cannot_be_read_is_made_again(tmp_path, error):
+    made = []
+
+    def make(folder, resume):
+        folder.mkdir()
+        made.append(resume)
+
+    def read(folder):
+        if len(made) == 1:
+            raise error
+
+    for times in (1, 2, 2):
+        steps, said = _steps(tmp_path)
+        steps.run("count", {}, make, read)
+        assert len(made) == times
+        assert any(str(error) in line for line in said) == (times == 2 and "made again" in " ".join(said))
+    assert made == [False, False]
