@@ -268,10 +268,22 @@ def _catalogue(folder, labels, end=""):
     return folder / "c.csv"
 
 
-@pytest.mark.parametrize("missing", ["nan", "NA", "None", "", "n/a"])
+@pytest.mark.parametrize("missing", ["nan", "NA", "None", "", "n/a", "#N/A", "--", "Missing"])
 def test_labels_that_are_missing_are_no_class(tmp_path, missing):
     with pytest.raises(InputError, match="1 of 4 labels are empty or say that they are unknown"):
         open_images(_catalogue(tmp_path, ["bar", "disc", missing, "ring"]))
+
+
+@pytest.mark.parametrize(("labels", "low"), [(["0", "1", "-1"], -1), (["0.0", "-99.0", "2.0"], -99)])
+def test_a_negative_number_as_text_among_classes_from_0_is_no_class(tmp_path, labels, low):
+    with pytest.raises(InputError, match=rf"the lowest label is {low} \(1 of 3\).*leave out images"):
+        open_images(_catalogue(tmp_path, labels))
+
+
+def test_classes_may_be_called_by_a_sign_and_by_a_mark_that_was_named(tmp_path):
+    assert open_images(_catalogue(tmp_path, ["-1", "1", "1"])).class_names == ("-1", "1")
+    named = open_images(_catalogue(tmp_path, ["a", "--", "a"]), class_names=["a", "--"])
+    assert named.labels.tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize("labels", [["0.0", "1.0", "0.0"], ["0", "1", "0"], ["0", "1.", "+0"]])

@@ -15,7 +15,7 @@ from robustkit.data.readers.provenance import file_hash
 from robustkit.errors import WARNING, InputError
 
 # How tables write that a label is not there, without capital letters.
-_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "nat", "-", "?"})
+_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "nat", "-", "--", "?", "#n/a", "missing"})
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.0*)?")
 LONGEST = 4096  # characters of a name
 _DIGITS = re.compile(r"[0-9]{1,15}")
@@ -116,6 +116,12 @@ def _from_names(
         values = np.array([str(int(float(value))) for value in values.tolist()])
         notes.append("labels: numbers stored as text, turned into integers") if set(values) != set(present) else None
         present = Counter(values.tolist())
+        low = min(map(int, present))
+        if low < 0 and "0" in present:  # classes counted from 0 and a mark; -1 and 1 alone are two classes
+            raise InputError(
+                f"the lowest label is {low} ({present[str(low)]} of {len(values)}); expected integers from 0, so leave "
+                "out images without a class, or name all classes with --classes if it is one"
+            )
     integers = all(_DIGITS.fullmatch(value) for value in present)
     if integers and not names and classes is not None:
         return _from_integers(values.astype(np.int64), names, notes, classes)
