@@ -95,8 +95,8 @@ def pair_of(
     """
     check_sides(data, source, target)
     if source is not None:
-        return Path(source), Path(target) if target is not None else None
-    data = Path(str(data))
+        return _path(source), _path(target) if target is not None else None
+    data = _path(data)
     if not (data / GALAXIES_FILE).is_file():
         return data, None
     depths = [data / name for name in depths_of(data)]  # deepest first
@@ -260,7 +260,17 @@ def input_range(part: PartTensors, stretch: Stretch) -> tuple[tuple[float, float
 def _open(where: Where) -> tuple[ImageSet, Path | None]:
     if isinstance(where, ImageSet):
         return where, None
-    return open_images(where), Path(where)
+    path = _path(where)
+    return open_images(path), path
+
+
+def _path(where: object) -> Path:
+    if isinstance(where, str | os.PathLike):
+        return Path(where)  # type: ignore[arg-type]
+    raise InputError(
+        f"expected the path of one image set, not a {type(where).__name__}; training takes one source and one target: "
+        "train once for each target, or join the sets into one"
+    )
 
 
 def _check_fit(source: ImageSet, target: ImageSet) -> None:

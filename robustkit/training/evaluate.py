@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from robustkit.stats import Estimate, Scores, bootstrap_many, score_classifier
 from robustkit.training.domains import make_part
 from robustkit.training.network import Trainee, predict
 from robustkit.training.recall import recall_domains
+
+_log = logging.getLogger("robustkit.training")
 
 # Columns of a table; ECE is the expected calibration error with 15 bins.
 METRICS = (
@@ -127,6 +130,11 @@ def predict_test(
     found = []
     for name, domain in recall_domains(path, card).items():
         if domain.images.labels is None:
+            _log.warning(
+                "the %s of %s has no labels, so it has no row; `robustkit predict` writes the classes of its images",
+                name,
+                path,
+            )
             continue
         images = make_part(domain, part, checkpoint.stretch, device)
         assert images.labels is not None

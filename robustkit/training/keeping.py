@@ -46,7 +46,8 @@ class Keeper:
         self.settings, self.data, self.world = settings, data, world
         self.signalled = False
         self._saved = time.monotonic()
-        self._board = _tensorboard(out) if world.first else None
+        # Opened at the first row: a run that is refused, or complete already, leaves nothing behind.
+        self._board: Any = None
 
     def found(self) -> Path | None:
         """A file left by a run with this checkpoint, if any."""
@@ -99,6 +100,7 @@ class Keeper:
         self._write_state(run)
         if self.world.first:
             write_log(self.out, run.history)
+            self._board = self._board or _tensorboard(self.out)
             if self._board is not None:
                 for name, value in run.history[-1].items():
                     if isinstance(value, float):

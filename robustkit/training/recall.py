@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def recall_domains(model: Path, card: Card) -> dict[str, Domain]:
         if images.class_names != card.class_names:
             raise InputError(
                 f"the {name} of {model} has the classes {', '.join(images.class_names)}, the network was trained on "
-                f"{', '.join(card.class_names)}; give the target the names of the source"
+                f"{', '.join(card.class_names)}; {_remedy(images.class_names, card.class_names)}"
             )
         domains[name] = replace(domain, images=images)
     return domains
@@ -67,6 +68,16 @@ def _recall(model: Path, data: dict[str, Any], name: str) -> Domain:
     if split.sha256 != data["split_sha256"]:
         raise InputError(f"the split in {model} does not fit its hash; the file was changed, so train it again")
     return Domain(images, path, split)
+
+
+def _remedy(given: Sequence[str], known: Sequence[str]) -> str:
+    extra = [name for name in given if name not in known]
+    if extra and set(known) < set(given):
+        return (
+            f"no answer to {', '.join(extra)} can be right, so nothing is scored: leave those objects out and "
+            "train again, or write the classes of all with `robustkit predict`"
+        )
+    return "give the target the names of the source"
 
 
 def _objects(ids: list[str]) -> tuple[str, ...]:

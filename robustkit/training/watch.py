@@ -62,7 +62,9 @@ def alarms(row: dict[str, Any], settings: Settings, classes: int) -> list[str]:
                 f"the discriminator calls every image the same ({source:.3f}, {target:.3f}), so the network learns "
                 "nothing from it; lower --weight or --learning-rate"
             )
-    if row.get("target_most_common", 0.0) > 0.98 and row["gate"] > 1.5 / classes:
+    # In the warm-up nothing is learned from the target yet, so a lower weight would change nothing.
+    learned = settings.ramp_at(row["epoch"] - 0.5) > 0
+    if learned and row.get("target_most_common", 0.0) > 0.98 and row["gate"] > 1.5 / classes:
         found.append(
             f"{100 * row['target_most_common']:.0f} per cent of the target images are assigned to one class, which may "
             "be wrong; lower --weight, or choose another method"

@@ -215,3 +215,13 @@ def test_the_split_in_a_checkpoint_lists_images_and_hashes_objects(tmp_path):
         assert split.sha256 == data["split_sha256"]
         assert data["path"] is None
     assert trained.card.data["split_sha256"] == trained.card.data["target"]["split_sha256"]
+
+
+def test_several_targets_are_refused_in_words(tmp_path):
+    for given in (["a.npz", "b.npz"], ("a.npz",), np.zeros(3)):
+        with pytest.raises(InputError, match="train once for each target"):
+            open_domains(squares(), given, split_seed=0)
+        with pytest.raises(InputError, match="one source and one target"):
+            pair_of(source=tmp_path, target=given)
+    with pytest.raises(InputError, match="not a list"):
+        pair_of(["a.npz"])

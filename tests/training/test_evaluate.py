@@ -130,12 +130,23 @@ def test_a_model_of_images_in_memory_is_refused(tmp_path):
         predict_test(tmp_path / "a.pt")
 
 
-def test_a_target_without_labels_has_no_row(tmp_path):
+def test_a_class_that_only_the_target_has_is_named_with_what_to_do(tmp_path):
+    source = squares()
+    source.save(tmp_path / "a")
+    replace(noisier(source), class_names=(*source.class_names, "ring")).save(tmp_path / "b")
+    train(tmp_path / "a", tmp_path / "b", out=tmp_path / "m.pt", settings=Settings(epochs=1, batch=16))
+    with pytest.raises(InputError, match=r"no answer to ring can be right.*robustkit predict"):
+        predict_test(tmp_path / "m.pt")
+
+
+def test_a_target_without_labels_has_no_row_and_that_is_said(tmp_path, caplog):
     source = squares()
     source.save(tmp_path / "a")
     replace(noisier(source), labels=None).save(tmp_path / "b")
     train(tmp_path / "a", tmp_path / "b", out=tmp_path / "m.pt", settings=Settings(epochs=1, batch=16))
     assert [each.domain for each in predict_test(tmp_path / "m.pt")] == ["source"]
+    assert "the target of" in caplog.text
+    assert "robustkit predict" in caplog.text
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -345,6 +345,13 @@ def test_a_discriminator_that_wins_or_is_dead_raises_an_alarm(caplog):
     assert not alarms(warm_up, settings, 3)
 
 
+@pytest.mark.parametrize("ramp", [True, False])
+def test_one_class_in_the_warm_up_is_no_alarm(ramp):
+    settings = Settings(method="mmd", epochs=4, warm_up=2, ramp=ramp)
+    row = {"gate": 0.9, "target_most_common": 1.0}
+    assert [bool(alarms(row | {"epoch": epoch}, settings, 3)) for epoch in (1, 2, 3, 4)] == [False, False, True, True]
+
+
 def test_the_first_alarm_is_logged(tmp_path, caplog, monkeypatch):
     from robustkit.training import watch
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustkit.errors import MissingExtra
+from robustkit.errors import InputError, MissingExtra
 from robustkit.models import ConvNet
 from robustkit.training import Settings, train
 from robustkit.training.network import Trainee
@@ -76,6 +76,13 @@ def test_tensorboard_gets_every_number_where_it_is_installed(tmp_path, monkeypat
     assert written["folder"] == str(tmp_path / "a.tensorboard")
     assert written["closed"]
     assert [written["task", epoch] for epoch in (1, 2, 3)] == [row["task"] for row in trained.history]
+    written.clear()
+    with pytest.raises(InputError, match="already exists"):
+        train(squares(), out=tmp_path / "a.pt", settings=Settings(**QUICK))
+    with pytest.raises(InputError, match="other settings"):
+        train(squares(), out=tmp_path / "a.pt", settings=Settings(**QUICK | {"seed": 5}), resume=True)
+    train(squares(), out=tmp_path / "a.pt", settings=Settings(**QUICK), resume=True)
+    assert not written, "a run that is refused or complete already opened a log"
 
 
 def test_a_search_without_optuna_says_how_to_get_it(tmp_path, monkeypatch):
