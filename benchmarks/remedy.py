@@ -21,9 +21,11 @@ import torch
 
 from robustkit.findings.certify.measure import certify
 from robustkit.models import AuditedClassifier, ModelOptions
-from robustkit.models.fronts import Repaired, make_front, noise_constants
+from robustkit.models.fronts import make_front, noise_constants
 from robustkit.models.fronts.registry import needs_noise
+from robustkit.models.fronts.splitting import put_before
 from robustkit.perturb.decision import decide
+from robustkit.perturb.edges import SUFFIX, with_edges
 from robustkit.perturb.threats import make_values
 from robustkit.runs.opening import open_sample
 from robustkit.runs.sample import Sample
@@ -51,8 +53,7 @@ def repaired(sample: Sample, name: str) -> AuditedClassifier:
     if needs_noise(name):
         noise = noise_constants(checkpoint.stretch, sample.whole.meta, card.bands, card.input_range)
         constants = {"noise": noise}
-    network = Repaired(make_front(name, constants), classifier.module)
-    return AuditedClassifier(network, input_shape=classifier.input_shape, class_names=classifier.class_names)
+    return put_before(make_front(name, constants), classifier)
 
 
 def measure(sample: Sample, others: list[Sample], name: str, values: str, n: int, seconds: float) -> dict[str, Any]:
@@ -68,9 +69,11 @@ def measure(sample: Sample, others: list[Sample], name: str, values: str, n: int
     rows = np.flatnonzero(right(classifier, sample))[:n]
     card = sample.checkpoint.card
     declared = make_values(
-        values, input_range=card.input_range, value_range=None, stretch=sample.checkpoint.stretch,
+        values.removesuffix(SUFFIX), input_range=card.input_range, value_range=None, stretch=sample.checkpoint.stretch,
         units=sample.whole.units, bounds=sample.whole.bounds, device=classifier.device,
     )  # fmt: skip
+    if values.endswith(SUFFIX):
+        declared = with_edges(declared, classifier)
     flipped = certified = tried = 0
     began, processor = time.monotonic(), time.process_time()
     for start in range(0, len(rows), 16):
@@ -94,7 +97,7 @@ def main() -> None:
     parser.add_argument("--data", help="its images, where the checkpoint does not say")
     parser.add_argument("--domain", action="append", default=[], help="another domain whose accuracy is looked at")
     parser.add_argument("--front", action="append", help="a front end, or none; several are taken in turn")
-    parser.add_argument("--values", default="corners")
+    parser.add_argument("--values", default="corners", help="with +edge, also those just inside a threshold")
     parser.add_argument("--n", type=int, default=120, help="right images")
     parser.add_argument("--minutes", type=float, default=10, help="of one line at most")
     parser.add_argument("--out", default="remedy.jsonl", help="lines that are measured already are kept here")
@@ -108,9 +111,9 @@ def main() -> None:
         open_sample(given.model, Selection(n=100_000, take_all=True, data=one), say=lambda line: None)
         for one in given.domain
     ]
-    print("| model | front end | accuracy | flipped | certified | s an image |\n|---|---|---|---|---|---|")
+    print("| model | front end, values | accuracy | flipped | certified | s an image |\n|---|---|---|---|---|---|")
     for name in given.front or FRONTS:
-        about = {"model": given.model, "n": given.n}
+        about = {"model": given.model, "data": given.data, "n": given.n}
         same = about | {"front": name, "values": given.values}
         line = next((one for one in known if same.items() <= one.items()), None)
         if line is None:
@@ -119,7 +122,8 @@ def main() -> None:
                 file.write(json.dumps(line) + "\n")
         where = "; ".join(f"{k} {v['rate']} ({v['gained']}, {v['lost']})" for k, v in line["accuracy"].items())
         flips = f"{line['flipped']}/{line['right']}: {line['rate']}"
-        print(f"| {given.model} | {name} | {where} | {flips} | {line['certified']} | {line['seconds_per_image']:.2f} |")
+        first = f"| {given.model} | {name}, {given.values} | {where} | {flips}"
+        print(f"{first} | {line['certified']} | {line['seconds_per_image']:.2f} |")
 
 
 if __name__ == "__main__":

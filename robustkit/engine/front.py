@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Numbers in the windows that are repaired at a time: they should stay in the caches.
 _NUMBERS = 1 << 20
+# Rows or columns between the pixels of a candidate whose windows are repaired; others go through the whole front end.
+_FARTHEST = 4
 # Images that are repaired at a time.
 _IMAGES = 64
 
@@ -34,7 +36,7 @@ class FrontEvaluator:
         images: Clean network input, shape (N, C, H, W), on the classifier's device.
         front: Its front end.
         make: Makes the evaluator of the network behind, of the repaired images.
-        plain: Makes the plain evaluator of the whole, for candidates of several pixels.
+        plain: Makes the plain evaluator of the whole, for candidates of several pixels far apart.
 
     Attributes:
         tolerance: That of the evaluator behind: what the front end does is the same to the last bit.
@@ -56,13 +58,8 @@ class FrontEvaluator:
         self.tolerance = self.rest.tolerance
         self._make_plain = plain
         self._plain: Evaluator | None = None
-        sizes = images.shape[2:]
-        # What lies within twice the radius decides what can change, which lies within the radius.
-        self._window = tuple(min(4 * front.radius + 1, size) for size in sizes)
-        self._box = tuple(min(2 * front.radius + 1, size) for size in sizes)
         self._clean: Tensor | None = None
-        numbers = images.shape[1] * self._window[0] * self._window[1]
-        self._batches = Batches(_NUMBERS // numbers)
+        self._boxes = {0: _Box(self, 0)}  # by how far apart the pixels of a candidate lie
 
     @property
     def name(self) -> str:
@@ -72,7 +69,8 @@ class FrontEvaluator:
     @property
     def reason(self) -> str:
         """How candidates are scored, for a summary."""
-        return f"through the front end, on windows of {self._window[0]} x {self._window[1]}; then {self.rest.reason}"
+        height, width = self._boxes[0].window
+        return f"through the front end, on windows of {height} x {width}; then {self.rest.reason}"
 
     @property
     def why_not_faster(self) -> str:
@@ -97,44 +95,74 @@ class FrontEvaluator:
         if len(candidates) == 0 or pixels == 0:
             return self.rest(candidates)
         candidates.check_places(self.images)
-        if pixels > 1:
+        span = 0 if pixels == 1 else int(max(_span(candidates.row), _span(candidates.column)))
+        if span > _FARTHEST:
             self._plain = self._plain or self._make_plain()
             return self._plain(candidates)
+        box = self._boxes.setdefault(span, _Box(self, span))
         image = candidates.image.repeat_interleave(p)
-        row, column, value = candidates.row.flatten(), candidates.column.flatten(), candidates.value.flatten(0, 2)
+        row, column, value = (part.flatten(0, 1) for part in (candidates.row, candidates.column, candidates.value))
         logits = self.clean()[image]  # (B, K)
-        boxes = self._batches.run(lambda a, b: self._repair(image[a:b], row[a:b], column[a:b], value[a:b]), m * p)
-        top, left = self._corner(row, column, self._box, self.front.radius)
-        changed = (boxes != _cut(self.repaired, self._box, image, top, left)).flatten(1).any(1)
+        boxes = box.batches.run(lambda a, b: box.repair(image[a:b], row[a:b], column[a:b], value[a:b]), m * p)
+        top, left = box.place(row.amin(1), column.amin(1))
+        changed = (boxes != _cut(self.repaired, box.size, image, top, left)).flatten(1).any(1)
         some = changed.nonzero().squeeze(1)
         if len(some):
             image, top, left, boxes = image[some], top[some], left[some], boxes[some]
             first, of = _merged(torch.stack([image, top, left], 1), boxes.flatten(1))
-            logits[some] = self.rest(self._boxed(image[first], top[first], left[first], boxes[first]))[:, 0][of]
+            logits[some] = self.rest(box.candidates(image[first], top[first], left[first], boxes[first]))[:, 0][of]
             self.tolerance = self.rest.tolerance
         return logits.unflatten(0, (m, p))
 
-    def _repair(self, image: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:
-        """What the front end makes of the box around each changed pixel, shape (B, C, box, box)."""
-        radius = self.front.radius
-        top, left = self._corner(row, column, self._window, 2 * radius)
-        windows = _cut(self.images, self._window, image, top, left)
+
+class _Box:
+    """What candidates may change whose pixels lie so far apart, and the window around that decides it.
+
+    Args:
+        of: The evaluator.
+        span: Rows or columns from the first to the last pixel of a candidate.
+    """
+
+    def __init__(self, of: FrontEvaluator, span: int) -> None:
+        self.of, radius, sizes = of, of.front.radius, of.images.shape[2:]
+        # What lies within twice the radius decides what can change, which lies within the radius. An odd side is what
+        # compiled code follows.
+        side = 2 * radius + 1 + span + span % 2
+        self.window = tuple(min(side + 2 * radius, size) for size in sizes)
+        self.size = tuple(min(side, size) for size in sizes)
+        self.batches = Batches(_NUMBERS // (of.images.shape[1] * self.window[0] * self.window[1]))
+
+    def repair(self, image: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:
+        """What the front end makes of the boxes of candidates, shape (B, C, box, box); rows and columns (B, L)."""
+        first, second = row.amin(1), column.amin(1)
+        top, left = self._corner(first, second, self.window, 2 * self.of.front.radius)
+        windows = _cut(self.of.images, self.window, image, top, left)
         each = torch.arange(len(image), device=image.device)
-        windows[each, :, row - top, column - left] = value
-        first, second = self._corner(row, column, self._box, radius)
-        return _cut(self.front(windows), self._box, each, first - top, second - left)
+        for pixel in range(row.shape[1]):  # one after the other, so that the last of coinciding pixels holds
+            windows[each, :, row[:, pixel] - top, column[:, pixel] - left] = value[:, pixel]
+        first, second = self.place(first, second)
+        return _cut(self.of.front(windows), self.size, each, first - top, second - left)
 
-    def _corner(self, row: Tensor, column: Tensor, sizes: tuple[int, ...], before: int) -> tuple[Tensor, Tensor]:
-        """Where windows begin that reach so far before a pixel, and never leave the image."""
-        height, width = self.images.shape[2:]
-        return (row - before).clamp(0, height - sizes[0]), (column - before).clamp(0, width - sizes[1])
+    def place(self, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the boxes begin of candidates whose pixels begin there."""
+        return self._corner(row, column, self.size, self.of.front.radius)
 
-    def _boxed(self, image: Tensor, top: Tensor, left: Tensor, boxes: Tensor) -> Candidates:
+    def candidates(self, image: Tensor, top: Tensor, left: Tensor, boxes: Tensor) -> Candidates:
         """Candidates of the repaired images that overwrite whole boxes."""
-        height, width = self._box
+        height, width = self.size
         cells = torch.arange(height * width, device=image.device)
         row, column = top[:, None] + cells // width, left[:, None] + cells % width  # (B, L)
         return Candidates(image, row[:, None], column[:, None], boxes.flatten(2).transpose(1, 2)[:, None])
+
+    def _corner(self, row: Tensor, column: Tensor, sizes: tuple[int, ...], before: int) -> tuple[Tensor, Tensor]:
+        """Where windows begin that reach so far before a pixel, and never leave the image."""
+        height, width = self.of.images.shape[2:]
+        return (row - before).clamp(0, height - sizes[0]), (column - before).clamp(0, width - sizes[1])
+
+
+def _span(place: Tensor) -> Tensor:
+    """How far apart the pixels of a candidate lie at most, in rows or columns, of (M, P, L)."""
+    return (place.amax(2) - place.amin(2)).max()
 
 
 def _cut(images: Tensor, sizes: tuple[int, ...], image: Tensor, top: Tensor, left: Tensor) -> Tensor:

@@ -122,7 +122,7 @@ def test_keys_that_collide_merge_nothing_that_differs(monkeypatch):
     assert torch.equal(boxes[first[of]], boxes)
 
 
-def test_several_pixels_are_scored_by_the_whole_network():
+def test_pixels_that_lie_apart_are_scored_by_the_whole_network():
     images = _images(2)
     classifier = _classifier("clip", ConvNet(size=(13, 18)))
     row = torch.tensor([[[0, 5]], [[12, 3]]])
