@@ -26,6 +26,7 @@ from robustkit.models.fronts.registry import needs_noise
 from robustkit.models.fronts.splitting import put_before
 from robustkit.perturb.decision import decide
 from robustkit.perturb.edges import SUFFIX, with_edges
+from robustkit.perturb.pairs import survey_pairs
 from robustkit.perturb.threats import make_values
 from robustkit.runs.opening import open_sample
 from robustkit.runs.sample import Sample
@@ -56,7 +57,9 @@ def repaired(sample: Sample, name: str) -> AuditedClassifier:
     return put_before(make_front(name, constants), classifier)
 
 
-def measure(sample: Sample, others: list[Sample], name: str, values: str, n: int, seconds: float) -> dict[str, Any]:
+def measure(
+    sample: Sample, others: list[Sample], name: str, values: str, n: int, seconds: float, pairs: bool
+) -> dict[str, Any]:
     """One line: accuracy on each domain, and what the complete search finds of the first `n` right images."""
     classifier = repaired(sample, name)
     line: dict[str, Any] = {"front": name, "values": values, "accuracy": {}}
@@ -76,10 +79,16 @@ def measure(sample: Sample, others: list[Sample], name: str, values: str, n: int
         declared = with_edges(declared, classifier)
     flipped = certified = tried = 0
     began, processor = time.monotonic(), time.process_time()
-    for start in range(0, len(rows), 16):
+    group = 1 if pairs else 16
+    for start in range(0, len(rows), group):
         if time.monotonic() - began > seconds:
             break
-        some = rows[start : start + 16]
+        some = rows[start : start + group]
+        if pairs:
+            found = survey_pairs(classifier, sample.images[some], sample.labels[some], values=declared)
+            flipped, certified = flipped + int(found.flipped.sum()), certified + int(found.certified.sum())
+            tried += 1
+            continue
         record = certify(
             classifier, sample.images[some], sample.labels[some], values=declared, ids=list(sample.ids[some])
         )
@@ -98,6 +107,7 @@ def main() -> None:
     parser.add_argument("--domain", action="append", default=[], help="another domain whose accuracy is looked at")
     parser.add_argument("--front", action="append", help="a front end, or none; several are taken in turn")
     parser.add_argument("--values", default="corners", help="with +edge, also those just inside a threshold")
+    parser.add_argument("--pairs", action="store_true", help="every pair of neighbouring pixels instead of every pixel")
     parser.add_argument("--n", type=int, default=120, help="right images")
     parser.add_argument("--minutes", type=float, default=10, help="of one line at most")
     parser.add_argument("--out", default="remedy.jsonl", help="lines that are measured already are kept here")
@@ -113,11 +123,11 @@ def main() -> None:
     ]
     print("| model | front end, values | accuracy | flipped | certified | s an image |\n|---|---|---|---|---|---|")
     for name in given.front or FRONTS:
-        about = {"model": given.model, "data": given.data, "n": given.n}
+        about = {"model": given.model, "data": given.data, "n": given.n, "pairs": given.pairs}
         same = about | {"front": name, "values": given.values}
         line = next((one for one in known if same.items() <= one.items()), None)
         if line is None:
-            line = about | measure(sample, others, name, given.values, given.n, 60 * given.minutes)
+            line = about | measure(sample, others, name, given.values, given.n, 60 * given.minutes, given.pairs)
             with kept.open("a") as file:
                 file.write(json.dumps(line) + "\n")
         where = "; ".join(f"{k} {v['rate']} ({v['gained']}, {v['lost']})" for k, v in line["accuracy"].items())
