@@ -11,7 +11,7 @@ from robustkit.perturb.pairs import neighbours, survey_pairs
 from robustkit.perturb.values import Corners
 from tests.engine.contract import randomise
 
-SIZE = (7, 8)
+SIZE = (9, 8)
 VALUES = Corners(torch.zeros(3), torch.ones(3))
 
 
