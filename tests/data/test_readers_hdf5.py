@@ -116,3 +116,36 @@ def test_without_h5py_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(MissingExtra, match=r"pip install 'robustkit-audit\[hdf5\]'"):
         open_images(tmp_path / "a.h5")
+
+
+def _packed():
+    stored = np.arange(2 * 3 * 12 * 14, dtype=np.int16).reshape(2, 3, 12, 14)
+    stored[1, 2, 3, 4] = -999
+    expected = np.where(stored == -999, np.nan, stored * 0.5 + 10)
+    expected[1, 2, 3, 4] = np.median(expected[1, 2][np.isfinite(expected[1, 2])])
+    return stored, expected
+
+
+@pytest.mark.parametrize("key", ["_FillValue", "missing_value"])
+def test_attributes_scale_values_and_say_which_are_undefined(tmp_path, key):
+    stored, expected = _packed()
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"] = stored
+        file["images"].attrs.update({key: np.int16([-999]), "scale_factor": 0.5, "add_offset": 10.0})
+    made = open_images(tmp_path / "a.h5", nan="fill")
+    np.testing.assert_allclose(made.images, expected)
+    assert has_note(made, "-999 stands for an undefined pixel") and has_note(made, "times 0.5 plus 10")
+    with pytest.raises(InputError, match="--nan fill"):
+        open_images(tmp_path / "a.h5")
+
+
+def test_a_fill_value_is_of_the_type_of_the_data_and_a_scale_is_a_number(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"] = np.where(images(2) == images(2)[0, 0, 0, 0], np.float32(1e20), images(2))
+        file["images"].attrs["_FillValue"] = 1e20
+    assert np.abs(open_images(tmp_path / "a.h5", nan="fill").images).max() < 1e19
+    for wrong in ("wide", 0.0):
+        with h5py.File(tmp_path / "a.h5", "a") as file:
+            file["images"].attrs["scale_factor"] = wrong
+        with pytest.raises(InputError, match="scale_factor"):
+            open_images(tmp_path / "a.h5")

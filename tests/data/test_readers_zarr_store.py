@@ -86,3 +86,23 @@ def test_without_zarr_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)
     with pytest.raises(MissingExtra, match=r"pip install 'robustkit-audit\[zarr\]'"):
         open_images(path)
+
+
+def _packed():
+    stored = np.arange(2 * 3 * 12 * 14, dtype=np.int16).reshape(2, 3, 12, 14)
+    stored[1, 2, 3, 4] = -999
+    expected = np.where(stored == -999, np.nan, stored * 0.5 + 10)
+    expected[1, 2, 3, 4] = np.median(expected[1, 2][np.isfinite(expected[1, 2])])
+    return stored, expected
+
+
+@pytest.mark.parametrize("key", ["_FillValue", "missing_value"])
+def test_attributes_scale_values_and_say_which_are_undefined(tmp_path, key):
+    stored, expected = _packed()
+    path = write(tmp_path / "a.zarr", 3, images=stored)
+    zarr.open_group(path)["images"].attrs.update({key: -999, "scale_factor": 0.5, "add_offset": 10.0})
+    made = open_images(path, nan="fill")
+    np.testing.assert_allclose(made.images, expected)
+    assert has_note(made, "-999 stands for an undefined pixel") and has_note(made, "times 0.5 plus 10")
+    with pytest.raises(InputError, match="--nan fill"):
+        open_images(path)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from robustkit.data.readers.found import Found, Frames, Options, rows_of
 from robustkit.data.readers.labels import stated_labels, text
 from robustkit.data.readers.layout import set_layout
 from robustkit.data.readers.naming import Member, choose
+from robustkit.data.readers.packed import packing_of
 from robustkit.data.readers.provenance import file_hash
 from robustkit.errors import InputError
 from robustkit.extras import require
@@ -38,7 +39,7 @@ def read_hdf5(path: Path, options: Options) -> Found:
     require("h5py", extra="hdf5", purpose="read HDF5 files")
     notes: list[str] = []
     provenance = {path.name: file_hash(path)}
-    members, unwritten = _members(path, options)
+    members, unwritten, attributes = _members(path, options)
     chosen = choose(members, options, path.name, notes)
     for name in (chosen.images, chosen.labels, chosen.ids, chosen.class_names, chosen.split):
         if name in unwritten:
@@ -53,10 +54,12 @@ def read_hdf5(path: Path, options: Options) -> Found:
     member = members[chosen.images]
     layout = set_layout(member.shape, options, repr(chosen.images), labelled=None if labels is None else len(labels))
     notes.append(layout.note)
+    packing = packing_of(attributes.get(chosen.images, {}), repr(chosen.images), notes)
 
     def blocks(rows: int | None) -> Iterator[np.ndarray]:
         step = member.shape[0] if layout.single else rows or rows_per_block(member.shape, member.dtype.itemsize)
-        yield from map(layout.apply, _stream(path, chosen.images, member, step))
+        for stored in _stream(path, chosen.images, member, step):
+            yield layout.apply(packing.unpack(stored))
 
     return Found(
         frames=Frames(rows_of(chosen.images, 1 if layout.single else member.shape[0]), blocks),
@@ -69,8 +72,8 @@ def read_hdf5(path: Path, options: Options) -> Found:
     )
 
 
-def _members(path: Path, options: Options) -> tuple[dict[str, Member], dict[str, str]]:
-    """The datasets of the file that can be used, by name, and what of them was never written."""
+def _members(path: Path, options: Options) -> tuple[dict[str, Member], dict[str, str], dict[str, Any]]:
+    """The datasets of the file that can be used, by name, what of them was never written, and their attributes."""
     with _Worker(path, "list") as worker:
         listed = json.loads(worker.read())
     members: dict[str, Member] = {}
@@ -86,7 +89,7 @@ def _members(path: Path, options: Options) -> tuple[dict[str, Member], dict[str,
         members[entry["name"]] = member
         if entry.get("unwritten"):
             unwritten[entry["name"]] = entry["unwritten"]
-    return members, unwritten
+    return members, unwritten, {entry["name"]: entry.get("attributes", {}) for entry in listed}
 
 
 def _read(path: Path, names: Iterable[str | None], members: dict[str, Member]) -> dict[str | None, np.ndarray]:

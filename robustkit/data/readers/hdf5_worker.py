@@ -15,6 +15,7 @@ import numpy as np
 
 MOST_STRINGS, FREE_STRINGS = 10_000_000, 100_000
 TAKEN = "fiubSU"
+ABOUT_VALUES = ("_FillValue", "missing_value", "scale_factor", "add_offset")
 
 
 def describe(name: str, dataset: Any) -> dict[str, Any]:
@@ -37,7 +38,16 @@ def describe(name: str, dataset: Any) -> dict[str, Any]:
         "dtype": dataset.dtype.str,
         "stored": dataset.id.get_storage_size(),
         "unwritten": unwritten(dataset),
+        "attributes": {key: numbers(dataset.attrs[key]) for key in ABOUT_VALUES if key in dataset.attrs},
     }
+
+
+def numbers(value: Any) -> list[float] | str:
+    """The numbers of an attribute, or what it is instead."""
+    try:
+        return np.asarray(value, dtype=np.float64).ravel()[:16].tolist()
+    except (TypeError, ValueError):
+        return str(value)[:40]
 
 
 def unwritten(dataset: Any) -> str:

@@ -18,6 +18,7 @@ from robustkit.data.readers.found import Found, Frames, Options, rows_of
 from robustkit.data.readers.labels import stated_labels, text
 from robustkit.data.readers.layout import set_layout
 from robustkit.data.readers.naming import Member, choose
+from robustkit.data.readers.packed import packing_of
 from robustkit.data.readers.shards import hash_shards
 from robustkit.errors import InputError
 from robustkit.extras import require
@@ -62,6 +63,7 @@ def read_zarr(path: Path, options: Options) -> Found:
         for name in filter(None, (chosen.images, chosen.labels, chosen.ids, chosen.class_names, chosen.split)):
             _check_written(arrays[name], name, path)
         with reading(path, _KIND):
+            attributes = dict(arrays[chosen.images].attrs)
             beside = {name: _values(arrays[name]) for name in (chosen.labels, chosen.ids, chosen.class_names,
                       chosen.split) if name is not None}  # fmt: skip
     found = Found(frames=Frames(rows_of(chosen.images, 0), lambda _: iter(())), notes=notes)
@@ -71,6 +73,7 @@ def read_zarr(path: Path, options: Options) -> Found:
     known = None if found.labels is None else len(found.labels)
     layout = set_layout(member.shape, options, repr(chosen.images), labelled=known)
     notes.append(layout.note)
+    packing = packing_of(attributes, repr(chosen.images), notes)
 
     def blocks(rows: int | None) -> Iterator[np.ndarray]:
         with _opened(path) as store:
@@ -84,7 +87,7 @@ def read_zarr(path: Path, options: Options) -> Found:
             for start in range(0, member.shape[0], step):
                 with reading(path, _KIND):
                     values = np.asarray(images[start : start + step])
-                yield layout.apply(values)
+                yield layout.apply(packing.unpack(values))
 
     found.frames = Frames(rows_of(chosen.images, 1 if layout.single else member.shape[0]), blocks)
     found.class_names = tuple(text(beside[chosen.class_names]).tolist()) if chosen.class_names else None
