@@ -134,7 +134,8 @@ def test_attributes_scale_values_and_say_which_are_undefined(tmp_path, key):
         file["images"].attrs.update({key: np.int16([-999]), "scale_factor": 0.5, "add_offset": 10.0})
     made = open_images(tmp_path / "a.h5", nan="fill")
     np.testing.assert_allclose(made.images, expected)
-    assert has_note(made, "-999 stands for an undefined pixel") and has_note(made, "times 0.5 plus 10")
+    assert has_note(made, "-999 stands for an undefined pixel")
+    assert has_note(made, "times 0.5 plus 10")
     with pytest.raises(InputError, match="--nan fill"):
         open_images(tmp_path / "a.h5")
 
