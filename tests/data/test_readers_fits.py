@@ -83,6 +83,9 @@ def test_errors_and_masks_are_never_taken_for_images(tmp_path):
         open_images(path)
     image_set = open_images(path, images="SCI")
     assert image_set.ids.tolist() == ["SCI"]
+    assert has_note(image_set, "DQ, ERR beside SCI was not read")
+    alone = open_images(write(tmp_path / "b.fits", None, *stamps(8), names=["SCI"]), images="SCI")
+    assert not has_note(alone, "was not read")
     with pytest.raises(InputError, match="has no image extension 'X'; it has DQ, ERR, SCI"):
         open_images(path, images="X")
 

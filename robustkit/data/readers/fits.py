@@ -62,7 +62,7 @@ def read_fits(path: Path, options: Options) -> Found:
     notes: list[str] = []
     provenance = {path.name: file_hash(path)}
     labels = stated_labels(options, notes, provenance)
-    hdus = _chosen(_survey(path, path.name, path.stat().st_size, notes), options, path.name)
+    hdus = _chosen(_survey(path, path.name, path.stat().st_size, notes), options, path.name, notes)
     cube = len(hdus) == 1 and len(hdus[0].shape) > 2
     if cube:
         layouts = [set_layout(hdus[0].shape, options, path.name, labelled=None if labels is None else len(labels))]
@@ -92,7 +92,7 @@ def read_fits_image(data: bytes, name: str, options: Options) -> SingleImage:
         InputError: If the file is damaged or holds not exactly one image.
     """
     notes: list[str] = []
-    hdus = _chosen(_survey(data, name, len(data), notes), options, name)
+    hdus = _chosen(_survey(data, name, len(data), notes), options, name, notes)
     if len(hdus) > 1:
         raise InputError(f"{name} holds {len(hdus)} images; expected one per file, or name an extension with --images")
     layout = image_layout(hdus[0].shape, options, name)
@@ -142,14 +142,19 @@ def _check_size(hdu: Any, shape: tuple[int, ...], size: int, name: str) -> None:
         raise InputError(f"{name} claims {shape} pixels, more than the file's {size} bytes can hold; it is damaged")
 
 
-def _chosen(hdus: list[ImageHdu], options: Options, name: str) -> list[ImageHdu]:
+def _chosen(hdus: list[ImageHdu], options: Options, name: str, notes: list[str]) -> list[ImageHdu]:
+    planes = sorted({hdu.name for hdu in hdus if hdu.name.upper() in _NOT_IMAGES} - {options.images})
     if options.images is not None:
         chosen = [hdu for hdu in hdus if hdu.name == options.images]
         if not chosen:
             names = ", ".join(sorted({hdu.name or "(no name)" for hdu in hdus}))
             raise InputError(f"{name} has no image extension {options.images!r}; it has {names}")
+        if planes:
+            notes.append(
+                f"images: {', '.join(planes)} beside {options.images} was not read, so pixels that it marks as "
+                "bad count as good; make them NaN in the file, and say --nan fill"
+            )
         return chosen
-    planes = sorted({hdu.name for hdu in hdus if hdu.name.upper() in _NOT_IMAGES})
     if planes:
         raise InputError(
             f"{name} holds errors or masks beside images ({', '.join(planes)}); name one with --images SCI"
