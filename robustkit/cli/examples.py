@@ -11,8 +11,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "plan": ("plan -n 150", "plan audit.toml --pilot audit"),
     "report": (
         "report audit",
-        "report audit --journal mnras",
-        "report audit --lite --pdf",
+        "report audit --journal mnras --lite --pdf",
         "report audit --require 'accuracy.low>=0.7'",
     ),
     "compare": ("compare new old -o new-against-old", "compare audits/mmd audits/dann audits/coral -o methods"),

@@ -33,7 +33,9 @@ class Examples(Record):
         units: Those of the images.
     """
 
-    axis_letters: ClassVar[Mapping[str, str]] = {"ids": "2K", "pictures": "2KHW3", "class_names": "K"}
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        "ids": "2K", "pictures": "2KHW3", "class_names": "K", "published": "2C", "there": "2C",
+    }  # fmt: skip
 
     ids: np.ndarray
     pictures: np.ndarray

@@ -208,7 +208,7 @@ def test_devices(audit, tmp_path, monkeypatch):
     model, _ = audit
     with pytest.raises(InputError, match="unknown device 'abacus'"):
         run_attack(model, AttackRequest(n=2), device="abacus", out=tmp_path / "run", say=silent)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match="no CUDA device"):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    with pytest.raises(InputError, match="finds no cuda device here; use --device cpu"):
         run_attack(model, AttackRequest(n=2), device="cuda", out=tmp_path / "run", say=silent)
     assert not (tmp_path / "run").exists()

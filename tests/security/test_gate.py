@@ -263,7 +263,7 @@ def test_metadata_of_a_checkpoint_choose_no_code(stranger):
 
 def test_the_records_of_an_audit_choose_no_code(sweeps, stranger, monkeypatch):
     folder, marker = stranger
-    monkeypatch.setattr("robustkit.auditing.report.write_page", lambda page, folder, workers: folder)  # drawing is slow
+    monkeypatch.setattr("robustkit.auditing.report.write_page", lambda page, folder, **how: folder)  # drawing is slow
     parts = {"attack": AttackPart(searches=("random",), budget=8), "sweep": SweepPart(perturbations=("gaussian",))}
     request = AuditRequest(str(sweeps / "net.pt"), n=8, effort="quick", **parts)
     run_audit(request, out=folder / "audit", device="cpu", say=silent)

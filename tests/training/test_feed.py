@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from robustkit.training import holding
 from robustkit.training.domains import PartTensors
 from robustkit.training.feed import Feed, order
 from robustkit.training.holding import hold
@@ -81,7 +82,7 @@ def test_batches_come_to_the_device_of_the_labels_from_images_that_are_kept_else
 @pytest.mark.parametrize(("free", "place"), [(2048, "meta"), (2047, "cpu")])
 def test_images_are_held_on_the_device_when_they_take_half_of_what_is_free(free, place, monkeypatch):
     images = torch.zeros(4, 4, 4, 4)  # 1024 bytes
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**9))
+    monkeypatch.setattr(holding, "free_bytes", lambda device: free)
     monkeypatch.setattr(torch.Tensor, "to", lambda self, device: torch.empty_like(self, device="meta"))  # no CUDA here
     assert hold(images, "cuda").device.type == place
 

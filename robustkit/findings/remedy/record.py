@@ -88,7 +88,7 @@ class RemedyRecord(Record):
         **dict.fromkeys(("remedies", "values", "commands", "changed", "search_seconds", "forward_seconds"), "R"),
         **dict.fromkeys(("ids", "labels"), "M"),
         **dict.fromkeys(("right", "flipped", "certified"), "RM"),
-        "domains": "D", "domain_of": "T", "domain_right": "RT", "class_names": "K",
+        "domains": "D", "domain_of": "T", "domain_right": "RT", "hazard": "R3", "class_names": "K", "notes": "O",
     }  # fmt: skip
     position_letters: ClassVar[Mapping[str, str]] = {"labels": "K", "domain_of": "D"}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -43,6 +43,15 @@ class ThreatRecord(Record):
     """
 
     version = 1
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("ids", "true", "clean_class"), "N"),
+        **dict.fromkeys(("image", "search", "flipped", "queries", "reached", "unproved", "new_class", "margin"), "A"),
+        "values": "AV", "names": "V", "searches": "S", "bands": "C", "class_names": "K",
+        "shown": "P", "before": "PCHW", "after": "PCHW",
+    }  # fmt: skip
+    position_letters: ClassVar[Mapping[str, str]] = {
+        "true": "K", "clean_class": "K", "image": "N", "search": "S", "new_class": "K", "shown": "N",
+    }  # fmt: skip
 
     ids: np.ndarray
     true: np.ndarray
