@@ -1,8 +1,10 @@
-"""Progress bars for everything that may take longer than two seconds; silent unless stderr is a terminal."""
+"""Progress bars for everything that may take longer than two seconds; shown only where stderr is a terminal."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -26,6 +28,14 @@ def progress(
         The bar; it appears after one second and only on a terminal.
     """
     return tqdm(iterable, total=total, desc=label, unit=f" {unit}", delay=1.0, disable=None, leave=False)
+
+
+def without_terminal(bar: tqdm[Any], line: str) -> None:
+    """Writes a line on standard error where the bar is not shown, so that the log of a batch job is not empty."""
+    # A log that cannot be written must not end a run of days.
+    if bar.disable and sys.stderr is not None:
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def quiet(line: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from robustkit.progress import progress
-from robustkit.training.distributed import World
+from robustkit.progress import progress, without_terminal
+from robustkit.training.distributed import World, is_first
 from robustkit.training.feed import Feed
 from robustkit.training.keeping import Keeper
 from robustkit.training.machinery import Run
@@ -67,6 +67,9 @@ def run_epochs(
             scores["best"] = run.selector.offer(run.epoch, scores["gate"], scores["score"], run.network.module)
         row = run.close_epoch(scores)
         warn(run, settings)
+        if is_first():
+            shown = ", ".join(f"{name} {row[name]:.3f}" for name in ("task", "gate", "score") if name in row)
+            without_terminal(bar, f"epoch {row['epoch']} of {settings.epochs}: {shown}")
         if row.get("best"):
             keep()
         keeper.after_epoch(run)

@@ -100,6 +100,8 @@ def test_the_bar_shows_epoch_losses_and_how_well_the_domains_are_told_apart(tmp_
     shown, moved = [], []
 
     class Bar:
+        disable = False
+
         def set_postfix(self, figures, refresh):
             shown.append(figures)
 
@@ -123,3 +125,13 @@ def test_the_bar_shows_epoch_losses_and_how_well_the_domains_are_told_apart(tmp_
         steps = [figures for figures in shown if figures["epoch"] == row["epoch"]]
         for name in names:
             assert np.mean([float(figures[name]) for figures in steps]) == pytest.approx(row[name], abs=6e-4)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_batch_job_logs_one_line_an_epoch(tmp_path, capsys, monkeypatch, terminal):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    trained = train(squares(), out=tmp_path / "a.pt", settings=settings(method="source"))
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch ")]
+    first = f"epoch 1 of 3: task {trained.history[0]['task']:.3f}, gate {trained.history[0]['gate']:.3f}, "
+    assert len(said) == (0 if terminal else len(trained.history))
+    assert terminal or said[0].startswith(first)
