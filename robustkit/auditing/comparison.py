@@ -45,7 +45,7 @@ class Row:
         name: What is compared.
         first: The rate of the one.
         second: The rate of the other.
-        difference: First less second, with its interval.
+        difference: First minus second, with its interval.
         p: The p-value.
         test: Which test.
         planned: Whether it is one of the few that every comparison asks.
@@ -117,11 +117,10 @@ def comparison(one: ModelRecords, other: ModelRecords) -> Chapter:
                "adjusted p", "family")  # fmt: skip
     sections: list[Section] = [
         Forest(
-            "differences", "Paired differences", f"difference of rates, {one.label} less {other.label}",
-            [(row.name, "", row.difference) for row in rows],
-            said=f"Differences of rates, {one.label} less {other.label}, of the same images, with Newcombe's paired "
-            f"95% intervals; the dotted line marks no difference. Where accuracy or certified images lie to the right "
-            f"of it {one.label} is better, where flipped or wrong ones do {other.label} is.",
+            "differences", "Paired differences", f"← {other.label} better        points        {one.label} better →",
+            [(_good(row), "", _points(row)) for row in rows],
+            said=f"{one.label} against {other.label} on the same images, turned so that right of the dotted line "
+            f"{one.label} is better; paired 95% intervals (Newcombe, or empirical likelihood for means over draws).",
             reference=0.0, span=None, series_name="",
         ),
         Facts(
@@ -135,10 +134,24 @@ def comparison(one: ModelRecords, other: ModelRecords) -> Chapter:
     ]  # fmt: skip
     sections += [found for found in (_shifts(one, other), _distances(one, other)) if found is not None]
     text = (
-        f"Both were asked the same on the same {len(one.about['ids'])} images. With one trained seed each this "
-        f"compares {what_is_compared(1, 1)}: how much another training of the same method would differ is not known.",
+        f"Both models were given the same {len(one.about['ids'])} images and the same tests. With one trained seed "
+        f"each this compares {what_is_compared(1, 1)}: how much another training of the same method "
+        "would differ is not known.",
     )
     return Chapter("comparison", title, text, tuple(sections), folded=("tests", "shifts", "distance-ratios"))
+
+
+def _good(row: Row) -> str:
+    """What is compared, said so that more of it is better."""
+    return row.name if row.better else f"not {row.name}"
+
+
+def _points(row: Row) -> Estimate:
+    """A difference in points, above 0 where the first is better."""
+    one = row.difference
+    sign = 100.0 if row.better else -100.0
+    value, low, high = (sign * float(end) for end in (one.value, one.low, one.high))
+    return Estimate(value, min(low, high), max(low, high), one.n, one.level, one.method)
 
 
 def _cells(one: Estimate) -> tuple[str, str, str]:
@@ -228,7 +241,7 @@ def _shifts(one: ModelRecords, other: ModelRecords) -> Facts | None:
     return Facts(
         "shifts",
         "Paired numbers",
-        f"Of the same images: {one.label} less {other.label}, with Wilcoxon's signed-rank test and the Hodges-Lehmann "
+        f"Of the same images: {one.label} minus {other.label}, with Wilcoxon's signed-rank test and the Hodges-Lehmann "
         "shift, and sign tests of which flips first, where images that never flipped are censored.",
         ("what", "n", "result"),
         lines,

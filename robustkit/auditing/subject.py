@@ -233,6 +233,7 @@ def about_subject(subject: Subject) -> dict[str, Any]:
         "input_shape": list(card.input_shape),
         "stretch": card.stretch,
         "data": str(sample.path),
+        "pixel_scale": float(sample.whole.meta.get("pixel_scale") or 0.0),
         "data_sha256": sample.data_sha256,
         "split_sha256": card.data.get("split_sha256"),
         "units": sample.whole.units,

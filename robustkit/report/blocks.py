@@ -17,7 +17,7 @@ from robustkit.report.palette import Looks, Meaning, Palette, parts_of
 # Widths of a column and of a page in the astronomical journals, inches (88 and 180 mm).
 COLUMN, PAGE = 3.5, 7.1
 NOTHING = Meaning()
-Tone = Literal["ink", "grey", "edge", "paper"]
+Tone = Literal["ink", "grey", "edge", "paper", "bright"]
 # Of cells: a share from 0 to 1, a change to both sides of 0, or heat from dark to bright.
 Scale = Literal["share", "change", "heat"]
 
@@ -221,6 +221,7 @@ class Words:
         bold: Whether it is bold.
         upright: Whether it is turned by a right angle.
         above: Whether it stands above the place and not on it.
+        tone: How it stands out where it is written on no region: `bright` on pictures, which are dark everywhere.
     """
 
     x: float
@@ -232,6 +233,7 @@ class Words:
     bold: bool = False
     upright: bool = False
     above: bool = False
+    tone: Tone = "ink"
 
 
 Block = Series | Points | Lines | Rule | Regions | Cells | Picture | Rings | Bars | Words
@@ -297,6 +299,7 @@ class Drawing:
         keys: What the legend says beside the names of the blocks.
         note: Small print below, on paper alone: the screen has a caption.
         palette: Of the classes that it shows.
+        heights: Of the rows, in proportion to each other; empty for rows of one height.
     """
 
     panels: Sequence[Panel]
@@ -308,6 +311,7 @@ class Drawing:
     keys: Sequence[Meaning] = ()
     note: str = ""
     palette: Palette | None = None
+    heights: Sequence[float] = ()
 
     def meanings(self) -> Iterator[Meaning]:
         """What its blocks stand for, in their order."""

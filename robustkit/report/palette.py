@@ -33,6 +33,7 @@ _SEARCHES = ("#7B3294", "#117733", "#8C510A", "#01665E", "#C51B7D", "#4D4D9F")
 _KINDS = {"clean": "#222222", "noisy": "#0F8B8D", "attacked": "#C2185B"}
 
 INK, GREY, EDGE, PAPER, BEHIND = "#111111", "#7F7F7F", "#3D3D3D", "#FEFEFE", "#555555"
+BRIGHT = "#FDFDFD"  # on pictures and maps that are dark on every ground
 RING = "#FF4F8B"  # around a changed pixel: that of attacked, bright enough for the night sky
 
 # What each colour becomes on the page's dark ground, where it has a contrast of 4.5 at least.

@@ -36,10 +36,10 @@ from robustkit.report.blocks import (
     axes_of,
     legend_of,
 )
-from robustkit.report.palette import BEHIND, EDGE, GREY, INK, RING, SCALES, Looks, lightness, tint
+from robustkit.report.palette import BEHIND, BRIGHT, EDGE, GREY, INK, RING, SCALES, Looks, lightness, tint
 
 CAMERAS = (-60, 30, 120, 210)
-_TONES = {"ink": INK, "grey": "#8A8A8A", "edge": EDGE, "paper": "white"}
+_TONES = {"ink": INK, "grey": "#8A8A8A", "edge": EDGE, "paper": "white", "bright": BRIGHT}
 _MOST_ROWS = 6  # of a legend; a hundred classes would leave no room for the drawing
 _MANY = 5000  # markers; more make a PDF that few programs open
 FONT = 8
@@ -59,7 +59,8 @@ def paint(drawing: Drawing, looks: Looks, figure: Figure | None = None) -> Figur
     figure = figure or Figure(figsize=drawing.size, layout="constrained")
     columns = min(drawing.columns, len(drawing.panels))
     rows = -(-len(drawing.panels) // columns)
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=drawing.shared).ravel()
+    heights = drawing.heights if len(drawing.heights) == rows else None
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=drawing.shared, height_ratios=heights).ravel()
     for place, (panel, ax) in enumerate(zip(drawing.panels, axes, strict=False)):
         hidden = drawing.shared and place % columns > 0
         title = "\n".join(wrapped(line, int(16 * drawing.size[0] / columns)) for line in panel.title.splitlines())
@@ -230,7 +231,7 @@ def _cells(block: Cells, ax: Axes) -> None:
 
 
 def _words(block: Words, ax: Axes, looks: Looks, order: float) -> None:
-    style: Any = {"color": INK}
+    style: Any = {"color": looks(block.of).colour if block.of.search else _TONES[block.tone]}
     if block.of.label >= 0:
         halo = [withStroke(linewidth=2, foreground=looks(block.of).colour)]
         style = {"color": looks.palette.ink(block.of.label), "path_effects": halo}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, assert_never
 
 import numpy as np
@@ -27,10 +27,10 @@ from robustkit.report.blocks import (
     axes_of,
     legend_of,
 )
-from robustkit.report.palette import BEHIND, EDGE, GREY, INK, PAPER, RING, SCALES, Looks, Meaning
+from robustkit.report.palette import BEHIND, BRIGHT, EDGE, GREY, INK, PAPER, RING, SCALES, Looks, Meaning
 from robustkit.report.values import array, broken, gap, picture, plain, shade, steps
 
-TONES = {"ink": INK, "grey": GREY, "edge": EDGE, "paper": PAPER}
+TONES = {"ink": INK, "grey": GREY, "edge": EDGE, "paper": PAPER, "bright": BRIGHT}
 _POINT = 1.45  # pixels of a point of print: the page is read from further away
 _LINE, _AXIS = 17, 52  # pixels of a line of a title, and of what stands below a panel
 _LETTERS = 165  # of a title, over the whole width
@@ -81,6 +81,8 @@ def paint(drawing: Drawing, looks: Looks) -> dict[str, Any]:
         row, column = divmod(place, columns)
         x = _domain(column, columns, wide)
         y = _domain(rows - 1 - row, rows, tall)
+        if len(drawing.heights) == rows:
+            y = _share(drawing.heights, row, tall)
         first = place if not drawing.shared else row * columns
         if titles[place]:
             layout["annotations"].append(
@@ -194,13 +196,21 @@ def _block(block: Block, looks: Looks, layout: dict[str, Any], number: str) -> I
         case Words():
             layout["annotations"].append(
                 {"text": f"<b>{plain(block.text)}</b>" if block.bold else plain(block.text), "x": block.x,
-                 "y": block.y, "xref": x, "yref": y, "showarrow": False, "font": {"size": 12.5 * block.size},
+                 "y": block.y, "xref": x, "yref": y, "showarrow": False,
+                 "font": {"size": 12.5 * block.size, **_tinted(block, looks)},
                  "textangle": -90 if block.upright else 0, "xanchor": block.align,
                  "yanchor": "bottom" if block.above else "middle",
                  **({"bgcolor": shade(PAPER, 0.7)} if block.of.label >= 0 else {})}
             )  # fmt: skip
         case _:
             assert_never(block)
+
+
+def _tinted(block: Words, looks: Looks) -> dict[str, str]:
+    """The colour of words where it is not that of the page's ink."""
+    if block.of.search:
+        return {"color": looks(block.of).colour}
+    return {} if block.tone == "ink" else {"color": TONES[block.tone]}
 
 
 def _series(block: Series, looks: Looks) -> Iterator[dict[str, Any]]:
@@ -358,6 +368,13 @@ def _axis(axis: Axis, *, y: bool) -> dict[str, Any]:
 def _domain(place: int, count: int, gap: float) -> list[float]:
     size = (1 - gap * (count - 1)) / count
     return [place * (size + gap), place * (size + gap) + size]
+
+
+def _share(heights: Sequence[float], row: int, gap: float) -> list[float]:
+    """Bottom and top of a row whose height is a share of all of them."""
+    each = [one / sum(heights) * (1 - gap * (len(heights) - 1)) for one in heights]
+    top = 1 - sum(each[:row]) - gap * row
+    return [max(top - each[row], 0.0), top]
 
 
 def _symbol(symbol: str, *, hollow: bool) -> str:

@@ -15,7 +15,7 @@ from robustkit.report.palette import BASELINE
 from robustkit.report.section import Chapter, Section
 from robustkit.report.sections.forest import Forest
 from robustkit.report.sections.matrix import Matrix
-from robustkit.stats import Estimate, flips_sooner, kaplan_meier, wilson
+from robustkit.stats import Estimate, flips_sooner, format_p, kaplan_meier, mcnemar, wilson
 
 CHAPTER, TITLE = "one-pixel", "One pixel"
 # Names of value sets and searches in words.
@@ -97,10 +97,29 @@ def _sections(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> list[Section
             "Images of each true class that some search flipped, by the class they went to; an image that went to two "
             "counts for both.",
         ),
-        FlipCurves(flip_curves),
+        FlipCurves(flip_curves, _worth(have)),
     ]  # fmt: skip
     survival = _survival(have)
     return sections if survival is None else [*sections, survival]
+
+
+def _worth(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> str:
+    """Whether cells drawn at random flip more than the published evolution at the same budget, with its test."""
+    said = []
+    for one, record in have:
+        if not {"de", BASELINE} <= set(record.searches):
+            continue
+        spent = min(int(record.queries[record.of_search(name)].max(initial=0)) for name in ("de", BASELINE))
+        drawn, evolved = (record.queries_to_flip(name)[record.correct] <= spent for name in (BASELINE, "de"))
+        more, fewer = int((drawn & ~evolved).sum()), int((evolved & ~drawn).sum())
+        test = mcnemar(more, fewer)
+        verb = "cannot be told from" if test.p > 0.05 else "beat" if more > fewer else "lose to"
+        said.append(
+            f"{one.label}: cells drawn at random {verb} differential evolution within {spent:,} queries "
+            f"({more} images flipped by random cells alone, {fewer} by evolution alone, of {len(drawn)}; McNemar "
+            f"{format_p(float(test.p))})"
+        )
+    return f"{'; '.join(said)}." if said else ""
 
 
 def _survival(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> SurvivalCurves | None:

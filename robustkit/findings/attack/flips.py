@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from robustkit.report.blocks import COLUMN, Axis, Drawing, Panel, Series, thin
+from robustkit.report.blocks import COLUMN, PAGE, Axis, Drawing, Panel, Series, Words, thin
 from robustkit.report.palette import Meaning
 from robustkit.report.section import Table
 from robustkit.stats.proportions import wilson
@@ -61,27 +61,23 @@ class FlipCurves:
 
     Attributes:
         curves: By model, the curves of its searches.
+        message: What the comparison of its searches says, with its test; empty for nothing to compare.
         name: Of its files.
         title: Its heading.
     """
 
     curves: Mapping[str, list[FlipCurve]]
+    message: str = ""
     name: str = "flips-by-queries"
     title: str = "Flips against queries"
 
     def summary(self) -> str:
-        """Where each curve ends."""
-        ends = [
-            f"{model}, {one.name}: {one.rate[-1]:.3f} of {one.n} images after {one.queries[-1]:,.0f} queries"
-            for model, curves in self.curves.items()
-            for one in curves
-        ]
+        """What the searches are worth, and how to read the curves."""
         many = any(len(one.queries) > MOST_STEPS for curves in self.curves.values() for one in curves)
         return (
-            "The rate of images, among those classified correctly, that a search has flipped within a number of "
-            f"queries of that image. Bands: 95% (Wilson), each rate by itself.{f' {THINNED}' if many else ''} "
-            f"{'; '.join(ends)}."
-        )
+            f"{self.message} Images flipped within a number of queries, of those classified correctly; bands are 95% "
+            f"(Wilson), each rate by itself.{f' {THINNED}' if many else ''}"
+        ).strip()
 
     def table(self) -> Table:
         """The rate at round numbers of queries."""
@@ -95,22 +91,39 @@ class FlipCurves:
         return Table(("model", "search", "queries", "rate flipped", "low", "high", "n"), rows)
 
     def drawing(self) -> Drawing:
-        """Steps in bands: a colour for each model and a dash for each search."""
-        many, blocks = len(self.curves) > 1, []
-        for model, curves in self.curves.items():
-            for one in curves:
-                at = thin(len(one.queries), MOST_STEPS)
-                of = Meaning(model=model if many else "", search=one.name)
-                x, y, low, high = (values[at] for values in (one.queries, one.rate, one.low, one.high))
-                hover = [f"{model}, {one.name}: {b:.3f} within {a:,.0f} queries" for a, b in zip(x, y, strict=True)]
-                blocks.append(Series(x, y, of, low, high, step=True, hover=hover))
-        end = max((float(one.queries[-1]) for curves in self.curves.values() for one in curves), default=1.0)
-        highest = max(
-            (float(np.nan_to_num(one.high).max()) for curves in self.curves.values() for one in curves), default=1.0
+        """A panel for each model: steps in bands, each with its name where it ends."""
+        ends = [float(one.queries[-1]) for curves in self.curves.values() for one in curves]
+        tops = [float(np.nan_to_num(one.high).max()) for curves in self.curves.values() for one in curves]
+        end, highest = max(ends, default=2.0), min(1.0, max(0.05, 1.1 * max(tops, default=1.0)))
+        # Room on the right for the names.
+        x = Axis("queries per image", (1.0, 6 * max(end, 2.0)), log=True)
+        panels = []
+        for place, (model, curves) in enumerate(self.curves.items()):
+            blocks = [_stairs(model, one) for one in curves]
+            y = Axis("" if place else "rate of images flipped", (0.0, highest))
+            panels.append(Panel([*blocks, *_names(curves, end, highest)], model, x, y))
+        count = len(panels)
+        size = (PAGE if count > 1 else COLUMN * 1.35, 3.0)
+        return Drawing(panels, size=size, height=400, columns=min(count, 2), shared=count > 1, legend="none")
+
+
+def _stairs(model: str, one: FlipCurve) -> Series:
+    at = thin(len(one.queries), MOST_STEPS)
+    x, y, low, high = (values[at] for values in (one.queries, one.rate, one.low, one.high))
+    hover = [f"{model}, {one.name}: {100 * b:.1f} % within {a:,.0f} queries" for a, b in zip(x, y, strict=True)]
+    return Series(x, y, Meaning(search=one.name), low, high, step=True, hover=hover)
+
+
+def _names(curves: Sequence[FlipCurve], end: float, highest: float) -> list[Words]:
+    """Each curve's name at its end, moved apart where two would lie on each other."""
+    room, below, words = 0.075 * highest, 0.0, []
+    for one in sorted(curves, key=lambda one: float(one.rate[-1])):
+        at = max(float(one.rate[-1]), below)
+        below = at + room
+        words.append(
+            Words(1.15 * end, at, f"{one.name} {100 * one.rate[-1]:.0f} %", Meaning(search=one.name), 0.9, "left")
         )
-        x = Axis("queries per image", (1.0, max(end, 2.0)), log=True)
-        y = Axis("rate of images flipped", (0.0, min(1.02, max(0.05, 1.05 * highest))))
-        return Drawing([Panel(blocks, x=x, y=y)], size=(COLUMN * 1.35, 3.3), height=440)
+    return words
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from typing import Any
 from robustkit.findings.attack.chapter import CHAPTER, TITLE
 from robustkit.findings.certify.record import RECORD, CertificateRecord
 from robustkit.findings.certify.summary import describe, describe_bounds, summary, table
-from robustkit.findings.certify.vulnerability import Chances, Vulnerability
-from robustkit.findings.finding import ModelRecords, section_name
+from robustkit.findings.certify.vulnerability import Chances, Vulnerability, VulnerabilityMap
+from robustkit.findings.finding import ModelRecords
 from robustkit.findings.writing import write_finding
 from robustkit.report.blocks import Drawing
 from robustkit.report.saving import draw_on
@@ -51,7 +51,7 @@ def _maps(record: CertificateRecord) -> Drawing:
     flips, _ = record.class_maps()
     counts = [int((record.correct & (record.labels == k)).sum()) for k in range(len(record.class_names))]
     options = record.cells // flips[0].size
-    return Vulnerability(flips / options, counts, record.class_names, "").drawing()
+    return Vulnerability([VulnerabilityMap(flips / options, counts, "")], record.class_names).drawing()
 
 
 def chapter(models: Sequence[ModelRecords]) -> Chapter:
@@ -63,14 +63,17 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
     if whole:
         certified = {one.label: int(record.certified.sum()) for one, record in tried}
         sections.append(Chances(whole, tried[0][1].cells, certified))
+    maps = []
     for one, record in tried:
         if not record.complete.any():
             continue
         flips, _ = record.class_maps()
         options = record.cells // flips[0].size
         counts = [int((record.correct & (record.labels == k)).sum()) for k in range(len(one.class_names))]
-        name = section_name("vulnerability", one, models)
-        sections.append(Vulnerability(flips / options, counts, one.class_names, one.label, name))
+        maps.append(VulnerabilityMap(flips / options, counts, one.label))
+    if maps:
+        first = tried[0][0]
+        sections.append(Vulnerability(maps, first.class_names, float(first.about.get("pixel_scale") or 0.0)))
     text = []
     for one, record in tried:
         broken = int((record.not_finite > 0).sum())

@@ -15,6 +15,8 @@ from robustkit.report.sections.forest import Forest
 from robustkit.report.sections.matrix import Matrix
 from robustkit.stats import Estimate, reliability, wilson
 
+_BINS = 8  # of equally many images: enough to see a bend, few enough for short intervals
+
 
 def chapter(models: Sequence[ModelRecords]) -> Chapter:
     """How good it is before anything is done to the images."""
@@ -37,21 +39,23 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
     sections: list[Section] = [
         Forest(
             "recalls", "Accuracy and recalls", "accuracy or recall", rows,
-            said="Accuracy and the recall of each class with 95% intervals (Wilson).", series_name="model and domain",
+            said="How often it is right, over all images and within each true class; 95% intervals (Wilson).",
+            series_name="model and domain",
             means=means,
         ),
         Matrix(
             "confusion", "Confusion", counts, {name: matrix.sum(1) for name, matrix in counts.items()},
-            have[0].class_names, "predicted class", "Images of each true class by predicted class; the shade is the "
-            "share of the true class.",
+            have[0].class_names, "predicted class", "Images of each true class by predicted class, and "
+            "their share of the true class.",
         ),
     ]  # fmt: skip
     curves = {
-        name: reliability(record.scores, record.labels, rng=np.random.default_rng(0))
+        name: reliability(record.scores, record.labels, bins=_BINS, adaptive=True, rng=np.random.default_rng(0))
         for name, record in series
         if record.confident
     }
-    sections += [ReliabilityCurves(curves, means=means)] if curves else []
+    confidence = {name: record.scores.max(1) for name, record in series if record.confident}
+    sections += [ReliabilityCurves(curves, confidence, means=means)] if curves else []
     sizes = "; ".join(
         f"{name}: {len(record.labels)} of {record.available} images of the part {record.part} of {record.data}"
         for name, record in series

@@ -24,8 +24,9 @@ from robustkit.stats.estimate import format_p
 
 TABLE, MARKDOWN, IMAGES, BINS, FIGURE = "table.csv", "table.md", "distances.csv", "js-by-bins.csv", "histograms"
 _AXES = {
-    "euclidean": "d_E, latent units",
-    "reach": "1 / (1 + t*), above 0.5 where the class changed",
+    "euclidean": "distance moved (d_E), latent units",
+    "whitened": "distance moved, whitened",
+    "reach": "1 / (1 + t*)",
 }
 
 
@@ -71,9 +72,9 @@ class DistanceHistograms:
     def summary(self) -> str:
         """How to read them."""
         return (
-            "d_E, the plain Euclidean distance, belongs to one model: another set of coordinates of the latent space "
-            "changes it and no prediction. 1 / t* (above 1 where the class changes) can be compared between models; "
-            "the whitened distance only where its covariance was not shrunk, which the table says (comparable). "
+            "How far noise and one pixel move each image in the latent space. Compare models by 1 / (1 + t*), above "
+            "0.5 where the class changed: the distance d_E depends on a model's own coordinates, and the whitened one "
+            "may. "
             f"Images that were never flipped have no distance to a flip. {self.said}"
         )
 
@@ -92,7 +93,7 @@ def draw_histograms(rows: Sequence[Sequence[Histogram]]) -> Drawing:
     nothing = Panel([], x=Axis(shown=False), y=Axis(shown=False))
     panels = [panel for row in rows for panel in [*map(_panel, row), *[nothing] * (columns - len(row))]]
     size = (max(3.5 * columns, 4.5), 2.3 * len(rows) + 0.4)
-    return Drawing(panels, size, 60 + 300 * len(rows), columns, legend="below")
+    return Drawing(panels, size, 90 + 320 * len(rows), columns, legend="below")
 
 
 def bin_edges(histogram: Histogram, *, most: int = 24) -> np.ndarray:

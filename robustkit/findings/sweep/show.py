@@ -12,6 +12,7 @@ import numpy as np
 from robustkit.errors import InputError
 from robustkit.findings.finding import ModelRecords, section_name
 from robustkit.findings.sweep.curves import SweepCurve, SweepCurves, SweepGrid, SweepLatents, SweepSheet
+from robustkit.findings.sweep.limits import Limits
 from robustkit.findings.sweep.record import BASE_RECORD, RECORD, SweepRecord
 from robustkit.findings.sweep.summary import SweepResult, SweepSummary, finite_median, summarize_sweep
 from robustkit.findings.sweep.threshold import Threshold
@@ -19,7 +20,6 @@ from robustkit.findings.writing import write_finding
 from robustkit.records import NOT_FINITE
 from robustkit.report.saving import draw_on
 from robustkit.report.section import Chapter, Section
-from robustkit.report.sections.facts import Facts
 from robustkit.stats import wilson_shares
 from robustkit.tables import NamedWriter, digits
 
@@ -148,21 +148,15 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         said = "The same sky with less exposure: fewer visits, the same flux scale, noise as the camera would make it."
         sections.append(SweepCurves(of_exposure, said, "exposure"))
     sections.append(SweepGrid(all_curves))
-    thresholds = [
-        (label, one.name, unit, *map(_end, (one.level, one.mildest, one.severest)), f"{one.reached:.3f}")
-        for label, (_, summary) in drawn.items()
-        for one, unit in zip(summary.thresholds, [c.unit for c in all_curves[label]], strict=True)
-    ]
-    sections.append(
-        Facts(
-            "thresholds",
-            "The level that costs 5 points of accuracy",
-            "Interpolated between levels, with its 95% bootstrap interval over images from the milder to the severer "
-            "end, and the share of resamples in which it is reached.",
-            ("model", "perturbation", "unit", "level", "mildest", "severest", "share of resamples"),
-            thresholds,
-        )
-    )
+    first = have[0].sweep
+    assert first is not None
+    released = {
+        one.name: tuple(first.strength[first.steps(one.name)[:3]].tolist())
+        for one in next(iter(drawn.values()))[1].thresholds
+        if one.typical and len(first.steps(one.name)) >= 3
+    }
+    units = {curve.name: curve.unit for curve in next(iter(all_curves.values()))}
+    sections.append(Limits({label: summary.thresholds for label, (_, summary) in drawn.items()}, released, units))
     for one in have:
         sheet = SweepSheet(all_curves[one.label], one.class_names, one.label, section_name("sweep-sheet", one, models))
         sections.append(sheet)
@@ -183,8 +177,3 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
             )
     sheets = tuple(section.name for section in sections if isinstance(section, SweepSheet))
     return Chapter("sweeps", title, tuple(text), tuple(sections), missing, sheets)
-
-
-def _end(level: float | None) -> str:
-    """A level as a cell of a table; empty where accuracy never falls so far."""
-    return "" if level is None else f"{level:.4g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ class Threshold:
         at: The level in words; empty where it is not reached.
         typical: In words, what the survey has typically: the second of its five levels.
         poor: Likewise what is poor but released: the third.
+        strength: That of the level; infinite where it is not reached.
+        strengths: Those of the mildest and the most severe end.
         met: Whether images that the survey releases lie beyond it: `typical`, `poor` or empty.
     """
 
@@ -41,6 +44,8 @@ class Threshold:
     typical: str = ""
     poor: str = ""
     met: str = ""
+    strength: float = math.inf
+    strengths: tuple[float, float] = (math.inf, math.inf)
 
     def __str__(self) -> str:
         if self.level is None:
@@ -71,6 +76,7 @@ def threshold_of(
     ends = np.quantile(resampled, (0.025, 0.975), method="inverted_cdf")
     levels = [kind.level_of(float(value)) if np.isfinite(value) else None for value in (found, *ends)]
     reached = float(np.isfinite(resampled).mean())
+    bars = float(ends[0]), float(ends[1])
     at = "" if levels[0] is None else kind.words(levels[0])
     has: dict[str, str] = {}
     if kind.surveyed:
@@ -79,7 +85,18 @@ def threshold_of(
         swept = {how: np.isclose(record.level[steps], level) for how, level in named.items()}
         beyond = [how for how, there in swept.items() if (found <= record.strength[steps][there]).any()]
         has["met"] = beyond[0] if beyond else ""
-    return Threshold(name, levels[0], levels[1], levels[2], reached, found < strength[1], at=at, **has)
+    return Threshold(
+        name,
+        levels[0],
+        levels[1],
+        levels[2],
+        reached,
+        found < strength[1],
+        at=at,
+        strength=found,
+        strengths=bars,
+        **has,
+    )
 
 
 def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> np.ndarray:

@@ -34,18 +34,13 @@ class Matrix:
     said: str
 
     def summary(self) -> str:
-        """The largest cells off the diagonal."""
-        found = []
+        """The largest cell off the diagonal of each panel."""
+        found, names = [], self.class_names
         for panel, counts in self.counts.items():
-            cells = [(int(counts[i, j]), i, j) for i in range(len(counts)) for j in range(len(counts)) if i != j]
-            n, i, j = max(cells)
-            total = int(self.totals[panel][i])
-            if n > 0:
-                names = self.class_names
-                found.append(f"{panel}: most often {names[i]} becomes {names[j]}, {n} of {total} images")
-            else:
-                found.append(f"{panel}: no image off the diagonal")
-        return f"{self.said} {'; '.join(found)}."
+            n, i, j = max((int(counts[i, j]), i, j) for i in range(len(names)) for j in range(len(names)) if i != j)
+            of = f"{n} of {int(self.totals[panel][i])}"
+            found.append(f"{panel}: {names[i]} to {names[j]}, {of}" if n > 0 else f"{panel}: none")
+        return f"{self.said} Most often, {'; '.join(found)}."
 
     def table(self) -> Table:
         """A line for each cell."""
@@ -59,15 +54,15 @@ class Matrix:
         return Table(("panel", "true class", self.column, "images", "of", "share"), rows)
 
     def drawing(self) -> Drawing:
-        """Shares as colours, counts in the cells; at most two panels side by side."""
-        columns = min(_ABREAST, len(self.counts))
+        """Shares as colours, counts and shares in square cells."""
+        columns = min(self._abreast, len(self.counts))
         rows = -(-len(self.counts) // columns)
         width = min(PAGE, 0.9 + 2.6 * columns)
-        longest = max(map(len, self.class_names), default=0)
+        longest, beside = max(map(len, self.class_names), default=0), 330 if columns < 3 else 215
         return Drawing(
             [self._panel(place, panel) for place, panel in enumerate(self.counts)],
             size=(width, ((width - 0.9) / columns + 0.55 + 0.04 * longest) * rows),
-            height=60 + (330 + 4 * longest) * rows,
+            height=60 + (beside + 4 * longest) * rows,
             columns=columns,
             legend="none",
         )
@@ -75,17 +70,29 @@ class Matrix:
     def _panel(self, place: int, panel: str) -> Panel:
         counts, shares = self.counts[panel], self._shares(panel)
         names = list(self.class_names)
-        text = [["" if n < 0 else str(int(n)) for n in row] for row in counts]
+        few = len(self.class_names) <= _FEW
+        text = [
+            ["" if n < 0 else f"{int(n)}\n{100 * share:.0f} %" if few and total else str(int(n))
+             for n, share in zip(row, part, strict=True)]
+            for row, part, total in zip(counts, shares, self.totals[panel], strict=True)
+        ]  # fmt: skip
         hover = [[f"{true} to {other}: {self._cell(panel, i, j)}" for j, other in enumerate(names)]
                  for i, true in enumerate(names)]  # fmt: skip
-        ticks = [(float(i), name) for i, name in enumerate(names)]
+        ticks, first = [(float(i), name) for i, name in enumerate(names)], place % self._abreast == 0
         return Panel(
             [Cells(shares, "share", text=text, hover=hover, gaps=True)],
             panel,
             Axis(self.column, ticks=ticks, turned=True, grid=False),
-            Axis("" if place % _ABREAST else "true class", ticks=ticks, grid=False),
+            Axis("true class", ticks=ticks, grid=False)
+            if first
+            else Axis(ticks=[(at, "") for at, _ in ticks], grid=False),
             equal=True,
         )
+
+    @property
+    def _abreast(self) -> int:
+        """Panels side by side: four of a few classes, two of more."""
+        return 4 if len(self.class_names) <= _FEW else 2
 
     def _shares(self, panel: str) -> np.ndarray:
         counts, totals = self.counts[panel], self.totals[panel]
@@ -101,4 +108,4 @@ class Matrix:
         return "does not apply" if n < 0 else f"{n} of {int(self.totals[panel][i])} images"
 
 
-_ABREAST = 2  # panels side by side
+_FEW = 4  # classes whose cells have room for a count and its share

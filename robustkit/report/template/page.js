@@ -43,7 +43,7 @@
     }
     layout.hoverlabel = { ...layout.hoverlabel, bgcolor: css("--panel"), bordercolor: css("--line"), font: { color: css("--ink") } };
     for (const note of layout.annotations || []) {
-      note.font = { ...note.font, color: css("--ink") };
+      note.font = { color: css("--ink"), ...note.font };
     }
     return layout;
   }
