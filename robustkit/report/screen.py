@@ -195,8 +195,9 @@ def _block(block: Block, looks: Looks, layout: dict[str, Any], number: str) -> I
             }  # fmt: skip
         case Words():
             layout["annotations"].append(
-                {"text": f"<b>{plain(block.text)}</b>" if block.bold else plain(block.text), "x": block.x,
-                 "y": block.y, "xref": x, "yref": y, "showarrow": False,
+                {"text": f"<b>{plain(block.text)}</b>" if block.bold else plain(block.text),
+                 "x": _on(layout[f"xaxis{number}"], block.x), "y": _on(layout[f"yaxis{number}"], block.y),
+                 "xref": x, "yref": y, "showarrow": False,
                  "font": {"size": 12.5 * block.size, **_tinted(block, looks)},
                  "textangle": -90 if block.upright else 0, "xanchor": block.align,
                  "yanchor": "bottom" if block.above else "middle",
@@ -204,6 +205,11 @@ def _block(block: Block, looks: Looks, layout: dict[str, Any], number: str) -> I
             )  # fmt: skip
         case _:
             assert_never(block)
+
+
+def _on(axis: dict[str, Any], value: float) -> float:
+    """Where plotly wants an annotation: on a logarithmic axis, unlike everything else, at the logarithm."""
+    return float(np.log10(value)) if axis.get("type") == "log" else value
 
 
 def _tinted(block: Words, looks: Looks) -> dict[str, str]:

@@ -50,4 +50,4 @@ def make_quick(patch):
     patch.setattr("robustkit.report.saving.save_print", blank)
     patch.setattr("robustkit.auditing.report._drawing", lambda workers: nullcontext())  # processes would draw as ever
     patch.setattr("robustkit.report.page.lay_out", lambda figure: None)
-    patch.setattr("robustkit.report.page.save_print", lambda figure, folder, name: EMPTY)
+    patch.setattr("robustkit.report.page.save_print", lambda *figure: blank(*figure, kinds=("png",)) or EMPTY)

@@ -8,7 +8,7 @@ import numpy as np
 
 from robustkit.findings.attack.flips import FlipCurves, SurvivalCurves, flip_curve
 from robustkit.findings.attack.gallery import Exhibit, Gallery
-from robustkit.findings.certify.vulnerability import Chances, Vulnerability
+from robustkit.findings.certify.vulnerability import Chances, Vulnerability, VulnerabilityMap
 from robustkit.findings.clean.reliability import ReliabilityCurves
 from robustkit.findings.distances.show import DistanceHistograms, Histogram
 from robustkit.findings.latents.show import Canonical, CanonicalPicture
@@ -44,7 +44,7 @@ def make_sections(classes=3, models=("mmd", "source")):
         FlipCurves(dict.fromkeys(turned, curves)),
         SurvivalCurves({m: kaplan_meier([3, 10, 8], [True, False, True]) for m in models}, "de"),
         Chances({m: np.array([0.0, 0.5]) for m in turned}, 72, dict.fromkeys(models, 1)),
-        Vulnerability(np.full((classes, 9, 9), 0.2), (3,) * classes, names, models[0]),
+        Vulnerability([VulnerabilityMap(np.full((classes, 9, 9), 0.2), (3,) * classes, models[0])], names),
         Gallery([make_exhibit()], "the first", models[0]),
         Canonical([make_plane(classes)], palette, np.arange(40).astype(str), models[0], np.ones(40)),
         ChurchWindows([make_window(classes)], palette, "the first", "Axes.", [("a",)], ("id",), models[0]),
