@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from robustkit.catalogues.request import ObjectsRequest
+from robustkit.data.bounds import bounded_memory, stored_bytes
+from robustkit.data.readers.fits_headers import check_headers
 from robustkit.data.readers.naming import IDS
 from robustkit.errors import InputError
 from robustkit.extras import require
@@ -79,23 +81,29 @@ def column_names(path: Path) -> list[str]:
     suffix = path.suffix.lower()
     if suffix not in _READ:
         raise InputError(f"cannot read the catalogue {path}; expected {', '.join(_READ)}")
-    if suffix == ".parquet":
-        parquet: Any = require("pyarrow.parquet", extra="parquet", purpose="read Parquet")
-        with reading(path, "a Parquet file"):
-            return [str(name) for name in parquet.read_schema(path).names]
-    if suffix in _FITS:
-        with _fits_table(path) as table:
-            return [str(name) for name in table.columns.names]
-    with reading(path, "a CSV catalogue"), open(path, newline="", encoding="utf-8-sig") as file:
-        return [name.strip() for name in next(_rows(file, path), [])]
+    with bounded_memory(stored_bytes(path), path):
+        if suffix == ".parquet":
+            parquet: Any = require("pyarrow.parquet", extra="parquet", purpose="read Parquet")
+            with reading(path, "a Parquet file"):
+                return [str(name) for name in parquet.read_schema(path).names]
+        if suffix in _FITS:
+            with _fits_table(path) as table:
+                return [str(name) for name in table.columns.names]
+        with reading(path, "a CSV catalogue"), open(path, newline="", encoding="utf-8-sig") as file:
+            return [name.strip() for name in next(_rows(file, path), [])]
 
 
 def read_columns(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Some columns of a table that has them, each of shape (N,): str, int, float or bool.
 
     Raises:
-        InputError: If one holds something else, or the table is damaged.
+        InputError: If one holds something else, or the table is damaged or made to fill memory.
     """
+    with bounded_memory(stored_bytes(path), path):
+        return _some_columns(path, names)
+
+
+def _some_columns(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         parquet: Any = require("pyarrow.parquet", extra="parquet", purpose="read Parquet")
@@ -129,6 +137,8 @@ def _fits_table(path: Path) -> Any:
     """The first table of a FITS file, open."""
     fits: Any = require("astropy.io.fits", extra="fits", purpose="read a FITS table")
     with reading(path, "a FITS file"):
+        with path.open("rb") as stream:
+            check_headers(stream, path.name)
         file = fits.open(path, memmap=True)
         found = next((one for one in file if isinstance(one, fits.BinTableHDU | fits.TableHDU)), None)
     if found is None:

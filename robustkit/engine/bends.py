@@ -27,7 +27,7 @@ class Bend:
     Examples:
         >>> relu = Bend((-math.inf, 0.0), (0.0, 1.0), (0.0, 0.0))
         >>> Bend.line(-2.0, 1.0).then(relu)
-        Bend(start=(-inf, 0.5), slope=(-2.0, -0.0), shift=(1.0, 0.0))
+        Bend(start=(-inf, 0.5), slope=(-2.0, 0.0), shift=(1.0, 0.0))
     """
 
     start: tuple[float, ...]
@@ -48,7 +48,8 @@ class Bend:
             edges = [begin, *sorted(x for x in bends if begin < x < end), end]
             for low, high in itertools.pairwise(edges):
                 k = bisect.bisect_right(other.start, slope * _between(low, high) + shift) - 1
-                made = (low, other.slope[k] * slope, other.slope[k] * shift + other.shift[k])
+                # Adding zero turns -0.0 into 0.0.
+                made = (low, other.slope[k] * slope + 0.0, other.slope[k] * shift + other.shift[k])
                 if not pieces or pieces[-1][1:] != made[1:]:
                     pieces.append(made)
         starts, slopes, shifts = zip(*pieces, strict=True)

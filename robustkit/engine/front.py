@@ -99,7 +99,9 @@ class FrontEvaluator:
         if span > _FARTHEST:
             self._plain = self._plain or self._make_plain()
             return self._plain(candidates)
-        box = self._boxes.setdefault(span, _Box(self, span))
+        if span not in self._boxes:
+            self._boxes[span] = _Box(self, span)
+        box = self._boxes[span]
         image = candidates.image.repeat_interleave(p)
         row, column, value = (part.flatten(0, 1) for part in (candidates.row, candidates.column, candidates.value))
         logits = self.clean()[image]  # (B, K)

@@ -122,14 +122,21 @@ def has_threshold(front: FrontEnd, bands: int) -> bool:
     return front.hides(torch.zeros(1, bands, side, side)) is not None
 
 
+def hiding_front(classifier: AuditedClassifier) -> FrontEnd | None:
+    """The front end of a classifier if something may hide under its threshold; `None` without one."""
+    parts = split_front(classifier)
+    return parts[0] if parts is not None and has_threshold(parts[0], classifier.input_shape[0]) else None
+
+
 def with_edges(values: ValueSet, classifier: AuditedClassifier) -> ValueSet:
     """A value set with the values just inside the threshold of a classifier's front end.
 
     Raises:
         InputError: If it has no front end, or one without a threshold.
     """
-    parts = split_front(classifier)
-    if parts is None or not has_threshold(parts[0], classifier.input_shape[0]):
+    front = hiding_front(classifier)
+    if front is None:
+        parts = split_front(classifier)
         what = "no front end" if parts is None else f"the front end {parts[0].name}, which has no threshold"
         raise InputError(f"the model has {what}, so nothing hides under one; use --values {values.name}")
-    return Edged(values, parts[0])
+    return Edged(values, front)

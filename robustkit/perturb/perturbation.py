@@ -54,8 +54,8 @@ class Perturbation:
         fitted: Options that an audit takes from the model's training images where nobody gives them.
         ranges: The ends of fields that an adversary may choose, beside the level, whose ends are those of `levels`; see
             `robustkit attack --threat`.
-        draws: Names of the numbers that it draws, in their order: `row`, `column` and `angle` of any number, `pixel`,
-            `line` and `band` of whole ones. Empty leaves them without names.
+        draws: Names of the random numbers that it draws, in order: `row`, `column` and `angle` are real, `pixel`,
+            `line` and `band` are integers. Empty if the numbers have no names.
         in_processes: Whether it runs in worker processes where there are some; see `robustkit.perturb.workers`.
     """
 

@@ -39,6 +39,7 @@ class SampledSurvey(Survey):
     def __init__(self, problem: Problem, evaluator: Evaluator, network: AuditedClassifier, budget: int) -> None:
         super().__init__(problem, evaluator, network)
         self.budget = budget
+        self._ranked: Tensor | None = None
         self.drawn_at_random, self.harmful = (torch.zeros_like(self.asked) for _ in range(2))
 
     def _pass(self, rows: Tensor, advance: Callable[[int], Any]) -> None:
@@ -48,10 +49,11 @@ class SampledSurvey(Survey):
         if len(rows) == 0:
             return
         most = int(_RANKED * self.budget)
-        # The stand-in costs what one image does, however many share it.
-        ranked = rank_by_stand_in(self.cells, max(most, 1), effort=min(self.budget, Universal.effort)).int()
+        if self._ranked is None:  # images that are gone through again have the same ranking
+            # The stand-in costs what one image does, however many share it.
+            self._ranked = rank_by_stand_in(self.cells, max(most, 1), effort=min(self.budget, Universal.effort)).int()
         for row in rows.tolist():
-            self._sample(row, ranked[row, :most].long(), advance)
+            self._sample(row, self._ranked[row, :most].long(), advance)
 
     def _sample(self, row: int, ranked: Tensor, advance: Callable[[int], Any]) -> None:
         """Tries a random sample, the ranked cells as long as they are worth it, and a random sample of the rest."""

@@ -232,3 +232,13 @@ def test_bad_input_is_refused_in_words(world, robustkit, monkeypatch, words, rea
     assert reason in wrong, wrong
     assert "Traceback" not in said + wrong
     assert not list(folder.glob("c.csv*"))
+
+
+@pytest.mark.parametrize("bomb", ["fits: fields", "fits: heap", "fits: axes without end"])
+def test_a_catalogue_that_is_made_to_fill_memory_is_refused_in_words(bomb, tmp_path):
+    from robustkit.catalogues.carried import column_names, read_columns
+    from tests.security.image_bombs import IMAGE_BOMBS
+
+    path = IMAGE_BOMBS[bomb](tmp_path)
+    with pytest.raises(InputError):
+        read_columns(path, column_names(path))

@@ -20,16 +20,7 @@ ANY = "any band"
 
 
 def write_amplitudes(folder: Path, record: AmplitudeRecord, about: dict[str, Any]) -> list[str]:
-    """Writes everything about lines; `summary.json` comes last, so where it is the rest is whole.
-
-    Args:
-        folder: An existing folder.
-        record: What was found.
-        about: What else the summary says, as JSON values.
-
-    Returns:
-        Lines for the terminal.
-    """
+    """Writes everything about lines, and returns lines for the terminal; see `write_finding`."""
     # How long it took stands in the summary: with it, no two runs would leave the same record.
     timeless, drawn = replace(record, seconds=0.0), bool(record.correct.any() and len(brightnesses(record)))
     if drawn:

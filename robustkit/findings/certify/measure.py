@@ -214,12 +214,8 @@ def certify(
                 streams=Streams(seed, [str(image_id) for image_id in ids[part]], purpose="certificate"),
                 classifier=classifier,
             )
-            fast = evaluator(classifier, clean)
-            survey = (
-                Survey(problem, fast, classifier)
-                if budget is None
-                else SampledSurvey(problem, fast, classifier, budget)
-            )
+            over = (problem, evaluator(classifier, clean), classifier)
+            survey = Survey(*over) if budget is None else SampledSurvey(*over, budget)
             survey.run(bar.update)
             arrays = survey.arrays(level)
             parts.append(

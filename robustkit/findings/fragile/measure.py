@@ -49,24 +49,15 @@ def find_fragile(
         certificate: The complete search of these images.
         pictures: The noise of their sky.
     """
-    inputs, inverse, n, bands = (
-        sample.inputs,
-        inverse_of(sample.checkpoint),
-        len(sample),
-        len(sample.checkpoint.card.bands),
-    )
+    inverse, n, bands = inverse_of(sample.checkpoint), len(sample), len(sample.checkpoint.card.bands)
     sky = np.full((n, bands), np.nan) if pictures is None else pictures.sky
     right, flipped, margin = np.zeros(n, bool), np.zeros(n, bool), np.full(n, np.nan)
-    share, change, sigmas, peak = (
-        np.full(n, np.nan),
-        np.full((n, bands), np.nan),
-        np.full(n, np.nan),
-        np.full(n, np.nan),
-    )
+    share, sigmas, peak = (np.full(n, np.nan) for _ in range(3))
+    change = np.full((n, bands), np.nan)
     row, column = np.full(n, -1), np.full(n, -1)
-    for start in range(n):
-        ((classifier, one),) = sample.asked(slice(start, start + 1))
-        image, i = inputs[one], start
+    for i in range(n):
+        ((classifier, one),) = sample.asked(slice(i, i + 1))
+        image = sample.inputs[one]
         label = int(sample.labels[i])
         logits = answers(classifier, image)[0].cpu().double()
         right[i] = int(decide(logits)) == label

@@ -22,16 +22,7 @@ TABLE, FIGURE = "hazard.csv", "hazard"
 
 
 def write_hazard(folder: Path, record: HazardRecord, about: dict[str, Any]) -> list[str]:
-    """Writes everything about a hazard; `summary.json` comes last, so where it is the rest is whole.
-
-    Args:
-        folder: An existing folder.
-        record: What was found.
-        about: What else the summary says, as JSON values.
-
-    Returns:
-        Lines for the terminal.
-    """
+    """Writes everything about a hazard, and returns lines for the terminal; see `write_finding`."""
     where = write_finding(
         folder,
         records={RECORD: record},

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from robustkit.errors import InputError
-from robustkit.files import own_folder, read_json, write_json
+from robustkit.files import own_folder, read_json, sha256_file, write_json
 from robustkit.findings.certify.measure import run_certify
 from robustkit.findings.certify.record import CertificateRecord, CertifyRequest
 from robustkit.findings.hazard.measure import run_hazard
@@ -26,7 +26,7 @@ from robustkit.models.fronts import make_front
 from robustkit.models.fronts.registry import fitted_constants
 from robustkit.models.fronts.splitting import put_before
 from robustkit.perturb.decision import answers, decide
-from robustkit.perturb.edges import SUFFIX, has_threshold
+from robustkit.perturb.edges import SUFFIX, hiding_front
 from robustkit.progress import quiet
 from robustkit.runs.opening import ImageSets, open_sample
 from robustkit.runs.sample import Sample
@@ -165,11 +165,7 @@ def _behind(front: str, name: str, base: Sample, values: str) -> Remedy:
 
 def _searched(checkpoint: Checkpoint, values: str) -> str:
     """The values that are tried: where a front end has a threshold, also what hides just inside."""
-    from robustkit.models.fronts.splitting import split_front
-
-    parts = split_front(checkpoint.classifier)
-    hides = parts is not None and has_threshold(parts[0], checkpoint.classifier.input_shape[0])
-    return values + SUFFIX if hides else values
+    return values if hiding_front(checkpoint.classifier) is None else values + SUFFIX
 
 
 def _how(base: Sample, name: str) -> str:
@@ -246,8 +242,6 @@ def models_sha256(models: tuple[str, ...]) -> dict[str, str]:
     Raises:
         InputError: If one is not there.
     """
-    from robustkit.files import sha256_file
-
     for path in models:
         if not os.path.isfile(path):
             raise InputError(f"there is no model {path}; name checkpoints with --remedy-model")

@@ -53,7 +53,7 @@ class FrontEnd(nn.Module):
     def hides(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
         """What a pixel may become without being repaired, whatever it was: an ellipsoid around a middle.
 
-        A front end with a threshold says it here, so that the search looks just inside; others leave it as it is.
+        A front end with a threshold overrides this, so that searches also try values just below the threshold.
 
         Args:
             images: Shape (N, C, H, W).
