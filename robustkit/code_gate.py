@@ -14,8 +14,9 @@ import multiprocessing
 import os
 import re
 import sys
-from collections.abc import Collection, Container, Generator, Sequence
+from collections.abc import Collection, Container, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +32,8 @@ _IN_FILE = re.compile(r"([^\x00-\x1f]+\.py):([^\W\d]\w*)")
 _IN_MODULE = re.compile(r"((?:[^\W\d]\w*\.)*[^\W\d]\w*):([^\W\d]\w*)")
 
 _said: set[str] = set()
+# The file whose word is being followed, and what a person named beside it; `None` where a person alone speaks.
+_word: ContextVar[tuple[object, frozenset[str]] | None] = ContextVar("word", default=None)
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,25 @@ def refuse_names(
         refuse_code(kind, file=file, option=f"{option} {brief(kind)}", provided={*known, *mine})
 
 
+@contextmanager
+def word_of_file(file: object, named: Iterable[str] = ()) -> Generator[None]:
+    """While the block runs, code is imported only where a person named it too; the rest is the word of a file.
+
+    For what rebuilds a request, or opens a model again, from what a file tells: whichever of its fields names code,
+    and whatever reads that field, ends at `place_of`.
+
+    Args:
+        file: Where it is told, for the message.
+        named: What the person named; options may follow a comma, and parts of a front end stand between plus signs.
+    """
+    mine = {part for text in named for part in (text, text.partition(",")[0], *text.split("+"))}
+    token = _word.set((file, frozenset(mine)))
+    try:
+        yield
+    finally:
+        _word.reset(token)
+
+
 def import_code(code: Code, option: str) -> ModuleType:
     """Imports what a person named, and says so on standard error before anything of it runs.
 
@@ -257,11 +279,14 @@ def say_runs(what: object, option: str) -> None:
 
 
 def place_of(code: Code, option: str) -> str:
-    """Where code lies, for `say_runs`: of a package its root, because to look further would run it.
+    """Where code that is about to run lies, for `say_runs`; of a package its root, as looking further would run it.
 
     Raises:
         InputError: If it is nowhere.
+        SecurityError: If a file alone named it; see `word_of_file`.
     """
+    if (word := _word.get()) is not None:
+        refuse_code(str(code), file=word[0], option=f"{option} {brief(code)}", provided=word[1])
     if code.kind == "file":
         if not Path(code.source).is_file():
             raise InputError(f"there is no file {code.source}; name the file that holds {code.name} with {option}")

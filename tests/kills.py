@@ -110,6 +110,7 @@ def victims(world: Path) -> list[Victim]:
             finished(["audit", str(audit_toml), "--device", "cpu", *more, "--out", str(out)], (0, 1))
         (world / "made").touch()
     units = ["--data", str(world / "lsst")]
+    tiny = ["--model", str(world / "own.pt"), "--device", "cpu", "--group", "1"]
     latent = ["--model", str(model), "--run", str(run), "--device", "cpu"]
     small = ["--data", str(world / "squares"), "--network", "convnet", "--batch", "8", "--device", "cpu"]
     resume = ("--resume",)
@@ -117,9 +118,13 @@ def victims(world: Path) -> list[Victim]:
         Victim("attack", attack, resume),
         Victim("attack, 2 workers", [*attack, "--workers", "2"], resume),
         Victim("certify", ["certify", *few, "--budget", "3000"], resume),
-        Victim("certify, lines", ["certify", *few[:5], "2", *few[6:], "--values", "line"], resume),
+        Victim("certify, lines", ["certify", *tiny, "--n", "3", "--values", "line"], resume),
+        Victim("certify, conformal", ["certify", *tiny, "--n", "12", "--conformal", "0.8"], resume),
+        Victim("attack, a fault", ["attack", *few, *units, "--threat", "hot-pixel", "--budget", "60"], resume),
         Victim("sweep", ["sweep", *few, "--perturb", "gaussian", "--perturb", "jpeg"], resume),
         Victim("hazard", ["hazard", *few, *units, "--fault", "hot-pixel", "--events", "20"], resume),
+        Victim("predict", ["predict", *tiny], out="classes.csv"),
+        Victim("flag", ["flag", *tiny[:4], "--group", "20", "--suite", "plain"], out="flagged.csv"),
         Victim("merge", ["merge", str(world / "shard1"), str(world / "shard2")]),
         Victim("train", ["train", *small, "--epochs", "3"], resume, "net.pt"),
         Victim("evaluate", ["evaluate", "--model", str(world / "own.pt"), "--device", "cpu", "--draws", "199"]),
@@ -127,6 +132,7 @@ def victims(world: Path) -> list[Victim]:
         Victim("repair", ["repair", "--model", str(model), "--n", "8"], out="repaired.pt"),
         Victim("export", ["export", "--model", str(model), "--onnx", "OUT"], out="net.onnx"),
         Victim("audit", ["audit", str(audit_toml), "--device", "cpu"], allowed=(0, 1)),
+        Victim("audit, remedy", ["audit", str(audit_toml), "--device", "cpu", "--remedy"], allowed=(0, 1)),
         Victim("window", ["window", *latent]), Victim("isomap", ["isomap", *latent]),
         Victim("distances", ["distances", *latent]),
         Victim("report", ["report", "OUT"], copied=audit),

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from robustkit.code_gate import refuse_function_of_file
+from robustkit.code_gate import refuse_function_of_file, word_of_file
 from robustkit.errors import InputError
 from robustkit.files import reading
 from robustkit.findings.latents.attacked import same_options
@@ -21,7 +21,7 @@ from robustkit.runs import AGAIN, Parts, differences, interruptible, open_run
 from robustkit.runs.folder import SUMMARY
 from robustkit.runs.makers import Makers
 from robustkit.runs.measurement import Measurement, start
-from robustkit.runs.merging import find_shards, refuse_unfinished
+from robustkit.runs.merging import Shards, find_shards, refuse_unfinished
 from robustkit.runs.result import Result
 from robustkit.runs.running import finish, fitting
 from robustkit.words import brief
@@ -68,7 +68,8 @@ def merge_runs(
         model: The checkpoint, if it is no longer where the shards found it.
         data: The images, if they are no longer where the shards found them.
         base: The base model of a sweep, likewise.
-        perturbations: Those of a sweep that are code of your own, named again: a manifest never chooses code.
+        perturbations: Those of a sweep, and the threat of an attack, that are code of your own, named again: a
+            manifest never chooses code.
         searches: The same for searches of an attack.
         mix: Whether shards may have been made by other versions, devices or threads than one another.
         say: Receives progress messages.
@@ -82,38 +83,47 @@ def merge_runs(
     if manifest["command"] not in _COMMANDS:
         raise InputError(f"{folders[0]} holds no run that is merged; expected one of {', '.join(_COMMANDS)}")
     kind = measurement(manifest["command"])
-    moved = {name: os.fspath(path) for name, path in (("data", data), ("base", base)) if path is not None}
     where = f"the manifest in {folders[0]}"
-    with reading(where, "the manifest of a run"):
-        if model is None:
-            refuse_function_of_file(manifest["model"], file=where)
-        if base is None:
-            refuse_function_of_file(manifest["request"].get("base"), file=where, option="--base")
-        refuse_perturbations(manifest["request"].get("perturbations") or (), file=where, allowed=perturbations)
-        refuse_searches(manifest["request"].get("searches") or (), file=where, allowed=searches)
-        said = {"options": same_options(manifest, options, folders[0])}
-        asked = manifest["request"] | moved
-        _check_fields(kind.request_type, asked)
-        request = kind.request_type(**(asked | said))
+    named = [*perturbations, *searches, *(os.fspath(path) for path in (model, base) if path is not None)]
+    with word_of_file(where, [*named, *(options.code_named if options else ())]):
+        moved = {name: os.fspath(path) for name, path in (("data", data), ("base", base)) if path is not None}
+        with reading(where, "the manifest of a run"):
+            asked = manifest["request"]
+            if model is None:
+                refuse_function_of_file(manifest["model"], file=where)
+            if base is None:
+                refuse_function_of_file(asked.get("base"), file=where, option="--base")
+            faults = [*(asked.get("perturbations") or ()), *([asked["threat"]] if asked.get("threat") else ())]
+            refuse_perturbations(faults, file=where, allowed=perturbations)
+            refuse_searches(asked.get("searches") or (), file=where, allowed=searches)
+            said = {"options": same_options(manifest, options, folders[0])}
+            _check_fields(kind.request_type, asked | moved)
+            request = kind.request_type(**(asked | moved | said))
+        _admit(shards, mix)
+        opened = start(kind, model if model is not None else manifest["model"], request, "cpu", lambda line: None)
+        inputs = {name: manifest["inputs"].get(name) for name in opened.inputs}
+        found = list(differences(inputs, opened.inputs))
+        if found:
+            raise InputError(
+                f"model or images are not those of the shards: {'; '.join(found)}; name them with --model, --data, "
+                "--base"
+            )
+        again = not (Path(out) / SUMMARY).is_file()  # a merge that was stopped is made again in the same folder
+        with open_run(out, manifest, resume=again, advice=AGAIN) as run, interruptible(AGAIN):
+            say(f"{len(shards.folders)} shards, {manifest['inputs']['units']} groups of {request.group} images")
+            Parts(run.folder).gather(map(Parts, shards.folders.values()))
+            with fitting(run.folder):
+                return finish(opened, run.folder, say, mix=mix, device=manifest["device"], shards=len(shards.folders))
+
+
+def _admit(shards: Shards, mix: bool) -> None:
+    """Refuses shards that are not finished, or were not made alike where they must be."""
     makers = Makers(mix)
     for shard, folder in shards.folders.items():
         finished = Parts(folder)
         refuse_unfinished(shards, shard, sum(unit in finished for unit in shards.units(shard)))
         for unit in shards.units(shard):
             makers.admit(unit, finished.note(unit))
-    opened = start(kind, model if model is not None else manifest["model"], request, "cpu", lambda line: None)
-    inputs = {name: manifest["inputs"].get(name) for name in opened.inputs}
-    found = list(differences(inputs, opened.inputs))
-    if found:
-        raise InputError(
-            f"model or images are not those of the shards: {'; '.join(found)}; name them with --model, --data, --base"
-        )
-    again = not (Path(out) / SUMMARY).is_file()  # a merge that was stopped is made again in the same folder
-    with open_run(out, manifest, resume=again, advice=AGAIN) as run, interruptible(AGAIN):
-        say(f"{len(shards.folders)} shards, {manifest['inputs']['units']} groups of {request.group} images")
-        Parts(run.folder).gather(map(Parts, shards.folders.values()))
-        with fitting(run.folder):
-            return finish(opened, run.folder, say, mix=mix, device=manifest["device"], shards=len(shards.folders))
 
 
 def _check_fields(kind: Any, values: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from robustkit.cli.saying import say
 @click.option("--model", type=click.Path(path_type=Path), help="The checkpoint.  [default: where the shards found it]")
 @click.option("--data", help="The images.  [default: where the shards found them]")
 @click.option("--base", type=click.Path(path_type=Path), help="The base model of a sweep.  [default: likewise]")
-@click.option("--perturb", "perturbations", multiple=True, help="Perturbations of your own in a sweep, named again.")
+@click.option("--perturb", "perturbations", multiple=True, help="Your own perturbations or --threat, named again.")
 @click.option("--mix", is_flag=True, help="Allow shards of other versions, devices or threads, which is recorded.")
 @click.option("--search", "searches", multiple=True, help="Searches of your own in an attack, named again.")
 @model_options

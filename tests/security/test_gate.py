@@ -1,6 +1,5 @@
 """A file never chooses code: every field of every file that is read back is made to name some."""
 
-import copy
 import json
 import os
 import shutil
@@ -18,71 +17,14 @@ from robustkit.auditing.merge import merge_runs
 from robustkit.auditing.report import write_report
 from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart, read_request, request_of
 from robustkit.code_gate import LIBRARIES, import_code, read_code, refuse_code
-from robustkit.errors import InputError, RobustkitError, SecurityError
+from robustkit.errors import InputError, SecurityError
 from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.sweep.measure import run_sweep
 from robustkit.findings.sweep.record import SweepRequest
 from robustkit.models import ConvNet, ModelOptions, open_model
 from tests.attacks import SMALL, silent
 from tests.audits import make_audit
-
-# What a file may say to reach the modules that lie in the working folder, one for each way that a name was ever taken.
-NAMES = ("keras:Net", "evil:Net", "evil.py:Net", "timm:evil.py:Net", "robustkit:evil.py:Net", "evil", "evil.Net",
-         "pkg.evil:Net", "timm", "evil:Net,level=1", "./evil.py:Net", "zoobot:evil:Net", "TIMM:evil", "timm:evil\n",
-         "hf-hub:evil", "local-dir:.", "timm:hf-hub:evil/evil")  # fmt: skip
-
-
-@pytest.fixture
-def stranger(tmp_path, monkeypatch):
-    """The folder one stands in, full of modules that leave a marker; what is returned says whether one ran."""
-    folder = tmp_path / "download"
-    (folder / "pkg").mkdir(parents=True)
-    marker = tmp_path / "marker"
-    code = f"open({str(marker)!r}, 'w').close()\n"
-    for name in ("evil", "keras", "timm", "torchvision", "zoobot", "transformers", "pkg/__init__", "pkg/evil",
-                 "timm:evil", "timm:net", "robustkit:evil"):  # fmt: skip
-        (folder / f"{name}.py").write_text(code)
-    monkeypatch.chdir(folder)
-    for name in ("evil", "keras", "pkg", "pkg.evil"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    return folder, marker
-
-
-def leaves(value, path=()):
-    """Where each value of a JSON document is, and where a new key could be."""
-    yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
-    for key, item in items:
-        yield from leaves(item, (*path, key))
-
-
-def changed(value, path, new):
-    """A copy with another value at a place."""
-    if not path:
-        return new
-    made = copy.deepcopy(value)
-    inner = made
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = new
-    return made
-
-
-def each_field(document, names=NAMES):
-    """The document with each of its values replaced by each of the names, alone and in a list."""
-    for number, path in enumerate(leaves(document)):
-        name = names[number % len(names)]
-        for new in (name, [name]):
-            yield path, changed(document, path, new)
-
-
-def quietly(call, *arguments, **more):
-    """Calls; only errors in words may leave it."""
-    try:
-        call(*arguments, **more)
-    except RobustkitError as error:
-        return error
-    return None
+from tests.security.naming import NAMES, changed, each_field, leaves, quietly
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustkit.code_gate import refuse_code
+from robustkit.code_gate import refuse_code, word_of_file
 from robustkit.data import ImageSet
 from robustkit.data.pixels import picked
 from robustkit.engine import paint
@@ -95,8 +95,12 @@ def open_attacked(
     summary = read_object(folder / SUMMARY, "the summary of an attack", inputs=dict, data=str)
     record = AttackRecord.load(folder / RECORD)
     summary["data"] = _where(folder, summary["data"])
+    mine = options.code_named if options else ()
     options, sets = same_options(summary, options, folder), ImageSets()
-    checkpoint = open_model(model, options, images=lambda said: sets.open(data or summary["data"], said), device=device)
+    with word_of_file(f"the run in {folder}", [os.fspath(model), *mine]):
+        checkpoint = open_model(
+            model, options, images=lambda said: sets.open(data or summary["data"], said), device=device
+        )
     digest = checkpoint.origin.sha256
     if checkpoint.classifier.latent_name is None:
         raise InputError(f"{model} has no latent: {checkpoint.classifier.why_no_latent}")

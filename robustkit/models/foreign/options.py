@@ -178,6 +178,13 @@ class ModelOptions:
         return given
 
     @property
+    def code_named(self) -> list[str]:
+        """The code that a person names with these options, or with the card, which is read."""
+        card = None if self.card is None else read_card(Path(self.card), named=True)
+        front = self.front.get("name") if isinstance(self.front, dict) else self.front
+        return [text for text in (self.arch, card and card.arch, front) if isinstance(text, str)]
+
+    @property
     def about_images(self) -> dict[str, Any]:
         """What was said about the images and not about the network, as arguments of `open_images`."""
         names = {name: name for name in ("images", "labels", "channels", "units", "nan", "preprocess")}
