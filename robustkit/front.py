@@ -154,13 +154,16 @@ def sweep(
     return _measure(Sweep, SweepRequest, model, images, labels, {**asked, "seed": seed}, out, more)
 
 
-def windows(model: Any, images: Any = None, labels: Any = None, **more: Any) -> WindowsResult:
+def windows(
+    model: Any, images: Any = None, labels: Any = None, *, base: AttackResult | None = None, **more: Any
+) -> WindowsResult:
     """Draws the classes around attacked images: church windows along the flip and the noise of each image.
 
     Args:
         model: What `attack` found, or a model as for `attack`, which is attacked first.
         images: As for `attack`.
         labels: As for `attack`.
+        base: What `attack` found on another model: the same images are drawn under both in `out`.
         **more: The fields of `WindowRequest`, such as `noisy`, where the noisy partners of the images come from
             (`exposure:0.1`, or `none`), the axes `x` and `y`, and `seed`; `out`, a new folder, and `say`, which
             receives progress messages; and for a model whatever else `attack` takes.
@@ -173,7 +176,7 @@ def windows(model: Any, images: Any = None, labels: Any = None, **more: Any) -> 
     """
     from robustkit.findings.windows.measure import WINDOWS
 
-    return _of_latents(WINDOWS, model, images, labels, None, more)
+    return _of_latents(WINDOWS, model, images, labels, base, more)
 
 
 def isomap(

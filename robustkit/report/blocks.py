@@ -300,6 +300,7 @@ class Drawing:
         note: Small print below, on paper alone: the screen has a caption.
         palette: Of the classes that it shows.
         heights: Of the rows, in proportion to each other; empty for rows of one height.
+        least: Its least width on the screen, pixels; 0 for one by the number of panels that stand side by side.
     """
 
     panels: Sequence[Panel]
@@ -312,6 +313,7 @@ class Drawing:
     note: str = ""
     palette: Palette | None = None
     heights: Sequence[float] = ()
+    least: int = 0
 
     def meanings(self) -> Iterator[Meaning]:
         """What its blocks stand for, in their order."""

@@ -31,6 +31,8 @@ from robustkit.tables import latex
 PAGE, LITE, FIGURES, TABLES, VERDICT = "report.html", "report-lite.html", "figures", "tables", "verdict"
 # Of a long table so many rows are shown, and in the small page.
 _ROWS, _FEW_ROWS = 100, 25
+# Least widths of drawings of several panels, and of each panel, pixels.
+_NARROWEST, _OF_PANEL = 608, 224
 
 
 @dataclass(frozen=True)
@@ -186,13 +188,19 @@ def _section(one: Section, *, folder: Path, looks: Looks) -> dict[str, Any]:
         "width": "0" if drawing is None else f"{drawing.size[0]:.2f}",
         "spec": "" if figure is None else safe_json(figure),
         "height": 0 if drawing is None else drawing.height,
-        "columns_abreast": 1 if drawing is None else min(drawing.columns, len(drawing.panels)),
+        "least": 0 if drawing is None else _least(drawing),
         "cameras": drawing is not None and any(panel.space for panel in drawing.panels),
         "columns": table.columns,
         "rows": table.rows[:_ROWS],
         "count": len(table.rows),
         "csv": data_link(f"{one.name}.csv", csv, beside=f"{TABLES}/{one.name}.csv"),
     }
+
+
+def _least(drawing: Drawing) -> int:
+    """The width below which a drawing scrolls, pixels; 0 for a single panel, which takes any."""
+    abreast = min(drawing.columns, len(drawing.panels))
+    return 0 if abreast < 2 else drawing.least or max(_NARROWEST, _OF_PANEL * abreast)
 
 
 def _small(one: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from robustkit.errors import InputError
 from robustkit.findings.latents.measure import Embedded
 from robustkit.findings.latents.running import LatentFinding, run_latents
 from robustkit.findings.windows.axes import Direction, make_axes
+from robustkit.findings.windows.pairs import Side
 from robustkit.findings.windows.record import NOISE, ONE_PIXEL, RANDOM, WindowRequest, Windows
 from robustkit.findings.windows.show import write_windows
+from robustkit.findings.windows.stamps import take_stamps
 from robustkit.findings.windows.summary import WindowsResult
 from robustkit.latent.any_window import AnyWindow, any_window, window_method
 from robustkit.latent.checks import rows_of
@@ -50,13 +52,13 @@ def measure(embedded: Mapping[str, Embedded], request: WindowRequest) -> Windows
     """Church windows of embedded images.
 
     Args:
-        embedded: The latents of one model, by its name.
+        embedded: The latents of a model, and of a base after it, by name; the windows are those of the first.
         request: What windows are asked for.
 
     Raises:
         InputError: If no image has a window, an image to draw has none, or the windows cannot be made as asked.
     """
-    (found,) = embedded.values()
+    found = next(iter(embedded.values()))
     record, resolution = found.record, request.resolution
     try:
         window_method(record.head, resolution)
@@ -75,7 +77,12 @@ def measure(embedded: Mapping[str, Embedded], request: WindowRequest) -> Windows
         resolution=resolution, images=request.shown,
     )  # fmt: skip
     palette = make_palette(record.class_names, request.colours)
-    return WindowsResult(windows, found.attacked.sample, None, record, palette, request.white)
+    searched = (request.certificates, request.base_certificates)
+    sides = [
+        Side(name, one.record, take_stamps(one, folder, noisy=request.noisy, seed=request.seed))
+        for (name, one), folder in zip(embedded.items(), searched, strict=False)
+    ]
+    return WindowsResult(windows, found.attacked.sample, None, record, palette, request.white, sides)
 
 
 def measure_windows(

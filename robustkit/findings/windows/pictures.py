@@ -163,18 +163,27 @@ def draw_windows(
     """
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    panels = [_window(one, palette, white=white, names=False, notes=1) for one in pictures]
+    panels = [window_panel(one, palette, white=white, names=False, notes=1) for one in pictures]
     size = (max(2.3 * columns, 3.3), 2.75 * rows + 0.75)
     return Drawing(panels, size, 60 + 380 * rows, columns, note=rule, palette=palette)
 
 
 def draw_window(picture: WindowPicture, palette: Palette, *, white: bool = False) -> Drawing:
     """A window by itself, for one column of a journal; each class that has room carries its name."""
-    panel = _window(picture, palette, white=white, names=True, notes=len(picture.notes))
+    panel = window_panel(picture, palette, white=white, names=True, notes=len(picture.notes))
     return Drawing([panel], (3.3, 4.2), 520, legend="below", palette=palette)
 
 
-def _window(picture: WindowPicture, palette: Palette, *, white: bool, names: bool, notes: int) -> Panel:
+def window_panel(picture: WindowPicture, palette: Palette, *, white: bool, names: bool, notes: int) -> Panel:
+    """A window as a panel.
+
+    Args:
+        picture: The window.
+        palette: The colours of the classes.
+        white: Whether the true class is left white.
+        names: Whether each class that has room carries its name.
+        notes: How many of the notes stand below the title.
+    """
     e = picture.extent
     pieces = list(picture.polygons) + ([] if picture.grid is None else _grid_pieces(picture.grid, e))
     shown = [(-1 if white and label == picture.true else label, corners) for label, corners in pieces]

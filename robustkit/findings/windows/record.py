@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from robustkit.findings.latents.record import LatentRequest
+from robustkit.findings.latents.record import PairRequest
 from robustkit.options import option
 from robustkit.records import Record
 
-RECORD = "windows.npz"
+RECORD, STAMPS, BASE_STAMPS = "windows.npz", "stamps.npz", "stamps-base.npz"
+# Images that two networks are compared on at most, and the side of their pictures, pixels.
+COMPARED, SIDE = 150, 64
 ONE_PIXEL, NOISE, RANDOM = "one-pixel", "noise", "random"
 
 
 @dataclass(frozen=True, kw_only=True)
-class WindowRequest(LatentRequest):
-    """What windows are asked for.
+class WindowRequest(PairRequest):
+    """What windows are asked for; with a base, the same images are drawn under both networks too.
 
     Attributes:
         x: The first axis; see `robustkit.findings.windows.axes.make_axes`. By default the pixel that flips an image, or
@@ -31,6 +34,9 @@ class WindowRequest(LatentRequest):
         resolution: Cells along an axis of a sampled window; by default windows are exact, or sampled with
             `measure.RESOLUTION` cells if the head's regions have no formula.
         shown: Ids of images to draw; by default a rule chooses.
+        certificates: The folder of `robustkit certify` on the same model and images: of an image that no pixel flips,
+            the pixel that comes nearest to it is drawn beside the base.
+        base_certificates: The same of the base.
     """
 
     x: str | None = option(
@@ -50,6 +56,10 @@ class WindowRequest(LatentRequest):
     shown: Sequence[str] = option(
         (), "Id of an image to draw; give more for more.", flag="--image", shown="a rule", click={"multiple": True}
     )
+    certificates: str | os.PathLike[str] | None = option(
+        None, "A folder of `robustkit certify`: with --base, shows images that no pixel flips too."
+    )
+    base_certificates: str | os.PathLike[str] | None = option(None, "The same of the other checkpoint.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,3 +169,37 @@ class Windows(Record):
         ]
         segments = list(self.segments[self.segment_window == g])
         return polygons, segments, self.grids[g] if self.grids.shape[-1] else None
+
+
+@dataclass(frozen=True, eq=False)
+class Stamps(Record):
+    """The first P images of a sample, clean, noisy and with one pixel changed, to be shown beside another network's.
+
+    The pixel is the one that flips the image or, where every cell was tried and none does, the one that comes nearest.
+
+    Attributes:
+        ids: Image ids in the order of the draw, shape (P,), str.
+        clean: Pictures, shape (P, SIDE, SIDE, 3), uint8; likewise the others, each in the limits of its clean image.
+        noisy: Of the noisy twins; black where there is none.
+        attacked: With the pixel; black where there is none.
+        spot: Where the pixel is, as shares of width and height from the upper left, shape (P, 2); nan for none.
+        touched: Latents with the pixel, shape (P, D), float32; nan for none.
+        end: Predicted classes with the pixel, shape (P,), int64; -1 for none.
+        class_names: The K classes.
+    """
+
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("ids", "end"), "P"),
+        **dict.fromkeys(("clean", "noisy", "attacked"), "PSS3"),
+        "spot": "P2", "touched": "PD", "class_names": "K",
+    }  # fmt: skip
+    position_letters: ClassVar[Mapping[str, str]] = {"end": "K"}
+
+    ids: np.ndarray
+    clean: np.ndarray
+    noisy: np.ndarray
+    attacked: np.ndarray
+    spot: np.ndarray
+    touched: np.ndarray
+    end: np.ndarray
+    class_names: list[str]

@@ -11,8 +11,9 @@ import numpy as np
 from robustkit.errors import InputError
 from robustkit.findings.finding import ModelRecords, section_name
 from robustkit.findings.latents.show import canonical_pictures, draw_canonical
+from robustkit.findings.windows.pairs import PAIRS, Side, pair
 from robustkit.findings.windows.pictures import ChurchWindows, draw_window, draw_windows, window_pictures
-from robustkit.findings.windows.record import RECORD
+from robustkit.findings.windows.record import BASE_STAMPS, RECORD, STAMPS
 from robustkit.findings.windows.summary import WindowsResult, directions
 from robustkit.findings.writing import KINDS, file_name, write_finding
 from robustkit.report.blocks import Drawing
@@ -45,11 +46,19 @@ def write_windows(folder: Path, result: WindowsResult, about: dict[str, Any], dr
             summary["canonical"] = f"not drawn: {error}"
         files = [f"{name}.{kind}" for name in drawings for kind in KINDS]
         summary["pictures"] = {"rule": windows.settings["shown"], "files": files}
+        if len(result.sides) > 1:
+            summary["paired"] = PAIRS
+            try:
+                drawings[PAIRS] = pair(result.sides[1], result.sides[0], palette).drawing()
+            except InputError as error:
+                summary["paired"] = f"not drawn: {error}"
         colours = dict(zip(palette.class_names, palette.colours, strict=True))
         summary["colours"] = {"name": palette.name, "classes": colours}
     texts = {TABLE: result.table()}
-    last = write_finding(folder, records={RECORD: windows}, texts=texts, drawings=drawings, summary=summary)
-    return [result.describe(), last]
+    records = {RECORD: windows} | dict(zip((STAMPS, BASE_STAMPS), [one.stamps for one in result.sides], strict=False))
+    last = write_finding(folder, records=records, texts=texts, drawings=drawings, summary=summary)
+    paired = [f"the same galaxies under both networks: {folder / PAIRS}.pdf"] if PAIRS in drawings else []
+    return [result.describe(), *paired, last]
 
 
 def gallery_of(result: WindowsResult) -> Drawing:
@@ -86,4 +95,16 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         palette = make_palette(one.class_names)
         rule = record.settings["shown"]
         sections.append(ChurchWindows(pictures, palette, rule, spoken, rows, columns, one.label, name))
-    return Chapter("windows", "Church windows", (), tuple(sections), missing)
+    sides = [
+        Side(one.label, one.latents, one.records["stamps"])
+        for one in models
+        if one.latents is not None and "stamps" in one.records
+    ]
+    text: tuple[str, ...] = ()
+    if len(sides) == 2:
+        try:
+            sections.insert(0, pair(sides[1], sides[0], make_palette(models[0].class_names)))
+        except InputError as error:
+            text = (f"{str(error)[0].upper()}{str(error)[1:]}.",)
+    folded = tuple(one.name for one in sections[1:])
+    return Chapter("windows", "Church windows", text, tuple(sections), missing, folded)

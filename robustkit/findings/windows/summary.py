@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from robustkit.findings.windows.pairs import Side
 from robustkit.findings.windows.record import Windows
 from robustkit.latent.embeddings import Embeddings
 from robustkit.latent.geometry import AffineHead, margins
@@ -27,12 +29,14 @@ class WindowsResult(Result):
         latents: The embeddings that they were measured on.
         palette: The colours of the classes.
         white: Whether the true class is left white.
+        sides: What is drawn of the model and, if there is one, of the base beside each other.
     """
 
     record: Windows
     latents: Embeddings
     palette: Palette
     white: bool
+    sides: Sequence[Side]
 
     def summary(self) -> dict[str, Any]:
         """The numbers by name, as JSON values."""
