@@ -284,10 +284,11 @@ def train(
     """Trains a classifier on one domain, or on a labelled source and an unlabelled target.
 
     Args:
-        *data: One labelled image set or folder of simulated galaxies, or a source and a target.
+        *data: One labelled image set or folder of simulated galaxies, or a source and one or more targets.
         out: The checkpoint (.pt), or a folder for several `seeds`.
         preset: The settings of a paper: `ad22` or `da20`.
-        **settings: Fields of `robustkit.training.Settings`, and `seeds`, `resume`, `report_oracle`, `device`.
+        **settings: Fields of `robustkit.training.Settings`, and `seeds`, `resume`, `report_oracle`, `device`,
+            `target_labels`.
 
     Returns:
         What was trained; several of them for several seeds.
@@ -299,10 +300,11 @@ def train(
     from robustkit.training import pair_of, train_many
     from robustkit.training import preset as settings_of
 
-    if len(data) not in (1, 2):
-        raise InputError(f"expected one image set, or a source and a target, got {len(data)}")
-    pair = pair_of(data=data[0]) if len(data) == 1 else pair_of(source=data[0], target=data[1])
-    how = {name: settings.pop(name) for name in ("seeds", "resume", "report_oracle", "device") if name in settings}
+    if not data:
+        raise InputError("expected one image set, or a source and one or more targets, got none")
+    pair = pair_of(data=data[0]) if len(data) == 1 else pair_of(source=data[0], target=data[1:])
+    given = ("seeds", "resume", "report_oracle", "device", "target_labels")
+    how = {name: settings.pop(name) for name in given if name in settings}
     trained = train_many(*pair, settings=settings_of(preset, **settings), out=out, **how)
     found = list(trained)
     return found[0] if len(found) == 1 else found

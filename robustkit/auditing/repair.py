@@ -163,6 +163,8 @@ def _moved(data: dict[str, Any], out: Path) -> dict[str, Any]:
         moved["relative"] = os.path.relpath(data["path"], real_path(out).parent)
     if isinstance(data.get("target"), dict):
         moved["target"] = _moved(data["target"], out)
+    if isinstance(data.get("more_targets"), list):
+        moved["more_targets"] = [_moved(one, out) for one in data["more_targets"] if isinstance(one, dict)]
     return moved
 
 

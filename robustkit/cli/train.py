@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -35,7 +36,7 @@ _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
         "--patience",
         {"type": int, "help": "Epochs without a better checkpoint before stopping.  [10]"},
     ),
-    ("--weight", {"type": float, "help": "Of the penalty.  [1]"}),
+    ("--weight", {"help": "Of the penalty: a number, or learned (as SIDDA does).  [1]"}),
     ("--warm-up", {"type": int, "help": "Epochs without the penalty.  [5]"}),
     ("--kernels", {"help": "Of mmd: median or published.  [median]"}),
     ("--fisher", {"is_flag": False, "flag_value": "ratio", "help": "Fisher loss: ratio or difference."}),
@@ -77,6 +78,9 @@ def settings_given(options: dict[str, Any]) -> dict[str, Any]:
                 f"expected --arch as path/to/file.py:Class, package.module:factory, timm:NAME or torchvision:NAME, got "
                 f"{given['network']!r}"
             )
+    if "weight" in given:
+        with suppress(ValueError):
+            given["weight"] = float(given["weight"])
     if "arch_kwargs" in given:
         from robustkit.models.foreign.options import parse_kwargs
 
@@ -87,7 +91,14 @@ def settings_given(options: dict[str, Any]) -> dict[str, Any]:
 @click.command(name="train", cls=Command)
 @click.option("--data", help="One labelled image set, or simulated galaxies at two depths.")
 @click.option("--source", help="The labelled images.")
-@click.option("--target", help="The images to be classified later; their labels are not read.")
+@click.option(
+    "--target",
+    multiple=True,
+    help="The images to be classified later, several times for several sets; their labels are not read.",
+)
+@click.option(
+    "--target-labels", metavar="PATH", help="A table (id, class) of the few target images whose classes may be learned."
+)
 @click.option("--out", required=True, help="The checkpoint (.pt), or a folder for several seeds.")
 @click.option("--seeds", default=1, show_default=True, help="How many seeds, counted up from --seed.")
 @click.option("--preset", help="The settings of a paper: ad22 or da20.")
@@ -95,11 +106,11 @@ def settings_given(options: dict[str, Any]) -> dict[str, Any]:
 @click.option("--resume", is_flag=True, help="Continue with a run that was stopped.")
 @click.option("--report-oracle", is_flag=True, help="Log target accuracy too; nothing else reads the target labels.")
 @click.option("--device", help="cpu or cuda.  [cuda where there is one]")
-def command(data: str | None, source: str | None, target: str | None, preset: str | None, **options: Any) -> None:
+def command(data: str | None, source: str | None, target: tuple[str, ...], preset: str | None, **options: Any) -> None:
     """Trains a classifier, on one domain or on a labelled source and an unlabelled target."""
     from robustkit.data.sides import check_sides
 
-    check_sides(data, source, target)
+    check_sides(data, source, target or None)
     from robustkit.allocation import keep_freed_memory
     from robustkit.runs.trouble import trouble_in_words  # which takes seconds
     from robustkit.training import pair_of, train_many
@@ -107,8 +118,8 @@ def command(data: str | None, source: str | None, target: str | None, preset: st
     from robustkit.training.distributed import is_first
 
     keep_freed_memory()
-    pair = pair_of(data=data, source=source, target=target)
-    how = {name: options.pop(name) for name in ("out", "seeds", "resume", "report_oracle", "device")}
+    pair = pair_of(data=data, source=source, target=target or None)
+    how = {name: options.pop(name) for name in ("out", "seeds", "resume", "report_oracle", "device", "target_labels")}
     given = settings_given(options)
     with trouble_in_words(how["out"], "continue with --resume, finished epochs are kept"):
         for trained in train_many(*pair, settings=settings_of(preset, **given), **how):

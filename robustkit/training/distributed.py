@@ -41,11 +41,12 @@ class World:
         """Whether this process writes the files."""
         return self.rank == 0
 
-    def check_batch(self, batch: int) -> None:
+    def check_batch(self, batch: int, of: str = "images") -> None:
         """Refuses a batch that the processes cannot share evenly: the loss would lack the labels' last rows.
 
         Args:
             batch: Images of each domain in a step.
+            of: What they are.
 
         Raises:
             InputError: Names the batch and the nearest below it that can be shared.
@@ -53,7 +54,7 @@ class World:
         if batch % self.size == 0:
             return
         advice = f"give --batch {batch - batch % self.size}" if batch > self.size else "start fewer processes"
-        raise InputError(f"a batch of {batch} images cannot be shared evenly by {self.size} processes; {advice}")
+        raise InputError(f"a batch of {batch} {of} cannot be shared evenly by {self.size} processes; {advice}")
 
     def share(self, rows: Any) -> Any:
         """This process's part of a batch that `check_batch` has passed, or `None` of `None`."""

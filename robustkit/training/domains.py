@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from torch import Tensor
 
 from robustkit.data import IdentityStretch, ImageSet, Split, Stretch, open_images, split_images
 from robustkit.data import fit_stretch as fit_named_stretch
+from robustkit.data.pixels import release
 from robustkit.data.readers.galaxies import GALAXIES_FILE, depths_of
+from robustkit.data.readers.gather import room_for
 from robustkit.data.sides import check_sides
 from robustkit.data.split import PARTS, Part
 from robustkit.data.unit import unit_stretch
@@ -24,6 +26,7 @@ from robustkit.models.foreign.arrange import in_order
 from robustkit.training.holding import hold
 
 Where = ImageSet | str | os.PathLike[str]
+Targets = Where | Sequence[Where] | None
 
 # Images stretched at a time, so that a memory-mapped set is never held twice.
 _CHUNK = 512
@@ -64,7 +67,8 @@ class PartTensors:
     """The training or validation images of a domain, as tensors.
 
     Attributes:
-        images: Shape (N, C, H, W), float32, channels last in memory; on the device if they fit there.
+        images: Shape (N, C, H, W), float32, channels last in memory; on the device if they fit there, and in a
+            temporary file where they are many.
         labels: Classes, shape (N,), int64; `None` in a target.
         ids: Image ids, shape (N,).
     """
@@ -81,21 +85,22 @@ def pair_of(
     data: str | os.PathLike[str] | None = None,
     *,
     source: str | os.PathLike[str] | None = None,
-    target: str | os.PathLike[str] | None = None,
-) -> tuple[Path, Path | None]:
+    target: Targets = None,
+) -> tuple[Path, Path | list[Path] | None]:
     """Where source and target are.
 
     Args:
         data: One image set; or simulated galaxies, whose deepest images are the source and shallowest the target.
         source: The source, instead of `data`.
-        target: The target, or `None`.
+        target: The target, several, or `None`.
 
     Raises:
         InputError: If both `data` and `source` are given, or neither.
     """
     check_sides(data, source, target)
     if source is not None:
-        return _path(source), _path(target) if target is not None else None
+        paths = [_path(one) for one in each_of(target)]
+        return _path(source), paths if len(paths) > 1 else next(iter(paths), None)
     data = _path(data)
     if not (data / GALAXIES_FILE).is_file():
         return data, None
@@ -103,46 +108,60 @@ def pair_of(
     return depths[0], depths[-1] if len(depths) > 1 else None
 
 
-def open_domains(source: Where, target: Where | None, *, split_seed: int) -> tuple[Domain, Domain | None]:
-    """Opens source and target and splits them; objects that are in both fall into the same part of both.
+def each_of(target: Targets) -> list[Any]:
+    """The targets that were given: none, one or several."""
+    if target is None:
+        return []
+    return list(target) if isinstance(target, list | tuple) else [target]
+
+
+def open_domains(
+    source: Where, target: Targets, *, split_seed: int, known: Collection[str] = ()
+) -> tuple[Domain, tuple[Domain, ...]]:
+    """Opens source and targets and splits them; objects that are in several fall into the same part of all.
 
     Args:
         source: The labelled images.
         target: The images to be classified later; their labels, if they have any, are dropped here.
         split_seed: Seed of the split.
+        known: Target objects whose classes are known, which train.
 
     Raises:
-        InputError: If the two do not fit each other.
+        InputError: If they do not fit each other.
     """
     source_images, source_path = _open(source)
     split = split_images(source_images, seed=split_seed)
-    first = Domain(source_images, source_path, split)
-    if target is None:
-        return first, None
-    target_images, target_path = _open(target)
-    target_images = replace(target_images, labels=None)
-    _check_fit(source_images, target_images)
-    return first, Domain(target_images, target_path, split_target(target_images, split, seed=split_seed))
+    targets: list[Domain] = []
+    for one in each_of(target):
+        images, path = _open(one)
+        images = replace(images, labels=None)
+        _check_fit(source_images, images)
+        earlier = [split, *(domain.split for domain in targets)]
+        targets.append(Domain(images, path, split_target(images, *earlier, seed=split_seed, known=known)))
+    return Domain(source_images, source_path, split), tuple(targets)
 
 
-def split_target(target: ImageSet, source: Split, *, seed: int) -> Split:
-    """The split of a target: objects shared with the source keep their part, the others are divided separately.
+def split_target(target: ImageSet, *earlier: Split, seed: int, known: Collection[str] = ()) -> Split:
+    """The split of a target: objects that other domains show too keep their part, the rest is divided separately.
 
-    So no object is trained on in one domain and tested on in the other.
+    So no object is trained on in one domain and tested on in another.
 
     Args:
         target: The target without labels.
-        source: The split of the source.
+        *earlier: The split of the source, and those of the targets before this one.
         seed: Seed of the division.
+        known: Objects whose classes are known: those that no other domain shows train.
 
     Raises:
         InputError: If a part is left with fewer than two objects.
     """
-    objects = target.objects
-    shared = np.isin(objects, [*source.train, *source.valid, *source.test])
+    objects = set(target.objects.tolist())
+    fixed = {name: part for split in reversed(earlier) for part in PARTS for name in split.objects(part)}
+    fixed = dict.fromkeys(known, PARTS[0]) | fixed
+    shared = np.isin(target.objects, list(fixed))
     if not shared.any():
         return split_images(target, seed=seed)
-    parts = [set(source.objects(part)) & set(objects.tolist()) for part in PARTS]
+    parts: list[set[str]] = [{name for name in objects if fixed.get(name) == part} for part in PARTS]
     if not shared.all():
         rest = split_images(target.select(~shared), seed=seed)
         parts = [part | set(rest.objects(name)) for part, name in zip(parts, PARTS, strict=True)]
@@ -225,11 +244,13 @@ def fit_stretch(domain: Domain, name: str | None) -> Stretch:
     return fit_named_stretch(name or "arcsinh", images.images[domain.rows("train")])
 
 
-def make_part(domain: Domain, part: Part, stretch: Stretch, device: torch.device | str) -> PartTensors:
+def make_part(
+    domain: Domain | Sequence[Domain], part: Part, stretch: Stretch, device: torch.device | str
+) -> PartTensors:
     """Stretches the images of a part and puts them on the device, if they fit.
 
     Args:
-        domain: The images and their split.
+        domain: The images and their split; several targets become one.
         part: `train`, `valid` or `test`.
         stretch: The fitted stretch, or `IdentityStretch()` for calibrated values.
         device: Where training runs.
@@ -237,16 +258,27 @@ def make_part(domain: Domain, part: Part, stretch: Stretch, device: torch.device
     Raises:
         InputError: If a value is not finite.
     """
-    images, positions = domain.images, domain.rows(part)
+    domains = [domain] if isinstance(domain, Domain) else list(domain)
+    images, places = domains[0].images, [each.rows(part) for each in domains]
     stretch = IdentityStretch() if images.stretch is not None else stretch
-    tensor = torch.empty((len(positions), *images.images.shape[1:]), memory_format=torch.channels_last)
-    for start in range(0, len(positions), _CHUNK):
-        rows = positions[start : start + _CHUNK]
-        tensor[start : start + len(rows)] = torch.from_numpy(np.ascontiguousarray(stretch(images.images[rows])))
-    if not bool(torch.isfinite(tensor).all()):
-        raise InputError("some pixels are not finite after the stretch; repair NaN and infinite pixels first")
-    labels = None if images.labels is None else torch.from_numpy(images.labels[positions]).to(device)
-    return PartTensors(hold(tensor, device), labels, images.ids[positions])
+    bands, height, width = images.images.shape[1:]
+    room = room_for((sum(map(len, places)), height, width, bands), [])  # channels last
+    start = 0
+    for each, positions in zip(domains, places, strict=True):
+        for first in range(0, len(positions), _CHUNK):
+            rows = positions[first : first + _CHUNK]
+            stretched = np.moveaxis(stretch(each.images.images[rows]), 1, -1)
+            if not np.isfinite(stretched).all():
+                raise InputError("some pixels are not finite after the stretch; repair NaN and infinite pixels first")
+            room[start : start + len(rows)] = stretched
+            start += len(rows)
+            release(room)
+    taught = [
+        each.images.labels[rows] for each, rows in zip(domains, places, strict=True) if each.images.labels is not None
+    ]
+    labels = torch.from_numpy(np.concatenate(taught)).to(device) if len(taught) == len(domains) else None
+    ids = np.concatenate([each.images.ids[rows] for each, rows in zip(domains, places, strict=True)])
+    return PartTensors(hold(torch.from_numpy(room).permute(0, 3, 1, 2), device), labels, ids)
 
 
 def input_range(part: PartTensors, stretch: Stretch) -> tuple[tuple[float, float], ...]:
@@ -268,8 +300,8 @@ def _path(where: object) -> Path:
     if isinstance(where, str | os.PathLike):
         return Path(where)  # type: ignore[arg-type]
     raise InputError(
-        f"expected the path of one image set, not a {type(where).__name__}; training takes one source and one target: "
-        "train once for each target, or join the sets into one"
+        f"expected the path of one image set, not a {type(where).__name__}; training takes one source, and one target "
+        "or a list of them"
     )
 
 

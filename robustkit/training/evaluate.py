@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from scipy.stats import rankdata
 
 from robustkit.data.split import Part
 from robustkit.errors import InputError
 from robustkit.models import open_checkpoint
 from robustkit.progress import progress
 from robustkit.records import Record
-from robustkit.stats import Estimate, Scores, bootstrap_many, score_classifier
+from robustkit.stats import Estimate, Scores, bootstrap, bootstrap_many, score_classifier
 from robustkit.training.domains import make_part
 from robustkit.training.network import Trainee, predict
 from robustkit.training.recall import recall_domains
@@ -51,9 +52,13 @@ class Predictions(Record):
         ids: Image ids, shape (N,).
         labels: True classes, shape (N,).
         probabilities: Shape (N, K), float64.
+        unknown: 1 minus the largest probability of each image of a class that the network does not know, shape (U,);
+            these images are in no other field.
     """
 
-    axis_letters: ClassVar[Mapping[str, str]] = {"ids": "N", "labels": "N", "probabilities": "NK", "class_names": "K"}
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        "ids": "N", "labels": "N", "probabilities": "NK", "class_names": "K", "unknown": "U",
+    }  # fmt: skip
     position_letters: ClassVar[Mapping[str, str]] = {"labels": "K"}
 
     model: str
@@ -65,6 +70,7 @@ class Predictions(Record):
     ids: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray
+    unknown: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def objects(self) -> np.ndarray:
@@ -86,6 +92,8 @@ class Row:
         accuracy: Mean accuracy over the seeds, with a bootstrap interval over objects.
         balanced_accuracy: Mean balanced accuracy over the seeds, with its interval.
         gain: Balanced accuracy minus that of `source`, paired by object; `None` without a `source` row.
+        unknown_auc: How well 1 minus the largest probability tells images of classes that the network does not know
+            from those that it knows: area under the ROC curve, mean over the seeds; `None` where there are none.
     """
 
     network: str
@@ -99,6 +107,7 @@ class Row:
     accuracy: Estimate
     balanced_accuracy: Estimate
     gain: Estimate | None
+    unknown_auc: Estimate | None = None
 
 
 def predict_test(
@@ -138,7 +147,16 @@ def predict_test(
             continue
         images = make_part(domain, part, checkpoint.stretch, device)
         assert images.labels is not None
-        probabilities = torch.softmax(predict(network, images.images).logits.cpu().double(), 1)
+        probabilities = torch.softmax(predict(network, images.images).logits.cpu().double(), 1).cpu().numpy()
+        labels = images.labels.cpu().numpy()
+        known = labels < len(card.class_names)
+        if not known.all():
+            names = ", ".join(domain.images.class_names[len(card.class_names) :])
+            _log.warning(
+                "%d of the %d images of the %s are of classes that %s does not know (%s): the scores leave them out, "
+                "and unknown AUC says how well its confidence tells them from the others",
+                int((~known).sum()), len(known), name, path, names,
+            )  # fmt: skip
         found.append(
             Predictions(
                 model=str(path),
@@ -147,9 +165,10 @@ def predict_test(
                 seed=settings.get("seed", 0),
                 domain=name,
                 class_names=list(card.class_names),
-                ids=images.ids,
-                labels=images.labels.cpu().numpy(),
-                probabilities=probabilities.cpu().numpy(),
+                ids=images.ids[known],
+                labels=labels[known],
+                probabilities=probabilities[known],
+                unknown=1 - probabilities[~known].max(1),
             )
         )
     network.release()
@@ -240,7 +259,25 @@ def _row(group: list[Predictions], base: list[Predictions] | None, *, seed: int,
         accuracy=accuracy,
         balanced_accuracy=balanced,
         gain=gain[0] if gain else None,
+        unknown_auc=_unknown_auc(group, draws=draws, rng=np.random.default_rng(seed)),
     )
+
+
+def _unknown_auc(group: list[Predictions], *, draws: int, rng: np.random.Generator) -> Estimate | None:
+    """Area under the ROC curve of unknown classes against known ones; the rows of both are resampled."""
+    if not len(group[0].unknown):
+        return None
+    scores = np.stack([np.concatenate([1 - each.probabilities.max(1), each.unknown]) for each in group], 1)
+    unknown = np.arange(len(scores)) >= len(group[0].labels)
+
+    def area(scores: np.ndarray, unknown: np.ndarray) -> float:
+        count = int(unknown.sum())
+        if count in (0, len(unknown)):
+            return float("nan")
+        ranks = rankdata(scores, axis=0)[unknown].sum(0)
+        return float(np.mean((ranks - count * (count + 1) / 2) / (count * (len(unknown) - count))))
+
+    return bootstrap(area, scores, unknown, draws=draws, rng=rng)
 
 
 def _scores(predictions: Predictions, *, seed: int, draws: int) -> Scores:

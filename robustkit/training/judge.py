@@ -11,7 +11,7 @@ from torch import Tensor
 from robustkit.training.domains import PartTensors
 from robustkit.training.machinery import Run
 from robustkit.training.network import predict
-from robustkit.training.scores import labelled_scores, target_scores
+from robustkit.training.scores import class_shift, labelled_scores, target_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,7 @@ class Judge:
         logits = _numpy(found.logits)
         row |= target_scores(outputs, labels, found)
         row["target_most_common"] = float(np.bincount(logits.argmax(1)).max() / len(logits))
+        row |= class_shift(_numpy(outputs.logits), logits)
         if self.on_target:
             row["score"] = row["information"]
         if self.oracle is not None:

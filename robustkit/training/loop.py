@@ -9,10 +9,10 @@ import torch
 
 from robustkit.progress import progress, without_terminal
 from robustkit.training.distributed import World, is_first
-from robustkit.training.feed import Feed
+from robustkit.training.feed import Feed, joined
 from robustkit.training.keeping import Keeper
 from robustkit.training.machinery import Run
-from robustkit.training.network import renew_statistics
+from robustkit.training.network import parted, renew_statistics
 from robustkit.training.pixels import BadPixels
 from robustkit.training.settings import Settings
 from robustkit.training.watch import check_finite, warn
@@ -52,10 +52,13 @@ def run_epochs(
         run.objective.train()
         for step, batch in feed.epoch(run.epoch, first=run.step):
             images = batch.source if pixels is None else pixels(run.network, batch, run.epoch, step)
+            shares = [world.share(rows) for rows in (images, batch.target, batch.known)]
             with torch.autocast(world.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                outputs = network(world.share(images), world.share(batch.target))
-            source, target = (world.gather(domain) for domain in outputs)
-            loss, terms = run.objective(source, batch.labels, target, settings.ramp_at(run.epoch + step / feed.steps))
+                outputs, beside = network(shares[0], joined(shares[1:]))
+            found = [outputs, *parted(beside, shares[1:])]
+            source, target, known = (world.gather(domain) for domain in found)
+            ramp = settings.ramp_at(run.epoch + step / feed.steps)
+            loss, terms = run.objective(source, batch.labels, target, ramp, (known, batch.known_labels))
             check_finite(loss, terms, run, batch)
             run.update(loss, terms)
             bar.set_postfix({"epoch": run.epoch + 1} | {k: f"{v:.3f}" for k, v in terms.items()}, refresh=False)

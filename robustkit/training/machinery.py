@@ -14,6 +14,8 @@ from robustkit.training.settings import Settings
 
 # Class centres must keep up with moving latents.
 _CENTRES_FASTER = 10.0
+# The norm that gradients are cut to where the weights of the loss are learned; as in the code of SIDDA.
+_LARGEST_GRADIENT = 10.0
 # How far the source accuracy may lie below its best when the choice rests on the target.
 _TOLERANCE = 0.02
 
@@ -48,6 +50,8 @@ class Run:
         """One step of optimiser and schedule."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if self.objective.balance is not None:  # a small weight makes the gradient large
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
         self.optimiser.step()
         if self.schedule is not None:
             self.schedule.step()
@@ -106,6 +110,10 @@ def make_run(network: Trainee, weights: torch.Tensor, settings: Settings, *, wid
     groups: list[dict[str, Any]] = [{"params": list(network.parameters()), "lr": settings.learning_rate}]
     if objective.alignment is not None and list(objective.alignment.parameters()):
         groups.append({"params": list(objective.alignment.parameters()), "lr": settings.learning_rate})
+    if objective.balance is not None:
+        groups.append(
+            {"params": list(objective.balance.parameters()), "lr": settings.learning_rate, "weight_decay": 0.0}
+        )
     if objective.fisher is not None:
         faster = _CENTRES_FASTER * settings.learning_rate
         groups.append({"params": list(objective.fisher.parameters()), "lr": faster, "weight_decay": 0.0})

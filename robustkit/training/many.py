@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robustkit.errors import InputError
-from robustkit.training.domains import Where
+from robustkit.training.domains import Targets, Where
 from robustkit.training.settings import Settings
 from robustkit.training.train import Trained, train
 
@@ -38,7 +38,7 @@ def checkpoints(out: str | os.PathLike[str], settings: Settings, seeds: int) -> 
 
 def train_many(
     source: Where,
-    target: Where | None = None,
+    target: Targets = None,
     *,
     out: str | os.PathLike[str],
     settings: Settings,

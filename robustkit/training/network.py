@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
@@ -122,6 +122,23 @@ def predict(network: Trainee, images: Tensor) -> Outputs:
     with evaluating(network):
         batches = [network.run(batch.to(device)) for batch in images.split(_BATCH)]
         return Outputs(*(torch.cat(rows) for rows in zip(*batches, strict=True)))
+
+
+def parted(outputs: Outputs | None, inputs: Sequence[Tensor | None]) -> list[Outputs | None]:
+    """The outputs of several sets of images that went through in one batch; `None` for each that is not there.
+
+    Args:
+        outputs: Of those that are there, one after the other.
+        inputs: The images of each set.
+    """
+    found, start = list[Outputs | None](), 0
+    for images in inputs:
+        if outputs is None or images is None:
+            found.append(None)
+            continue
+        found.append(Outputs(*(rows[start : start + len(images)] for rows in outputs)))
+        start += len(images)
+    return found
 
 
 def adapt_statistics(network: Trainee, images: Tensor) -> None:

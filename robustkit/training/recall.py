@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from robustkit.data.split import PARTS
 from robustkit.errors import InputError
 from robustkit.files import reading
 from robustkit.models import Card
-from robustkit.models.foreign.arrange import in_order
+from robustkit.models.foreign.arrange import arrange
 from robustkit.training.domains import Domain
 
 
@@ -24,7 +23,8 @@ def recall_domains(model: Path, card: Card) -> dict[str, Domain]:
         card: Card of the checkpoint.
 
     Returns:
-        `source`, and `target` where there is one.
+        `source`, and `target`, `target 2` and so on where there are some. A target may lack classes of the network,
+        and may have more: these stand after those of the network.
 
     Raises:
         InputError: If the images were moved or changed, or do not fit the network.
@@ -32,20 +32,23 @@ def recall_domains(model: Path, card: Card) -> dict[str, Domain]:
     with reading(model, "a checkpoint that says what it was trained on"):
         domains = {"source": _recall(model, card.data, "source")}
         if card.data.get("target"):
-            domains["target"] = _recall(model, card.data["target"], "target")
+            for k, target in enumerate([card.data["target"], *card.data.get("more_targets", [])]):
+                name = "target" if k == 0 else f"target {k + 1}"
+                domains[name] = _recall(model, target, name)
     for name, domain in domains.items():
         images = domain.images
         if (images.bands, images.images.shape[1:]) != (card.bands, card.input_shape):
             raise InputError(f"the {name} of {model} has other bands or sizes than the network takes; train it again")
         if images.labels is None:
             continue
-        images = in_order(images, card.class_names)
-        if images.class_names != card.class_names:
+        extra = tuple(one for one in images.class_names if one not in card.class_names)
+        shared = set(images.class_names) & set(card.class_names)
+        if (name == "source" and (extra or len(shared) < len(card.class_names))) or not shared:
             raise InputError(
                 f"the {name} of {model} has the classes {', '.join(images.class_names)}, the network was trained on "
-                f"{', '.join(card.class_names)}; {_remedy(images.class_names, card.class_names)}"
+                f"{', '.join(card.class_names)}; give it the names that the network knows"
             )
-        domains[name] = replace(domain, images=images)
+        domains[name] = replace(domain, images=arrange(images, (*card.class_names, *extra), None))
     return domains
 
 
@@ -68,16 +71,6 @@ def _recall(model: Path, data: dict[str, Any], name: str) -> Domain:
     if split.sha256 != data["split_sha256"]:
         raise InputError(f"the split in {model} does not fit its hash; the file was changed, so train it again")
     return Domain(images, path, split)
-
-
-def _remedy(given: Sequence[str], known: Sequence[str]) -> str:
-    extra = [name for name in given if name not in known]
-    if extra and set(known) < set(given):
-        return (
-            f"no answer to {', '.join(extra)} can be right, so nothing is scored: leave those objects out and "
-            "train again, or write the classes of all with `robustkit predict`"
-        )
-    return "give the target the names of the source"
 
 
 def _objects(ids: list[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import entr, log_softmax, logsumexp, softmax
+from scipy.stats import chi2_contingency
 
 from robustkit.training.alignment import Outputs
 
@@ -31,6 +32,23 @@ def labelled_scores(logits: np.ndarray, labels: np.ndarray, prefix: str) -> dict
         f"{prefix}_accuracy": float((predicted == labels).mean()),
         f"{prefix}_balanced_accuracy": balanced_accuracy(labels, predicted),
     }
+
+
+def class_shift(source: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    """How far the shares of the predicted classes differ between the domains, and whether chance could do that.
+
+    Args:
+        source: Logits of validation images of the source, shape (N, K).
+        target: Logits of those of the target, shape (M, K).
+
+    Returns:
+        `class_shift`, the total variation distance, in [0, 1]; `class_shift_p`, the p value of a chi-squared test.
+    """
+    counts = np.stack([np.bincount(logits.argmax(1), minlength=source.shape[1]) for logits in (source, target)])
+    shares = counts / counts.sum(1, keepdims=True)
+    seen = counts[:, counts.any(0)]
+    p = float(chi2_contingency(seen).pvalue) if seen.shape[1] > 1 else 1.0  # type: ignore[attr-defined]
+    return {"class_shift": float(np.abs(shares[0] - shares[1]).sum() / 2), "class_shift_p": p}
 
 
 def information(logits: np.ndarray) -> float:

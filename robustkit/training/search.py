@@ -12,8 +12,8 @@ import torch
 from robustkit.errors import InputError
 from robustkit.extras import require
 from robustkit.files import real_path
-from robustkit.training.domains import Where
-from robustkit.training.settings import Settings
+from robustkit.training.domains import Targets, Where
+from robustkit.training.settings import LEARNED, Settings
 from robustkit.training.train import Trained, train
 
 # How far the source accuracy of a trial may lie below that of a network that was not adapted.
@@ -22,7 +22,7 @@ _TOLERANCE = 0.02
 
 def search(
     source: Where,
-    target: Where | None = None,
+    target: Targets = None,
     *,
     out: str | os.PathLike[str],
     settings: Settings,
@@ -101,7 +101,7 @@ def suggest(trial: Any, settings: Settings) -> dict[str, Any]:
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
     }
-    if settings.aligned:
+    if settings.aligned and settings.weight != LEARNED:
         found["weight"] = trial.suggest_float("weight", 0.01, 10.0, log=True)
     if settings.uses_target:
         found["warm_up"] = trial.suggest_int("warm_up", 0, max(0, min(10, settings.epochs // 2)))

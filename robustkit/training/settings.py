@@ -12,7 +12,7 @@ from robustkit.errors import InputError
 from robustkit.models import NETWORKS
 from robustkit.models.fronts.registry import FRONTS, provided
 from robustkit.training.alignment import FisherForm
-from robustkit.training.alignment.methods import ALIGNMENTS, OWN, PLAIN
+from robustkit.training.alignment.methods import ADVERSARIAL, ALIGNMENTS, OWN, PLAIN
 from robustkit.training.network import BatchNorm
 from robustkit.training.tries import tries_of
 from robustkit.words import no_such
@@ -22,6 +22,7 @@ Optimiser = Literal["adamw", "adam"]
 Precision = Literal["float32", "bf16"]
 Schedule = Literal["one-cycle", "constant"]
 Select = Literal["information", "source"]
+LEARNED = "learned"  # the weight of the penalty, trained with the network
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Settings:
         betas: Betas of the optimiser.
         weight_decay: Weight decay of the optimiser, at least 0.
         patience: Epochs without a better checkpoint after which training stops, not before half of the epochs.
-        weight: Weight of the penalty, at least 0; for `dann` and `cdan`, of the reversed gradient.
+        weight: Weight of the penalty, at least 0; for `dann` and `cdan`, of the reversed gradient. `learned` trains it
+            with the network, as SIDDA does; not where the penalty is the loss of an opponent.
         warm_up: Epochs in which no term uses the target, fewer than `epochs`.
         ramp: Whether those terms are then switched on smoothly, by 2 / (1 + exp(-10 p)) - 1 for p from 0 to 1.
         kernels: For `mmd`: `median` (unbiased, mean over five) or `published` (biased, sum over 19).
@@ -84,7 +86,7 @@ class Settings:
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 1e-4
     patience: int = 10
-    weight: float = 1.0
+    weight: float | Literal["learned"] = 1.0
     warm_up: int = 5
     ramp: bool = True
     kernels: Kernels = "median"
@@ -113,8 +115,11 @@ class Settings:
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
         for name in ("weight", "entropy", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must be at least 0, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if isinstance(value, str):
+                self._check_learned(name, value)
+            elif not value >= 0:
+                raise InputError(f"{name} must be at least 0, got {value}")
         if not self.learning_rate > 0:
             raise InputError(f"learning_rate must be above 0, got {self.learning_rate}")
         if self.batch is not None and self.batch < 2:
@@ -140,6 +145,16 @@ class Settings:
             raise InputError(
                 f"the target is used only after {self.warm_up} epochs of warm-up, and there are {self.epochs} in all; "
                 "raise --epochs or lower --warm-up"
+            )
+
+    def _check_learned(self, name: str, value: str) -> None:
+        if name != "weight" or value != LEARNED:
+            also = f", or {LEARNED}" if name == "weight" else ""
+            raise InputError(f"{name} must be a number of at least 0{also}; got {value!r}")
+        if not self.aligned or self.method in ADVERSARIAL:
+            raise InputError(
+                f"the weight of the method {self.method} cannot be learned: expected one with a penalty that is no "
+                f"opponent's, {', '.join(sorted(set(ALIGNMENTS) - ADVERSARIAL))}"
             )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,8 +28,10 @@ from robustkit.training.begin import begin_with
 from robustkit.training.domains import (
     Domain,
     PartTensors,
+    Targets,
     Where,
     check_classes,
+    each_of,
     fit_stretch,
     input_range,
     make_part,
@@ -37,6 +40,7 @@ from robustkit.training.domains import (
 )
 from robustkit.training.feed import Feed
 from robustkit.training.judge import Judge
+from robustkit.training.known import KnownTargets, known_targets, read_known
 from robustkit.training.noise import AddedNoise, added_noise
 from robustkit.training.pixels import SHARE, BadPixels
 from robustkit.training.settings import Settings
@@ -51,29 +55,32 @@ class Setup:
 
     Attributes:
         settings: The settings, with every `None` resolved.
-        target: The target domain without labels, or `None`.
+        targets: The target domains without labels.
         taught: The domain whose labels are used: the source, or for the oracle the target.
         stretch: Fitted on the training images of the source.
         noise: What `augment` adds to the source, or `None`.
-        oracle: Labels of the validation images of the target, for the log alone; or `None`.
+        oracle: Labels of the validation images of the targets, for the log alone; or `None`.
+        known: The target images whose classes may be learned, or `None`.
     """
 
     settings: Settings
     source: Domain
-    target: Domain | None
+    targets: tuple[Domain, ...]
     taught: Domain
     stretch: Stretch
     noise: AddedNoise | None
     oracle: np.ndarray | None
+    known: KnownTargets | None
 
     @property
     def hashes(self) -> dict[str, Any]:
         """Hashes that must be unchanged when a run resumes."""
         hashes = {}
-        for name, domain in (("source", self.source), ("target", self.target)):
-            if domain is not None:
-                hashes[f"{name} split"] = domain.split.sha256
-                hashes |= {f"{name} {file}": value for file, value in domain.images.provenance.items()}
+        for name, domain in {"source": self.source, **named_targets(self.targets)}.items():
+            hashes[f"{name} split"] = domain.split.sha256
+            hashes |= {f"{name} {file}": value for file, value in domain.images.provenance.items()}
+        if self.known is not None:
+            hashes["target labels"] = self.known.sha256
         if self.settings.init is not None:
             hashes["init"] = sha256_file(self.settings.init)
         if self.arch:
@@ -151,14 +158,23 @@ class Setup:
         share = SHARE if settings.pixel_share is None else settings.pixel_share
         return BadPixels(tries_of(settings.pixels), share, ends, settings.seed)
 
-    def part(self, domain: Domain, which: Part, device: torch.device | str, *, calibrated: bool = False) -> PartTensors:
-        """The `train` or `valid` images of a domain."""
+    @property
+    def batches(self) -> dict[str, int]:
+        """How many images a step takes, by what they are."""
+        batch = self.settings.batch
+        assert batch is not None
+        return {"images": batch} | ({"labelled target images": min(batch, self.known.count)} if self.known else {})
+
+    def part(
+        self, domain: Domain | Sequence[Domain], which: Part, device: torch.device | str, *, calibrated: bool = False
+    ) -> PartTensors:
+        """The `train` or `valid` images of a domain, or of several together."""
         return make_part(domain, which, IdentityStretch() if calibrated else self.stretch, device)
 
     def feed(self, device: torch.device | str) -> Feed:
         """The batches of the run."""
         settings = self.settings
-        target = self.part(self.target, "train", device) if self.target and settings.uses_target else None
+        target = self.part(self.targets, "train", device) if self.targets and settings.uses_target else None
         assert settings.batch is not None
         return Feed(
             self.part(self.taught, "train", device, calibrated=self.noise is not None),
@@ -168,18 +184,20 @@ class Setup:
             dihedral=bool(settings.dihedral),
             noise=self.noise,
             stretch=self.stretch,
+            known=self.part(self.known.domains, "train", device) if self.known else None,
         )
 
     def judge(self, device: torch.device | str) -> Judge:
         """The measurements after every epoch."""
-        looks = self.target is not None and (self.settings.judged_on_target or self.oracle is not None)
-        target = self.part(self.target, "valid", device) if looks and self.target else None
+        looks = self.targets and (self.settings.judged_on_target or self.oracle is not None)
+        target = self.part(self.targets, "valid", device) if looks else None
         return Judge(self.part(self.taught, "valid", device), target, self.settings.judged_on_target, self.oracle)
 
     def card(self, out: Path, feed: Feed, latent: str) -> Card:
         """The card of the checkpoint `out`, without the training figures."""
         images = self.source.images
-        data = self.source.card(out) | ({"target": self.target.card(out)} if self.target else {})
+        first, *more = [target.card(out) for target in self.targets] or [None]
+        data = self.source.card(out) | ({"target": first} if first else {}) | ({"more_targets": more} if more else {})
         stretch = self.stretch if self.noise is not None else IdentityStretch()
         bands, height, width = images.images.shape[1:]
         return Card(
@@ -188,7 +206,7 @@ class Setup:
             bands=images.bands,
             input_shape=(bands, height, width),
             stretch=self.stretch.to_json(),
-            input_range=input_range(feed.parts[0], stretch),
+            input_range=input_range(feed.source, stretch),
             latent=in_network(latent) if self.front else latent,
             arch=self.arch,
             front=self.front,
@@ -197,40 +215,63 @@ class Setup:
         )
 
 
-def make_setup(source: Where, target: Where | None, settings: Settings, *, report_oracle: bool = False) -> Setup:
+def make_setup(
+    source: Where,
+    target: Targets,
+    settings: Settings,
+    *,
+    report_oracle: bool = False,
+    target_labels: str | os.PathLike[str] | None = None,
+) -> Setup:
     """Opens the data and resolves the settings that are `None`.
 
     Args:
         source: The labelled images.
-        target: The images to be classified later, or `None`.
+        target: The images to be classified later, several sets of them, or `None`.
         settings: The settings as they were given.
         report_oracle: Whether target labels may be read for the log.
+        target_labels: A table of the classes of a few target images.
 
     Raises:
         InputError: If the data or the settings cannot be used.
     """
     needs = settings.uses_target or settings.method in ("adabn", "augment", "oracle") or report_oracle
-    if target is None and needs:
-        raise InputError(f"the method {settings.method} needs target images; name them with --target")
-    first, second = open_domains(source, target, split_seed=settings.split_seed)
+    given = each_of(target)
+    if not given and (needs or target_labels is not None):
+        what = f"the method {settings.method} needs" if needs else "--target-labels needs"
+        raise InputError(f"{what} target images; name them with --target")
+    if len(given) > 1 and settings.method in ("augment", "oracle"):
+        raise InputError(f"the method {settings.method} takes one target, got {len(given)}")
+    table = None if target_labels is None else read_known(target_labels)
+    first, targets = open_domains(source, given, split_seed=settings.split_seed, known=table.classes if table else ())
+    known = known_targets(targets, table, first.images.class_names) if table else None
     taught, oracle = first, None
-    if target is not None and second is not None and (settings.method == "oracle" or report_oracle):
-        labelled = open_labelled(target, second, first.images.class_names)
-        taught = labelled if settings.method == "oracle" else first
-        if report_oracle and labelled.images.labels is not None:
-            oracle = labelled.images.labels[labelled.rows("valid")]
+    if targets and (settings.method == "oracle" or report_oracle):
+        labelled = [
+            open_labelled(where, one, first.images.class_names) for where, one in zip(given, targets, strict=True)
+        ]
+        taught = labelled[0] if settings.method == "oracle" else first
+        if report_oracle:
+            oracle = np.concatenate(
+                [one.images.labels[one.rows("valid")] for one in labelled if one.images.labels is not None]
+            )
     check_classes(taught)
     stretch = fit_stretch(first, settings.stretch)
-    noise = added_noise(first.images, second.images) if settings.method == "augment" and second else None
+    noise = added_noise(first.images, targets[0].images) if settings.method == "augment" else None
     dihedral = first.images.units == "electron" if settings.dihedral is None else settings.dihedral
-    settings = replace(settings, dihedral=dihedral, stretch=stretch.name, batch=_batch(settings, taught, second))
-    return Setup(settings, first, second, taught, stretch, noise, oracle)
+    settings = replace(settings, dihedral=dihedral, stretch=stretch.name, batch=_batch(settings, taught, targets))
+    return Setup(settings, first, targets, taught, stretch, noise, oracle, known)
 
 
-def _batch(settings: Settings, taught: Domain, target: Domain | None) -> int:
+def named_targets(targets: Sequence[Domain]) -> dict[str, Domain]:
+    """The targets by the names that logs and tables give them: `target`, `target 2` and so on."""
+    return {"target" if k == 0 else f"target {k + 1}": target for k, target in enumerate(targets)}
+
+
+def _batch(settings: Settings, taught: Domain, targets: Sequence[Domain]) -> int:
     sizes = {"labelled domain": len(taught.rows("train"))}
-    if target is not None and settings.uses_target:
-        sizes["target"] = len(target.rows("train"))
+    if targets and settings.uses_target:
+        sizes["target"] = sum(len(target.rows("train")) for target in targets)
     name, smallest = min(sizes.items(), key=lambda item: item[1])
     if settings.batch is None:
         return min(_DEFAULT_BATCH, smallest)

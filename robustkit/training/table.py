@@ -20,6 +20,8 @@ _SHOWN = {"f1_macro": "macro F1", "auc": "AUC", "brier": "Brier", "ece": "ECE"}
 def describe(rows: Sequence[Row]) -> str:
     """The rows as a table for the terminal, with notes on how to read it."""
     head = ["method", "network", "domain", "n", "seeds", "accuracy", "balanced accuracy", *_SHOWN.values(), "gain"]
+    open_set = any(row.unknown_auc for row in rows)
+    head += ["unknown AUC"] if open_set else []
     body = [
         [
             "ORACLE" if row.method == "oracle" else row.method,
@@ -31,6 +33,7 @@ def describe(rows: Sequence[Row]) -> str:
             _with_interval(row.balanced_accuracy),
             *(_with_sd(row, name) for name in _SHOWN),
             _with_interval(row.gain) if row.gain else "",
+            *([_with_interval(row.unknown_auc) if row.unknown_auc else ""] if open_set else []),
         ]
         for row in rows
     ]
@@ -79,6 +82,7 @@ def to_json(row: Row) -> dict[str, Any]:
         "accuracy": _estimate(row.accuracy),
         "balanced_accuracy": _estimate(row.balanced_accuracy),
         "gain": _estimate(row.gain) if row.gain else None,
+        "unknown_auc": _estimate(row.unknown_auc) if row.unknown_auc else None,
         "class_names": row.predictions[0].class_names,
         "seeds": [
             {
@@ -100,11 +104,12 @@ def _flat(row: Row) -> dict[str, Any]:
     flat |= {"n": len(row.predictions[0].ids), "seeds": len(row.seeds)}
     for name in METRICS:
         flat |= {name: row.mean[name], f"{name}_sd": row.sd[name]}
-    for name in ("accuracy", "balanced_accuracy", "gain"):
+    for name in ("accuracy", "balanced_accuracy", "gain", "unknown_auc"):
         estimate = getattr(row, name)
         if estimate is not None:
             flat |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return flat | ({"gain": row.gain.value} if row.gain else {})
+    flat |= {"gain": row.gain.value} if row.gain else {}
+    return flat | ({"unknown_auc": row.unknown_auc.value} if row.unknown_auc else {})
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
@@ -116,6 +121,11 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     ]
     if not any(row.method == BASE for row in rows):
         notes.append("None of these networks has the method `source`, so the gain from adaptation cannot be seen.")
+    if any(row.unknown_auc for row in rows):
+        notes.append(
+            "unknown AUC: images of classes that the network does not know against the others, by 1 minus the largest "
+            "probability; 0.5 is chance. All other scores leave these images out."
+        )
     if any(row.method == "oracle" for row in rows):
         notes.append("ORACLE was trained on target labels: it is a bound, not a result.")
     return notes

@@ -15,8 +15,9 @@ from robustkit.devices import choose_device
 from robustkit.errors import InputError
 from robustkit.files import reading
 from robustkit.models import Card, open_checkpoint, save_checkpoint
+from robustkit.training.curves import save_curves
 from robustkit.training.distributed import World, open_world, share_batch_norm
-from robustkit.training.domains import Where
+from robustkit.training.domains import Targets, Where
 from robustkit.training.keeping import Keeper, signals_to
 from robustkit.training.loop import run_epochs
 from robustkit.training.machinery import make_run
@@ -57,18 +58,21 @@ class Trained:
             f"{self.checkpoint}: {method}, epoch {figures['epoch']} of {training['epochs_run']}, "
             f"balanced accuracy {figures['valid_balanced_accuracy']:.3f} on {where} validation images"
         )
-        return text + _REMARKS.get(method, "")
+        ends = (".csv", ".jsonl", ".curves.png", ".tensorboard")
+        beside = [path.name for end in ends if (path := self.checkpoint.with_suffix(end)).exists()]
+        return text + _REMARKS.get(method, "") + (f"; beside it {', '.join(beside)}" if beside else "")
 
 
 def train(
     source: Where,
-    target: Where | None = None,
+    target: Targets = None,
     *,
     out: str | os.PathLike[str],
     settings: Settings | None = None,
     device: torch.device | str | None = None,
     resume: bool = False,
     report_oracle: bool = False,
+    target_labels: str | os.PathLike[str] | None = None,
 ) -> Trained:
     """Trains a classifier and writes its checkpoint, with a log and a resumable state beside it.
 
@@ -76,13 +80,15 @@ def train(
 
     Args:
         source: The labelled image set, or its path; a set in memory leaves no path in the checkpoint.
-        target: The images to be classified later. With `settings.method = "source"` nothing is learned from them; the
-            checkpoint records where they are, for `evaluate`.
+        target: The images to be classified later, or a list of several sets. With `settings.method = "source"` nothing
+            is learned from them; the checkpoint records where they are, for `evaluate`.
         out: The checkpoint to write.
         settings: The settings; by default those of `Settings()`.
         device: Device to train on; by default CUDA if available.
         resume: Whether to resume a run that was stopped, or return one that is complete.
         report_oracle: Whether the log shows target accuracy too, from labels that nothing else reads.
+        target_labels: A table (id, class) of the few target images whose classes may be learned; they are in no
+            validation or test part.
 
     Returns:
         The checkpoint and its contents.
@@ -93,10 +99,11 @@ def train(
         RobustkitError: If the loss stops being a number.
     """
     out = Path(out)
-    setup = make_setup(source, target, settings or Settings(), report_oracle=report_oracle)
+    setup = make_setup(source, target, settings or Settings(), report_oracle=report_oracle, target_labels=target_labels)
     with open_world(device or choose_device(None)) as world:
         assert setup.settings.batch is not None
-        world.check_batch(setup.settings.batch)
+        for name, batch in setup.batches.items():
+            world.check_batch(batch, name)
         keeper = Keeper(out, setup.settings, setup.hashes, world)
         found = keeper.found()
         if found and not resume:
@@ -120,7 +127,7 @@ def _train(setup: Setup, keeper: Keeper, world: World) -> Trained:
         weights = class_weights(feed.labels, len(setup.source.images.class_names))
         latent, output = setup.split(module)
         network = Trainee(module, settings.batch_norm, latent=latent, output=output)
-        width = predict(network, feed.parts[0].images[:1]).latents.shape[1]
+        width = predict(network, feed.source.images[:1]).latents.shape[1]
         run = make_run(network, weights, settings, width=width, steps=feed.steps)
         card = _with_training(setup.card(out, feed, latent), {"class_weights": weights.tolist()})
         keeper.resume(run)
@@ -135,11 +142,13 @@ def _train(setup: Setup, keeper: Keeper, world: World) -> Trained:
         run_epochs(run, feed, settings, world, judge=judge, keep=keep, keeper=keeper, pixels=pixels)
         module.load_state_dict(run.selector.best.weights)
         measured = None
-        if settings.method == "adabn" and setup.target is not None:
-            adapt_statistics(run.network, setup.part(setup.target, "train", device).images)
+        if settings.method == "adabn":
+            adapt_statistics(run.network, setup.part(setup.targets, "train", device).images)
             # It is another network now. Gate and score stay those that the epoch was chosen by.
             measured = {name: value for name, value in judge(run).items() if name not in ("gate", "score")}
         keep(complete=True, measured=measured)
+        if world.first:
+            save_curves(out, run.history, run.selector.best.epoch)
         keeper.complete()
     run.network.release()
     return _opened(out, settings)

@@ -14,6 +14,9 @@ from robustkit.training.machinery import Run
 from robustkit.training.settings import Settings
 
 _log = logging.getLogger("robustkit.training")
+# Share of the images by which the predicted classes may differ between the domains, and how sure that must be.
+_MUCH_SHIFT = 0.15
+_SURE = 0.001
 
 
 def check_finite(loss: Tensor, terms: dict[str, float], run: Run, batch: Batch) -> None:
@@ -68,6 +71,13 @@ def alarms(row: dict[str, Any], settings: Settings, classes: int) -> list[str]:
         found.append(
             f"{100 * row['target_most_common']:.0f} per cent of the target images are assigned to one class, which may "
             "be wrong; lower --weight, or choose another method"
+        )
+    if learned and row.get("class_shift", 0.0) > _MUCH_SHIFT and row["class_shift_p"] < _SURE:
+        found.append(
+            f"the predicted classes are distributed otherwise in the target than in the source, by "
+            f"{100 * row['class_shift']:.0f} per cent of the images: either the target has other proportions, which a "
+            "penalty on the latents works against, or the network loses a class there; look at some of its images, or "
+            "give a few of its classes with --target-labels"
         )
     return found
 

@@ -72,15 +72,25 @@ def test_images_that_changed_since_training_are_refused(models, tmp_path):
     assert len(found) == 2
 
 
-def test_a_target_with_other_classes_is_refused(tmp_path):
+def test_a_target_that_lacks_a_class_is_scored_on_those_it_has(tmp_path):
     source = squares()
     source.save(tmp_path / "a")
     target = noisier(source).select(np.flatnonzero(source.labels > 0))
     replace(target, labels=target.labels - 1, class_names=source.class_names[1:]).save(tmp_path / "b")
     train(tmp_path / "a", tmp_path / "b", out=tmp_path / "m.pt", settings=Settings(epochs=1, batch=16))
-    with pytest.raises(
-        InputError, match=r"target of .* has the classes class 1, class 2, the network was trained on class 0, "
-    ):
+    found = next(one for one in predict_test(tmp_path / "m.pt") if one.domain == "target")
+    assert set(found.labels.tolist()) == {1, 2}
+    whole = noisier(source)
+    np.testing.assert_array_equal(found.labels, whole.labels[whole.positions(found.ids)])
+
+
+@pytest.mark.parametrize("names", [("x", "y", "z"), ("spirals", "CLASS-0!", "mergers")])
+def test_a_target_without_a_class_of_the_network_is_refused(tmp_path, names):
+    source = squares()
+    source.save(tmp_path / "a")
+    replace(noisier(source), class_names=names).save(tmp_path / "b")
+    train(tmp_path / "a", tmp_path / "b", out=tmp_path / "m.pt", settings=Settings(epochs=1, batch=16))
+    with pytest.raises(InputError, match=r"the network was trained on class 0, .*give it the names"):
         predict_test(tmp_path / "m.pt")
 
 
@@ -130,13 +140,41 @@ def test_a_model_of_images_in_memory_is_refused(tmp_path):
         predict_test(tmp_path / "a.pt")
 
 
-def test_a_class_that_only_the_target_has_is_named_with_what_to_do(tmp_path):
+def test_images_of_a_class_that_only_the_target_has_are_an_anomaly_and_in_no_other_score(tmp_path, caplog):
     source = squares()
     source.save(tmp_path / "a")
-    replace(noisier(source), class_names=(*source.class_names, "ring")).save(tmp_path / "b")
-    train(tmp_path / "a", tmp_path / "b", out=tmp_path / "m.pt", settings=Settings(epochs=1, batch=16))
-    with pytest.raises(InputError, match=r"no answer to ring can be right.*robustkit predict"):
-        predict_test(tmp_path / "m.pt")
+    plain = noisier(source, 0.1)
+    plain.save(tmp_path / "b")
+    rings = np.arange(len(plain)) >= 60  # of noise alone, which nothing was trained on
+    images = plain.images.copy()
+    images[rings] = np.random.default_rng(0).normal(0, 0.3, images[rings].shape)
+    names = ("ring", *source.class_names)  # before those that the network knows
+    labels = np.where(rings, 0, plain.labels + 1)
+    replace(plain, images=images, labels=labels, class_names=names).save(tmp_path / "c")
+    settings = Settings(epochs=6, batch=16)
+    for name in "bc":
+        train(tmp_path / "a", tmp_path / name, out=tmp_path / f"{name}.pt", settings=settings)
+    whole, some = (next(one for one in predict_test(tmp_path / f"{n}.pt") if one.domain == "target") for n in "bc")
+    assert "of classes that" in caplog.text
+    assert "(ring)" in caplog.text
+    kept = np.isin(whole.ids, some.ids)
+    np.testing.assert_array_equal(whole.labels[kept], some.labels)
+    np.testing.assert_allclose(whole.probabilities[kept], some.probabilities, atol=1e-6)
+    assert len(some.unknown) == np.isin(plain.ids[rings], whole.ids).sum() > 0
+    (row,) = (one for one in compare([some], draws=200))
+    truth = np.r_[np.zeros(len(some.labels)), np.ones(len(some.unknown))]
+    scores = np.r_[1 - some.probabilities.max(1), some.unknown]
+    assert row.unknown_auc.value == pytest.approx(metrics.roc_auc_score(truth, scores))
+    mixed = replace(some, unknown=np.linspace(0, 0.7, 40))  # some of which the network is sure about
+    (uncertain,) = compare([mixed], draws=200)
+    assert uncertain.unknown_auc.low < uncertain.unknown_auc.value < uncertain.unknown_auc.high
+    text = describe([row])
+    assert "unknown AUC" in text
+    assert "0.5 is chance" in text
+    save_evaluation([row], tmp_path / "out")
+    assert "unknown_auc" in (tmp_path / "out" / "evaluation.csv").read_text()
+    loaded = Predictions.load(next((tmp_path / "out" / "predictions").glob("*.npz")))
+    np.testing.assert_array_equal(loaded.unknown, some.unknown)
 
 
 def test_a_target_without_labels_has_no_row_and_that_is_said(tmp_path, caplog):

@@ -114,8 +114,7 @@ def test_every_image_is_stretched_the_last_too_and_both_domains_by_the_source():
     setup, _, feed = start(MMD)
     train_rows = setup.source.images.images[setup.source.rows("train")]
     assert setup.stretch == type(setup.stretch).fit(train_rows)
-    assert setup.target is not None
-    for domain, part in ((setup.source, feed.parts[0]), (setup.target, feed.parts[1])):
+    for domain, part in ((setup.source, feed.source), (setup.targets[0], feed.target)):
         np.testing.assert_array_equal(part.images.numpy(), setup.stretch(domain.images.images[domain.rows("train")]))
 
 

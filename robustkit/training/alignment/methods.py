@@ -24,6 +24,7 @@ ALIGNMENTS: Registry[type[Alignment]] = Registry(
         "cdan": "adversarial:Conditional",
     },
 )
+ADVERSARIAL = frozenset({"dann", "cdan"})  # whose penalty is the loss of an opponent
 OWN = "your own as path/to/file.py:Class"
 
 
