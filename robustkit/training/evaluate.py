@@ -93,7 +93,7 @@ class Row:
         balanced_accuracy: Mean balanced accuracy over the seeds, with its interval.
         gain: Balanced accuracy minus that of `source`, paired by object; `None` without a `source` row.
         unknown_auc: How well 1 minus the largest probability tells images of classes that the network does not know
-            from those that it knows: area under the ROC curve, mean over the seeds; `None` where there are none.
+            from the others: area under the ROC curve, mean over the seeds; `None` where there are none.
     """
 
     network: str

@@ -46,7 +46,7 @@ def recall_domains(model: Path, card: Card) -> dict[str, Domain]:
         if (name == "source" and (extra or len(shared) < len(card.class_names))) or not shared:
             raise InputError(
                 f"the {name} of {model} has the classes {', '.join(images.class_names)}, the network was trained on "
-                f"{', '.join(card.class_names)}; give it the names that the network knows"
+                f"{', '.join(card.class_names)}; give it the names of those classes"
             )
         domains[name] = replace(domain, images=arrange(images, (*card.class_names, *extra), None))
     return domains

@@ -90,7 +90,7 @@ def test_a_target_without_a_class_of_the_network_is_refused(tmp_path, names):
     source.save(tmp_path / "a")
     replace(noisier(source), class_names=names).save(tmp_path / "b")
     train(tmp_path / "a", tmp_path / "b", out=tmp_path / "m.pt", settings=Settings(epochs=1, batch=16))
-    with pytest.raises(InputError, match=r"the network was trained on class 0, .*give it the names"):
+    with pytest.raises(InputError, match=r"the network was trained on class 0, .*give it the names of those"):
         predict_test(tmp_path / "m.pt")
 
 
