@@ -180,8 +180,8 @@ class Stamps(Record):
     Attributes:
         ids: Image ids in the order of the draw, shape (P,), str.
         clean: Pictures, shape (P, SIDE, SIDE, 3), uint8; likewise the others, each in the limits of its clean image.
-        noisy: Of the noisy twins; black where there is none.
-        attacked: With the pixel; black where there is none.
+        noisy: Of the noisy twins; black where they are missing.
+        attacked: With the pixel; black where no such pixel exists.
         spot: Where the pixel is, as shares of width and height from the upper left, shape (P, 2); nan for none.
         touched: Latents with the pixel, shape (P, D), float32; nan for none.
         end: Predicted classes with the pixel, shape (P,), int64; -1 for none.
