@@ -13,7 +13,7 @@ _KINDS = ("logits", "probabilities", "log-probabilities", "sigmoid", "votes")
 _UNITS = ("electron", "display", "unknown")
 _CHANNELS = ("first", "last", "none")
 # What is done to images, in the order in which a command line says it.
-_STEPS = ("resize", "crop", "pad", "grey", "invert")
+_STEPS = ("resize", "crop", "pad", "grey", "rgb", "invert")
 
 
 class Numbers(click.Option):
@@ -73,6 +73,7 @@ _MODEL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--crop", {"cls": Numbers, "type": int, "metavar": "H W|S", "help": "Cut the images about their centre."}),
     ("--pad", {"cls": Numbers, "type": int, "metavar": "PIXELS...", "help": "Pad with 0: all, X Y, or L T R B."}),
     ("--grey", {"is_flag": False, "flag_value": "1", "type": click.Choice(("1", "3")), "help": "Of colours, grey."}),
+    ("--rgb", {"is_flag": True, "help": "Grey images as three equal bands, beside colours."}),
     ("--invert", {"is_flag": True, "help": "Dark to bright: 255 - x."}),
     (
         "--image-range",

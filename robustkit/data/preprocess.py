@@ -1,4 +1,4 @@
-"""What is done to images before any stretch: resize, crop, pad, grey, invert, each in torchvision's meaning.
+"""What is done to images before any stretch: resize, crop, pad, grey, rgb, invert, each in torchvision's meaning.
 
 A step is text, such as `resize 64 64`, in a model card, in Python and, with two dashes before it, on the command line.
 Steps are taken in the order in which they are given. Pictures of 8 bits stay so, as with torchvision on PIL images,
@@ -130,6 +130,22 @@ class Grey:
 
 
 @dataclass(frozen=True)
+class Colour:
+    """Grey images as three equal bands beside colours as they are, as `torchvision.transforms.v2.RGB`."""
+
+    def __call__(self, images: np.ndarray, bounds: Bounds | None) -> np.ndarray:
+        """Shape (N, 3, H, W)."""
+        if images.shape[1] not in (1, 3):
+            raise InputError(f"--rgb is for images of one band or three, and these have {images.shape[1]}; omit --rgb")
+        return np.repeat(images, 3, axis=1) if images.shape[1] == 1 else images
+
+    @property
+    def words(self) -> str:
+        """What it does."""
+        return "rgb (grey as three equal bands)"
+
+
+@dataclass(frozen=True)
 class Invert:
     """The range of a pixel turned around, as `torchvision.transforms.functional.invert`: 255 - x for pictures."""
 
@@ -177,7 +193,7 @@ def parse_steps(texts: Sequence[str]) -> tuple[ImageStep, ...]:
 
     Args:
         texts: `resize H W` or `resize S`; `crop H W` or `crop S`; `pad N`, `pad X Y` or `pad LEFT TOP RIGHT BOTTOM`;
-            `grey` or `grey 3`; `invert`; `fit H W`.
+            `grey` or `grey 3`; `rgb`; `invert`; `fit H W`.
 
     Raises:
         InputError: If one is none of these.
@@ -204,12 +220,17 @@ def _parse(text: str) -> ImageStep:
         return Pad((numbers * 4)[:4] if len(numbers) < 4 else numbers)  # type: ignore[arg-type]
     if name == "grey" and numbers in ((), (1,), (3,)):
         return Grey(*numbers)
-    if name == "invert" and not numbers:
-        return Invert()
+    if name in ("rgb", "invert") and not numbers:
+        return Colour() if name == "rgb" else Invert()
     raise InputError(
-        f"expected one of --resize H W, --resize S, --crop H W, --pad PIXELS, --grey, --grey 3 and --invert, in whole "
-        f"pixels, and got {text!r}"
+        f"expected one of --resize H W, --resize S, --crop H W, --pad PIXELS, --grey, --grey 3, --rgb and --invert, in "
+        f"whole pixels, and got {text!r}"
     )
+
+
+def acts(step: ImageStep, before: Sequence[int], after: Sequence[int]) -> bool:
+    """Whether a step did anything, by the shapes of the images before and after it."""
+    return tuple(before) != tuple(after) or isinstance(step, Invert) or (isinstance(step, Grey) and before[1] == 3)
 
 
 def kept_area(steps: Sequence[ImageStep], size: tuple[int, int]) -> float:

@@ -141,8 +141,11 @@ def advice_for(module: nn.Module, shape: Sequence[int], error: BaseException | N
         return _MORE_THAN_IMAGES
     bands, sizes = bands_of(module), sizes_taken(module)
     if bands is not None and bands != shape[0]:
-        what = "--grey makes one band of three" if (bands, shape[0]) == (1, 3) else "check the bands"
-        return f"it takes {bands} bands and was given {shape[0]}; {what}"
+        what = {
+            (1, 3): "--grey makes one band of three",
+            (3, 1): "--rgb makes three equal bands of one",
+        }.get((bands, shape[0]), "choose them with --bands, by the names that the images have")
+        return f"it takes {bands} band{'s' * (bands > 1)} and was given {shape[0]}; {what}"
     if sizes and tuple(shape[1:]) not in sizes:
         shown = " or ".join(f"{height}x{width}" for height, width in sizes)
         return f"it takes {shown}; bring the images there with --resize {sizes[0][0]} {sizes[0][1]}"

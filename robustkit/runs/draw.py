@@ -163,6 +163,9 @@ def _check_unchanged(checkpoint: Checkpoint, image_set: ImageSet, path: Path) ->
         )
 
 
+_ADVICE = "; give both the same names: --classes names those of the model, in the order of its outputs"
+
+
 def check_fit(checkpoint: Checkpoint, image_set: ImageSet, path: Path) -> None:
     """Refuses images that the classifier does not take: other bands, classes, shape or stretch, or no labels."""
     if image_set.labels is None:
@@ -188,6 +191,7 @@ def _check_same(path: Path, *pairs: tuple[str, Sequence[object], Sequence[object
         if tuple(mine) != tuple(its):
             raise InputError(
                 f"the model takes {what} {', '.join(map(str, mine))}, but {path} has {', '.join(map(str, its))}"
+                + (_ADVICE if what == "classes" else "")
             )
 
 

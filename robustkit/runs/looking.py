@@ -77,7 +77,7 @@ def data_findings(sample: Sample) -> Iterator[Observation]:
 
 
 def _is_worth_a_line(note: str) -> bool:
-    return note.startswith((WARNING, "preprocessing", "size:", "grey:", "NaN:", "classes:", "pictures:"))
+    return note.startswith((WARNING, "preprocessing", "size:", "NaN:", "classes:", "pictures:"))
 
 
 def _bands_are_equal(images: Tensor) -> bool:

@@ -35,7 +35,7 @@ class ImageSets:
             InputError: If it cannot be read.
         """
         path, options = Path(data), options or ModelOptions()
-        said: dict[str, Any] = {**options.about_images, "size": options.input_size, "class_count": options.class_count}
+        said: dict[str, Any] = {**options.about_images, "size": options.input_size, "class_count": options.outcomes}
         said["numbers"] = options.tolerance is not None
         if options.bands and may_be_joined(path):  # elsewhere they are those of the network, in whatever order
             said["bands"] = options.bands

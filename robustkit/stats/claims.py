@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import root_scalar
 from scipy.special import ndtri
-from scipy.stats import ncx2
+from scipy.stats import binom, ncx2
 
 from robustkit.errors import InputError
 from robustkit.stats.bounded import bounded_mean, distance, p_above, p_below
@@ -301,6 +301,26 @@ def claim_of_calibration(name: str, probabilities: ArrayLike, labels: ArrayLike,
         law = ncx2.sf if upper else ncx2.cdf
         return float(law(square / scale, many, max(error, 1e-6) ** 2 / scale))
 
+    def one_sided(error: float) -> float:
+        """How often as many are right, or as few, where every confidence is too high, or too low, by this.
+
+        Where every answer was sure and is right the square is 0, and says nothing of how many might have been wrong.
+        """
+        tails = []
+        for sign in (-1, 1):
+            true = np.clip(confidence + sign * error, 0, 1)
+            if math.sqrt(((true - confidence) ** 2).mean()) >= error - 1e-9:  # less where it was cut off
+                seen = (right.sum() - 1, right.sum())[sign > 0]
+                tails.append(float((binom.sf if sign < 0 else binom.cdf)(seen, n, true.mean())))
+        return max(tails, default=0.0)
+
+    def highest(tail: float) -> float:
+        """The upper end: the largest error that neither the squares nor the number of right answers rules out."""
+        if one_sided(1.0) >= tail:
+            return 1.0
+        alike = root_scalar(lambda error: one_sided(error) - tail, bracket=(0.0, 1.0), method="bisect", xtol=1e-9).root
+        return max(end(tail, True), float(alike))
+
     def end(tail: float, upper: bool) -> float:
         """The error at which a square as small (or as large) is that rare."""
         # Lower end: where an error as small would exceed this square that rarely; upper end: would stay below it.
@@ -321,18 +341,22 @@ def claim_of_calibration(name: str, probabilities: ArrayLike, labels: ArrayLike,
             reached = (ncx2.cdf if side == "pass" else ncx2.sf)(cut, many, max(value, 1e-6) ** 2 / scale)
             return float(reached) - POWER
 
-        top = float(n)
+        fewest = 1.0
+        if side == "pass":  # all right, as many as show it by their number alone
+            fewest = math.log(tail) / math.log1p(-margin)
+        top = max(float(n), fewest)
         while lacking(top) < 0 and top < 1e9:
             top *= 2
         return (
             math.inf
             if top >= 1e9
-            else float(root_scalar(lacking, bracket=(1.0, top)).root)
+            else max(fewest, float(root_scalar(lacking, bracket=(1.0, top)).root))
             if lacking(1.0) < 0
-            else 1.0
+            else fewest
         )
 
     return Claim(
-        name, margin, True, value, n, holds=tail_of(margin, False), breaks=tail_of(margin, True),
-        ends=lambda below, above: (end(below, False), end(above, True)), needed=needed,
+        name, margin, True, value, n,
+        holds=max(tail_of(margin, False), one_sided(margin)), breaks=tail_of(margin, True),
+        ends=lambda below, above: (end(below, False), highest(above)), needed=needed,
     )  # fmt: skip

@@ -172,7 +172,10 @@ def test_a_saved_set_takes_steps_too(tmp_path):
     [
         ({"preprocess": ["grey"]}, "--grey has no effect"),
         ({"nan": "fill"}, "--nan fill has no effect"),
-        ({"preprocess": ["resize 20 20"]}, "the images are 20x20 already"),
+        ({"preprocess": ["resize 20 20"]}, "1 band of 20x20 there already, so --resize has no effect"),
+        ({"preprocess": ["crop 20 20"]}, "--crop has no effect"),
+        ({"preprocess": ["invert", "pad 0"], "bounds": (0, 1)}, "--pad has no effect"),
+        ({"preprocess": ["grey 3", "rgb"]}, "3 bands of 20x20 there already, so --rgb has no effect"),
     ],
 )
 def test_an_option_without_effect_is_said(tmp_path, options, words):
@@ -324,3 +327,30 @@ def _png(seed):
     file = io.BytesIO()
     Image.fromarray(_picture(seed, 8, 8)).save(file, "PNG")
     return file.getvalue()
+
+
+def test_grey_pictures_among_colours_are_brought_to_one_kind(tmp_path):
+    pictures = [_picture(k, 20, 20) for k in range(4)]
+    for k, picture in enumerate(pictures):
+        (tmp_path / "ab"[k % 2]).mkdir(exist_ok=True)
+        made = Image.fromarray(picture)
+        (made.convert("L") if k == 3 else made).save(tmp_path / "ab"[k % 2] / f"{k}.png")
+    with pytest.raises(InputError, match="--rgb makes three bands of grey images, and --grey one band of colours"):
+        open_images(tmp_path)
+    coloured = open_images(tmp_path, preprocess=["rgb"])
+    assert coloured.bands == ("R", "G", "B")
+    order = [int(name[-1]) for name in coloured.ids]
+    for place, k in enumerate(order):
+        seen = Image.fromarray(pictures[k])
+        expected = np.asarray((seen.convert("L") if k == 3 else seen).convert("RGB")).transpose(2, 0, 1)
+        np.testing.assert_array_equal(coloured.images[place], expected)
+    grey = open_images(tmp_path, preprocess=["grey"])
+    for place, k in enumerate(order):
+        np.testing.assert_array_equal(grey.images[place, 0], np.asarray(Image.fromarray(pictures[k]).convert("L")))
+    with pytest.raises(InputError, match="--rgb is for images of one band or three, and these have 4"):
+        open_images_of(np.zeros((2, 4, 8, 8)), tmp_path)
+
+
+def open_images_of(images, folder):
+    np.savez(folder / "a.npz", images=images, labels=np.arange(len(images)))
+    return open_images(folder / "a.npz", preprocess=["rgb"])

@@ -232,8 +232,7 @@ def test_labels_of_every_form(save, values, class_names, expected, names):
 @pytest.mark.parametrize(
     ("values", "class_names", "message"),
     [
-        (labels() + 1, ["a", "b", "c"], "labels run from 1 to 3, which looks like counting from 1"),
-        (labels() + 1, None, "counting from 1"),
+        (labels() + 1, None, "which looks like counting from 1; say how many classes there are, --classes 3, or 4 if"),
         (labels() - 1, None, "the lowest label is -1"),
         (labels(), ["a", "b"], "labels run from 0 to 2 but 2 classes are named: a, b"),
         (labels() + 0.5, None, "not whole numbers"),
@@ -269,9 +268,18 @@ def test_labels_need_not_show_every_class_that_is_counted(save, kind):
         assert image_set.class_names == tuple(map(str, range(9)))
     far = open_images(save("b.npy", images()), labels=save("m.npy", labels() + 3))
     assert far.class_names == tuple(map(str, range(6)))  # 3 to 5 is no counting from 1
-    for count, words in ((3, "counting from 1"), (2, "--classes says 2; expected 0 to 1")):
-        with pytest.raises(InputError, match=words):
-            open_images(save("c.npy", images()), labels=save(f"{count}.npy", labels() + 1), class_count=count)
+    with pytest.raises(InputError, match="--classes says 2; expected 0 to 1"):
+        open_images(save("c.npy", images()), labels=save("2.npy", labels() + 1), class_count=2)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "floats", "text"])
+def test_labels_that_can_only_count_from_1_do(save, kind):
+    values = {"numbers": labels() + 1, "floats": labels() + 1.0, "text": (labels() + 1).astype(str)}[kind]
+    for said, names in (({"class_count": 3}, ("1", "2", "3")), ({"class_names": ["a", "b", "c"]}, ("a", "b", "c"))):
+        image_set = open_images(save("a.npy", images()), labels=save("l.npy", values), **said)
+        np.testing.assert_array_equal(image_set.labels, labels())
+        assert image_set.class_names == names
+        assert has_note(image_set, f"warning: labels run from 1 to 3, so they count 3 classes from 1: 1 is {names[0]}")
 
 
 def test_a_class_without_images_is_reported(save):

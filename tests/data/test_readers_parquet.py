@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_refused_in_words(tmp_path):
     pq.write_table(pa.table({"image": [png(PIXELS[0]), None]}), file)
     refused(file, "1 values of 'image' in a.parquet are missing")
     pq.write_table(pa.table({"image": [png(PIXELS[0]), png(PIXELS[0, :, :, 0])]}), file)
-    refused(file, "expected one kind")
+    refused(file, "--rgb makes three bands of grey images")
     pq.write_table(pa.table({"image": [[[1.0, 2.0]] * 3, [[1.0]] * 3]}), file)
     refused(file, "sides of several lengths", channels="none")
     pq.write_table(hub().slice(0, 0), file)

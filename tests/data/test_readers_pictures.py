@@ -104,7 +104,7 @@ def test_sizes_differ(classes):
 def test_modes_differ(classes):
     put(classes / "spiral" / "9.png", colour(5), "L")
     with pytest.raises(
-        InputError, match=r"is a colour picture of bands R G B and spiral/9\.png is a grey picture of bands grey"
+        InputError, match=r"has 3 bands and spiral/9\.png has 1 band; --rgb makes three bands of grey images"
     ):
         open_images(classes)
 

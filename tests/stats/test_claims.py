@@ -110,3 +110,29 @@ def test_the_interval_of_calibration_agrees_with_its_tests():
         assert low <= one.value <= high
         assert (high < 0.1) == (one.holds < 0.02)
         assert (low > 0.1) == (one.breaks < 0.02)
+
+
+@pytest.mark.parametrize(("sure", "right"), [(1.0, True), (0.999, True), (0.02, False)])
+def test_a_few_sure_answers_do_not_show_calibration(sure, right):
+    classes = 2 if right else 100
+    rest = (1 - sure) / (classes - 1)
+    for n, status in ((3, "undecided"), (12, "undecided"), (240, "pass")):
+        said = np.full((n, classes), rest)
+        said[:, 0] = sure + (0 if right else 1e-6)
+        labels = np.zeros(n, dtype=int) if right else np.ones(n, dtype=int)
+        (one,) = decide([claim_of_calibration("c", said, labels, 0.1)])
+        assert one.status == status
+        assert (one.high > 0.1) == (status == "undecided")
+        # An error that often leaves every answer right lies within the interval.
+        assert one.high >= 1 - 0.5 ** (1 / n) - 0.03
+
+
+def test_sure_answers_pass_as_calibrated_no_oftener_than_they_may():
+    """Every confidence is 0.1 too high, the largest error that is no pass."""
+    rng = np.random.default_rng(6)
+    for n in (12, 30, 150):
+        said = np.tile([1.0, 0.0], (n, 1))
+        passed = [
+            claim_of_calibration("c", said, (rng.random(n) < 0.1).astype(int), 0.1).holds < 0.05 for _ in range(300)
+        ]
+        assert np.mean(passed) < 0.09

@@ -12,7 +12,7 @@ import numpy as np
 from robustkit.data.bounds import bounded_memory, stored_bytes
 from robustkit.data.checks import duplicate_note, refuse_nonfinite, scan_images
 from robustkit.data.imageset import ImageSet, Units
-from robustkit.data.preprocess import Grey, Resize
+from robustkit.data.preprocess import Colour, Grey, Resize
 from robustkit.data.readers.found import Found, Options, array_frames
 from robustkit.data.readers.gather import as_float32
 from robustkit.data.readers.labels import resolve_ids, resolve_labels, resolve_numbers
@@ -79,7 +79,7 @@ def stepped(image_set: ImageSet, options: Options) -> ImageSet:
     if image_set.stretch is not None:
         raise InputError(
             f"the images are stretched by {image_set.stretch.name} already, and --resize, --crop, --pad, --grey, "
-            "--invert and --input-size come before a stretch; give calibrated images"
+            "--rgb, --invert and --input-size come before a stretch; give calibrated images"
         )
     notes = list(image_set.notes)
     found = Found(array_frames(image_set.images, "the set"), bands=image_set.bands, units=image_set.units)
@@ -110,9 +110,9 @@ def checked(image_set: ImageSet, parts: list[str] | None = None) -> ImageSet:
 
 def _bands(count: int, found: Found, options: Options, notes: list[str]) -> tuple[str, ...]:
     bands = options.bands or found.bands
-    grey = [step.bands for step in options.steps if isinstance(step, Grey)]
-    if grey and not options.bands:
-        return ("grey",) if grey[-1] == 1 else ("R", "G", "B")
+    made = [step.bands if isinstance(step, Grey) else 3 for step in options.steps if isinstance(step, Grey | Colour)]
+    if made and not options.bands:
+        return ("grey",) if made[-1] == 1 else ("R", "G", "B")
     if bands is None:
         bands = tuple(f"band{number}" for number in range(count))
         notes.append(f"bands: not named, so they are called {', '.join(bands)}; name them with --bands")

@@ -11,7 +11,7 @@ import numpy as np
 
 from robustkit.data.bounds import bounded_memory, check_unpacked
 from robustkit.data.pixels import BLOCK_BYTES, release
-from robustkit.data.preprocess import Bounds, Fit, Grey, Resize, kept_area
+from robustkit.data.preprocess import Bounds, Fit, acts, kept_area
 from robustkit.data.readers.found import Frames, Options
 from robustkit.errors import WARNING, InputError
 from robustkit.files import take_room
@@ -65,7 +65,8 @@ class _Gathering:
         self.frames, self.options, self.notes, self.bounds, self.stored = frames, options, notes, bounds, stored
         self.filled_pixels = self.filled_images = self.cropped = self.padded = 0
         self.sizes: set[tuple[int, int]] = set()
-        self.bands = self.bands_before = 0
+        self.bands = 0
+        self.idle = list(options.steps)  # those that left every image as it was
         self.size: tuple[int, int] = (0, 0)
         self.rounded = False
 
@@ -143,19 +144,24 @@ class _Gathering:
         """The block after all steps; pictures of 8 bits stay so until the last of them."""
         height, width = block.shape[2:]
         self.sizes.add((height, width))
-        self.bands_before = block.shape[1]
         for step in self.options.steps:
             if isinstance(step, Fit) and block.shape[2:] != step.size:
                 self.cropped += len(block) * (block.shape[2] > step.size[0] or block.shape[3] > step.size[1])
                 self.padded += len(block) * (block.shape[2] < step.size[0] or block.shape[3] < step.size[1])
-            block = step(block, self.bounds)
+            before, block = block.shape, step(block, self.bounds)
+            if step in self.idle and acts(step, before, block.shape):
+                self.idle.remove(step)
         self.bands, self.size = block.shape[1], (block.shape[2], block.shape[3])
         return block.astype(np.float32, copy=False)
 
     def _refuse_shape(self, expected: tuple[int, ...], found: tuple[int, ...], start: int) -> None:
         first, other = self.frames.names[0], self.frames.names[start]
         if expected[0] != found[0]:
-            raise InputError(f"{first} has {expected[0]} bands and {other} has {found[0]}; expected the same in all")
+            advice = "expected the same in all"
+            if {expected[0], found[0]} == {1, 3}:
+                advice = "--rgb makes three bands of grey images, and --grey one band of colours"
+            has, more = (f"{count} band{'s' * (count != 1)}" for count in (expected[0], found[0]))
+            raise InputError(f"{first} has {has} and {other} has {more}; {advice}")
         advice = "--resize S alone keeps their shapes, so add --crop, or say --resize H W"
         if not self.options.steps:
             advice = "--resize H W brings all to one size, and --input-size H W cuts and pads them about their centre"
@@ -181,10 +187,10 @@ class _Gathering:
         if steps:
             words = "; ".join(step.words for step in steps)
             self.notes.append(f"preprocessing, in this order: {words}; then the stretch")
-        if any(isinstance(step, Grey) for step in steps) and self.bands_before == self.bands == 1:
-            self.notes.append("grey: the images have one band already, so --grey has no effect")
-        if any(isinstance(step, Resize) for step in steps) and self.sizes == {self.size}:
-            self.notes.append(f"size: the images are {self.size[0]}x{self.size[1]} already, before any step")
+        for name in dict.fromkeys(type(step).__name__.lower() for step in self.idle if step in steps):
+            name = name.replace("colour", "rgb")
+            shape = f"{self.bands} band{'s' * (self.bands > 1)} of {self.size[0]}x{self.size[1]}"
+            self.notes.append(f"size: the images have {shape} there already, so --{name} has no effect")
         if not self.options.steps or self.sizes == {self.size}:
             return
         low, high = min(self.sizes), max(self.sizes)

@@ -62,10 +62,15 @@ def _from_integers(
     low, high = int(labels.min()), int(labels.max())
     if low < 0:
         raise InputError(f"the lowest label is {low}; expected integers from 0, so leave out images without a class")
-    if low >= 1 and (high == len(names) if names else low == 1 and high == (classes or high)):
-        advice = "" if classes or names else ", or say how many classes there are with --classes if none shows class 0"
+    if low >= 1 and high == (len(names) or classes):  # counted from 0, no class would have the highest number
+        names = names or tuple(map(str, range(1, high + 1)))
+        pairs = _few([f"{number} is {name}" for number, name in enumerate(names, 1)])
+        notes.append(f"{WARNING}labels run from {low} to {high}, so they count {high} classes from 1: {pairs}")
+        labels, low, high = labels - 1, low - 1, high - 1
+    elif low == 1 and not names and classes is None:
         raise InputError(
-            f"labels run from {low} to {high}, which looks like counting from 1; subtract 1 from them{advice}"
+            f"labels run from 1 to {high}, which looks like counting from 1; say how many classes there are, --classes "
+            f"{high}, or {high + 1} if none shows class 0, or name them in the order of the outputs"
         )
     if classes is not None and not names:
         if high >= classes:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from robustkit.data.guard import reading
-from robustkit.data.readers.single import SingleImage
+from robustkit.data.readers.single import COLOUR_PICTURE, GREY_PICTURE, SingleImage
 from robustkit.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -74,9 +74,9 @@ def _bands(image: Image.Image, name: str) -> SingleImage:
         image = image.convert(image.mode[:-1])
     pixels = np.asarray(image)
     if image.mode == "L":
-        return SingleImage(pixels[None], _GREY, "display", (0.0, 255.0), "grey picture", remark)
+        return SingleImage(pixels[None], _GREY, "display", (0.0, 255.0), GREY_PICTURE, remark)
     if image.mode == "RGB":
-        return SingleImage(np.moveaxis(pixels, -1, 0), _COLOUR, "display", (0.0, 255.0), "colour picture", remark)
+        return SingleImage(np.moveaxis(pixels, -1, 0), _COLOUR, "display", (0.0, 255.0), COLOUR_PICTURE, remark)
     if image.mode == "I;16":
         return SingleImage(pixels[None], _GREY, "display", (0.0, 65535.0), "16-bit grey picture", remark)
     raise InputError(f"{name} is a picture of mode {image.mode}; expected grey or RGB, so convert it")

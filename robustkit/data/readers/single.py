@@ -36,6 +36,9 @@ class SingleImage:
     remark: str | None = None
 
 
+GREY_PICTURE, COLOUR_PICTURE = "grey picture", "colour picture"
+_PICTURES = {GREY_PICTURE, COLOUR_PICTURE}
+
 ReadOne = Callable[[bytes, Path], SingleImage]
 
 
@@ -78,6 +81,8 @@ def check_same(first: SingleImage, other: SingleImage, its_name: str, others_nam
         its_name: Name of the first.
         others_name: Name of the other.
     """
+    if {first.kind, other.kind} <= _PICTURES:  # of one band and of three, which steps may bring together
+        return
     if (other.kind, other.bands, other.units) != (first.kind, first.bands, first.units):
         raise InputError(
             f"{its_name} is a {in_words(first)} and {others_name} is a {in_words(other)}; expected one kind"

@@ -80,6 +80,10 @@ def _places(model: tuple[str, ...], images: tuple[str, ...]) -> tuple[np.ndarray
     if images == numbers and len(images) <= len(model):
         pairs = ", ".join(f"{number} is {name}" for number, name in zip(numbers, model, strict=False))
         return np.arange(len(images)), f"the labels are numbers, so {pairs}"
+    counted = tuple(str(k) for k in range(1, len(images) + 1))
+    if images == counted and len(images) == len(model):
+        pairs = ", ".join(f"{number} is {name}" for number, name in zip(counted, model, strict=True))
+        return np.arange(len(images)), f"the labels are numbers from 1, so {pairs}"
     plain = [_plain(name) for name in model]
     theirs = [_plain(name) for name in images]
     if len(set(plain)) == len(plain) and len(set(theirs)) == len(theirs) and set(plain) >= set(theirs):

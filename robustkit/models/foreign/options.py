@@ -210,6 +210,13 @@ class ModelOptions:
             return tuple(f"class {k}" for k in range(self.class_count))
         return self.classes
 
+    @property
+    def outcomes(self) -> int | None:
+        """How many classes the images can have; `None` where nobody said it, or more than an output is decided."""
+        if self.question is not None or self.multi_label or self.tolerance is not None:
+            return self.class_count
+        return len(self.classes) if self.classes else self.class_count
+
     def decision(self, answers: tuple[str, ...] | None) -> Decision | None:
         """What is decided, where it is not the largest output.
 

@@ -141,7 +141,7 @@ def load_state(module: nn.Module, content: Content, *, key: str | None = None) -
         parts_folded = [StateDict(part.where, tensors, words) for part, tensors, words in whole if words]
         matches = [match for part in parts_folded for match in _matches(part, wanted) or _unwrapped(part, wanted)]
     if key is not None:
-        known = sorted({match.name or "." for match in matches})
+        known = sorted({match.name or "the file itself, so omit --key" for match in matches})
         matches = [match for match in matches if key in (match.name, match.strip, ".".join(match.part.where))]
         if not matches:
             raise InputError(

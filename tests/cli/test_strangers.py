@@ -1,0 +1,78 @@
+"""What strangers bring and how they are answered, by whole commands: each refusal names the option that settles it."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.cli.forms import making
+
+NAMES = ("disc", "ring", "bar")
+NET = ("--model", "net.pt", "--arch", "nets.py:Net")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A network of three classes, and its images in many forms."""
+    place = tmp_path_factory.mktemp("strangers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        images = making.pictures()
+        network = making.made("Net", images)
+        torch.save(network.state_dict(), "net.pt")
+        making.code("Net")
+        labels = making.logits(network, images).argmax(1)
+        for name, its in {
+            "from_one": labels + 1, "counted": labels, "text": (labels + 1).astype(str),
+            "misspelt": np.array(["disk", "ring", "bar"])[labels],
+        }.items():  # fmt: skip
+            np.savez(f"{name}.npz", images=images, labels=its)
+        _pictures(images, labels)
+        with open("catalogue.csv", "w") as file:
+            rows = csv.writer(file)
+            rows.writerow(["path", "label"])
+            rows.writerows([f"{kind}/{NAMES[labels[k]]}/{k}.png", labels[k] + 1] for k, kind in enumerate(["rgb"] * 12))
+    return place
+
+
+def _pictures(images, labels):
+    """`rgb`, `grey`, and `mixed` with a grey one among colours."""
+    for k, image in enumerate(images):
+        colour = Image.fromarray((255 * image.transpose(1, 2, 0)).astype(np.uint8))
+        for kind in ("rgb", "grey", "mixed"):
+            path = Path(kind, NAMES[labels[k]], f"{k}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (colour.convert("L") if kind == "grey" or (kind, k) == ("mixed", 3) else colour).save(path)
+
+
+NAMED = ("--classes", ",".join(NAMES))
+ANSWERED = [
+    ("from_one.npz", (), 2, "say how many classes there are, --classes 3, or 4 if none shows class 0"),
+    ("from_one.npz", ("--classes", 3), 0, "they count 3 classes from 1: 1 is 1, 2 is 2, 3 is 3"),
+    ("from_one.npz", NAMED, 0, "the labels are numbers from 1, so 1 is disc, 2 is ring, 3 is bar"),
+    ("text.npz", NAMED, 0, "the labels are numbers from 1, so 1 is disc"),
+    ("catalogue.csv", ("--stretch", "unit", *NAMED), 0, "the labels are numbers from 1, so 1 is disc"),
+    ("misspelt.npz", NAMED, 2, "give both the same names: --classes names those of the model, in the order of its"),
+    ("mixed", ("--stretch", "unit", *NAMED), 2, "--rgb makes three bands of grey images, and --grey one band"),
+    ("mixed", ("--stretch", "unit", *NAMED, "--rgb"), 0, "rgb (grey as three equal bands)"),
+    ("grey", ("--stretch", "unit", *NAMED), 2, "takes 3 bands and was given 1; --rgb makes three equal bands of one"),
+    ("grey", ("--stretch", "unit", *NAMED, "--rgb"), 0, "the 3 bands of every image are equal"),
+    ("counted.npz", ("--key", "ema"), 2, "what fits is the file itself, so omit --key"),
+    ("counted.npz", ("--crop", 12), 0, "the images have 3 bands of 12x12 there already, so --crop has no effect"),
+    ("counted.npz", ("--rgb", "--pad", 0), 0, "so --pad has no effect"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "options", "status", "words"), ANSWERED, ids=[row[3] for row in ANSWERED])
+def test_what_strangers_bring_is_opened_or_told_what_to_say(
+    robustkit, folder, monkeypatch, data, options, status, words
+):
+    monkeypatch.chdir(folder)
+    code, said, wrong = robustkit("inspect", *NET, *making.BOUNDS, "--data", data, *options)
+    assert code == status, said + wrong
+    assert words in said
+    if not status and "counted" not in data and "grey" not in data and "mixed" not in data:
+        assert "accuracy: 1.00 [" in said
