@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from robustkit.errors import InputError
+from robustkit.words import no_such
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -21,7 +22,7 @@ def choose_device(name: str | None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise InputError(f"unknown device {name!r}; expected cpu, cuda or mps") from error
+        raise InputError(no_such("device", name, ("cpu", "cuda", "mps"))) from error
     if device.type == "cpu":
         return device
     if here is None or device.type != here.type:

@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+# Other words for names of ours, which spelling alone would take for another name or for none.
+_MEANT = {
+    "gpu": "cuda", "nvidia": "cuda", "apple": "mps", "metal": "mps",
+    "evolution": "de", "differential-evolution": "de",
+    "blur": "psf", "seeing": "psf", "fwhm": "psf", "noise": "gaussian", "depth": "exposure", "background": "sky-offset",
+    "rubin": "lsst", "decam": "des", "hubble": "hst", "asinh": "arcsinh", "imagenet": "meanstd",
+    "val": "valid", "validation": "valid", "training": "train", "testing": "test",
+    "a&a": "aa", "aanda": "aa",
+    "info": "inspect", "fit": "train", "score": "evaluate",
+    "prove": "certify", "verify": "certify", "classify": "predict", "inference": "predict", "rank": "flag",
+    "fix": "repair", "generate": "simulate", "map": "isomap", "maps": "isomap", "windows": "window",
+    "ece": "calibration_error", "acc": "accuracy",
+}  # fmt: skip
+
 
 def shown(text: object) -> str:
     r"""A text with every character that is not printed written out, and its line ends and tabs kept.
@@ -62,9 +76,14 @@ def guess(name: object, known: Iterable[str]) -> str:
     Examples:
         >>> guess("lst", ["lsst", "plain"]), guess("Exposure", ["exposure"]), guess("corner", ["de", "auto"])
         ('lsst', 'exposure', '')
+        >>> guess("gpu", ["cpu", "cuda"]), guess("seeing", ["psf", "shift"])
+        ('cuda', 'psf')
     """
     from difflib import get_close_matches
 
+    meant = _MEANT.get(str(name).lower().replace("_", "-"))
+    if meant in (known := list(known)):
+        return str(meant)
     lowered = {one.lower().replace("_", "-"): one for one in known}
     near = get_close_matches(str(name)[:80].lower().replace("_", "-"), lowered, n=1, cutoff=0.6)
     return lowered[near[0]] if near else ""

@@ -34,8 +34,9 @@ def answer_of(
         domains: What each domain is called, where not by its own name.
     """
     status = answer_status(checks)
-    by_accident = f"{_accidents(numbers)}{_faults(numbers, faults)}"
-    sentences = [_quality(labels[0], numbers, domains or {}), f"By accident: {by_accident}", _adversary(numbers)]
+    accident = " ".join(filter(None, (_accidents(numbers), _faults(numbers, faults))))
+    accident = f"By accident: {accident[:1].lower()}{accident[1:]}"
+    sentences = [_quality(labels[0], numbers, domains or {}), accident, _adversary(numbers)]
     if len(labels) > 1:
         sentences.append(_against(labels[1], rows))
     counts = f"{len(checks)} claims: {tally(checks)}."
@@ -56,36 +57,52 @@ def _accidents(numbers: Mapping[str, Estimate]) -> str:
     one = numbers.get("changes_per_million")
     if one is None:
         return ""
-    ends = f"{float(one.value):,.0f} [{float(one.low):,.0f}, {float(one.high):,.0f}]"
-    return f"of a million objects {ends} change class by faults of known rate, before any is masked; "
+    value, low, high = (f"{_round(float(end)):,.0f}" for end in (one.value, one.low, one.high))
+    return (
+        f"about {value} of a million objects ({low} to {high}) change class through faults whose rate is known, if no "
+        "affected pixel is masked."
+    )
+
+
+def _round(number: float) -> float:
+    """Two significant digits, more than the intervals of such numbers deserve."""
+    return float(f"{number:.2g}")
 
 
 def _faults(numbers: Mapping[str, Estimate], faults: Sequence[Threshold]) -> str:
     """What breaks it by accident, where that lies, and what the survey has."""
     losses = {name.partition(".")[2]: one for name, one in numbers.items() if name.startswith("loss.")}
     if not losses:
-        return "simulated faults were not run."
-    count = f"of {len(losses)} simulated faults at moderate strength (s3)"
+        return "Simulated faults were not run."
+    many = "1 simulated fault" if len(losses) == 1 else f"{len(losses)} simulated faults"
+    count = f"Of {many} at moderate strength (s3),"
     shown = sorted((-float(one.value), name) for name, one in losses.items() if float(one.low) > 0)
     if not shown:
-        return f"{count} none is shown to cost accuracy (95%, each by itself)."
+        return f"{count} none is shown to reduce accuracy (95%, each by itself)."
     at = {one.name: one for one in faults}
-    named = "; ".join(f"{name}, {as_points(losses[name])}{_where(at.get(name))}" for _, name in shown[:_MOST])
-    more = f"; and {len(shown) - _MOST} more" if len(shown) > _MOST else ""
-    costs = "costs" if len(shown) == 1 else "cost"
-    return f"{count} {len(shown)} {costs} accuracy (95%, each by itself): {named}{more}."
+    named = [f"{name} by {as_points(losses[name])}{_where(at.get(name))}" for _, name in shown[:_MOST]]
+    more = [f"and {len(shown) - _MOST} more"] if len(shown) > _MOST else []
+    reduce = "reduces" if len(shown) == 1 else "reduce"
+    return f"{count} {len(shown)} {reduce} accuracy (95%, each by itself): {'; '.join([*named, *more])}."
 
 
 def _where(one: Threshold | None) -> str:
     """The level that costs 5 points beside what the survey has."""
     if one is None or not one.at:
         return ""
-    text = f"; 5 points are lost at {one.at}"
+    return f", where 5 points are lost at {one.at}{_beside(one)}"
+
+
+def _beside(one: Threshold) -> str:
+    if not one.poor:
+        return ""
+    if one.at in (one.typical, one.poor):
+        return ", which is typical of a survey" if one.at == one.typical else ", the poorest that a survey releases"
     if one.met == "typical":
-        return f"{text}, milder than what a survey typically has ({one.typical})"
+        return f", milder than what a survey typically has ({one.typical})"
     if one.met == "poor":
-        return f"{text}, worse than typical ({one.typical}) and milder than the poorest that is released ({one.poor})"
-    return f"{text}, worse than the poorest that a survey releases ({one.poor})" if one.poor else text
+        return f", worse than typical ({one.typical}) but milder than the poorest that is released ({one.poor})"
+    return f", worse than the poorest that a survey releases ({one.poor})"
 
 
 def _adversary(numbers: Mapping[str, Estimate]) -> str:
@@ -112,8 +129,10 @@ def _against(base: str, rows: Sequence[Mapping[str, Any]]) -> str:
         change = row["difference"]["value"]
         if p <= ALPHA and change:
             sides[(change > 0) == row["better"]].append(f"{row['name']} ({100 * change:+.0f} points)")
-    gained, lost = (_listed(sides[side]) or "nothing that is shown" for side in (True, False))
-    return f"Against {base}: gained {gained}; lost {lost} ({len(rows)} paired questions, Holm)."
+    gained = f"gained {_listed(sides[True])}" if sides[True] else "no gain is shown"
+    lost = f"lost {_listed(sides[False])}" if sides[False] else "no loss is shown"
+    asked = "1 paired question" if len(rows) == 1 else f"{len(rows)} paired questions, Holm"
+    return f"Against {base}: {gained}; {lost} ({asked})."
 
 
 def _listed(named: Sequence[str]) -> str:

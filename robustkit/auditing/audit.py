@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from robustkit.auditing.fixed import fix_claims
+from robustkit.auditing.forecast import forecast, said_after, said_before
 from robustkit.auditing.machine import check_names
 from robustkit.auditing.recorded import ABOUT, SCHEMA
 from robustkit.auditing.report import BASE, MODEL, NOTE, Report, date_of, write_report
@@ -79,6 +81,10 @@ def run_audit(
     _check_out(folder)
     again = "continue with the same command, finished steps are kept"
     with trouble_in_words(folder, again), only_writer(folder / LOCK), interruptible():
+        expected = forecast(subjects, request)
+        if expected is not None:
+            say(said_before(expected))
+        started = time.monotonic()
         try:
             begun = date_of(folder) or datetime.now(UTC).date().isoformat()
             write_json(folder / NOTE, {"kind": KIND, "schema": SCHEMA, "begun": begun})
@@ -91,6 +97,7 @@ def run_audit(
                 "the audit was stopped; finished work is kept, continue with the same command"
             ) from error
         report = write_report(folder, own=request.findings, workers=workers, say=say)
+        say(said_after(time.monotonic() - started, expected))
     return report
 
 

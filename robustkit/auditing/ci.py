@@ -104,7 +104,7 @@ def markdown(report: Report) -> str:
             for one in report.gates
         ]
     else:
-        lines += ["No gate was asked for, so the build does not depend on this audit; `--require` makes one."]
+        lines += ["No gate was given, so the build does not depend on this audit; `--require` makes one."]
     lines += ["", "| verdict | claim | measured | threshold |", "| --- | --- | --- | --- |"]
     order = {"fail": 0, "warn": 1, "pass": 2, "not run": 3}
     lines += [
@@ -140,8 +140,11 @@ def gates_said(gates: Sequence[GateResult]) -> str:
     """One line on all gates: how many failed, or that no gate was given."""
     failed = sum(not one.passed for one in gates)
     if not gates:
-        return "no gate was asked for, so the exit status is 0; --require 'flip_rate<=0.9' makes one"
-    return f"{len(gates)} gates, {failed} failed" if failed else f"{len(gates)} gates, all passed"
+        return "no gate was given, so the exit status is 0; --require 'flip_rate<=0.9' makes one"
+    many = "1 gate" if len(gates) == 1 else f"{len(gates)} gates"
+    if not failed:
+        return f"{many}, passed" if len(gates) == 1 else f"{many}, all passed"
+    return f"{many}, failed" if len(gates) == 1 else f"{many}, {failed} failed"
 
 
 def _word(check: Check) -> str:

@@ -143,7 +143,7 @@ def methods_text(models: Sequence[ModelRecords]) -> str:
     parts = [
         f"We audited {named} with robustkit {__version__} on "
         f"{len(about['ids'])} images ({shape}; bands {', '.join(about['bands'])}) of the part '{about['part']}', drawn "
-        f"by image id with seed {about['seed']}, one an object."
+        f"by image id with seed {about['seed']}, one per object."
     ]
     if first.attack is not None:
         record = first.attack

@@ -77,7 +77,7 @@ def check_pair(one: ModelRecords, other: ModelRecords) -> None:
     """
     if one.class_names != other.class_names:
         raise InputError(
-            f"{one.label} knows the classes {', '.join(one.class_names)}, {other.label} knows "
+            f"{one.label} has the classes {', '.join(one.class_names)}, {other.label} has "
             f"{', '.join(other.class_names)}; only models of the same classes can be compared"
         )
     if one.about["ids"] != other.about["ids"] or one.about["true"] != other.about["true"]:

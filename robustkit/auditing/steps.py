@@ -130,6 +130,11 @@ class Steps:
             note.unlink()
 
 
+def is_finished(steps: Steps, name: str) -> bool:
+    """Whether a step was made before, by an earlier audit in the same folder."""
+    return bool(_known(steps.folder / f"{name}.json").get("finished", False))
+
+
 def _why_unreadable(folder: Path, read: Callable[[Path], object]) -> str:
     """Why what a finished step left cannot be read: it was damaged, or made by another version; empty if it can."""
     try:

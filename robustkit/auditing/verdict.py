@@ -39,10 +39,10 @@ LINES = {
              "them, or train it with such images."),
         Line("flip_rate", "Few images can be flipped by setting one pixel on purpose", "correct images flipped",
              "flips-by-queries",
-             "Reject or repair outlying pixels before it sees an image: the gallery shows their size.", rate=True),
+             "Reject or repair outlying pixels before classifying: the gallery shows their size.", rate=True),
         Line("random_hit", "A pixel at an extreme value, at a random place, seldom flips an image",
              "chance that it flips a correct image", "random-hits",
-             "Reject or repair outlying pixels before it sees an image: the maps show where they hurt most.",
+             "Reject or repair outlying pixels before classifying: the maps show where they hurt most.",
              rate=True),
     )
 }  # fmt: skip
@@ -121,7 +121,7 @@ def _of_two(decision: Decision, first: ModelRecords, second: ModelRecords) -> Ch
     one, two, names = first.label, second.label, domain_names(first.clean)
     lost: list[str] = []
     gained: list[str] = []
-    evidence, advice = "differences", f"Here {two} is the better one."
+    evidence, advice = "differences", f"Here {two} is better."
     if decision.name == "keeps_under_perturbations":
         assert first.sweep is not None
         assert second.sweep is not None
@@ -133,13 +133,13 @@ def _of_two(decision: Decision, first: ModelRecords, second: ModelRecords) -> Ch
                     f"accuracy of {two} minus that of {one}", evidence, advice)  # fmt: skip
     elif decision.name == "better_flip_rate":
         line = Line(decision.name, f"{one} is flipped by one pixel less often than {two}",
-                    f"rate of {two} minus that of {one}, images that both have right", evidence, advice,
+                    f"rate of {two} minus that of {one}, images that both classify correctly", evidence, advice,
                     side="above")  # fmt: skip
     else:
         where = f"at {_level(first, 'exposure')}" if decision.name == "better_exposure" else ""
         domain = decision.name.removeprefix("better_accuracy").removeprefix("_on_the_")
         where = where or (f"on {names[domain]}" if domain else "")
-        line = Line(decision.name, " ".join([f"{one} is more often right than {two}", where]).strip(),
+        line = Line(decision.name, " ".join([f"{one} is more accurate than {two}", where]).strip(),
                     f"accuracy of {one} minus that of {two}", evidence, advice, side="above")  # fmt: skip
     clean = decision.name.partition("_")[2].startswith("accuracy")
     record = next(iter(first.clean.values())) if clean else None
@@ -150,7 +150,7 @@ def _of_two(decision: Decision, first: ModelRecords, second: ModelRecords) -> Ch
 
 def _sound(found: ModelRecords) -> Check:
     """Preflight: certain, and therefore not one of the claims that are decided together."""
-    line = Line("preflight", "It is sound: the same answer twice, alone and in a batch", "", "preflight",
+    line = Line("preflight", "It is sound: two runs give identical output, alone and in a batch", "", "preflight",
                 "Read the findings: each says what to do.")  # fmt: skip
     if not found.preflight:
         return not_run(line, found.why_missing("preflight"))
@@ -165,8 +165,8 @@ def _sound(found: ModelRecords) -> Check:
 
 
 def _idle(check: Check) -> Check:
-    return replace(check, status="not run", advice="It does no better than a constant answer, so that losing nothing "
-                   "means nothing.")  # fmt: skip
+    return replace(check, status="not run", advice="It does no better than always giving one answer, so it has "
+                   "nothing to lose.")  # fmt: skip
 
 
 def _level(found: ModelRecords, name: str) -> str:
@@ -186,15 +186,15 @@ def _why_not(name: str, found: ModelRecords) -> str:
     if tuple(found.class_names) == BAND:
         regression = "The network gives a number and no classes"
         of_numbers = {
-            "better_than_chance": f"{regression}, so that no constant class is there to be beaten.",
-            "calibration_error": f"{regression}, and so no confidence.",
+            "better_than_chance": f"{regression}, so there is no constant class to beat.",
+            "calibration_error": f"{regression}, so there is no confidence.",
         }
         if name in of_numbers:
             return of_numbers[name]
     return {
-        "better_than_chance": "All images are of one class, so that one answer is right for all of them.",
-        "domain_gap": "The source and the target show no object in common.",
+        "better_than_chance": "All images are of one class, so one answer is correct for all of them.",
+        "domain_gap": "The source and the target have no object in common.",
         "exposure_loss": "The exposure was not swept: it needs images that say how they were taken.",
         "random_hit": "Not every cell of every image was tried: raise the seconds of [certify] in audit.toml, or give "
         "--full.",
-    }.get(name, "There is no image to measure it on.")
+    }.get(name, "No image is left to measure it on.")

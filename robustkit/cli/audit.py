@@ -17,8 +17,14 @@ from robustkit.cli.options import Command, form_option, model_options
 @click.option("--data", help="A labelled image set.  [default: the one that the model was trained on]")
 @click.option("--part", help="train, valid or test of the model's split, or all.  [default: test]")
 @click.option("--n", type=int, help="Images to draw.  [default: 150, or all there are]")
-@click.option("--seed", type=int, help="Of the draw and of all random streams.  [default: 0]")
-@click.option("--all", "take_all", is_flag=True, default=None, help="Take what there is when there are fewer than --n.")
+@click.option("--seed", type=int, help="Random seed, for drawing images and for everything random.  [default: 0]")
+@click.option(
+    "--all",
+    "take_all",
+    is_flag=True,
+    default=None,
+    help="Use all images if there are fewer than --n, instead of stopping.",
+)
 @click.option("--quick", "effort", flag_value="quick", help="Few perturbations, small budgets: minutes.")
 @click.option("--full", "effort", flag_value="full", help="The complete search, however long it takes.")
 @click.option(

@@ -17,7 +17,7 @@ from robustkit.cli.saying import say
 @click.option("--data", help="Labelled images to try it on.")
 @click.option("--n", default=256, show_default=True, help="Images to draw; all where there are fewer.")
 @click.option("--part", default="test", show_default=True, help="train, valid or test of the split, or all.")
-@click.option("--seed", default=0, show_default=True, help="Of the draw.")
+@click.option("--seed", default=0, show_default=True, help="Random seed, for drawing images.")
 @click.option("--write", type=click.Path(path_type=Path), help="Draft a model card (.toml).")
 @model_options
 def command(model: Path, data: str | None, options: Any, write: Path | None, **draw: Any) -> None:

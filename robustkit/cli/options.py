@@ -57,7 +57,7 @@ class Command(click.Command):
 _MODEL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--card", {"help": "Model card in TOML with all of the following.  [default: NAME.toml beside NAME.pth]"}),
     ("--arch", {"help": "Its network: path/to/file.py:Class, package.module:factory, robustkit:ConvNet, timm:NAME."}),
-    ("--arch-kwargs", {"metavar": "TOML|JSON", "help": "What the class is called with, or a file with it."}),
+    ("--arch-kwargs", {"metavar": "TOML|JSON", "help": "Keyword arguments for the class, as TOML or JSON, or a file."}),
     ("--key", {"help": "Where the weights are in the file, when several parts fit."}),
     ("--latent", {"help": "The layer whose output is the latent.  [default: before the final affine layer]"}),
     ("--classes", {"help": "Names in the order of the outputs, a,b,c, or their number.  [default: of the images]"}),
@@ -86,7 +86,7 @@ _MODEL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--bands", {"metavar": "A,B,C", "help": "Names of the bands in the order of the input."}),
     ("--nan", {"type": click.Choice(("refuse", "fill")), "help": "Pixels that are not finite.  [default: refuse]"}),
     ("--output-index", {"type": int, "help": "Which of several outputs holds the scores.  [default: by shape]"}),
-    ("--output-key", {"help": "The same, for a dict."}),
+    ("--output-key", {"help": "Key of the scores, if the model returns a dict."}),
     ("--output-kind", {"type": click.Choice(_KINDS), "help": "What the scores are.  [default: logits]"}),
     ("--members", {"multiple": True, "metavar": "FILE", "hidden": True}),
     (

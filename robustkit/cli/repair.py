@@ -18,7 +18,7 @@ from robustkit.cli.saying import say
 @click.option("--data", help="Images to measure it on.  [default: the one that the model was trained on]")
 @click.option("--n", default=150, show_default=True, help="Images to draw; all where there are fewer.")
 @click.option("--part", default="test", show_default=True, help="train, valid or test of the split, or all.")
-@click.option("--seed", default=0, show_default=True, help="Of the draw.")
+@click.option("--seed", default=0, show_default=True, help="Random seed, for drawing images.")
 @model_options
 def command(model: Path, out: Path, options: Any, **draw: Any) -> None:
     """Puts a front end before a trained network, which draws bad pixels back to their neighbours.

@@ -244,7 +244,7 @@ def _named_code(card: Card, arch: str | None, path: Path) -> tuple[str | None, t
     """
     if not card.arch:
         if arch is not None:
-            raise InputError(f"{path} is a robustkit checkpoint and knows its network; leave --arch out")
+            raise InputError(f"{path} is a robustkit checkpoint and contains its network; omit --arch")
         return None, ()
     if arch is None:
         refuse_code(card.arch.get("name"), file=path, option=f"--arch {brief(str(card.arch.get('name')))}")

@@ -204,7 +204,7 @@ def _weights(module: nn.Module) -> Observation:
     broken = [name for name, tensor in module.state_dict().items() if not bool(torch.isfinite(tensor.float()).all())]
     if broken:
         return Observation("weights", "refusal", f"{broken[0]} holds values that are not finite", "train it again")
-    return Observation("weights", "ok", f"{count:,} parameters, all finite" if count else "none that PyTorch sees")
+    return Observation("weights", "ok", f"{count:,} parameters, all finite" if count else "none that PyTorch finds")
 
 
 def _output(classifier: AuditedClassifier, logits: Tensor) -> Observation:
@@ -239,10 +239,10 @@ def _repeated(classifier: AuditedClassifier, images: Tensor, logits: Tensor, cou
     first, second = (classifier(images[:count].clone()) for _ in range(2))
     if not _near(classifier, first, second):
         return Observation(
-            "determinism", "refusal", "the same images give other answers when asked again",
+            "determinism", "refusal", "a second run on the same images gives different output",
             "switch off dropout and noise in evaluation mode",
         )  # fmt: skip
-    return Observation("determinism", "ok", "asked twice, it answers the same")
+    return Observation("determinism", "ok", "two runs give identical output")
 
 
 def _alone(classifier: AuditedClassifier, images: Tensor, logits: Tensor, batches: tuple[int, ...]) -> Observation:
@@ -250,7 +250,7 @@ def _alone(classifier: AuditedClassifier, images: Tensor, logits: Tensor, batche
     for size in batches:
         if not _near(classifier, classifier(images[:size].clone()), logits[:size]):
             return Observation(
-                "batch", "refusal", f"the answer for an image depends on the others in its batch ({sizes} disagree)",
+                "batch", "refusal", f"the output for an image depends on the others in its batch ({sizes} disagree)",
                 "take norms and softmax over each image, not over the batch",
             )  # fmt: skip
     found = _among_others(classifier, images)
@@ -369,6 +369,6 @@ def _answers(logits: Tensor, images: int, spread: float) -> Iterator[Observation
     if images > 1 and constant and spread < max(_HARDLY, _HARDLY * (first - second)):
         yield Observation(
             "answers", "warning",
-            f"the logits of {images} images lie within {2 * spread:.3g}, so it says nearly the same whatever it sees",
+            f"the logits of {images} images lie within {2 * spread:.3g}, so its output hardly depends on the image",
             "the network is untrained, or its input is on another scale: check --stretch, --mean and --image-range",
         )  # fmt: skip

@@ -145,13 +145,14 @@ class Perturbation:
         return cls.identity + strength if cls.valid[1] > cls.identity else cls.identity - strength
 
     @classmethod
-    def words(cls, level: float) -> str:
+    def words(cls, level: float, digits: int = 3) -> str:
         """A level as astronomers say it.
 
         Args:
             level: In `unit`.
+            digits: Significant ones; more are asked for where two levels would read alike.
         """
-        return f"{level:.3g} {cls.unit}"
+        return f"{level:.{digits}g} {cls.unit}"
 
     def moments(
         self, value: np.ndarray, conditions: Conditions, size: tuple[int, int]

@@ -17,7 +17,8 @@ TERMS = {
     "differential evolution": "The search of the published one-pixel attack: a population of pixels that is mixed and "
     "selected over generations.",
     "decision axis": "A direction of the latent on which the class depends.",
-    "latent space": "The network's last layer before its head: images that it takes for alike lie close together.",
+    "latent space": "The network's last layer before its head: images that are alike to the network lie close "
+    "together.",
     "latents": "What the network makes of images before its head decides: a point in many dimensions for each.",
     "latent": "What the network makes of an image before its head decides: a point in many dimensions.",
     "affine head": "A last layer that weighs the latent and adds a constant, so that boundaries between classes are "

@@ -68,7 +68,7 @@ def bars_of(checks: Sequence[Check]) -> Bars:
         return round(100 * (min(max(spare, low), high) - low) / (high - low), 2)
 
     rows = [Bar(one, *(place(one.spare(end)) for end in ("low", "value", "high"))) for one in in_order(checks)]
-    step = next(one for one in (5, 10, 20, 25, 50) if (high - low) / one <= 8)
+    step = next(one for one in (5, 10, 20, 25, 50) if (high - low) / one <= 5)
     ticks = range(math.ceil(low / step) * step, math.floor(high / step) * step + 1, step)
     return Bars(tuple(rows), place(0.0), tuple((place(at), f"{at:+d}" if at else "0") for at in ticks))
 

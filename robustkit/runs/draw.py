@@ -64,7 +64,7 @@ def draw_sample(
     if len(ids) < n and not take_all:
         raise InputError(
             f"the part {part!r} of {path} has {len(ids)} images and {n} were asked for; ask for --n {len(ids)}, or "
-            "add --all to take what there is"
+            "add --all to use what there is"
         )
     rows = image_set.positions(draw(ids, n, seed))
     available, repeats = len(ids), len(everything) - len(ids)

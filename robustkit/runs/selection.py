@@ -33,8 +33,8 @@ class Selection:
         None, "A labelled image set.", shown="the one that the model was trained on"
     )
     part: str = option("test", "train, valid or test of the model's split, or all.")
-    seed: int = option(0, "Of the draw of images and of all random numbers.")
-    take_all: bool = option(False, "Take what there is when there are fewer images than --n.", flag="--all")
+    seed: int = option(0, "Random seed, for drawing images and for everything random.")
+    take_all: bool = option(False, "Use all images if there are fewer than --n, instead of stopping.", flag="--all")
     options: ModelOptions | None = None
     group: int = 16
 

@@ -53,7 +53,9 @@ def _request(world, **more):
 @pytest.fixture(scope="module")
 def audit(world, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "audit"
-    report = run_audit(_request(world, base=str(world[1])), out=out, device="cpu", say=_quiet)
+    said = []
+    report = run_audit(_request(world, base=str(world[1])), out=out, device="cpu", say=said.append)
+    (out.parent / "said.txt").write_text("\n".join(said))
     return out, report
 
 
@@ -103,6 +105,15 @@ def test_the_numbers_are_those_of_the_records(audit):
     assert {check.name: check.status for check in report.checks}["exposure_loss"] == "not run"
 
 
+def test_how_long_it_takes_is_said_before_and_compared_at_the_end(audit):
+    said = (audit[0].parent / "said.txt").read_text().splitlines()
+    before = [line for line in said if line.startswith("the whole audit takes")]
+    assert len(before) == 1
+    assert said.index(before[0]) < next(i for i, line in enumerate(said) if "sweep: running" in line)
+    assert said[-1].startswith("the audit took ")
+    assert "the estimate was" in said[-1]
+
+
 def test_a_schema_violation_is_seen():
     schema = read_json(SCHEMA)
     assert "$ lacks models" in violations({"schema": "robustkit-audit-2"}, schema)
@@ -116,6 +127,7 @@ def test_steps_whose_inputs_are_unchanged_are_not_made_again(world, copy):
     steps = [line for line in said if line.startswith(("model/", "base/"))]
     assert len(steps) == 2 * len(FOLDERS)
     assert not [line for line in steps if "running" in line or "going on" in line]
+    assert "the whole audit takes about 15 s" in "\n".join(said)  # the page alone
     assert {path: path.read_bytes() for path in copy.rglob("*.npz")} == records
 
 
@@ -234,7 +246,7 @@ def test_two_audits_become_one_page(copy, tmp_path):
     html = report.page.read_text()
     assert "<title>Audit of net against base</title>" in html
     names = {check.name: check for check in report.checks}
-    assert names["better_accuracy"].claim == "net is more often right than base"
+    assert names["better_accuracy"].claim == "net is more accurate than base"
     numbers = read_json(tmp_path / "both" / "audit.json")
     assert violations(numbers, read_json(SCHEMA)) == []
     assert [one["label"] for one in numbers["models"]] == ["net", "base"]

@@ -180,7 +180,7 @@ def test_adaptation_must_lose_nothing_on_the_source_and_gain_on_the_target():
     assert checks["better_exposure"].status == "pass"
     worse = checks["keeps_under_perturbations"]
     assert (worse.status, worse.lost, worse.gained) == ("fail", ("psf",), ("exposure",))
-    assert worse.advice == "Here base is the better one."
+    assert worse.advice == "Here base is better."
 
 
 def test_two_equal_models_are_seldom_told_apart():
@@ -215,7 +215,7 @@ def test_the_gap_between_domains_is_asked_where_there_are_two():
     assert _checks(_findings(clean=both))["domain_gap"].status == "pass"
     both["target"] = CleanRecord(**(vars(both["target"]) | {"ids": np.array([f"x{i}" for i in range(200)])}))
     check = _checks(_findings(clean=both))["domain_gap"]
-    assert (check.status, check.advice) == ("not run", "The source and the target show no object in common.")
+    assert (check.status, check.advice) == ("not run", "The source and the target have no object in common.")
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])

@@ -45,7 +45,7 @@ REFUSED = [
     ("attack -m net.onnx --threshold 2", "--threshold must be between 0 and 1, got 2"),
     ("attack -m net.onnx --workers 2 --dask tcp://a:1", "--workers and --dask exclude each other"),
     ("attack -m net.onnx --shard 4/3", "shard 4/3 does not exist"),
-    ("attack -m net.onnx --device gpu", "unknown device 'gpu'; did you mean 'cpu'?"),
+    ("attack -m net.onnx --device gpu", "unknown device 'gpu'; did you mean 'cuda'?"),
     ("attack -m net.onnx --preset papr", "unknown preset 'papr'; did you mean 'paper'?"),
     ("attack -m net.onnx -o images", "images already holds files"),
     ("certify -m net.onnx --values corner", "did you mean 'corners'?"),

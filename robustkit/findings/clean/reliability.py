@@ -40,7 +40,7 @@ class ReliabilityCurves:
             for name, one in self.curves.items()
         )
         return (
-            "Below the diagonal a classifier is too sure of itself, above it too unsure. Each point is a bin of "
+            "Below the diagonal a classifier is overconfident, above it underconfident. Each point is a bin of "
             f"equally many images with its 95% interval (Wilson); below, how many images have which confidence. ECE: "
             f"{found}."
         )

@@ -17,7 +17,7 @@ from robustkit.latent.embeddings import Embeddings, embed_images, pack_head
 from robustkit.latent.heads import find_head
 from robustkit.models import AuditedClassifier
 
-FLIPS = "of each image, the flip by the first search of the attack that has one, in the order of the searches"
+FLIPS = "where several searches flipped an image, the first one listed is shown"
 # A flip proved elsewhere may be undone by the last digits of this machine; many such flips are another matter.
 _MOST_UNDONE = 0.05
 

@@ -50,7 +50,8 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
             continue
         space = decision_space(head)
         text.append(
-            f"{one.label}: of {record.clean.shape[1]} dimensions of the latent the head sees {space.basis.shape[1]}."
+            f"{one.label}: the head depends on only {space.basis.shape[1]} of the {record.clean.shape[1]} latent "
+            "dimensions."
         )
         palette = make_palette(one.class_names)
         if not pictures:

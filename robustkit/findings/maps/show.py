@@ -123,12 +123,16 @@ _KEPT = ("trustworthiness", "continuity", "residual_variance", "neighbourhood_hi
 def _spoken(one: LatentMap) -> str:
     counts = np.bincount(one.kind, minlength=3)
     pieces = (
-        f" The neighbour graph fell into {one.components} pieces; they were joined by dashed lines, which are no paths "
+        f" The neighbour graph fell into {one.components} pieces; the dashed lines that join them are not paths "
         "along the data."
         if one.components > 1
         else ""
     )
-    laid = f" Laid onto the first with disparity {one.disparity['flat']:.3f} of 1." if one.disparity else ""
+    laid = (
+        f" Aligned to the first map (Procrustes disparity {one.disparity['flat']:.2f}: 0 is identical, 1 unrelated)."
+        if one.disparity
+        else ""
+    )
     return (
         f"{counts[0]} clean and {counts[1]} noisy latents fitted with {one.settings['neighbours']} neighbours, "
         f"{counts[2]} attacked ones projected.{pieces}{laid}"

@@ -49,8 +49,8 @@ class MapResult(Result):
     def describe(self) -> str:
         """The numbers as a few lines."""
         laid = (
-            f"laid onto the map of {self.record.model}, that of {one.model} is left with a disparity of "
-            f"{one.disparity['flat']:.3f} of 1"
+            f"the map of {one.model}, aligned to that of {self.record.model}: Procrustes disparity "
+            f"{one.disparity['flat']:.2f} (0 is identical, 1 unrelated)"
             for one in self.maps[1:]
         )
         return "\n".join([*map(describe, self.maps), *laid])

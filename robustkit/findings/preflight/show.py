@@ -17,7 +17,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         for one in models
         for found in one.preflight
     ]
-    said = "What would make every number meaningless, looked at before any was made. A refusal stops an audit."
+    said = "Checked first, because a failure here would make every later number meaningless. A refusal stops an audit."
     columns = ("model", "finding", "verdict", "what was seen", "what to do")
     sections: tuple[Section, ...] = (Facts("findings", "Findings", said, columns, rows),) if rows else ()
     bad = [row for row in rows if row[2] != "ok"]

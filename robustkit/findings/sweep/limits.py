@@ -50,12 +50,12 @@ class Limits:
         """A line for each model and perturbation."""
         rows = [
             (model, one.name, self.units.get(one.name, ""), *map(_end, (one.level, one.mildest, one.severest)),
-             f"{one.reached:.3f}", one.typical, one.poor)
+             f"{one.reached:.3f}", one.at, one.typical, one.poor)
             for model, all_of in self.thresholds.items()
             for one in all_of
         ]  # fmt: skip
         columns = ("model", "perturbation", "unit", "level", "mildest", "severest", "share of resamples",
-                   "a survey, typical", "a survey, poor but released")  # fmt: skip
+                   "level in words", "a survey, typical", "a survey, poor but released")  # fmt: skip
         return Table(columns, rows)
 
     def drawing(self) -> Drawing | None:

@@ -143,7 +143,7 @@ class SweepSummary:
         for step in self.steps:
             lines.append(
                 f"{step.name} {step.level:.4g} {step.unit}: {step.accuracy}; "
-                f"{step.right_to_wrong:.4g} right to wrong, {step.wrong_to_right:.4g} wrong to right"
+                f"{step.right_to_wrong:.4g} correct to wrong, {step.wrong_to_right:.4g} wrong to correct"
                 + ("" if step.risk is None else f"; {step.risk:.2g} expected per image")
                 + (f"; {step.not_finite} not finite" if step.not_finite else "")
                 + (f"; {step.outside} values out of bounds" if step.outside else "")

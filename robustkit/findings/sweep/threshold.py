@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,8 @@ def threshold_of(
     if kind.surveyed:
         named = dict(zip(("typical", "poor"), kind.levels[1:3], strict=True))
         has = {how: kind.words(level) for how, level in named.items()}
+        if levels[0] is not None:
+            at = _told_apart(kind, levels[0], named.values(), at)
         swept = {how: np.isclose(record.level[steps], level) for how, level in named.items()}
         beyond = [how for how, there in swept.items() if (found <= record.strength[steps][there]).any()]
         has["met"] = beyond[0] if beyond else ""
@@ -97,6 +100,15 @@ def threshold_of(
         strengths=bars,
         **has,
     )
+
+
+def _told_apart(kind: type[Perturbation], level: float, others: Iterable[float], said: str) -> str:
+    """A level in words, with as many digits as tell it from others that are not the same."""
+    for digits in (4, 5, 6):
+        if not any(said == kind.words(one) and not math.isclose(one, level, rel_tol=1e-9) for one in others):
+            break
+        said = kind.words(level, digits)
+    return said
 
 
 def crossing(strength: np.ndarray, accuracy: np.ndarray, drop: float = DROP) -> np.ndarray:

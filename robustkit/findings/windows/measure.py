@@ -28,8 +28,8 @@ from robustkit.report.palette import make_palette
 # Cells along an axis of the windows of a head whose regions have no formula.
 RESOLUTION = 151
 GALLERY_RULE = (
-    "for each pair of the classes of an image and of the end of x, most frequent first, the windows whose class "
-    "changes earliest along x, at the median, and latest; at most {most} pairs"
+    "for up to {most} class changes, the commonest first: the image that flips soonest along x, the median one, and "
+    "the last"
 )
 MOST_PAIRS = 4
 

@@ -80,7 +80,7 @@ def open_model(
         if is_own(content):
             said = [name for name in options.about_network if name not in ("--front", "--arch")]
             if said:
-                raise InputError(f"{path} is a robustkit checkpoint and knows its network; leave {', '.join(said)} out")
+                raise InputError(f"{path} is a robustkit checkpoint and contains its network; omit {', '.join(said)}")
             own = checkpoint_of(content, device=device, front=options.front, arch=options.arch)
             return replace(own, origin=replace(own.origin, options=options.given))
     asked, options = options.front, _with_card(path, replace(options, front=None))

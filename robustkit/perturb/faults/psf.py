@@ -48,9 +48,9 @@ class PSFBlur(Perturbation):
     restore_noise: bool = True
 
     @classmethod
-    def words(cls, level: float) -> str:
+    def words(cls, level: float, digits: int = 3) -> str:
         """The seeing that a blur makes of the median one."""
-        return f"a seeing of {math.hypot(_MEDIAN_SEEING, level):.2g} arcsec"
+        return f"a seeing of {math.hypot(_MEDIAN_SEEING, level):.{digits}g} arcsec"
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Blurs, and restores the noise of the background."""

@@ -40,9 +40,9 @@ class SkyOffset(Perturbation):
     sign: int = 1
 
     @classmethod
-    def words(cls, level: float) -> str:
+    def words(cls, level: float, digits: int = 3) -> str:
         """The residual in the unit of sky brightness."""
-        return f"{level:.3g} mag/arcsec2"
+        return f"{level:.{digits}g} mag/arcsec2"
 
     def __post_init__(self) -> None:
         super().__post_init__()

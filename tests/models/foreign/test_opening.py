@@ -314,8 +314,8 @@ def test_an_own_checkpoint_takes_no_options(tmp_path):
 
     model, _ = make_audit(tmp_path)
     assert open_model(model).origin.own
-    with pytest.raises(InputError, match="knows its network; leave --latent out"):
+    with pytest.raises(InputError, match="contains its network; omit --latent"):
         open_model(model, ModelOptions(latent="z"))
-    with pytest.raises(InputError, match="knows its network; leave --arch out"):
+    with pytest.raises(InputError, match="contains its network; omit --arch"):
         open_model(model, ModelOptions(arch="x:y"))
     assert isinstance(model, pathlib.Path)
