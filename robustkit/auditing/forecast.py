@@ -12,10 +12,10 @@ from robustkit.auditing.subject import Subject
 from robustkit.engine import make_evaluator
 from robustkit.engine.rate import candidates_per_second, in_words
 from robustkit.errors import OutOfMemory
-from robustkit.perturb.search.registry import DEFAULT_SEARCHES
 from robustkit.findings.sweep.finding import QUICK
 from robustkit.models.memory import is_out_of_memory
 from robustkit.perturb.faults.registry import HITS, SUITES
+from robustkit.perturb.search.registry import DEFAULT_SEARCHES
 
 # Queries of a search without a budget, and how many corners a pixel has where the values are not counted yet.
 _BUDGET = 32_000
@@ -44,7 +44,7 @@ def forecast(subjects: Mapping[str, Subject], request: AuditRequest) -> float | 
 
 def said_before(seconds: float) -> str:
     """The line before an audit."""
-    return f"the whole audit takes {in_words(seconds)}, as far as a few images say; half or twice that is possible"
+    return f"the whole audit takes {in_words(seconds)} (timed on a few images; half or twice as long is possible)"
 
 
 def said_after(took: float, estimate: float | None) -> str:

@@ -57,6 +57,7 @@ class Steps:
         inputs: dict[str, Any],
         make: Callable[[Path, bool], object],
         read: Callable[[Path], object] = lambda folder: None,
+        place: str = "",
     ) -> Step:
         """Makes a step unless it is there, made from the same inputs.
 
@@ -65,6 +66,7 @@ class Steps:
             inputs: All that its answer depends on, JSON values: hashes of files, settings, version.
             make: Fills the folder that it is given; the second argument says whether to continue with what is there.
             read: Reads what is there, and raises if it cannot be read: then the step is made again.
+            place: Which of how many steps it is, for the message.
 
         Returns:
             The step. One that refuses its input (`InputError`) is kept as refused, with the reason; one that fails
@@ -94,7 +96,7 @@ class Steps:
             shutil.rmtree(folder)
         spent = float(known.get("seconds", 0.0)) if resume else 0.0
         write_json(note, {"inputs": inputs, "finished": False, "seconds": spent})
-        self._say(f"{self.folder.name}/{name}: {'going on' if resume else 'running'}")
+        self._say(f"{self.folder.name}/{name}: {'going on' if resume else 'running'}{place and f', step {place}'}")
         began, refused, failed = time.monotonic(), "", self.folder / f"{name}-failed.txt"
         finished = True
         failed.unlink(missing_ok=True)

@@ -127,7 +127,8 @@ class Subject:
                     raise InputError(f"the step {name!r} was not run: {step.refused}")
             finding.make(self, folder, resume=resume)
 
-        step = self.steps.run(finding.name, inputs, make, finding.load)
+        place = f"{[kind.name for kind in kinds].index(finding.name) + 1} of {len(kinds)}"
+        step = self.steps.run(finding.name, inputs, make, finding.load, place)
         if not step.refused:
             finding.require(step.folder)
 

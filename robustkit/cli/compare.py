@@ -8,6 +8,10 @@ import click
 
 from robustkit.cli.options import Command
 from robustkit.cli.saying import say
+from robustkit.errors import InputError
+
+
+_MOST = 30
 
 
 @click.command(name="compare", cls=Command)
@@ -19,6 +23,8 @@ def command(audits: tuple[Path, ...], out: Path) -> None:
     Two are paired in every figure, the first against the second. Three to thirty become one table, each model against
     the best of each column.
     """
+    if not 2 <= len(audits) <= _MOST:
+        raise InputError(f"expected 2 to {_MOST} audits to compare, got {len(audits)}")
     from robustkit.cores import cores
 
     if len(audits) == 2:

@@ -116,6 +116,14 @@ def _kept(*marks: str) -> Callable[[str], None]:
     return check
 
 
+def _new_file(option: str) -> Callable[[str], None]:
+    def check(path: str) -> None:
+        if Path(path).exists():
+            raise InputError(f"{path} exists and nothing is overwritten; name another with {option}")
+
+    return check
+
+
 _OF_AUDIT = _folder("the folder of an audit", "audit.toml")
 _OF_RUN = _folder("the folder of a run", "manifest.json")
 _AUDIT_FILE = _file("an audit file in TOML")
@@ -147,6 +155,10 @@ _CHECKS: dict[str, Callable[[str], None]] = {
     **{
         f"{name} --out": _kept("manifest.json")
         for name in ("attack", "certify", "sweep", "merge", "window", "isomap", "distances")
+    },
+    **{
+        one: _new_file(one.partition(" ")[2])
+        for one in ("repair --out", "export --onnx", "export --torchscript", "inspect --write")
     },
     "audit --out": _kept("robustkit.json", "model"),
     "reproduce --out": _kept("study.json"),

@@ -9,6 +9,7 @@ import click
 
 from robustkit.cli.options import Command, model_options
 from robustkit.cli.saying import say
+from robustkit.errors import InputError
 
 
 @click.command(name="export", cls=Command)
@@ -19,6 +20,8 @@ from robustkit.cli.saying import say
 @model_options
 def command(model: Path, options: Any, **how: Any) -> None:
     """Writes a model, with its front end, as one file for other programs, proved to answer the same."""
+    if not (how["onnx"] or how["torchscript"]):
+        raise InputError("name a file to write with --onnx or --torchscript")
     from robustkit.auditing.export import export_model
 
     export_model(model, options, say=say, **how)

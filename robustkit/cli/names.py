@@ -25,12 +25,15 @@ class Names(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ge
         own: How a person names something of their own, in the words of the refusal; any text with a colon passes then.
         cut: What ends the name, where options may follow it.
         each: What stands between several names.
+        numbers: Names after whose colon a number stands.
     """
 
     name = "name"
 
-    def __init__(self, *names: str, what: str, own: str = "", cut: str = "", each: str = "") -> None:
-        self.names, self.what, self.own, self.cut, self.each = names, what, own, cut, each
+    def __init__(
+        self, *names: str, what: str, own: str = "", cut: str = "", each: str = "", numbers: tuple[str, ...] = ()
+    ) -> None:
+        self.names, self.what, self.own, self.cut, self.each, self.numbers = names, what, own, cut, each, numbers
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The text as it was given, or a refusal with a guess at what was meant."""
@@ -40,11 +43,20 @@ class Names(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ge
             known = name in self.names or (f"{head}:" in self.names and rest) or (self.own and colon)
             if not known or name.endswith(":"):
                 raise InputError(no_such(self.what, one, self.names, more=self.own))
+            if colon and head in self.numbers:
+                _check_number(head, rest)
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The names that begin like this."""
         return [CompletionItem(name) for name in self.names if name.startswith(incomplete)]
+
+
+def _check_number(name: str, text: str) -> None:
+    try:
+        float(text)
+    except ValueError:
+        raise InputError(f"expected a number after {name}:, as in {name}:3; got {text!r}") from None
 
 
 # The numbers that a gate may name; what follows a dot is a domain, a class or a perturbation.
@@ -106,6 +118,7 @@ _AXIS = Names("one-pixel", "noise", "random", *(f"{name}:" for name in PERTURBAT
 _VALUES = (
     "corners", "paper", "grid:", "hot", "hot:", "dead", "dead:", "single-band", "together", "together:",
 )  # fmt: skip
+_NUMBERED = ("grid", "hot", "dead", "together")
 
 TAKES: dict[str, Any] = {
     **dict.fromkeys(("--model", "--base", "--data", "--source", "--target", "--out", "--card", "--baseline"), _PATH),
@@ -113,7 +126,8 @@ TAKES: dict[str, Any] = {
     "--network": Names("convnet", "resnet18", "deepmerge", what="network"),
     "--search": Names(*SEARCHES, what="search", own=OWN_CODE),
     "--perturb": Names(*PERTURBATIONS, what="perturbation", own=OWN, cut=","),
-    "--front": Names("clip", "clip:", "joint:", "median", "line", "line:", "nan", what="front end", own=OWN, each="+"),
+    "--front": Names("clip", "clip:", "joint:", "median", "line", "line:", "nan", what="front end", own=OWN, each="+",
+                     numbers=("clip", "joint", "line")),
     "--suite": Names(*SUITES, what="suite"),
     "--survey": Names("lsst", "des", "hsc", "sdss", "hst", what="survey"),
     "--style": Names("lsst", "sdss", "hst", what="style"),
@@ -123,8 +137,8 @@ TAKES: dict[str, Any] = {
     "--batch-norm": Names("joint", "separate", what="batch norm"),
     "--select": Names("information", "source", what="select"),
     "--precision": Names("float32", "bf16", what="precision"),
-    "--values": Names(*_VALUES, what="values"),
-    "certify --values": Names(*_VALUES, "line", "line:", what="values"),
+    "--values": Names(*_VALUES, what="values", numbers=_NUMBERED),
+    "certify --values": Names(*_VALUES, "line", "line:", what="values", numbers=_NUMBERED),
     "hazard --fault": Names(*HITS, what="fault"),
     "--range": Names("data", "paper", what="range"),
     "attack --preset": Names("paper", what="preset"),

@@ -269,7 +269,7 @@ def test_an_audit_that_was_stopped_goes_on_with_the_same_command(world, tmp_path
     said = []
     run_audit(few, out=tmp_path / "audit", device="cpu", say=said.append)
     assert "model/attack: unchanged, reused" in said
-    assert "model/certify: running" in said
+    assert "model/certify: running, step 8 of 14" in said
     assert read_model(tmp_path / "audit" / "model", "net").certificate.complete.any()
 
 
