@@ -10,7 +10,6 @@ from robustkit.cli.options import Command
 from robustkit.cli.saying import say
 from robustkit.errors import InputError
 
-
 _MOST = 30
 
 
