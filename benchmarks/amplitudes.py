@@ -85,12 +85,16 @@ def one(survey: LineSurvey, i: int, options: argparse.Namespace) -> dict[str, fl
         some = rng.permutation(len(lines.spans.line))[: -(-options.ends // (options.images * len(found_all)))]
         ends += len(some)
         failed += int((~survey.prove(lines, some)[1]).sum()) if len(some) else 0
-        lower = some[lines.spans.start[some] > 0]
-        at, begin = lines.spans.line[lower], lines.spans.start[lower]
-        outside = np.maximum(begin - 1e-3 * lines.end[at], 0)
-        again, value = inside(lines, at, outside), survey.ask(lines, at, outside)
-        failed += int((value[1] & ~again & (value[0] > bound)).sum())
-        ends += len(lower)
+        # A nudge across either end: one step flips, the other does not.
+        for end, way in ((lines.spans.start, 1), (lines.spans.stop, -1)):
+            inner = some[(end[some] > 0) & (end[some] < lines.end[lines.spans.line[some]])]
+            at, step = lines.spans.line[inner], 1e-3 * lines.end[lines.spans.line[inner]]
+            for move in (way, -way):
+                there = np.clip(end[inner] + move * step, 0, lines.end[at])
+                expected, (margin, flipped) = inside(lines, at, there), survey.ask(lines, at, there)
+                sure = np.abs(margin) > bound
+                failed += int((flipped != expected)[sure].sum())
+                ends, near = ends + len(at), near + int((~sure).sum())
     return {
         **told, "half_lines": sum(len(lines.end) for lines in found_all),
         "walked": sum(int(lines.spans.pieces.sum()) for lines in found_all),

@@ -42,6 +42,12 @@ from robustkit.engine.line_table import (
 
 # What is left of a line: stretches that flip all along, and those that must be walked.
 FLIPS, OPEN = range(2)
+# Numbers beyond this might, in a layer or two, be too large for sums.
+_LARGEST = 1e100
+# Into how many parts a stretch is cut at most.
+_MOST_PARTS = 8
+# Indices that are never negative are not looked at for wrapping round, which lets loops run in vectors.
+_WHOLE = np.uint64
 
 
 @jit
@@ -79,126 +85,162 @@ def rest(spec, knots, slopes, clean):
 
 
 @inside
-def _spread(values, at, weight, source, n, one, other, first, second):
-    """Adds changes of an input, at both ends a middle and a radius, to n positions."""
-    size, u, w = np.uint64(len(values) // 4), np.uint64(at), np.uint64(source)
+def _spread(values, at, weight, tap, n, some):
+    """Adds changes of four inputs, of each a middle and a radius at both ends, to n positions.
+
+    Four at a time, because reading and writing the positions costs more than the sums do.
+    """
+    size, u = np.uint64(len(values) // 4), np.uint64(at)
+    a, b, c, d = np.uint64(tap[0]), np.uint64(tap[1]), np.uint64(tap[2]), np.uint64(tap[3])
+    a1, b1, c1, d1 = some[0, 0], some[1, 0], some[2, 0], some[3, 0]
+    a2, b2, c2, d2 = some[0, 1], some[1, 1], some[2, 1], some[3, 1]
+    a3, b3, c3, d3 = some[0, 2], some[1, 2], some[2, 2], some[3, 2]
+    a4, b4, c4, d4 = some[0, 3], some[1, 3], some[2, 3], some[3, 3]
     for j in range(np.uint64(n)):
-        tap = weight[w + j]
-        wide = abs(tap)
-        values[u + j] += one * tap
-        values[size + u + j] += other * tap
-        values[size + size + u + j] += first * wide
-        values[size + size + size + u + j] += second * wide
+        e, f, g, h = weight[a + j], weight[b + j], weight[c + j], weight[d + j]
+        values[u + j] += a1 * e + b1 * f + c1 * g + d1 * h
+        values[size + u + j] += a2 * e + b2 * f + c2 * g + d2 * h
+        e, f, g, h = abs(e), abs(f), abs(g), abs(h)
+        values[size + size + u + j] += a3 * e + b3 * f + c3 * g + d3 * h
+        values[size + size + size + u + j] += a4 * e + b4 * f + c4 * g + d4 * h
 
 
 @inside
 def _take(spec, k, weight, values, place, changes, count):
-    """Takes changes of the input of a layer to its positions."""
+    """Takes changes of the input of a layer to its positions; those of one place lie together."""
     channels, base, kernel_y, kernel_x = spec[k, CHANNELS], spec[k, POSITIONS], spec[k, TALL], spec[k, WIDE]
     pool_y, pool_x = spec[k, POOL_Y], spec[k, POOL_X]
     top, left = place[k, 0] * pool_y, place[k, 1] * pool_x
     tall, wide = place[k, 2] * pool_y, place[k, 3] * pool_x
-    for i in range(count):
-        y, x, channel = int(changes[i, 0]), int(changes[i, 1]), int(changes[i, 2])
-        one, other, first, second = changes[i, 3], changes[i, 4], changes[i, 5], changes[i, 6]
-        if spec[k, KIND] == DENSE:
-            source = spec[k, WEIGHT] + ((y * kernel_x + x) * spec[k, BEFORE] + channel) * channels
-            _spread(values, base, weight, source, channels, one, other, first, second)
-        elif spec[k, KIND] == MEAN:
-            row, column = y // kernel_y - top, x // kernel_x - left
+    if spec[k, KIND] == MEAN:
+        share, size = kernel_y * kernel_x, len(values) // 4
+        for i in range(count):
+            row, column = int(changes[i, 0]) // kernel_y - top, int(changes[i, 1]) // kernel_x - left
             if 0 <= row < tall and 0 <= column < wide:
-                at, share, size = (
-                    base + (row * wide + column) * channels + channel,
-                    kernel_y * kernel_x,
-                    len(values) // 4,
-                )
-                values[at] += one / share
-                values[size + at] += other / share
-                values[2 * size + at] += first / share
-                values[3 * size + at] += second / share
-        else:
-            over_y, over_x = y + spec[k, PAD_Y] - top, x + spec[k, PAD_X] - left
-            begin = over_x - kernel_x + 1
-            low_x, high_x = max(0, begin), min(wide - 1, over_x)
-            if low_x > high_x:
-                continue
-            for row in range(max(0, over_y - kernel_y + 1), min(tall - 1, over_y) + 1):
-                tap = ((channel * kernel_y + over_y - row) * kernel_x + low_x - begin) * channels
-                at = base + (row * wide + low_x) * channels
-                n = (high_x - low_x + 1) * channels
-                _spread(values, at, weight, spec[k, WEIGHT] + tap, n, one, other, first, second)
+                at = base + (row * wide + column) * channels + int(changes[i, 2])
+                for j in range(4):
+                    values[j * size + at] += changes[i, 3 + j] / share
+        return
+    some, tap, source, i = np.empty((4, 4)), np.empty(4, np.int64), np.empty(4, np.int64), 0
+    while i < count:
+        y, x, together = int(changes[i, 0]), int(changes[i, 1]), 0
+        for j in range(4):
+            mine = i + j < count and changes[i + j, 0] == y and changes[i + j, 1] == x and j == together
+            together += 1 if mine else 0
+            source[j] = int(changes[i + j, 2]) if mine else source[0]
+            for m in range(4):
+                some[j, m] = changes[i + j, 3 + m] if mine else 0.0
+        i += together
+        if spec[k, KIND] == DENSE:
+            for j in range(4):
+                tap[j] = spec[k, WEIGHT] + ((y * kernel_x + x) * spec[k, BEFORE] + source[j]) * channels
+            _spread(values, base, weight, tap, channels, some)
+            continue
+        over_y, over_x = y + spec[k, PAD_Y] - top, x + spec[k, PAD_X] - left
+        begin = over_x - kernel_x + 1
+        low_x, high_x = max(0, begin), min(wide - 1, over_x)
+        if low_x > high_x:
+            continue
+        for row in range(max(0, over_y - kernel_y + 1), min(tall - 1, over_y) + 1):
+            for j in range(4):
+                first = (source[j] * kernel_y + over_y - row) * kernel_x + low_x - begin
+                tap[j] = spec[k, WEIGHT] + first * channels
+            _spread(values, base + (row * wide + low_x) * channels, weight, tap, (high_x - low_x + 1) * channels, some)
+
+
+@inside
+def _more(a, b):
+    """The larger of two numbers; unlike `max` it says nothing of NaN, so that it is found in vectors."""
+    return a if a > b else b
+
+
+@inside
+def _less(a, b):
+    """The smaller of two numbers, likewise."""
+    return a if a < b else b
 
 
 @inside
 def _units(spec, k, knots, slopes, values, still, begin, place, told, room):
-    """Bounds what the units of a layer give out, minus what they give out at rest; counts those that may differ."""
-    channels, pieces, wide = spec[k, CHANNELS], spec[k, PIECES], place[k, 3]
-    positions, size, n = spec[k, POOL_Y] * spec[k, POOL_X], len(values) // 4, 0
-    line = wide * spec[k, POOL_X] * channels
+    """Bounds what the units of a layer give out, minus what they give out at rest.
+
+    Returns:
+        How many may differ; -1 where numbers grow so large that nothing is known.
+    """
+    channels, pieces, wide = _WHOLE(spec[k, CHANNELS]), spec[k, PIECES], place[k, 3]
+    positions, size, n, known = spec[k, POOL_Y] * spec[k, POOL_X], _WHOLE(len(values) // 4), 0, True
+    line = wide * spec[k, POOL_X] * spec[k, CHANNELS]
+    for c in range(channels):
+        row = spec[k, KNOTS] + c * pieces
+        bends = pieces > 1 and knots[row] < np.inf
+        room[4, c], room[5, c] = knots[row] if bends else 0.0, slopes[row]
+        room[6, c] = slopes[row + 1] if bends else slopes[row]
     for cy in range(place[k, 2]):
         for cx in range(wide):
-            corner = spec[k, POSITIONS] + cy * spec[k, POOL_Y] * line + cx * spec[k, POOL_X] * channels
-            unit = begin + ((place[k, 0] + cy) * spec[k, OUT_X] + place[k, 1] + cx) * channels
+            corner = spec[k, POSITIONS] + cy * spec[k, POOL_Y] * line + cx * spec[k, POOL_X] * spec[k, CHANNELS]
+            unit = _WHOLE(begin + ((place[k, 0] + cy) * spec[k, OUT_X] + place[k, 1] + cx) * spec[k, CHANNELS])
             for c in range(channels):
-                for j in range(4):
-                    room[j, c] = -np.inf
+                room[0, c] = room[1, c] = room[2, c] = room[3, c] = -np.inf
+                room[7, c] = np.inf
             for i in range(positions):
-                at = corner + (i // spec[k, POOL_X]) * line + (i % spec[k, POOL_X]) * channels
+                at = _WHOLE(corner + (i // spec[k, POOL_X]) * line + (i % spec[k, POOL_X]) * spec[k, CHANNELS])
                 for c in range(channels):
                     one, other = values[at + c], values[size + at + c]
                     first, second = values[2 * size + at + c], values[3 * size + at + c]
-                    room[0, c] = max(room[0, c], one + first)
-                    room[1, c] = max(room[1, c], other + second)
-                    room[2, c] = max(room[2, c], one - first)
-                    room[3, c] = max(room[3, c], other - second)
+                    room[0, c] = _more(room[0, c], one + first)
+                    room[1, c] = _more(room[1, c], other + second)
+                    room[2, c] = _more(room[2, c], one - first)
+                    room[3, c] = _more(room[3, c], other - second)
             if spec[k, CONVEX] == 0:
-                for c in range(channels):
-                    # Of any other function nothing but its range is known.
-                    low, high = np.inf, -np.inf
-                    under, over, row = -np.inf, max(room[0, c], room[1, c]), spec[k, KNOTS] + c * pieces
-                    for i in range(positions):
-                        at = corner + (i // spec[k, POOL_X]) * line + (i % spec[k, POOL_X]) * channels + c
-                        lower = min(values[at] - values[2 * size + at], values[size + at] - values[3 * size + at])
-                        under = max(under, lower)
-                    for i in range(pieces + 1):
-                        x = under if i == 0 else over if i == pieces else knots[row + i - 1]
-                        if under <= x <= over:
-                            made = bent(knots, slopes, row, pieces, x)
-                            low, high = min(low, made), max(high, made)
-                    room[0, c] = room[1, c] = high
-                    room[2, c] = room[3, c] = low
+                _range(spec, k, knots, slopes, values, corner, line, room)
             else:
                 for c in range(channels):
-                    row = spec[k, KNOTS] + c * pieces
-                    knot = knots[row] if pieces > 1 and knots[row] < np.inf else 0.0
-                    flat, steep = slopes[row], slopes[row + 1] if pieces > 1 and knots[row] < np.inf else slopes[row]
-                    room[4, c], room[5, c], room[6, c] = knot, flat, steep
                     for j in range(4):
-                        x = room[j, c] - knot
-                        room[j, c] = max(flat * x, steep * x)
-                    room[7, c] = np.inf
+                        x = room[j, c] - room[4, c]
+                        room[j, c] = _more(room[5, c] * x, room[6, c] * x)
                 for i in range(positions):
-                    at = corner + (i // spec[k, POOL_X]) * line + (i % spec[k, POOL_X]) * channels
+                    at = _WHOLE(corner + (i // spec[k, POOL_X]) * line + (i % spec[k, POOL_X]) * spec[k, CHANNELS])
                     for c in range(channels):
                         one = values[at + c] - values[2 * size + at + c] - room[4, c]
                         other = values[size + at + c] - values[3 * size + at + c] - room[4, c]
-                        sag = min(
-                            max(room[2, c] - room[5, c] * one, room[3, c] - room[5, c] * other),
-                            max(room[2, c] - room[6, c] * one, room[3, c] - room[6, c] * other),
-                        )
-                        room[7, c] = min(room[7, c], sag)
+                        flat = _more(room[2, c] - room[5, c] * one, room[3, c] - room[5, c] * other)
+                        steep = _more(room[2, c] - room[6, c] * one, room[3, c] - room[6, c] * other)
+                        room[7, c] = _less(room[7, c], _less(flat, steep))
                 for c in range(channels):
                     room[2, c] -= room[7, c]
                     room[3, c] -= room[7, c]
             for c in range(channels):
-                one = 0.5 * (room[0, c] + room[2, c]) - still[unit + c]
-                other = 0.5 * (room[1, c] + room[3, c]) - still[unit + c]
-                first, second = 0.5 * (room[0, c] - room[2, c]), 0.5 * (room[1, c] - room[3, c])
+                one, other = 0.5 * (room[0, c] + room[2, c]), 0.5 * (room[1, c] + room[3, c])
+                room[0, c], room[1, c] = 0.5 * (room[0, c] - room[2, c]), 0.5 * (room[1, c] - room[3, c])
+                room[2, c], room[3, c] = one - still[unit + c], other - still[unit + c]
+            for c in range(channels):
+                one, other, first, second = room[2, c], room[3, c], room[0, c], room[1, c]
                 if one != 0.0 or other != 0.0 or first != 0.0 or second != 0.0:
                     told[n, 0], told[n, 1], told[n, 2] = place[k, 0] + cy, place[k, 1] + cx, c
                     told[n, 3], told[n, 4], told[n, 5], told[n, 6] = one, other, first, second
+                    known = known and abs(one) + abs(other) + first + second < _LARGEST
                     n += 1
-    return n
+    return n if known else -1
+
+
+@inside
+def _range(spec, k, knots, slopes, values, corner, line, room):
+    """Bounds functions of which nothing but the range is known: over the largest of a unit's positions."""
+    pieces, size = spec[k, PIECES], len(values) // 4
+    for c in range(spec[k, CHANNELS]):
+        low, high = np.inf, -np.inf
+        under, over, row = -np.inf, max(room[0, c], room[1, c]), spec[k, KNOTS] + c * pieces
+        for i in range(spec[k, POOL_Y] * spec[k, POOL_X]):
+            at = corner + (i // spec[k, POOL_X]) * line + (i % spec[k, POOL_X]) * spec[k, CHANNELS] + c
+            lower = min(values[at] - values[2 * size + at], values[size + at] - values[3 * size + at])
+            under = max(under, lower)
+        for i in range(pieces + 1):
+            x = under if i == 0 else over if i == pieces else knots[row + i - 1]
+            if under <= x <= over:
+                made = bent(knots, slopes, row, pieces, x)
+                low, high = min(low, made), max(high, made)
+        room[0, c] = room[1, c] = high
+        room[2, c] = room[3, c] = low
 
 
 @inside
@@ -225,6 +267,8 @@ def _bound(
         _take(spec, k, weight, values, place, changes, count)
         if k < last:
             count = _units(spec, k, knots, slopes, values, still, starts[k], place, told, room)
+            if count < 0:
+                return np.inf, -np.inf
             changes, told = told, changes
     most, least, base = -np.inf, -np.inf, spec[last, POSITIONS]
     for k in range(spec[last, CHANNELS]):
@@ -300,11 +344,19 @@ def sift(
             if most <= ceiling:
                 continue
             kind = FLIPS if least > 0.0 else OPEN
-            if kind == OPEN and stop - start > shortest * end and n + 2 <= len(waiting):
-                middle = 0.5 * (start + stop)
-                waiting[n, 0], waiting[n, 1] = middle, stop
-                waiting[n + 1, 0], waiting[n + 1, 1] = start, middle
-                n += 2
+            if kind == OPEN and stop - start > shortest * end and n + _MOST_PARTS <= len(waiting):
+                # Bounds shrink about as the stretch does: into so many parts that they may do.
+                middle, parts = 0.5 * (most + least), 2
+                apart = abs(middle - ceiling) if middle < ceiling else max(middle, 0.0)
+                while parts < _MOST_PARTS and parts * apart < 0.5 * (most - least):
+                    parts *= 2
+                while parts > 2 and stop - start < 0.5 * parts * shortest * end:
+                    parts //= 2
+                for i in range(parts):
+                    at = parts - 1 - i  # the first is taken from the top
+                    waiting[n + i, 0] = start + (stop - start) * at / parts
+                    waiting[n + i, 1] = stop if at == parts - 1 else start + (stop - start) * (at + 1) / parts
+                n += parts
                 continue
             if total > mine and left[total - 1, 2] == start and kinds[total - 1] == kind:
                 left[total - 1, 2] = stop

@@ -11,7 +11,7 @@ import numpy as np
 from robustkit.findings.amplitudes.record import RECORD, AmplitudeRecord
 from robustkit.findings.amplitudes.summary import brightnesses, describe, flip_rates, summary, table
 from robustkit.findings.writing import write_finding
-from robustkit.report.blocks import PAGE, Axis, Cells, Drawing, Panel, Rule, Series, Words
+from robustkit.report.blocks import PAGE, Axis, Cells, Drawing, Lines, Panel, Series, Words
 from robustkit.report.palette import Meaning
 from robustkit.report.saving import draw_on, save_drawing
 
@@ -54,7 +54,10 @@ def rates(record: AmplitudeRecord) -> Drawing:
     brightness = brightnesses(record)
     some, chance = flip_rates(record, brightness)
     unit = "electrons" if np.isfinite(record.scale).all() else record.units
-    x = Axis(f"what the pixel gains, {unit}", log=True)
+    low, high = (float(np.log10(end)) for end in (brightness[0], brightness[-1]))
+    decades = np.arange(np.ceil(low), high + 1e-9, max(1, np.ceil((high - low) / 4)))
+    ticks = [(float(10**decade), _short(decade)) for decade in decades]
+    x = Axis(f"what the pixel gains, {unit}", log=True, ticks=ticks)
     panels: list[Panel] = []
     for title, values in (("images that some pixel flips", some), ("pixels that flip the image", chance)):
         top = max(float(values.max(initial=0.0)) * 1.15, 1e-6)
@@ -66,11 +69,22 @@ def rates(record: AmplitudeRecord) -> Drawing:
                 Series(brightness, values[:, k], Meaning(search="random" if last else name), width=1.8 if last else 1.2,
                        name=name)
             )  # fmt: skip
-        for name, (low, high) in record.marks.items():
-            blocks += [Rule(low), Rule(high)]
-            blocks.append(Words(float(np.sqrt(low * high)), top * 0.93, name, size=0.8))
-        panels.append(Panel(blocks, title, x, Axis("rate", (0.0, top))))
+        # What is met in the sky, as bars above the curves, each on a line of its own and named on its emptier side.
+        for k, (name, (least, most)) in enumerate(record.marks.items()):
+            y, left = top * (1.04 + 0.11 * k), np.log10(least * most) / 2 < (low + high) / 2
+            blocks.append(Lines(np.array([[[least, y], [most, y]]]), width=2.4))
+            blocks.append(Words(*((most * 1.5, y) if left else (least / 1.5, y)), name, size=0.8,
+                                align="left" if left else "right"))  # fmt: skip
+        panels.append(Panel(blocks, title, x, Axis("rate", (0.0, top * (1.02 + 0.11 * len(record.marks))))))
     return Drawing(panels, size=(PAGE, 3.0), height=400, columns=2)
+
+
+def _short(decade: float) -> str:
+    """A power of ten as a tick, short enough for its neighbours."""
+    million = 6
+    if decade < 0:
+        return f"{10**decade:g}"
+    return f"{10**decade:,.0f}" if decade < million else f"{10 ** (decade - million):,.0f} million"
 
 
 def maps(record: AmplitudeRecord) -> Drawing:
