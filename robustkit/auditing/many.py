@@ -178,7 +178,8 @@ def compare_many(
         downloads=downloads,
     )
     path = write_page(page, folder)
-    for line in [*_said(audits, rows), f"the page is {path}"]:
+    family = f"worse: p of at most {ALPHA} after Holm's adjustment over all pairs of models, column by column"
+    for line in [*_said(audits, rows), family, f"the page is {path}"]:
         say(line)
     return path
 

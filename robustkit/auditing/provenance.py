@@ -68,11 +68,11 @@ def _flow(models: Sequence[ModelRecords]) -> list[list[object]]:
         row("flipped by one pixel", of_attack(lambda r: r.flipped_images().sum()), "each proved alone, plain network"),
         row("candidates that failed the proof", of_attack(lambda r: r.unproved.sum()), "counted and not kept"),
         row(
-            "candidates whose answer is not finite", of_attack(lambda r: r.not_finite.sum()),
+            "candidates whose output is not finite", of_attack(lambda r: r.not_finite.sum()),
             "neither flips nor the old class",
         ),
         row("every cell tried", complete, "complete search"),
-        row("with cells whose answer is not finite", broken, "not certified"),
+        row("with cells whose output is not finite", broken, "not certified"),
         row("too near the boundary", too_near, "no cell flips them, but rounding could; not certified"),
         row("certified", certified, "no cell flips them"),
     ]  # fmt: skip

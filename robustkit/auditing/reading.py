@@ -96,7 +96,7 @@ def _fewer_images(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> Forest:
             rows.append((f"the first {int(first.sum())} drawn", one.label, wilson(flips, int(known.sum()))))
     return Forest(
         "fewer-images", "Flip rate against the number of images", "rate of images flipped", rows,
-        said="The same rate on the first images drawn: how far an answer from fewer images would have been off.",
+        said="The same rate on the first images drawn: how far off a rate from fewer images would be.",
     )  # fmt: skip
 
 

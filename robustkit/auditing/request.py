@@ -70,7 +70,7 @@ class AuditRequest:
         data: The image set; empty for the one that the model was trained on.
         part: A part of the model's split, or `all`.
         n: How many images to draw.
-        seed: Of the draw and of all random streams.
+        seed: Random seed, for drawing images and for everything random.
         take_all: Continue with all images of the part when there are fewer than n.
         effort: `quick`, `standard` or `full`.
         fail_under: Gates such as `flip_rate<=0.9`; `require` in an audit.toml is another name for it.

@@ -21,8 +21,8 @@ RULE = (
 # The answer of a page, and the rule by which it is made of the lines.
 WORDS = {"fail": "Not yet", "warn": "Cannot be said", "pass": "Yes"}
 WORD_RULE = (
-    "The answer is made of the lines below: Not yet if any fails, Cannot be said if none fails and any is undecided or "
-    "none ran, Yes if all that ran passed."
+    "The answer follows from the lines below: Not yet if any fails, Cannot be said if none fails and any is undecided "
+    "or none ran, Yes if all that ran passed."
 )
 _SHOWN: dict[str, Status] = {"pass": "pass", "fail": "fail", "undecided": "warn"}
 

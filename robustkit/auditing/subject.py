@@ -88,7 +88,7 @@ class Subject:
 
     @property
     def seed(self) -> int:
-        """Of the draw and of all random streams."""
+        """Random seed, for drawing images and for everything random."""
         return self.request.seed
 
     def settings(self, kind: type[T]) -> T:

@@ -1,4 +1,4 @@
-"""Stretches: the fixed map from calibrated pixel values to what a network sees.
+"""Stretches: the fixed map from calibrated pixel values to network input.
 
 A stretch is fitted once, on source training images, and then applied unchanged to every other set. (Refitted on a
 noisier set, as in published code, it rescales that set by its own extremes and hides part of the noise.)
@@ -235,7 +235,7 @@ class MinMaxStretch(Stretch):
 
 @dataclass(frozen=True)
 class IdentityStretch(Stretch):
-    """The images are what the network sees."""
+    """The images are network input already."""
 
     name: ClassVar[str] = "none"
 

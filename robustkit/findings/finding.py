@@ -165,7 +165,7 @@ class Subject(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of the draw and of all random streams."""
+        """Random seed, for drawing images and for everything random."""
         ...
 
     @property

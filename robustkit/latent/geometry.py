@@ -144,7 +144,7 @@ def crossings(head: AffineHead, latents: ArrayLike, directions: ArrayLike) -> Cr
 
 @dataclass(frozen=True, eq=False)
 class DecisionSpace:
-    """The part of the latent space that the head sees: the span of the differences of its rows.
+    """The part of the latent space that the head depends on: the span of the differences of its rows.
 
     The class of a latent depends on these R <= K - 1 coordinates alone, and distances to boundaries in them are the
     true ones. For three classes it is a plane: one picture of all images and all boundaries.
@@ -194,7 +194,7 @@ def decision_share(space: DecisionSpace, displacements: ArrayLike) -> np.ndarray
     """Share of each squared displacement that the head can see, |P v|^2 / |v|^2.
 
     Args:
-        space: What the head sees.
+        space: What the head depends on.
         displacements: Shape (N, D).
 
     Returns:

@@ -66,7 +66,7 @@ class AuditedClassifier:
         examples: Tensor | None = None,
     ) -> None:
         if module.training:
-            raise InputError("the network is in training mode, where its answers change; call module.eval() first")
+            raise InputError("the network is in training mode, where its output changes; call module.eval() first")
         self.module, self.notes = in_float32(module)
         self.output = output or Output()
         self.shape_found = input_shape is None
@@ -261,7 +261,7 @@ class AuditedClassifier:
                     return self._look(class_names)
                 tried = "the images given" if self._on_examples else "images between 0 and 1"
                 raise InputError(
-                    f"the network answers {tried} with scores that are NaN or infinite; its weights may be damaged or "
+                    f"the network's scores for {tried} are NaN or infinite; its weights may be damaged or "
                     "of another network, or its input is on another scale: see --stretch, --mean and --data"
                 )
             self.magnitude = float(self.output.plain_logits(returned).abs().max())
@@ -278,7 +278,7 @@ class AuditedClassifier:
         return True
 
     def _check_alone(self, images: Tensor, logits: Tensor) -> None:
-        """The answer for an image must be its own: alone, and beside another."""
+        """The output for an image must be its own: alone, and beside another."""
 
         def rows() -> Tensor:
             return torch.cat([self.output.logits(self.module(image[None].clone())) for image in images])
@@ -297,11 +297,11 @@ class AuditedClassifier:
             again = self.output.logits(self.module(images.clone()))
             if not torch.allclose(again, logits, rtol=0, atol=_SPLIT_TOLERANCE * scale, equal_nan=True):
                 raise InputError(
-                    "the network answers differently when it is asked again, so it draws random numbers; dropout "
+                    "a second run on the same images gives different output, so it draws random numbers; dropout "
                     "outside of nn.Dropout needs its training argument set to self.training"
                 )
             raise InputError(
-                "the network's answer for an image depends on the other images of its batch; take its softmax and its "
+                "the network's output for an image depends on the other images of its batch; take its softmax and its "
                 "norms over each image and not over the batch"
             )
 
@@ -384,8 +384,8 @@ class AuditedClassifier:
         same = again.shape == logits.shape and float((again - logits).abs().max()) <= _SPLIT_TOLERANCE * scale
         if not same or float((again - beside).abs().max()) > _SAME * scale:
             raise InputError(
-                f"the network's answer does not follow from layer {self.latent_name!r} alone: a path leads around it, "
-                "or the answer is random; name a later layer with --latent"
+                f"the network's output does not follow from layer {self.latent_name!r} alone: a path leads around it, "
+                "or the output is random; name a later layer with --latent"
             )
 
     def _beside(self, images: Tensor, latents: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ class Ensemble(nn.Module):
 
     Args:
         classifiers: The networks, of the same classes.
-        views: How each of them sees an image.
+        views: The view of an image that each gets.
         combine: `mean` of their probabilities, or `votes`, one for each network.
     """
 

@@ -64,7 +64,7 @@ class Amplitudes:
 
     @property
     def mixed(self) -> bool:
-        """Whether the charge of one band changes what the network sees of the others."""
+        """Whether the charge of one band changes the network input of the others."""
         return self.stretch is not None and self.stretch.name in _MIXED
 
     @property

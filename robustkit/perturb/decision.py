@@ -1,8 +1,8 @@
 """What a network decides, and when its decision has changed: the one definition of a flip.
 
-A network decides by the largest of its logits, and of equal ones the first, as `argmax` does. Its answer for an image
+A network decides by the largest of its logits, and of equal ones the first, as `argmax` does. Its output for an image
 is the one it gives that image alone, as it was opened: a batch, or a faster rewrite of it, may round otherwise. An
-answer that is not finite is an outcome of its own, neither the old class nor a new one.
+output that is not finite is an outcome of its own, neither the old class nor a new one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def margin(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         targets: The class to reach, shape (M,); `UNTARGETED` for any other class.
 
     Returns:
-        Shape (M, P), in logits; minus infinity where an answer is not finite.
+        Shape (M, P), in logits; minus infinity where the output is not finite.
     """
     # One class is compared with the best of the others: the label untargeted, the target targeted.
     untargeted = targets == UNTARGETED

@@ -33,7 +33,7 @@ class SampledSurvey(Survey):
 
     Attributes:
         drawn_at_random: How many cells of the rest were drawn, shape (N,).
-        harmful: How many of these flip the image or give an answer that is not finite, shape (N,).
+        harmful: How many of these flip the image or give output that is not finite, shape (N,).
     """
 
     def __init__(self, problem: Problem, evaluator: Evaluator, network: AuditedClassifier, budget: int) -> None:

@@ -107,7 +107,7 @@ class Survey:
         """Tries untried cells, shape (M, P), of images `rows`, shape (M,).
 
         Returns:
-            Which of them flip their image or give an answer that is not finite, shape (M, P), bool.
+            Which of them flip their image or give output that is not finite, shape (M, P), bool.
         """
         candidates = self.cells.candidates(rows, asked)
         margins = self.problem.margin(rows, self.evaluator(candidates))
@@ -133,7 +133,7 @@ class Survey:
     def _decided(self, near: Candidates, broken: Tensor, said: float) -> tuple[Tensor, Tensor]:
         """Margins and flips of single candidates, by the network itself, shape (M,) each.
 
-        Each is run alone, but for those whose answer is not finite: of these there may be many, and the network says
+        Each is run alone, but for those whose output is not finite: of these there may be many, and the network says
         the same of a batch of them.
         """
         image, alone = near.image, ~broken

@@ -101,7 +101,7 @@ def describe_values(values: ValueSet, *, bands: Sequence[str], stretch: Stretch 
     )
     options = f"{values.size} option{'s' if values.size > 1 else ''} a pixel"
     if isinstance(values, Defect):
-        options = f"{options} ({values.words()}); the network sees"
+        options = f"{options} ({values.words()}); network input"
     text = f"{values.name}: {options}, network input {ranges}"
     if stretch is None or not stretch.invertible:
         return f"{text} (the stretch cannot be inverted, so no calibrated values)"

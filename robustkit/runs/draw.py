@@ -41,7 +41,7 @@ def draw_sample(
         data: An image set, or `None` for the one that the model was trained on.
         part: A part of the model's split, or `all`.
         n: How many images to draw, at least 1.
-        seed: Of the draw.
+        seed: Random seed of the draw.
         take_all: Take what there is when there are fewer than n.
         images: The image set, if it is open already.
         said: What was said when the model was opened.
@@ -119,7 +119,7 @@ def draw(ids: Sequence[str], n: int, seed: int) -> list[str]:
     Args:
         ids: Image ids.
         n: How many; all when there are fewer.
-        seed: Of the draw.
+        seed: Random seed of the draw.
 
     Examples:
         >>> draw(["a", "b", "c", "d"], 2, 0) == draw(["d", "c", "b", "a"], 3, 0)[:2]

@@ -90,7 +90,7 @@ def _bands_are_equal(images: Tensor) -> bool:
 
 def _range(checkpoint: Checkpoint, sample: Sample) -> Observation:
     low, high = float(sample.images.min()), float(sample.images.max())
-    text = f"the network sees values from {low:.4g} to {high:.4g}"
+    text = f"the network input ranges from {low:.4g} to {high:.4g}"
     bounds = checkpoint.origin.options.get("bounds")
     if bounds and (low < bounds[0] or high > bounds[1]):
         return Observation(

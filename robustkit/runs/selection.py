@@ -21,7 +21,7 @@ class Selection:
         n: How many images to draw.
         data: The image set; by default the one that the model was trained on.
         part: A part of the model's split, or `all`.
-        seed: Of the draw and of all random streams.
+        seed: Random seed, for drawing images and for everything random.
         take_all: Continue with all images of the part when there are fewer than n.
         options: Options for a third-party model.
         group: How many images are measured together: the unit of work of a worker, and what a killed run loses at

@@ -37,6 +37,9 @@ page.on("console", (message) => {
 page.on("pageerror", (error) => found.console.push(String(error)));
 page.on("dialog", (dialog) => { found.dialogs += 1; dialog.dismiss(); });
 page.on("request", (request) => { if (!/^(file|data|blob):/.test(request.url())) found.requests.push(request.url()); });
+// Time of the page's own thread, which other work on this machine does not change.
+const clock = await page.context().newCDPSession(page);
+await clock.send("Performance.enable", { timeDomain: "threadTicks" });
 await page.goto(pathToFileURL(positionals[0]).href);
 await page.waitForSelector("html[data-ready]", { state: "attached", timeout: 60000 });
 Object.assign(found, await page.evaluate(() => ({
@@ -49,6 +52,7 @@ Object.assign(found, await page.evaluate(() => ({
   text: document.body.innerText,
   overflow: document.documentElement.scrollWidth - innerWidth,
 })));
+found.busy = (await clock.send("Performance.getMetrics")).metrics.find((one) => one.name === "TaskDuration").value;
 found.painted = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint").map((one) => Math.round(one.startTime))[0]);
 found.outline = await page.evaluate(() => {
   const ids = [...document.querySelectorAll("[id]")].map((one) => one.id);

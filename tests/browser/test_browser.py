@@ -87,6 +87,13 @@ def test_every_chapter_is_there_and_every_figure_is_drawn(wide):
     assert {"recalls", "flip-matrix", "canonical-window", "isomap", "isomap-3d", "tests"} <= set(wide["sections"])
 
 
+def test_the_first_screen_is_there_before_the_figures_and_all_of_it_soon(wide, page):
+    """Wall time depends on what else runs here, so that the work of the page itself is held: 3 s of its thread."""
+    assert 0 < wide["painted"] < wide["ready"]
+    assert wide["busy"] < 3
+    assert page.stat().st_size < 8_000_000
+
+
 def test_names_are_read_as_text(wide):
     assert NASTY in wide["text"]
     assert MATHS in wide["text"]

@@ -131,7 +131,7 @@ class Attempt:
         queries: How many candidates were scored, over all targets tried, the one that flipped included.
         unproved: How many candidates flipped in a batch and not alone.
         flip: The proved flip, or `None`.
-        not_finite: How many candidates had an answer that is not finite: neither flips nor the old class.
+        not_finite: How many candidates had output that is not finite: neither flips nor the old class.
     """
 
     image_id: str
@@ -161,7 +161,7 @@ class AttackRecord(Record):
         generations: How many times the search proposed, shape (A,).
         queries: How many candidates were scored, shape (A,).
         unproved: How many candidates flipped in a batch and not alone, shape (A,).
-        not_finite: How many candidates had an answer that is not finite, shape (A,): neither flips nor the old class.
+        not_finite: How many candidates had output that is not finite, shape (A,): neither flips nor the old class.
         new_class: The class after the flip, shape (A,).
         row: Pixel rows, shape (A, L).
         column: Pixel columns, shape (A, L).

@@ -33,7 +33,7 @@ class SearchSummary:
         doubled: The most queries that an image got, and how many flips took more than half of them: what doubling the
             budget to that number added.
         unproved: How many candidates flipped in a batch and not alone.
-        not_finite: How many candidates had an answer that is not finite; they count neither as flips nor as kept.
+        not_finite: How many candidates had output that is not finite; they count neither as flips nor as kept.
         images_not_finite: How many images had such a candidate.
         unsettled: How many of these images were not flipped, and so are not shown to be safe from such candidates.
         candidates_per_second: Those of a stand-in image among them; nan for any of them.

@@ -89,7 +89,7 @@ class CertificateRecord(Record):
         chance_high: Its upper end; after a complete pass both are the chance itself, but for cells that are not finite.
         drawn_at_random: How many cells were drawn at random from those that did not look dangerous, shape (N,); 0 where
             every cell was tried.
-        at_most: How many cells flip the image or give an answer that is not finite, at most, shape (N,): the number
+        at_most: How many cells flip the image or give output that is not finite, at most, shape (N,): the number
             itself after a complete pass, and otherwise a bound that holds with probability `level`.
         best_margin: Largest margin seen, in logits, shape (N,); minus its distance to the boundary if negative.
         best_row: Row of that pixel, shape (N,).

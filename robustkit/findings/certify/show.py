@@ -80,7 +80,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         if broken:
             text.append(
                 f"{one.label}: in the complete search {int(record.not_finite.sum()):,} cells of {broken} images give "
-                "an answer that is not finite: no flips, and these images are not certified."
+                "output that is not finite: no flips, and these images are not certified."
             )
         if record.too_near.any():
             text.append(

@@ -143,7 +143,7 @@ def describe(record: CertificateRecord) -> str:
         )
         broken = numbers["chance_of_a_random_hit"]["not_finite_mean_over_correct"]
         if broken:
-            lines.append(f"  and makes its answer not finite with chance {broken:.2g}")
+            lines.append(f"  and makes its output not finite with chance {broken:.2g}")
     if numbers["sampled"]:
         lines.append("  " + describe_bounds(record))
     rate = numbers["queries"] / max(numbers["seconds"], 1e-9)

@@ -93,7 +93,7 @@ class Hazard(Measurement):
                 for event, level in enumerate(self.levels[f]):
                     streams = Streams(self.request.seed, ids, f"hazard {fault} {event}")
                     hit = PERTURBATIONS[fault](float(level))(stored, conditions=self.conditions, streams=streams)
-                    # An answer that is not finite counts in the last place.
+                    # Output that is not finite counts in the last place.
                     became[f, np.arange(len(ids)), self._classes(hit)] += 1
                 if bar is not None:
                     bar.update(len(ids))

@@ -98,7 +98,7 @@ class HazardRecord(Record):
         clean: Classes without any accident, shape (N,); `NOT_FINITE` where the answer was not finite,
             `OUT_OF_MEMORY` where memory ran out.
         faults: Names, F of them.
-        became: How many events gave each class, shape (F, N, K + 1); the last is an answer that is not finite.
+        became: How many events gave each class, shape (F, N, K + 1); the last is output that is not finite.
         level: The severity of each event, shape (F, E), in the fault's unit.
         units: Units of severity, F of them.
         rate: Expected events per image in the whole exposure, before any is left out, shape (F,); nan where nobody

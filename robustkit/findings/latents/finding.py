@@ -43,7 +43,7 @@ class Embedding(Finding):
         return {self.name: Embeddings.load(folder / EMBEDDINGS), "notes": read_json(folder / NOTES)}
 
     def chapter(self, models: Sequence[ModelRecords]) -> Chapter:
-        """What the head sees of them."""
+        """What the head makes of them."""
         return show.chapter(models)
 
 

@@ -1,4 +1,4 @@
-"""What the head sees of a latent: margins, and for three classes the one plane that it decides on."""
+"""What the head depends on in a latent: margins, and for three classes the one plane that it decides on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ THINNED = f"Of more than {MOST_POINTS:,} points {MOST_POINTS:,}, evenly taken, a
 
 
 def chapter(models: Sequence[ModelRecords]) -> Chapter:
-    """What the head sees of a latent, and how far it is to its boundaries."""
+    """What the head depends on in a latent, and how far it is to its boundaries."""
     missing = [one.why_missing("latents") for one in models if one.latents is None]
     sections: list[Section] = []
     rows = []

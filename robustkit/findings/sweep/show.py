@@ -171,7 +171,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         if broken:
             worst = max(broken, key=lambda step: step.not_finite)
             text.append(
-                f"{label}: at {len(broken)} of {len(summary.steps)} levels some answers are not finite, most at "
+                f"{label}: at {len(broken)} of {len(summary.steps)} levels some output is not finite, most at "
                 f"{worst.name} {worst.level:.4g} {worst.unit} ({worst.not_finite} of {n} images). They count as wrong, "
                 "and as no other class."
             )

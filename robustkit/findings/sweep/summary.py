@@ -42,7 +42,7 @@ class StepSummary:
         wrong_to_right: The other way round.
         distance: Median distance of the latents, of the images where it is finite.
         margin: Median margin, likewise.
-        not_finite: Images whose answer is not finite: wrong, but no other class.
+        not_finite: Images whose output is not finite: wrong, but no other class.
         outside: Stored values outside the declared bounds.
         disagreement: Mean share of the members of an ensemble that decide otherwise than all together; nan for a single
             network.

@@ -209,7 +209,7 @@ def cut(model: Any, start: str, start_kind: int, ends: Sequence[str], *, bare: s
         stack += [source for source in _sources(node) if source]
     if bare and bare in used and bare != start:
         raise InputError(
-            f"the network's answer does not follow from the tensor {start!r} alone: a path leads around it; name a "
+            f"the network's output does not follow from the tensor {start!r} alone: a path leads around it; name a "
             "later one with --latent"
         )
     nodes = [node for node in model.graph.node if node.output[0] in needed]

@@ -178,7 +178,7 @@ def _part(module: fx.GraphModule, start: fx.Node | None, end: fx.Node) -> fx.Gra
             stack += [] if node is start else node.all_input_nodes
     if start is not None and any(node.op == "placeholder" for node in needed if node is not start):
         raise InputError(
-            "the network's answer does not follow from the latent alone: a path leads around it; name a later one with "
+            "the network's output does not follow from the latent alone: a path leads around it; name a later one with "
             "--latent"
         )
     graph = fx.Graph()

@@ -1,7 +1,7 @@
 """Front ends: small repairs of the images in front of a network, saved with it and audited with it.
 
 A front end changes each pixel by what lies within a few pixels of it, so that one bad pixel is drawn back to its
-neighbours before the network sees it. It has no weights. `Repaired` is a front end and the network behind it as one.
+neighbours before the network gets it. It has no weights. `Repaired` is a front end and the network behind it as one.
 """
 
 from __future__ import annotations

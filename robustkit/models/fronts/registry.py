@@ -38,7 +38,7 @@ def make_front(name: str, constants: Mapping[str, Any] | None = None) -> FrontEn
 
     Args:
         name: A name in `FRONTS` with its number after a colon, or `package.module:Class` or `path/to/file.py:Class`,
-            which is then imported; several joined by `+`, of which the first sees the images.
+            which is then imported; several joined by `+`, of which the first gets the images.
         constants: What `joint` (`noise`) and `nan` (`fill`) need to know.
 
     Raises:
@@ -104,7 +104,7 @@ def front_from_json(value: Any, *, file: object, named: str | None = None) -> Fr
 def noise_constants(
     stretch: Stretch, meta: Mapping[str, Any], bands: Sequence[str], input_range: Sequence[tuple[float, float]]
 ) -> dict[str, Any]:
-    """The noise of images as a network sees it, from what they declare, for `joint`.
+    """The noise of images in network input, from what they declare, for `joint`.
 
     Args:
         stretch: From calibrated values to network input.

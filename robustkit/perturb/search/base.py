@@ -70,7 +70,7 @@ class Problem:
             logits: Shape (M, P, K).
 
         Returns:
-            Margins, shape (M, P), minus infinity where an answer is not finite.
+            Margins, shape (M, P), minus infinity where the output is not finite.
         """
         return margin(logits, self.labels[rows], self.targets[rows])
 

@@ -318,12 +318,12 @@ def _probed(folder, first, more=""):
 def test_networks_for_calibrated_values_are_tried_on_the_images(tmp_path, first):
     options, images = _probed(tmp_path, first), _images(("a", "b", "c"))
     with pytest.raises(
-        InputError, match=r"between 0 and 1 with scores that are NaN.*--data|values from 0 to 1, and --data"
+        InputError, match=r"between 0 and 1 are NaN.*--data|values from 0 to 1, and --data"
     ):
         open_model(tmp_path / "w.pth", ModelOptions(arch=options.arch, input_size=(32, 32)))
     made = open_model(tmp_path / "w.pth", options, images=_images_above_one())
     assert made.classifier(torch.from_numpy(_images_above_one().images)).isfinite().all()
-    with pytest.raises(InputError, match=r"the images given with scores that are NaN|AssertionError"):
+    with pytest.raises(InputError, match=r"the images given are NaN|AssertionError"):
         open_model(tmp_path / "w.pth", options, images=images)
 
 
