@@ -317,9 +317,7 @@ def _probed(folder, first, more=""):
 @pytest.mark.parametrize("first", ["x = torch.sqrt(x - 0.5)", "x = torch.log(x - 0.9)", "assert x.max() > 1"])
 def test_networks_for_calibrated_values_are_tried_on_the_images(tmp_path, first):
     options, images = _probed(tmp_path, first), _images(("a", "b", "c"))
-    with pytest.raises(
-        InputError, match=r"between 0 and 1 are NaN.*--data|values from 0 to 1, and --data"
-    ):
+    with pytest.raises(InputError, match=r"between 0 and 1 are NaN.*--data|values from 0 to 1, and --data"):
         open_model(tmp_path / "w.pth", ModelOptions(arch=options.arch, input_size=(32, 32)))
     made = open_model(tmp_path / "w.pth", options, images=_images_above_one())
     assert made.classifier(torch.from_numpy(_images_above_one().images)).isfinite().all()
