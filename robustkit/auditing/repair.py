@@ -18,6 +18,7 @@ from robustkit.models import Checkpoint, ModelOptions, open_model, save_checkpoi
 from robustkit.models.foreign.drafting import full_options
 from robustkit.models.foreign.options import write_card
 from robustkit.models.fronts import FrontEnd, make_front
+from robustkit.models.fronts.base import without_class
 from robustkit.models.fronts.registry import DEFAULT, fitted_constants, needs_noise, split_names
 from robustkit.perturb.decision import decide
 from robustkit.runs.opening import open_sample
@@ -97,7 +98,7 @@ def measured(before: Checkpoint, after: Checkpoint, front: FrontEnd, sample: Sam
     Raises:
         RobustkitError: If the repaired model does not answer as its two parts do.
     """
-    changed, most, old, new = 0.0, 0.0, list[Tensor](), list[Tensor]()
+    changed, most, flagged, old, new = 0.0, 0.0, 0, list[Tensor](), list[Tensor]()
     inputs, device = sample.inputs, before.classifier.device
     with torch.inference_mode():
         for start in range(0, len(inputs), _BATCH):
@@ -105,17 +106,24 @@ def measured(before: Checkpoint, after: Checkpoint, front: FrontEnd, sample: Sam
             repaired = front(images)
             changed += float((repaired != images).cpu().double().mean((1, 2, 3)).sum())
             most = max(most, float((repaired - images).abs().max()))
+            flags = front.seen(images).flatten(1).any(1)
+            flagged += int(flags.sum())
             old.append(before.classifier(images))
             new.append(after.classifier(images))
-            parts = before.classifier(repaired) if not before.card.front else new[-1]
-            if not torch.allclose(parts, new[-1], rtol=1e-4, atol=1e-4 * float(parts.abs().max()), equal_nan=True):
+            parts = new[-1] if before.card.front else without_class(before.classifier(repaired), flags)
+            room = 1e-4 * float(parts.nan_to_num().abs().max())
+            if not torch.allclose(parts, new[-1], rtol=1e-4, atol=room, equal_nan=True):
                 raise RobustkitError("the repaired model does not answer as its front end and its network do")
     labels, n = sample.labels.numpy(), len(sample)
     right = [decide(torch.cat(logits)).cpu().numpy() == labels for logits in (old, new)]
     gained, lost = int((~right[0] & right[1]).sum()), int((right[0] & ~right[1]).sum())
     where = f"{n} clean images, part {sample.part} of {sample.path}"
+    does = f"it changes {changed / n:.2%} of the pixel values of {where}, by {most:.3g} at most"
+    if front.flags:
+        what = "changes nothing" if not changed else does
+        does = f"it {what.removeprefix('it ')} and flags {flagged} of {where}: these get no class and count as wrong"
     return [
-        f"it changes {changed / n:.2%} of the pixel values of {where}, by {most:.3g} at most",
+        does,
         f"accuracy {right[0].mean():.3f} before, {right[1].mean():.3f} after: {gained} gained, {lost} lost; "
         f"{mcnemar(gained, lost)}",
     ]

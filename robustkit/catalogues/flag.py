@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,10 @@ from robustkit.catalogues.predict import OfObjects, folder_of, predicted_with_la
 from robustkit.catalogues.predictions import PredictionRecord, joined
 from robustkit.catalogues.reference import level_of, reference_of
 from robustkit.errors import InputError
-from robustkit.findings.sweep.job import Rows, SweepJob
 from robustkit.findings.sweep.record import SweepRecord
+from robustkit.findings.sweep.suites import faults_of, job_of
 from robustkit.models.decision import Within
 from robustkit.perturb.boundary import boundary_distance
-from robustkit.perturb.conditions import Conditions, conditions_of
-from robustkit.perturb.faults.naming import Named, read_name
-from robustkit.perturb.faults.on_input import OnInput
-from robustkit.perturb.faults.registry import SUITES as FAULTS
-from robustkit.perturb.perturbation import Perturbation, Stage
 from robustkit.perturb.search.ranking import has_gradients
 from robustkit.perturb.workers import worker_processes
 from robustkit.runs.measurement import Records
@@ -64,12 +59,8 @@ class Flag(OfObjects):
         if isinstance(checkpoint.classifier.output.decision, Within):
             raise InputError("flag asks whether a class stays, and --tolerance is of numbers; use robustkit predict")
         self.kinds = {"flag": FlagRecord}
-        conditions = _conditions(sample)
-        suite = request.suite or ("plain" if conditions is None else "lsst")
-        self.faults, self.left_out = self._faults(request.perturbations or FAULTS[suite])
-        if any(fault.physical for fault in self.faults):
-            conditions = conditions_of(sample.whole)  # says what is missing
-        self.job = self._job(conditions)
+        self.faults, self.left_out = faults_of(sample, request.perturbations, request.suite, request.severity)
+        self.job = job_of(sample, self.faults, request.seed)
         self.reference = reference_of(sample, request.reference)
         self.level = None if request.conformal is None else level_of(request.conformal, sample)
         self.looks = request.least_change and has_gradients(checkpoint.classifier)
@@ -145,45 +136,3 @@ class Flag(OfObjects):
             oddness=np.broadcast_to(odd, n).astype(np.float32),
             faults=[f"{fault.label} {fault.level:g} {fault.unit}" for fault in self.faults],
         )  # fmt: skip
-
-    def _faults(self, names: Sequence[str]) -> tuple[list[Perturbation], list[str]]:
-        """The faults at their level, and those that need more bands than the images have."""
-        card = self.sample.checkpoint.card
-        lows, highs = zip(*card.input_range, strict=True)
-        ends, found, left = {"low": min(lows), "high": max(highs)}, list[Perturbation](), list[str]()
-        for name in names:
-            named = read_name(name)
-            if named.kind.least_bands > len(card.bands):
-                left.append(named.kind.name)
-                continue
-            fitted = ends if issubclass(named.kind, OnInput) else {}
-            found.append(Named(named.kind, fitted | named.options).at(self.request.severity))
-        if not found:
-            raise InputError(f"every fault needs more bands than the {len(card.bands)} of these images; name others")
-        return found, left
-
-    def _job(self, conditions: Conditions | None) -> SweepJob:
-        """The sweep of all objects; calibrated values where a fault needs them."""
-        sample, whole = self.sample, self.sample.whole
-        calibrated = whole.stretch is None or any(fault.stage != Stage.STRETCHED for fault in self.faults)
-        return SweepJob(
-            sample.checkpoint.classifier,
-            Rows(whole.images, sample.rows, whole.stretch if calibrated else None),
-            np.zeros(len(sample), np.int64),
-            sample.ids,
-            self.faults,
-            stretch=sample.checkpoint.stretch if calibrated else None,
-            conditions=conditions,
-            bounds=whole.bounds if calibrated else None,
-            seed=self.request.seed,
-            draws=1,
-            nearest=False,
-        )
-
-
-def _conditions(sample: Sample) -> Conditions | None:
-    """How the images were taken, where they say it."""
-    try:
-        return conditions_of(sample.whole)
-    except InputError:
-        return None

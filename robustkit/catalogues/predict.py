@@ -14,13 +14,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from robustkit.catalogues.carried import carried
-from robustkit.catalogues.predictions import Objects, PredictionRecord, Predictions, about_table, joined
+from robustkit.catalogues.predictions import FLAGGED, Objects, PredictionRecord, Predictions, about_table, joined
 from robustkit.catalogues.request import ObjectsRequest, run_folder_of
 from robustkit.catalogues.writing import check_writer, write_table
 from robustkit.data.pixels import release
 from robustkit.files import jsonable, write_json
 from robustkit.models import AuditedClassifier
 from robustkit.models.decision import Cut, Within
+from robustkit.models.fronts.splitting import flagged_images
 from robustkit.models.memory import images_in_memory
 from robustkit.perturb.decision import decide, settled
 from robustkit.records import OUT_OF_MEMORY
@@ -180,6 +181,7 @@ def predicted_with_latents(
 def _of_logits(classifier: AuditedClassifier, images: Tensor, logits: Tensor, rows: np.ndarray) -> PredictionRecord:
     logits = settled(classifier, images, logits)
     classes = decide(logits)
+    classes = torch.where(flagged_images(classifier, images), FLAGGED, classes)
     two = logits.cpu().double().topk(min(2, logits.shape[1]), 1).values
     return _record(
         classifier, rows, predicted=classes.cpu().numpy(), margin=(two[:, 0] - two[:, -1]).float().cpu().numpy(),

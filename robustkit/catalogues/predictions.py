@@ -20,7 +20,8 @@ from robustkit.runs.result import Result
 from robustkit.tables import Writer
 
 # What stands in place of a class.
-NO_CLASS = {NOT_FINITE: "not finite", OUT_OF_MEMORY: "out of memory"}
+FLAGGED = -3
+NO_CLASS = {NOT_FINITE: "not finite", OUT_OF_MEMORY: "out of memory", FLAGGED: "flagged"}
 _BINS = 20
 
 
@@ -61,7 +62,7 @@ class PredictionRecord(Record):
     def names(self) -> np.ndarray:
         """The class of each object by its name, shape (N,), str."""
         names = np.array([*self.class_names, *NO_CLASS.values()])
-        place = {NOT_FINITE: len(self.class_names), OUT_OF_MEMORY: len(self.class_names) + 1}
+        place = {number: len(self.class_names) + k for k, number in enumerate(NO_CLASS)}
         index = self.predicted.copy()
         for number, where in place.items():
             index[self.predicted == number] = where

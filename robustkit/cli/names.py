@@ -41,6 +41,8 @@ class Names(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ge
             name = one.strip().partition(self.cut)[0] if self.cut else one.strip()
             head, colon, rest = name.partition(":")
             known = name in self.names or (f"{head}:" in self.names and rest) or (self.own and colon)
+            if name.endswith(":") and name in self.names:
+                raise InputError(f"the {self.what.lstrip('-')} {name!r} needs something after its colon")
             if not known or name.endswith(":"):
                 raise InputError(no_such(self.what, one, self.names, more=self.own))
             if colon and head in self.numbers:
@@ -126,8 +128,10 @@ TAKES: dict[str, Any] = {
     "--network": Names("convnet", "resnet18", "deepmerge", what="network"),
     "--search": Names(*SEARCHES, what="search", own=OWN_CODE),
     "--perturb": Names(*PERTURBATIONS, what="perturbation", own=OWN, cut=","),
-    "--front": Names("clip", "clip:", "joint:", "median", "line", "line:", "nan", what="front end", own=OWN, each="+",
-                     numbers=("clip", "joint", "line")),
+    "--front": Names(
+        "clip", "clip:", "joint:", "median", "line", "line:", "nan", "detect:", what="front end", own=OWN, each="+",
+        numbers=("clip", "joint", "line"),
+    ),
     "--suite": Names(*SUITES, what="suite"),
     "--survey": Names("lsst", "des", "hsc", "sdss", "hst", what="survey"),
     "--style": Names("lsst", "sdss", "hst", what="style"),
@@ -138,7 +142,7 @@ TAKES: dict[str, Any] = {
     "--select": Names("information", "source", what="select"),
     "--precision": Names("float32", "bf16", what="precision"),
     "--values": Names(*_VALUES, what="values", numbers=_NUMBERED),
-    "certify --values": Names(*_VALUES, "line", "line:", what="values", numbers=_NUMBERED),
+    "certify --values": Names(*_VALUES, "line", "line:", what="values", cut="+", numbers=_NUMBERED),  # +edge
     "hazard --fault": Names(*HITS, what="fault"),
     "--range": Names("data", "paper", what="range"),
     "attack --preset": Names("paper", what="preset"),

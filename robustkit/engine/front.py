@@ -15,7 +15,7 @@ from torch import Tensor
 from robustkit.engine.batching import Batches
 from robustkit.engine.candidates import Candidates
 from robustkit.models import AuditedClassifier
-from robustkit.models.fronts.base import FrontEnd
+from robustkit.models.fronts.base import FrontEnd, without_class
 
 if TYPE_CHECKING:
     from robustkit.engine import Evaluator
@@ -40,6 +40,8 @@ class FrontEvaluator:
 
     Attributes:
         tolerance: That of the evaluator behind: what the front end does is the same to the last bit.
+        flagged: Which of the last candidates the front end flags, shape (M, P), bool: their answers are not a number,
+            and exactly so.
     """
 
     def __init__(
@@ -60,6 +62,12 @@ class FrontEvaluator:
         self._plain: Evaluator | None = None
         self._clean: Tensor | None = None
         self._boxes = {0: _Box(self, 0)}  # by how far apart the pixels of a candidate lie
+        self.flagged: Tensor | None = None
+        self._seen, self._count = None, images.new_zeros(len(images), dtype=torch.int64)
+        if front.flags:
+            with torch.inference_mode():
+                self._seen = torch.cat([front.seen(part) for part in images.split(_IMAGES)])[:, None]
+            self._count = self._seen.flatten(1).sum(1)
 
     @property
     def name(self) -> str:
@@ -81,7 +89,7 @@ class FrontEvaluator:
     def clean(self) -> Tensor:
         """Logits of the clean images, shape (N, K)."""
         if self._clean is None:
-            self._clean = self.rest.clean()
+            self._clean = without_class(self.rest.clean(), None if self._seen is None else self._count > 0)
         return self._clean
 
     @torch.inference_mode()
@@ -92,6 +100,7 @@ class FrontEvaluator:
             InputError: If a pixel lies outside the images.
         """
         m, p, pixels = candidates.row.shape
+        self.flagged = None
         if len(candidates) == 0 or pixels == 0:
             return self.rest(candidates)
         candidates.check_places(self.images)
@@ -104,17 +113,24 @@ class FrontEvaluator:
         box = self._boxes[span]
         image = candidates.image.repeat_interleave(p)
         row, column, value = (part.flatten(0, 1) for part in (candidates.row, candidates.column, candidates.value))
-        logits = self.clean()[image]  # (B, K)
+        logits = self.rest.clean()[image]  # (B, K)
         boxes = box.batches.run(lambda a, b: box.repair(image[a:b], row[a:b], column[a:b], value[a:b]), m * p)
         top, left = box.place(row.amin(1), column.amin(1))
         changed = (boxes != _cut(self.repaired, box.size, image, top, left)).flatten(1).any(1)
+        flags = None
+        if self._seen is not None:
+            near = box.batches.run(lambda a, b: box.seen(image[a:b], row[a:b], column[a:b], value[a:b]), m * p)
+            elsewhere = self._count[image] > _cut(self._seen, box.size, image, top, left).flatten(1).sum(1)
+            flags = near | elsewhere
+            changed &= ~flags
+            self.flagged = flags.view(m, p)
         some = changed.nonzero().squeeze(1)
         if len(some):
             image, top, left, boxes = image[some], top[some], left[some], boxes[some]
             first, of = _merged(torch.stack([image, top, left], 1), boxes.flatten(1))
             logits[some] = self.rest(box.candidates(image[first], top[first], left[first], boxes[first]))[:, 0][of]
             self.tolerance = self.rest.tolerance
-        return logits.unflatten(0, (m, p))
+        return without_class(logits, flags).unflatten(0, (m, p))
 
 
 class _Box:
@@ -136,6 +152,16 @@ class _Box:
 
     def repair(self, image: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:
         """What the front end makes of the boxes of candidates, shape (B, C, box, box); rows and columns (B, L)."""
+        windows, *at = self._painted(image, row, column, value)
+        return _cut(self.of.front(windows), self.size, *at)
+
+    def seen(self, image: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:
+        """Whether the front end flags something in the boxes of candidates, shape (B,); rows and columns (B, L)."""
+        windows, *at = self._painted(image, row, column, value)
+        return _cut(self.of.front.seen(windows)[:, None], self.size, *at).flatten(1).any(1)
+
+    def _painted(self, image: Tensor, row: Tensor, column: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        """Windows around candidates with their pixels, (B, C, window, window), and where their boxes begin in them."""
         first, second = row.amin(1), column.amin(1)
         top, left = self._corner(first, second, self.window, 2 * self.of.front.radius)
         windows = _cut(self.of.images, self.window, image, top, left)
@@ -143,7 +169,7 @@ class _Box:
         for pixel in range(row.shape[1]):  # one after the other, so that the last of coinciding pixels holds
             windows[each, :, row[:, pixel] - top, column[:, pixel] - left] = value[:, pixel]
         first, second = self.place(first, second)
-        return _cut(self.of.front(windows), self.size, each, first - top, second - left)
+        return windows, each, first - top, second - left
 
     def place(self, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
         """Where the boxes begin of candidates whose pixels begin there."""

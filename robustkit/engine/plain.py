@@ -12,6 +12,7 @@ from robustkit.engine.candidates import Candidates
 from robustkit.engine.forward import Forward, batch_size
 from robustkit.engine.graph import Untraceable, trace
 from robustkit.models import AuditedClassifier
+from robustkit.models.fronts.base import flagged, without_class
 
 
 class PlainEvaluator:
@@ -125,4 +126,7 @@ class PlainEvaluator:
         return logits.unflatten(0, (p, m)).transpose(0, 1)
 
     def _logits(self, images: Tensor) -> Tensor:
-        return self.output.logits(self.forward(images.contiguous(memory_format=self.memory_format)))
+        flags = flagged(self.classifier.module, images)
+        return without_class(
+            self.output.logits(self.forward(images.contiguous(memory_format=self.memory_format))), flags
+        )

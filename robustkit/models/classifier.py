@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from robustkit.errors import InputError, OutOfMemory, first_line
 from robustkit.models.decision import Within
+from robustkit.models.fronts.base import flagged, without_class
 from robustkit.models.latents import INPUT_OF, latent_candidates, shortened
 from robustkit.models.memory import is_out_of_memory
 from robustkit.models.outputs import Output, WrongClassCount, check_kind, choose_part
@@ -92,9 +93,10 @@ class AuditedClassifier:
             images: Network input, shape (N, C, H, W), float32, on the network's device.
 
         Returns:
-            Logits, shape (N, K).
+            Logits, shape (N, K); not a number for images that a front end flags.
         """
-        return self.output.logits(self.module(images))
+        flags = flagged(self._network, images)
+        return without_class(self.output.logits(self.module(images)), flags)
 
     def embed(self, images: Tensor) -> Tensor:
         """Latents of images, shape (N, C, H, W) to (N, D).

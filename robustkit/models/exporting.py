@@ -17,6 +17,7 @@ from robustkit.errors import InputError, first_line
 from robustkit.extras import require
 from robustkit.files import unfinished_file
 from robustkit.models.checkpoint import Checkpoint
+from robustkit.models.fronts.base import flagged, without_class
 
 # How far the scores of the file may lie from the model's, relative to the largest: float32 rounding and no more.
 _TOLERANCE = 1e-4
@@ -38,8 +39,8 @@ class _Scores(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) to scores (N, K)."""
-        return self._select(self.module(images))
+        """Images (N, C, H, W) to scores (N, K), which are not a number for an image that is flagged."""
+        return without_class(self._select(self.module(images)), flagged(self.module, images))
 
 
 def export_onnx(checkpoint: Checkpoint, path: str | os.PathLike[str], images: Tensor | None = None) -> float:
@@ -138,7 +139,10 @@ def _export(
 def _apart(module: nn.Module, run: Callable[[Tensor], Tensor], images: Tensor, count: int) -> float:
     """How far the file's scores lie from the model's, in batches of so many."""
     mine, its = (torch.cat([scores(batch.clone()) for batch in images.split(count)]) for scores in (module, run))
-    apart = float((mine - its).abs().max()) if mine.shape == its.shape else torch.inf
+    known = mine.isfinite()
+    same = mine.shape == its.shape and bool((known == its.isfinite()).all())  # what is flagged is flagged
+    mine, its = (torch.where(known, one, 0) for one in (mine, its)) if same else (mine, its)
+    apart = float((mine - its).abs().max()) if same else torch.inf
     if not apart <= _TOLERANCE * float(mine.abs().max()):
         raise InputError(
             f"the exported file answers {apart:.3g} away from the model in batches of {count}, so nothing was written; "

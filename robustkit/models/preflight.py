@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from robustkit.errors import InputError, first_line
 from robustkit.models.classifier import AuditedClassifier
+from robustkit.models.fronts.base import FrontEnd
+from robustkit.models.fronts.splitting import flagging, split_front
 from robustkit.models.initial import is_initial
 from robustkit.models.memory import free_memory, images_in_memory, is_out_of_memory
 from robustkit.models.probing import accepts
@@ -96,7 +98,26 @@ def check_network(
             memory runs out.
         tell: Called with each finding as it is made.
     """
-    return Preflight(tuple(_checked(classifier, images, batches, tell or (lambda finding: None))))
+    tell = tell or (lambda finding: None)
+    parts = split_front(classifier) if flagging(classifier) else None
+    if parts is None:
+        return Preflight(tuple(_checked(classifier, images, batches, tell)))
+    front, behind = parts
+    if images is None:
+        return Preflight(tuple(_checked(behind, images, batches, tell)))
+    found = _flags(front, images)
+    tell(found)
+    # What is flagged gets no class by design; what is looked at is the network behind.
+    return Preflight((found, *_checked(behind, front(images), batches, tell)))
+
+
+def _flags(front: FrontEnd, images: Tensor) -> Observation:
+    """How many images a front end flags as they are."""
+    flags, n = int(front.seen(images).flatten(1).any(1).sum()), len(images)
+    text = f"{front.name} flags {flags} of {n} images as they are; these get no class"
+    return Observation(
+        "flags", "warning" if 2 * flags > n else "ok", text, "a higher threshold" if 2 * flags > n else ""
+    )
 
 
 def images_at_once(classifier: AuditedClassifier, most: int) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robustkit.engine import Candidates, Evaluator
 from robustkit.models import AuditedClassifier
+from robustkit.models.fronts.splitting import flagged_images
 from robustkit.perturb.decision import decide
 from robustkit.perturb.proof import ask_network
 from robustkit.perturb.search.base import Problem
@@ -48,8 +49,11 @@ class Survey:
         self.needless = cells.tried.clone()
         self.idle = cells.count - cells.left
         self.idle_somewhere = cells.tried.unflatten(1, (-1, cells.options)).any(2)  # (N, H W)
-        self.asked, self.flipping, self.broken, self.rechecked = (torch.zeros_like(cells.left) for _ in range(4))
+        counts = [torch.zeros_like(cells.left) for _ in range(5)]
+        self.asked, self.flipping, self.broken, self.flagged, self.rechecked = counts
         self.flips = torch.zeros_like(cells.option)  # (N, H W)
+        # Of an image that is flagged as it is, all.
+        self.flagged += torch.where(flagged_images(network, problem.images), cells.count, 0)
         self.bound, self.jump = self._compare(self.correct.nonzero().squeeze(1))
 
     def run(self, advance: Callable[[int], Any]) -> None:
@@ -79,6 +83,7 @@ class Survey:
             "queries": self.asked,
             "flipping": self.flipping,
             "not_finite": self.broken,
+            "flagged": self.flagged,
             "out_of_memory": torch.zeros_like(self.correct),
             "rechecked": self.rechecked,
             "best_margin": torch.where(tried, best, torch.nan),
@@ -111,10 +116,12 @@ class Survey:
         """
         candidates = self.cells.candidates(rows, asked)
         margins = self.problem.margin(rows, self.evaluator(candidates))
+        flagged = getattr(self.evaluator, "flagged", None)  # of these candidates, by a front end that flags
+        seen = torch.zeros_like(asked, dtype=torch.bool) if flagged is None else flagged
         flips = margins > 0
         # An evaluator may say itself how far one of its logits may lie; a margin is a difference of two.
         said = max(self.jump, 2 * float(self.evaluator.tolerance))
-        doubtful = (margins.abs() <= self.bound[rows, None].clamp(min=said)) | margins.isneginf()
+        doubtful = (margins.abs() <= self.bound[rows, None].clamp(min=said)) | (margins.isneginf() & ~seen)
         m, p = doubtful.nonzero(as_tuple=True)
         if len(m):
             near = _single(candidates, m, p)
@@ -123,11 +130,13 @@ class Survey:
         self.cells.record(rows, asked, margins)
         self.asked[rows] += asked.shape[1]
         self.flipping[rows] += flips.sum(1)
-        self.broken[rows] += margins.isneginf().sum(1)
+        broken = margins.isneginf() & ~seen
+        self.broken[rows] += broken.sum(1)
+        self.flagged[rows] += seen.sum(1)
         m, p = flips.nonzero(as_tuple=True)
         place = rows[m] * self.flips.shape[1] + self.cells.split(asked[m, p])[0]
         self.flips.view(-1).index_add_(0, place, torch.ones_like(place))
-        return flips | margins.isneginf()
+        return flips | broken
 
     @torch.inference_mode()
     def _decided(self, near: Candidates, broken: Tensor, said: float) -> tuple[Tensor, Tensor]:
@@ -173,7 +182,7 @@ class Survey:
         cells = self.cells
         cells.tried[rows] = self.needless[rows]
         cells.margin[rows], cells.option[rows], cells.left[rows] = -torch.inf, 0, cells.count - self.idle[rows]
-        for counts in (self.asked, self.flipping, self.broken, self.rechecked, self.flips):
+        for counts in (self.asked, self.flipping, self.broken, self.flagged, self.rechecked, self.flips):
             counts[rows] = 0
 
     def _counted(self, level: float) -> dict[str, np.ndarray]:

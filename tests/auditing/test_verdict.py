@@ -28,7 +28,9 @@ def _clean(labels, said, domain="images", available=5000, classes=3):
     probabilities[np.arange(len(labels)), said] = 0.9
     ids = np.arange(len(labels)).astype(str)
     names = ["a", "b", "c"][:classes]
-    return CleanRecord(domain, "galaxies", "test", names, ids, labels, probabilities, available, 0.5)
+    return CleanRecord(
+        domain, "galaxies", "test", names, ids, labels, probabilities, available, 0.5, np.zeros(len(ids), dtype=bool)
+    )
 
 
 def _sweep(rng, n=200, right=0.9, **losses):

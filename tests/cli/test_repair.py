@@ -1,6 +1,7 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,3 +219,168 @@ def test_a_file_that_would_answer_differently_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="nothing was written"):
         export_torchscript(checkpoint, tmp_path / "m.ts", torch.full((3, 1, 4, 4), 0.1))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def detecting(tmp_path_factory):
+    """A model whose front end flags the pixels that stick out, of images that declare their noise."""
+    from robustkit.auditing.repair import repair_model
+    from robustkit.models import ModelOptions
+    from robustkit.runs.selection import Selection
+
+    folder = tmp_path_factory.mktemp("detecting")
+    model, path = make_audit(folder)
+    images = ImageSet.load(path)
+    meta = images.meta | {"noise_sigma": dict.fromkeys(images.bands, 3.0), "scale": 1.0}
+    pixels = images.images.copy()
+    pixels[0, :, 2, 2] = 3000  # flagged as it is
+    made = ImageSet(**{name: getattr(images, name) for name in _FIELDS} | {"meta": meta, "images": pixels})
+    made.save(folder / "noisy")
+    front = ModelOptions(front="detect:joint:6")
+    said = []
+    repair_model(
+        model, folder / "flags.pt", front, draw=Selection(take_all=True, data=str(folder / "noisy")), say=said.append
+    )
+    return folder / "flags.pt", folder / "noisy", "\n".join(said)
+
+
+def test_a_front_end_that_flags_is_known_to_every_command(robustkit, detecting):
+    model, data, said = detecting
+    assert "changes nothing and flags 1 of" in said
+    how = ["--model", model, "--data", data, "--n", 20, "--device", "cpu"]
+    code, said, wrong = robustkit("certify", *how, "--out", "certify", "--values", "hot")
+    assert code == 0, wrong
+    assert "1 of 20 images are flagged as they are" in said
+    numbers = read_json("certify/summary.json")
+    assert numbers["flagged"]["clean"] == 1
+    assert numbers["flagged"]["share_of_cells"] > 0.9  # a corner sticks out of nearly every sky
+    assert numbers["not_finite"] == 0
+    assert numbers["certified"] > 0
+    code, said, wrong = robustkit("attack", *how, "--out", "attack", "--search", "random", "--budget", 30)
+    assert code == 0, wrong
+    assert "1 images are flagged by detect:joint:6 as they are" in said
+    assert "candidates were flagged and get no class: none is a flip" in said
+    assert "WARNING" not in said
+    assert read_json("attack/summary.json")["flagged"] == 1
+    code, said, wrong = robustkit("sweep", *how, "--perturb", "gaussian", "--draws", 1, "--out", "sweep")
+    assert code == 0, wrong
+    assert " flagged" in said
+    code, said, wrong = robustkit("predict", "--model", model, "--data", data, "--out", "p.csv", "--device", "cpu")
+    assert code == 0, wrong
+    assert Path("p.csv").read_text().count(",flagged,") == 1
+
+
+def test_what_is_flagged_is_not_a_number_in_an_exported_file(robustkit, detecting):
+    model, _, _ = detecting
+    code, _, wrong = robustkit("export", "--model", model, "--torchscript", "flags.ts")
+    assert code == 0, wrong
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        script = torch.jit.load("flags.ts")
+    checkpoint = open_checkpoint(model)
+    images = torch.full((2, *checkpoint.card.input_shape), 0.1)
+    images[1, :, 5, 5] = 0.9
+    scores = script(images)
+    assert scores.isnan().all(1).tolist() == [False, True]
+    torch.testing.assert_close(scores, checkpoint.classifier(images), rtol=0, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("front", "words"),
+    [
+        ("detect", "did you mean 'detect:'"),
+        ("detect:", "needs something after its colon"),
+        ("detect:detect:clip", "detect:joint:8"),
+        ("detect:clp", "unknown front end 'clp'"),
+    ],
+)
+def test_detect_needs_a_front_end(robustkit, model, front, words):
+    code, _, wrong = robustkit("repair", "--model", model, "--out", "repaired.pt", "--front", front)
+    assert code == 2
+    assert words in wrong
+    assert wrong.count("\n") == 1
+
+
+def test_a_network_of_others_is_tuned_behind_a_front_end(robustkit, tmp_path):
+    (tmp_path / "network.py").write_text(CODE)
+    names = {}
+    exec(CODE, names)
+    torch.manual_seed(0)
+    network = names["Net"]().eval()
+    torch.save(network.state_dict(), "best.pth")
+    rng = np.random.default_rng(0)
+    np.savez("images.npz", images=rng.random((40, 3, 12, 12), dtype=np.float32), labels=np.arange(40) % 2)
+    code, _, wrong = robustkit(
+        "train", "--data", "images.npz", "--stretch", "none", "--arch", "network.py:Net", "--init", "best.pth",
+        "--front", "clip", "--pixels", "worst:2", "--epochs", 1, "--learning-rate", 1e-12, "--weight-decay", 0,
+        "--device", "cpu", "--out", "tuned.pt",
+    )  # fmt: skip
+    assert code == 0, wrong
+    from robustkit.models import ModelOptions
+
+    tuned = open_model("tuned.pt", ModelOptions(arch="network.py:Net"))
+    assert tuned.card.front["name"] == "clip"
+    images = torch.rand(2, 3, 12, 12)
+    expected = network(make_front("clip")(images))
+    torch.testing.assert_close(tuned.classifier(images), expected, rtol=0, atol=1e-4)  # it began where the file ended
+    how = ["--arch", "network.py:Net", "--values", "single-band", "--n", 2, "--device", "cpu", "--out", "run"]
+    code, _, wrong = robustkit("certify", "--model", "tuned.pt", *how)
+    assert code == 0, wrong
+    code, _, wrong = robustkit("certify", "--model", "tuned.pt", *how[2:])
+    assert code == 2
+    assert "--arch" in wrong
+
+
+def test_a_file_that_names_a_front_end_of_a_stranger_is_refused_by_commands(robustkit, model, tmp_path):
+    from dataclasses import replace
+
+    opened = open_checkpoint(model)
+    (tmp_path / "stranger.py").write_text("open('ran', 'w').close()\n")
+    named = replace(opened.card, front={"name": "stranger.py:Front", "constants": {}})
+    save_checkpoint(tmp_path / "gift.pt", opened.classifier.module, named)
+    for command, out in (("certify", "run"), ("attack", "run"), ("repair", "b.pt"), ("predict", "t.csv")):
+        code, _, wrong = robustkit(command, "--model", "gift.pt", "--out", out)
+        assert code != 0
+        assert "--front stranger.py:Front" in wrong
+    code, _, wrong = robustkit("export", "--model", "gift.pt", "--torchscript", "m.ts")
+    assert code != 0
+    assert "--front stranger.py:Front" in wrong
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["--conformal", 0.95, "--n", 20],
+            "needs at least 19 calibration images, and half of 20 are 10; ask for --n 38",
+        ),
+        (["--conformal", 0.8, "--part", "train", "--n", 20], "20 images that the model was trained on or chosen by"),
+        (["--conformal", 0.8, "--n", 10, "--data", "unlabelled.npy", "--part", "all"], "has no labels"),
+        (["--values", "corners+edge"], "no front end, so nothing hides under one"),
+    ],
+)
+def test_sets_that_cannot_be_calibrated_are_refused_in_a_line(robustkit, model, tmp_path, arguments, words):
+    shape = open_checkpoint(model).card.input_shape
+    np.save(tmp_path / "unlabelled.npy", np.zeros((10, *shape), np.float32))
+    code, _, wrong = robustkit("certify", "--model", model, *arguments, "--out", "run")
+    assert code == 2
+    assert words in wrong
+    assert wrong.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_front_end_wider_than_the_images_is_refused(robustkit, tmp_path):
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)).eval()
+    torch.save(network.state_dict(), "small.pth")
+    made = "    return nn.Sequential(nn.Flatten(), nn.Linear(4, 2))"
+    (tmp_path / "small.py").write_text(f"from torch import nn\n\n\ndef small():\n{made}\n")
+    np.savez("images.npz", images=np.zeros((4, 1, 2, 2), np.float32), labels=np.arange(4) % 2)
+    code, _, wrong = robustkit(
+        "repair", "--model", "small.pth", "--arch", "small.py:small", "--data", "images.npz", "--front",
+        "line:2", "--out", "fixed.pth",
+    )  # fmt: skip
+    assert code == 2
+    assert "looks 2 pixels to each side" in wrong
+    assert not (tmp_path / "fixed.pth").exists()

@@ -34,7 +34,10 @@ def _images(n, size=(13, 18)):
     return torch.rand(n, 3, *size, generator=torch.Generator().manual_seed(1)) * 0.5
 
 
-@pytest.mark.parametrize("name", ["clip", "clip:2", "median", "line:2", "joint:3", "nan+clip+joint:3"])
+@pytest.mark.parametrize(
+    "name",
+    ["clip", "clip:2", "median", "line:2", "joint:3", "nan+clip+joint:3", "detect:joint:12", "detect:joint:3+clip"],
+)
 @pytest.mark.parametrize("engine", ["auto", "incremental"])
 def test_every_cell_is_that_of_the_plain_network_borders_included(name, engine):
     images = _images(2)
@@ -44,8 +47,26 @@ def test_every_cell_is_that_of_the_plain_network_borders_included(name, engine):
     evaluator = make_evaluator(classifier, images, engine=engine)
     assert isinstance(evaluator, FrontEvaluator)
     expected = PlainEvaluator(classifier, images)(cells)
-    torch.testing.assert_close(evaluator(cells), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
-    torch.testing.assert_close(evaluator.clean(), classifier(images), rtol=0, atol=1e-5)
+    atol = 1e-5 * float(expected.nan_to_num().abs().max())
+    torch.testing.assert_close(evaluator(cells), expected, rtol=0, atol=atol, equal_nan=True)
+    torch.testing.assert_close(evaluator.clean(), classifier(images), rtol=0, atol=1e-5, equal_nan=True)
+
+
+def test_a_candidate_is_flagged_by_what_it_does_and_by_what_the_image_has_elsewhere():
+    images = 0.3 + 0.01 * torch.rand(3, 3, 9, 11, generator=torch.Generator().manual_seed(0))
+    images[1, :, 4, 5] = 1.0  # flagged as it is, but for what covers this pixel
+    images[2, :, 0, 0] = images[2, :, 8, 10] = 1.0
+    classifier = _classifier("detect:joint:8", ConvNet(size=(9, 11)), (9, 11))
+    cells = _every_cell(images, torch.tensor([[0.3, 0.3, 0.3], [1.0, 0.0, 1.0]]))
+    evaluator = make_evaluator(classifier, images)
+    found = evaluator(cells)
+    assert torch.equal(evaluator.flagged, found.isnan().all(2))
+    assert torch.equal(found.isnan(), PlainEvaluator(classifier, images)(cells).isnan())
+    flagged = evaluator.flagged.view(3, 9, 11, 2)
+    assert not flagged[0, ..., 0].any()
+    assert flagged[0, ..., 1].all()
+    assert flagged[1, ..., 0].sum() == 98  # painted over, it is not seen
+    assert flagged[2].all()
 
 
 def test_images_that_are_hardly_larger_than_the_front_end_are_followed():

@@ -62,6 +62,13 @@ def test_half_of_the_sample_calibrates_and_the_other_half_is_tested(found):
     assert summary["worst"]["threshold"] >= summary["plain"]["threshold"]
     assert summary["worst"]["mean_size"] >= summary["plain"]["mean_size"]
     assert "hold it under any one declared pixel" in result.describe()
+    assert "hold it least under the fault" in result.describe()
+    assert summary["calibrated_on_images_that_the_model_never_saw"] is True
+    assert summary["warnings"] == []
+    under = summary["worst"]["coverage_under_faults"]
+    assert len(under) > 5
+    assert all(one["n"] == 10 for one in under.values())
+    assert set(summary["worst"]["coverage_by_class"]) <= {"spiral", "elliptical", "merger"}
     record = ConformalRecord.load(folder / "conformal.npz")
     assert (record.scores(worst=True) >= record.scores(worst=False)).all()
     assert len(result.to_pandas()) == 20
@@ -89,7 +96,7 @@ def test_worst_score_sets_hold_under_attack_as_often_as_promised():
         record = ConformalRecord(
             ids=np.arange(60).astype(str), labels=np.zeros(60, dtype=np.int64), calibration=calibration, clean=both[0],
             lowest=both[1], highest=both[1], not_finite=np.zeros(60, dtype=np.int64), cells=1, target=0.9,
-            class_names=["a", "b"], settings={}, seconds=0.0,
+            faulty=np.zeros((0, 60)), faults=[], unseen=True, class_names=["a", "b"], settings={}, seconds=0.0,
         )  # fmt: skip
         worst = record.scores(worst=True)[~calibration]
         held.append((worst <= record.threshold(worst=True)).mean())
@@ -103,7 +110,7 @@ def test_an_image_with_answers_that_are_not_finite_is_never_held():
     record = ConformalRecord(
         ids=np.array(["a"]), labels=np.array([0]), calibration=np.array([False]), clean=np.array([[0.9, 0.1]]),
         lowest=np.array([[0.9, 0.1]]), highest=np.array([[0.9, 0.1]]), not_finite=np.array([3]), cells=9, target=0.9,
-        class_names=["a", "b"], settings={}, seconds=0.0,
+        faulty=np.zeros((0, 1)), faults=[], unseen=True, class_names=["a", "b"], settings={}, seconds=0.0,
     )  # fmt: skip
     assert record.scores(worst=True)[0] == 1.0
 
@@ -126,6 +133,7 @@ def test_so_many_calibration_images_are_needed_and_no_fewer(target):
         ({"conformal": 0.8, "part": "all"}, "trained on or chosen by"),
         ({"conformal": 0.8, "budget": 10}, "leave --budget out"),
         ({"conformal": 0.8, "values": "line"}, "use --values corners"),
+        ({"conformal": 0.8, "values": "corners+edge"}, r"omit the \+edge"),
     ],
 )
 def test_what_cannot_be_calibrated_is_refused_and_leaves_nothing(model, tmp_path, changes, words):
@@ -136,6 +144,33 @@ def test_what_cannot_be_calibrated_is_refused_and_leaves_nothing(model, tmp_path
     with pytest.raises(InputError, match=words):
         run()
     assert not (tmp_path / "run").exists()
+
+
+def test_the_coverage_under_a_fault_is_that_of_its_images_run_through_the_network(found, model):
+    result, _ = found
+    from robustkit.findings.sweep.suites import faults_of, job_of
+
+    sample, record = result.sample, result.record
+    faults, _ = faults_of(sample)
+    place = next(i for i, fault in enumerate(faults) if fault.name == "gaussian")
+    images = list(job_of(sample, faults, 0).faulty(slice(0, 20)))[place]
+    with torch.inference_mode():
+        chance = torch.softmax(sample.checkpoint.classifier(images).double(), 1)
+    expected = chance[torch.arange(20), sample.labels]
+    np.testing.assert_allclose(record.faulty[place], expected, atol=1e-5)
+    assert np.abs(record.faulty[place] - record.clean[np.arange(20), record.labels]).max() > 1e-4
+
+
+def test_a_model_that_says_nothing_of_its_training_is_warned_of(model, tmp_path):
+    opened = open_checkpoint(model)
+    data = opened.card.data["path"]
+    save_checkpoint(tmp_path / "net.pt", opened.classifier.module, replace(opened.card, data={}))
+    said = []
+    request = CertifyRequest(n=20, conformal=0.8, **{**HOW, "part": "all"}, data=data)
+    result = run_conformal(tmp_path / "net.pt", request, out=tmp_path / "run", say=said.append, device="cpu")
+    assert any("WARNING: nothing says that the model was not trained" in line for line in said)
+    assert "was not trained" in read_json(tmp_path / "run" / "summary.json")["warnings"][-1]
+    assert not result.record.unseen
 
 
 def test_images_without_labels_are_refused(model, tmp_path):

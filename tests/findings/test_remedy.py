@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def world(tmp_path_factory):
     opened = open_checkpoint(model)
     trained = save_checkpoint(folder / "trained.pt", opened.classifier.module, opened.card)
     sample = open_sample(model, DRAW, say=silent)
-    part = RemedyPart(tried=True, n=4, fronts=("clip", "joint:5"), models=(str(trained),))
+    part = RemedyPart(tried=True, n=4, fronts=("clip", "joint:5"), models=(str(trained),), lines=0)
     out = folder / "out"
     record = measure_remedies(sample, {"images": sample}, part, out, values="corners", events=2)
     return sample, part, out, record
@@ -43,6 +44,7 @@ def _record(**changes):
         ids=np.array(list("abcd")), labels=np.zeros(4, int), right=bools,
         flipped=np.array([[1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]], bool),
         certified=np.array([[0, 0, 0, 1], [0, 1, 1, 1], [1, 1, 1, 1]], bool),
+        every=np.array([[4, 1, 3], [-1, -1, -1], [-1, -1, -1]]),
         domains=["source", "target"], domain_of=np.repeat([0, 1], 100),
         domain_right=np.stack([np.arange(200) % 100 < 80, np.arange(200) % 100 < 79, np.arange(200) % 100 < 70]),
         hazard=np.full((3, 3), np.nan), changed=np.array([0, 0.2, 0.9]), search_seconds=np.array([0.1, 0.4, 0.4]),
@@ -59,6 +61,7 @@ def test_every_remedy_is_looked_at_with_the_same_images(world):
     # The network that was called trained is the same one, so its lines are those of the first two.
     for name in ("right", "flipped", "certified", "domain_right", "changed"):
         np.testing.assert_array_equal(getattr(record, name)[:2], getattr(record, name)[2:])
+    assert (record.every == -1).all()
     assert 0 < record.changed[1] < 1
     assert record.changed[0] == 0
     assert "--front clip" in record.commands[1]
@@ -73,6 +76,36 @@ def test_what_is_found_is_what_the_repaired_model_alone_gives(world, tmp_path):
     alone = run_certify(tmp_path / "repaired.pt", CertifyRequest(n=4), out=tmp_path / "run", say=silent).record
     np.testing.assert_array_equal(record.certified[1], alone.certified)
     np.testing.assert_array_equal(record.flipped[1], alone.flippable)
+
+
+class Followed:
+    """Stands for the lines of a network, which take long to compile."""
+
+    network = (object(), "")
+
+    def __init__(self, *_):
+        pass
+
+
+def test_every_amplitude_is_followed_where_no_front_end_is_in_the_way(world, tmp_path, monkeypatch):
+    sample, part, _, _ = world
+    three = np.array([True, True, False])
+    found = SimpleNamespace(record=SimpleNamespace(complete=three, certified=~three, flippable=three))
+    asked = []
+    monkeypatch.setattr(measure, "FollowLines", Followed)
+    monkeypatch.setattr(measure, "run_amplitudes", lambda *one, **how: asked.append((one, how)) or found)
+    monkeypatch.setattr(measure, "_measured", lambda one, *_, **__: {})
+    monkeypatch.setattr(measure, "RemedyRecord", lambda **fields: SimpleNamespace(save=lambda path: None, **fields))
+    record = measure_remedies(sample, {"a": sample}, replace(part, lines=3), tmp_path, values="corners", events=2)
+    assert record.every.tolist() == [[2, 1, 2], [-1, -1, -1], [2, 1, 2], [-1, -1, -1]]
+    assert len(asked) == 2
+    assert len(asked[0][0][0]) == 3  # so many images
+    assert asked[0][0][1].values == "line"
+    assert any("every amplitude was followed for none, trained only" in note for note in record.notes)
+    Followed.network = None, "it is no chain"
+    record = measure_remedies(sample, {"a": sample}, replace(part, lines=3), tmp_path, values="corners", events=2)
+    assert (record.every == -1).all()
+    assert any("every amplitude of none was not followed: it is no chain" in note for note in record.notes)
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(world, monkeypatch, tmp_path):
@@ -131,6 +164,7 @@ def test_the_chapter_draws_it_or_says_how_to_get_it(tmp_path):
     assert all(section.summary() and section.table().rows for section in chapter.sections)
     assert "for median also over values just inside the threshold" in chapter.sections[0].summary()
     assert chapter.sections[2].table().rows[1][0] == "clip (recommended)"
+    assert [row[4] for row in chapter.sections[2].table().rows] == ["1 of 4", "not followed", "not followed"]
     (said,) = show.chapter([ModelRecords("net", tmp_path, about, {})]).missing
     assert "robustkit audit --model ckpt.pt --remedy" in said
 
@@ -143,7 +177,7 @@ def test_full_asks_for_it_and_quick_takes_few_images():
     assert few.tried
     assert few.n < 60
     chosen = RemedyPart(tried=True, n=30, fronts=("median",))
-    assert of_effort(replace(plain, effort="quick", remedy=chosen)).remedy == chosen
+    assert of_effort(replace(plain, effort="quick", remedy=chosen)).remedy == replace(chosen, lines=0)
     assert request_of(None, {"model": "a.pt", "remedy_models": ("b.pt",)}).remedy.models == ("b.pt",)
 
 

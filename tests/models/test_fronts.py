@@ -20,7 +20,7 @@ from robustkit.testing import check_front
 NOISE = {"low": [0.0] * 3, "high": [1.0] * 3, "sigma": [np.linspace(0.02, 0.1, 9).tolist()] * 3}
 NAMES = (
     "clip", "clip:2", "clip:3", "clip:4", "median", "line", "line:2", "joint:3", "joint:5", "nan", "clip+joint:5",
-    "nan+line:2+clip",
+    "nan+line:2+clip", "detect:joint:5+clip",
 )  # fmt: skip
 
 

@@ -50,7 +50,13 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
             "original image and run again alone through the plain network."
         )
         broken = np.unique(record.image[record.not_finite > 0])
-        if len(broken):
+        if (front := record.settings.get("flagged_by")) is not None:
+            text.append(
+                f"{one.label}: {int((record.clean_class < 0).sum())} of {len(record.ids)} images are flagged by "
+                f"{front} as they are; they get no class, count as wrong and were not attacked. A flagged candidate "
+                f"gets no class either, and is no flip ({int(record.not_finite.sum()):,} of them)."
+            )
+        elif len(broken):
             text.append(
                 f"{one.label}: the answers to {int(record.not_finite.sum()):,} candidates on {len(broken)} images are "
                 "not finite. They count neither as flips nor as the old class, and images without a flip among these "

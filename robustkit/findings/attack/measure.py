@@ -22,6 +22,7 @@ from robustkit.findings.attack.record import AttackRecord, AttackRequest, Attemp
 from robustkit.findings.attack.show import write_attack
 from robustkit.findings.attack.summary import AttackResult
 from robustkit.models import AuditedClassifier
+from robustkit.models.fronts.splitting import flagging
 from robustkit.perturb.decision import answers, decide
 from robustkit.perturb.proof import FlipRule
 from robustkit.perturb.search.base import UNTARGETED, SearchSettings
@@ -179,7 +180,7 @@ class AttackJob:
             clean_probabilities=self.clean.softmax(1).numpy(),
             searches=searches,
             class_names=list(self.classifier.class_names),
-            settings=self.settings.to_json() | ({"bands": list(bands)} if bands else {}),
+            settings=self.settings.to_json() | flagging(self.classifier) | ({"bands": list(bands)} if bands else {}),
             costs={name: asdict(cost) for name, cost in self.costs.items()},
             **arrays,
         )
@@ -304,7 +305,7 @@ class Attack(Measurement):
             clean_probabilities=np.full((len(ids), len(card.class_names)), np.nan, dtype=np.float32),
             searches=searches,
             class_names=list(card.class_names),
-            settings={**self.plan.to_json(), "bands": list(card.bands)},
+            settings={**self.plan.to_json(), **flagging(self.sample.checkpoint.classifier), "bands": list(card.bands)},
             costs={name: asdict(Cost()) for name in searches},
             **attempt_arrays(
                 (), ids=ids.tolist(), searches=searches, pixels=self.plan.pixels, bands=len(card.bands),

@@ -73,11 +73,12 @@ class AttackSummary:
     Attributes:
         drawn: How many images were drawn.
         correct: How many of them were classified correctly, which are those attacked.
-        broken: How many gave an output that is not finite.
+        broken: How many gave an output that is not finite, or were flagged.
         out_of_memory: For how many memory ran out even alone.
         accuracy: Clean accuracy of the images drawn.
         chance: Accuracy of the best constant answer on them; nan for a regression.
         searches: By search, and last `any` where there is more than one.
+        flagged_by: The front end that flags images, which then get no class; empty without one.
     """
 
     drawn: int
@@ -87,6 +88,7 @@ class AttackSummary:
     accuracy: Estimate
     chance: float
     searches: dict[str, SearchSummary]
+    flagged_by: str = ""
 
     @property
     def near_chance(self) -> bool:
@@ -99,7 +101,7 @@ class AttackSummary:
             "drawn": self.drawn,
             "correct": self.correct,
             "attacked": self.correct,
-            "not_finite": self.broken,
+            ("flagged" if self.flagged_by else "not_finite"): self.broken,
             "out_of_memory": self.out_of_memory,
             "clean_accuracy": _estimate(self.accuracy),
             "chance": _number(self.chance),
@@ -116,7 +118,12 @@ class AttackSummary:
                 "WARNING: this classifier is not shown to be better than a constant answer on these images, so its "
                 "flips say little; train it further, or attack more images"
             )
-        if self.broken:
+        if self.flagged_by:
+            lines.append(
+                f"{self.broken} images are flagged by {self.flagged_by} as they are: they get no class, count as wrong "
+                "and were not attacked"
+            )
+        elif self.broken:
             lines.append(f"WARNING: {self.broken} images gave an output that is not finite and were not attacked")
         if self.out_of_memory:
             lines.append(
@@ -135,7 +142,11 @@ class AttackSummary:
                 lines.append(f"  {'':<{width}}  half of its {most:,} queries would have missed {late} of these flips")
             if one.besides:
                 lines.append(f"  {'':<{width}}  besides its queries: {one.besides}")
-            if one.not_finite:
+            if one.not_finite and self.flagged_by:
+                lines.append(
+                    f"  {'':<{width}}  {one.not_finite:,} candidates were flagged and get no class: none is a flip"
+                )
+            elif one.not_finite:
                 lines.append(
                     f"  {'':<{width}}  WARNING: the answers to {one.not_finite:,} candidates on "
                     f"{one.images_not_finite} images are not finite, neither flips nor the old class; "
@@ -260,6 +271,7 @@ def summarize(record: AttackRecord) -> AttackSummary:
         accuracy=wilson(correct, drawn),
         chance=float("nan") if tuple(record.class_names) == BAND else float(counts.max() / drawn),
         searches={name: _summarize_search(record, name) for name in names},
+        flagged_by=record.settings.get("flagged_by", ""),
     )
 
 

@@ -26,16 +26,23 @@ from robustkit.errors import InputError
 from robustkit.files import jsonable, write_json, write_text
 from robustkit.findings.certify.record import CertifyRequest
 from robustkit.findings.certify.sets import ConformalRecord, ConformalResult, needed
+from robustkit.findings.sweep.suites import faults_of, job_of
 from robustkit.models import AuditedClassifier
+from robustkit.models.fronts.splitting import flagging
 from robustkit.perturb.decision import answers
 from robustkit.perturb.threats import describe_values, make_values
 from robustkit.perturb.values import ValueSet
+from robustkit.perturb.workers import worker_processes
 from robustkit.runs.draw import draw
 from robustkit.runs.measurement import Measurement, Records
 from robustkit.runs.running import run_measurement
 from robustkit.runs.sample import Sample
+from robustkit.words import shown as written
 
 RECORD, TABLE, SUMMARY = "conformal.npz", "conformal.csv", "summary.json"
+_UNKNOWN = (
+    "nothing says that the model was not trained on these images or chosen by them; if it was, the level does not hold"
+)
 # Cells at once: a bound of memory that changes no answer.
 _CELLS = 1 << 16
 
@@ -50,7 +57,8 @@ def run_conformal(
         request: What to do; `conformal` is the level.
         **how: Where and how; see `robustkit.runs.running.run_measurement`, whose errors it raises.
     """
-    return run_measurement(Conformal, model, request, **how)
+    with worker_processes(None if how.get("executor") is None else 0):
+        return run_measurement(Conformal, model, request, **how)
 
 
 class Conformal(Measurement):
@@ -65,12 +73,20 @@ class Conformal(Measurement):
         assert target is not None
         if checkpoint.classifier.output.decision is not None:
             raise InputError("--conformal makes sets of classes; leave --threshold, --question and --multi-label out")
+        if front := flagging(checkpoint.classifier).get("flagged_by"):
+            raise InputError(
+                f"--conformal makes a set for every image, and {front} gives some no class; calibrate the model "
+                "without it"
+            )
         split = checkpoint.card.data.get("split") or {}
-        used = sample.part in ("train", "valid") or (sample.part == "all" and bool(split.get("train")))
+        # The file of a model of robustkit says by which parts it was trained and chosen; of any other nobody knows.
+        self.unseen = bool(split.get("train")) and checkpoint.origin.own
+        seen = {written(one).partition("#")[0] for part in ("train", "valid") for one in split.get(part, ())}
+        used = sum(str(one).partition("#")[0] in seen for one in sample.ids)
         if used:
             raise InputError(
-                f"part {sample.part} holds images that the model was trained on or chosen by, and calibration needs "
-                "others; use --part test, or other images with --data"
+                f"part {sample.part} holds {used} images that the model was trained on or chosen by, and calibration "
+                "needs others; use --part test, or other images with --data"
             )
         half = len(sample) // 2
         if half < needed(target):
@@ -92,16 +108,20 @@ class Conformal(Measurement):
             bounds=sample.whole.bounds,
             device=checkpoint.classifier.device,
         )
-        self.inputs["settings"] = {"values": self.values.to_json(), "conformal": target, "seed": request.seed}
+        self.faults, _ = faults_of(sample)
+        self.job = job_of(sample, self.faults, request.seed)
+        self.inputs["settings"] = {
+            "values": self.values.to_json(), "conformal": target, "seed": request.seed,
+            "faults": [fault.to_json() for fault in self.faults],
+        }  # fmt: skip
 
     def measure(self, part: slice, bar: tqdm[Any] | None) -> Records:
         """What one pixel does to the probabilities of some of the images."""
         began, classifier = time.perf_counter(), self.sample.checkpoint.classifier
         images = self.images[part].to(classifier.device)
         lowest, highest, broken = extremes(classifier, images, self.values)
-        record = self._record(
-            part, torch.softmax(answers(classifier, images).cpu().double(), 1), lowest, highest, broken
-        )
+        clean = torch.softmax(answers(classifier, images).cpu().double(), 1)
+        record = self._record(part, clean, lowest, highest, broken, self._faulty(part))
         if bar is not None:
             bar.update(len(images))
         return {"conformal": replace(record, seconds=time.perf_counter() - began)}
@@ -110,9 +130,20 @@ class Conformal(Measurement):
         """The record of images that do not fit into memory: anything may happen to them."""
         n, k = len(self.sample.ids[part]), len(self.sample.checkpoint.card.class_names)
         nothing, everything = torch.zeros(n, k, dtype=torch.float64), torch.ones(n, k, dtype=torch.float64)
-        return {"conformal": self._record(part, nothing, nothing, everything, torch.ones(n, dtype=torch.int64))}
+        unknown = np.full((len(self.faults), n), np.nan)
+        broken = torch.ones(n, dtype=torch.int64)
+        return {"conformal": self._record(part, nothing, nothing, everything, broken, unknown)}
 
-    def _record(self, part: slice, clean: Tensor, lowest: Tensor, highest: Tensor, broken: Tensor) -> ConformalRecord:
+    @torch.inference_mode()
+    def _faulty(self, part: slice) -> np.ndarray:
+        """Probability of the class of some of the images under each fault, shape (F, B)."""
+        classifier, labels = self.sample.checkpoint.classifier, self.sample.labels[part]
+        found = [torch.softmax(classifier(images).cpu().double(), 1) for images in self.job.faulty(part)]
+        return torch.stack([one[torch.arange(len(labels)), labels] for one in found]).numpy()
+
+    def _record(
+        self, part: slice, clean: Tensor, lowest: Tensor, highest: Tensor, broken: Tensor, faulty: np.ndarray
+    ) -> ConformalRecord:
         request, card = self.request, self.sample.checkpoint.card
         return ConformalRecord(
             ids=self.sample.ids[part],
@@ -122,6 +153,9 @@ class Conformal(Measurement):
             lowest=lowest.cpu().numpy(),
             highest=highest.cpu().numpy(),
             not_finite=broken.cpu().numpy(),
+            faulty=faulty,
+            faults=[f"{fault.label} {fault.level:g} {fault.unit}" for fault in self.faults],
+            unseen=self.unseen,
             cells=int(np.prod(self.images.shape[2:])) * self.values.size,
             target=request.conformal,
             class_names=list(card.class_names),
@@ -137,11 +171,10 @@ class Conformal(Measurement):
             f"{len(sample)} of {sample.available} images, part {sample.part} of {sample.path}: {n} calibrate, the rest "
             "test"
         )
-        if not card.data.get("split"):
-            say(
-                "WARNING: nothing says that the model was not trained on these images; if it was, the level does not "
-                "hold"
-            )
+        if self.unseen:
+            say(f"its file says that it was neither trained on part {sample.part} nor chosen by it")
+        else:
+            say(f"WARNING: {_UNKNOWN}")
         say(describe_values(self.values, bands=card.bands, stretch=sample.checkpoint.stretch, units=sample.whole.units))
 
     def result(self, records: Records, folder: Path | None) -> ConformalResult:
@@ -154,6 +187,8 @@ class Conformal(Measurement):
         replace(result.record, seconds=0.0).save(folder / RECORD)
         write_text(folder / TABLE, result.table())
         about |= {"settings": self.inputs["settings"]}
+        if not self.unseen:
+            about["warnings"] = [*about.get("warnings", ()), _UNKNOWN]
         write_json(folder / SUMMARY, {**jsonable(result.summary()), **about})
         return [result.describe(), f"everything is in {folder}, the numbers in {folder / SUMMARY}"]
 

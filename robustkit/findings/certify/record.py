@@ -68,6 +68,10 @@ class CertifyRequest(Selection):
             raise InputError("--conformal needs the worst of all cells; leave --budget out")
         if self.values.startswith("line"):
             raise InputError("--conformal tries a declared set of values; use --values corners, not line")
+        if "+" in self.values:
+            raise InputError(
+                f"--conformal tries the corners of a declared set alone; omit the +{self.values.partition('+')[2]}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +87,8 @@ class CertificateRecord(Record):
         queries: How many cells were evaluated, shape (N,).
         flipping: How many of them flip the image, shape (N,).
         not_finite: How many gave logits that are not finite: no flips, but nothing is certified with them, shape (N,).
+        flagged: How many a front end flags: these get no class and flip nothing, shape (N,). Of an image that is
+            flagged as it is, all; it counts as wrong.
         out_of_memory: Whether memory ran out for the image alone, so that nothing is known of it, shape (N,), bool.
         rechecked: How many were so near the boundary that the network itself decided, shape (N,).
         chance_low: Lower end of the interval for the chance that a cell drawn at random flips the image, shape (N,).
@@ -105,12 +111,12 @@ class CertificateRecord(Record):
         seconds: How long it took; 0 in the file of a run, whose bytes depend on the answer alone.
     """
 
-    version = 4
+    version = 5
     axis_letters: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(
-            ("ids", "labels", "correct", "idle", "queries", "flipping", "not_finite", "out_of_memory", "rechecked",
-             "chance_low", "chance_high", "drawn_at_random", "at_most", "best_margin", "best_row", "best_column",
-             "error_bound"), "N",
+            ("ids", "labels", "correct", "idle", "queries", "flipping", "not_finite", "flagged", "out_of_memory",
+             "rechecked", "chance_low", "chance_high", "drawn_at_random", "at_most", "best_margin", "best_row",
+             "best_column", "error_bound"), "N",
         ),
         "best_value": "NC", "margin_map": "NHW", "flips_map": "NHW", "class_names": "K",
     }  # fmt: skip
@@ -124,6 +130,7 @@ class CertificateRecord(Record):
     queries: np.ndarray
     flipping: np.ndarray
     not_finite: np.ndarray
+    flagged: np.ndarray
     out_of_memory: np.ndarray
     rechecked: np.ndarray
     chance_low: np.ndarray
@@ -172,6 +179,11 @@ class CertificateRecord(Record):
         """Which images some cell flips, shape (N,), bool."""
         return self.flipping > 0
 
+    @property
+    def flagged_clean(self) -> np.ndarray:
+        """Which images a front end flags as they are, shape (N,), bool."""
+        return ~self.correct & (self.flagged > 0)
+
     def class_maps(self) -> tuple[np.ndarray, np.ndarray]:
         """Where a bad pixel hurts, averaged over the correct images of each class.
 
@@ -213,7 +225,7 @@ class CertificateRecord(Record):
         """
         n, (bands, height, width) = len(ids), shape
         nan, none = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
-        counted = ("idle", "queries", "flipping", "not_finite", "rechecked", "drawn_at_random", "at_most")
+        counted = ("idle", "queries", "flipping", "not_finite", "flagged", "rechecked", "drawn_at_random", "at_most")
         return cls(
             ids=ids, labels=labels, correct=none.astype(bool), cells=height * width * options,
             **dict.fromkeys(counted, none),

@@ -31,16 +31,22 @@ class ConformalRecord(Record):
         lowest: Lowest probability of each class over all cells, less what rounding may hide, shape (N, K).
         highest: Highest, plus what rounding may hide, shape (N, K).
         not_finite: How many cells gave no finite answer; the sets of these are empty, shape (N,).
+        faulty: Probability of the class under each fault, shape (F, N); nan where the answer is not finite.
+        faults: The F faults, with their levels.
         cells: H W V, the number of cells of an image.
+        unseen: Whether the model's file says that it was neither trained on these images nor chosen by them.
         target: The share of images whose set is to hold their class.
         class_names: The K classes.
         settings: Values and seed.
         seconds: How long it took; 0 in the file of a run.
     """
 
+    version: ClassVar[int] = 2
     axis_letters: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("ids", "labels", "calibration", "not_finite"), "N"),
         **dict.fromkeys(("clean", "lowest", "highest"), "NK"),
+        "faulty": "FN",
+        "faults": "F",
         "class_names": "K",
     }
     position_letters: ClassVar[Mapping[str, str]] = {"labels": "K"}
@@ -52,7 +58,10 @@ class ConformalRecord(Record):
     lowest: np.ndarray
     highest: np.ndarray
     not_finite: np.ndarray
+    faulty: np.ndarray
+    faults: list[str]
     cells: int
+    unseen: bool
     target: float
     class_names: list[str]
     settings: dict[str, Any]
@@ -76,7 +85,10 @@ class ConformalRecord(Record):
         """One record of parts of a sample."""
         first = records[0]
         arrays = [field.name for field in fields(cls) if isinstance(getattr(first, field.name), np.ndarray)]
-        joined = {name: np.concatenate([getattr(record, name) for record in records]) for name in arrays}
+        joined = {
+            name: np.concatenate([getattr(record, name) for record in records], 1 if name == "faulty" else 0)
+            for name in arrays
+        }
         return replace(first, **joined, seconds=sum(record.seconds for record in records))
 
 
@@ -110,6 +122,15 @@ def quantile(scores: np.ndarray, target: float) -> float:
     return float(np.sort(scores)[rank - 1])
 
 
+def _least(coverage: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The lowest coverage of several, in words; `None` of none."""
+    name = min(coverage, key=lambda one: coverage[one]["value"], default=None)
+    if name is None:
+        return None
+    found = coverage[name]
+    return f"{name}: {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}], n = {found['n']}"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ConformalResult(Result):
     """Prediction sets of a sample, with their numbers.
@@ -125,6 +146,7 @@ class ConformalResult(Result):
         record, test = self.record, ~self.record.calibration
         numbers: dict[str, Any] = {
             "drawn": len(record.ids), "calibration": int(record.calibration.sum()), "test": int(test.sum()),
+            "calibrated_on_images_that_the_model_never_saw": record.unseen or None,
             "level": record.target, "cells": record.cells, "not_finite": int((record.not_finite > 0).sum()),
             "seconds": record.seconds,
         }  # fmt: skip
@@ -139,20 +161,29 @@ class ConformalResult(Result):
         record = self.record
         clean, attacked = (record.scores(worst=worst)[test] <= threshold for worst in (False, True))
         sizes = (1 - record.clean[test] <= threshold).sum(1)
-        labels = record.labels[test]
-        by_class = {
-            name: asdict(wilson(int(attacked[labels == k].sum()), int((labels == k).sum())))
-            for k, name in enumerate(record.class_names)
-            if (labels == k).any()
-        }
+        faulty = np.nan_to_num(1 - record.faulty[:, test], nan=np.inf) <= threshold  # (F, n)
         return {
             "threshold": threshold,
             "coverage": asdict(wilson(int(clean.sum()), len(clean))),
+            "coverage_by_class": self._by_class(clean, test),
             "coverage_under_any_pixel": asdict(wilson(int(attacked.sum()), len(attacked))),
-            "coverage_under_any_pixel_by_class": by_class,
+            "coverage_under_any_pixel_by_class": self._by_class(attacked, test),
+            "coverage_under_faults": {
+                name: asdict(wilson(int(held.sum()), len(held)))
+                for name, held in zip(record.faults, faulty, strict=True)
+            },
             "mean_size": float(sizes.mean()),
             "empty": int((sizes == 0).sum()),
             "classes_that_some_pixel_puts_in": float((1 - record.highest[test] <= threshold).sum(1).mean()),
+        }
+
+    def _by_class(self, held: np.ndarray, test: np.ndarray) -> dict[str, Any]:
+        """How often sets hold the class, for the test images of each class that has some."""
+        labels = self.record.labels[test]
+        return {
+            name: asdict(wilson(int(held[labels == k].sum()), int((labels == k).sum())))
+            for k, name in enumerate(self.record.class_names)
+            if (labels == k).any()
         }
 
     def describe(self) -> str:
@@ -173,6 +204,10 @@ class ConformalResult(Result):
                 f"    hold the class of a clean image      {clean}",
                 f"    hold it under any one declared pixel {attacked}",
             ]
+            if (least := _least(found["coverage_under_any_pixel_by_class"])) is not None:
+                lines.append(f"      least for the class {least}; classes apart have no level of their own")
+            if (least := _least(found["coverage_under_faults"])) is not None:
+                lines.append(f"    hold it least under the fault {least}; the level is no promise about faults")
         if numbers["not_finite"]:
             lines.insert(
                 0, f"WARNING: {numbers['not_finite']} images have cells whose output is not finite; their sets fail"

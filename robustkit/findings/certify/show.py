@@ -9,7 +9,7 @@ from typing import Any
 
 from robustkit.findings.attack.chapter import CHAPTER, TITLE
 from robustkit.findings.certify.record import RECORD, CertificateRecord
-from robustkit.findings.certify.summary import describe, describe_bounds, summary, table
+from robustkit.findings.certify.summary import describe, describe_bounds, describe_flagged, summary, table
 from robustkit.findings.certify.vulnerability import Chances, Vulnerability, VulnerabilityMap
 from robustkit.findings.finding import ModelRecords
 from robustkit.findings.writing import write_finding
@@ -82,6 +82,8 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
                 f"{one.label}: in the complete search {int(record.not_finite.sum()):,} cells of {broken} images give "
                 "output that is not finite: no flips, and these images are not certified."
             )
+        if record.flagged.any():
+            text.append(f"{one.label}: {describe_flagged(record)}.")
         if record.too_near.any():
             text.append(
                 f"{one.label}: {int(record.too_near.sum())} images are flipped by no cell, but some cell comes nearer "

@@ -60,6 +60,7 @@ def summary(record: CertificateRecord) -> dict[str, Any]:
         "too_near_to_certify": int(record.too_near.sum()),
         "flippable": int(record.flippable.sum()),
         "not_finite": int((record.not_finite > 0).sum()),
+        "flagged": _flagged(record),
         "out_of_memory": int(record.out_of_memory.sum()),
         "flippable_rate": asdict(wilson(int(record.flippable.sum()), attacked)),
         "cells": record.cells,
@@ -76,6 +77,28 @@ def summary(record: CertificateRecord) -> dict[str, Any]:
         "error_bound": float(np.nanmax(record.error_bound)) if attacked else None,
         "seconds": record.seconds,
     }
+
+
+def _flagged(record: CertificateRecord) -> dict[str, Any] | None:
+    """What a front end flags, denominators first; `None` where it flags nothing."""
+    if not record.flagged.any():
+        return None
+    n, tried = len(record.ids), record.correct
+    clean = int(record.flagged_clean.sum())
+    share = float(record.flagged[tried].sum() / max(int(record.queries[tried].sum()), 1))
+    return {"images": n, "clean": clean, "clean_rate": asdict(wilson(clean, n)), "share_of_cells": share}
+
+
+def describe_flagged(record: CertificateRecord) -> str:
+    """What a front end flags, as a sentence."""
+    found = _flagged(record)
+    assert found is not None, "nothing was flagged"
+    clean, n = found["clean"], found["images"]
+    return (
+        f"{clean} of {n} images are flagged as they are ({wilson(clean, n)}): they get no class, count as wrong and "
+        f"are not searched; of the cells of the others {found['share_of_cells']:.2%} are flagged, get no "
+        "class and are no flips"
+    )
 
 
 def bounds(record: CertificateRecord) -> dict[str, Any] | None:
@@ -131,6 +154,8 @@ def describe(record: CertificateRecord) -> str:
         f"  flippable  {numbers['flippable']} of {attacked}: {wilson(numbers['flippable'], attacked)}",
         f"  certified  {numbers['certified']} of {attacked}: no value of this set at any single pixel flips them",
     ]
+    if numbers["flagged"]:
+        lines.append(f"  flagged    {describe_flagged(record)}")
     if numbers["too_near_to_certify"]:
         lines.append(
             f"  too near   {numbers['too_near_to_certify']} of {attacked}: nothing flips them, but some value comes "
@@ -157,7 +182,7 @@ def table(record: CertificateRecord) -> str:
     writer = Writer(buffer)
     flags = ("correct", "complete", "certified", "too_near")
     names = ("queries", "flipping", "at_most", "chance_low", "chance_high", "best_margin", "error_bound", "best_row")
-    names = (*names, "best_column", "not_finite")
+    names = (*names, "best_column", "not_finite", "flagged")
     writer.writerow(["id", "true", *flags, *names, "out_of_memory"])
     columns = [getattr(record, name).astype(int) for name in flags], [getattr(record, name) for name in names]
     for i, (image_id, label) in enumerate(zip(record.ids, record.labels, strict=True)):

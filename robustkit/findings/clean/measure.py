@@ -12,7 +12,9 @@ from robustkit.findings.clean.record import CleanRecord
 from robustkit.lazy import torch
 
 if TYPE_CHECKING:
-    from robustkit.models import Checkpoint
+    from torch import Tensor
+
+    from robustkit.models import AuditedClassifier, Checkpoint
     from robustkit.runs.sample import Sample
 
 # More images than this make the intervals hardly shorter, and are not looked at; they are the first drawn.
@@ -33,11 +35,12 @@ def predict_clean(sample: Sample, *, domain: str) -> CleanRecord:
     classifier, inputs = sample.checkpoint.classifier, sample.inputs
     decision = classifier.output.decision
     with torch.inference_mode():
-        logits = [
-            asked(inputs[one].to(classifier.device)).cpu().double()
+        answers = [
+            _answer(asked, inputs[one].to(classifier.device))
             for start in range(0, len(inputs), _BATCH)
             for asked, one in sample.asked(slice(start, min(start + _BATCH, len(inputs))))
         ]
+    logits, flags = zip(*answers, strict=True)
     probabilities = torch.softmax(torch.cat(logits), 1).numpy()
     if not np.isfinite(probabilities).all():
         broken = int((~np.isfinite(probabilities)).any(1).sum())
@@ -52,7 +55,19 @@ def predict_clean(sample: Sample, *, domain: str) -> CleanRecord:
         probabilities=probabilities,
         available=sample.available,
         threshold=0.5 if decision is None or decision.threshold is None else decision.threshold,
+        flagged=torch.cat(flags).numpy(),
     )
+
+
+def _answer(classifier: AuditedClassifier, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits, also of what a front end flags, and which images it flags."""
+    from robustkit.models.fronts.splitting import flagging, split_front
+
+    parts = split_front(classifier) if flagging(classifier) else None
+    if parts is None:
+        return classifier(images).cpu().double(), torch.zeros(len(images), dtype=torch.bool)
+    front, behind = parts
+    return behind(front(images)).cpu().double(), front.seen(images).flatten(1).any(1).cpu()
 
 
 def target_of(checkpoint: Checkpoint, model: Path) -> Path | None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import expit
 
-from robustkit.records import BAND, Record
+from robustkit.records import BAND, NOT_FINITE, Record
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,8 @@ class CleanRecord(Record):
         available: How many images there are.
         threshold: The score above which the second class is decided, where that is not a half. `probabilities` are of
             what is decided: odds are divided by those of the threshold.
+        flagged: Which images a front end flags, shape (N,), bool: these get no class and count as wrong; probabilities
+            are those of the network behind it.
     """
 
     domain: str
@@ -39,9 +41,16 @@ class CleanRecord(Record):
     probabilities: np.ndarray
     available: int
     threshold: float
+    flagged: np.ndarray
 
-    version: ClassVar[int] = 2
-    axis_letters: ClassVar[Mapping[str, str]] = {"ids": "N", "labels": "N", "probabilities": "NK", "class_names": "K"}
+    version: ClassVar[int] = 3
+    axis_letters: ClassVar[Mapping[str, str]] = {
+        "ids": "N",
+        "labels": "N",
+        "flagged": "N",
+        "probabilities": "NK",
+        "class_names": "K",
+    }
     position_letters: ClassVar[Mapping[str, str]] = {"labels": "K"}
 
     @property
@@ -63,7 +72,12 @@ class CleanRecord(Record):
     @property
     def right(self) -> np.ndarray:
         """Which images are classified correctly, shape (N,)."""
-        return self.probabilities.argmax(1) == self.labels
+        return self.decided == self.labels
+
+    @property
+    def decided(self) -> np.ndarray:
+        """The class of each image, shape (N,); `NOT_FINITE` where it was flagged."""
+        return np.where(self.flagged, NOT_FINITE, self.probabilities.argmax(1))
 
 
 def domain_names(clean: Mapping[str, CleanRecord]) -> dict[str, str]:

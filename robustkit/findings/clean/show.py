@@ -31,7 +31,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
     for k, label in enumerate(have[0].class_names):
         for name, record in series:
             of_class = record.labels == k
-            hits = int((record.probabilities.argmax(1) == k)[of_class].sum())
+            hits = int((record.decided == k)[of_class].sum())
             rows.append((f"recall of {label}", name, wilson(hits, int(of_class.sum()))))
     rows += [row for name, record in series if record.threshold != 0.5 for row in _gate(name, record)]
     counts = {name: _confusion(record) for name, record in series}
@@ -60,12 +60,19 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         f"{name}: {len(record.labels)} of {record.available} images of the part {record.part} of {record.data}"
         for name, record in series
     )
-    return Chapter("clean", "Clean performance and calibration", (f"{sizes}.",), tuple(sections), missing)
+    text = [f"{sizes}."]
+    text += [
+        f"{name}: {int(record.flagged.sum())} of {len(record.labels)} images are flagged by the front end and get no "
+        "class. They count as wrong, and are in no column of the confusion; calibration is that of the network behind."
+        for name, record in series
+        if record.flagged.any()
+    ]
+    return Chapter("clean", "Clean performance and calibration", tuple(text), tuple(sections), missing)
 
 
 def _gate(name: str, record: CleanRecord) -> list[tuple[str, str, Estimate]]:
     """How pure and how complete a sample is that a threshold on a score lets through."""
-    through, wanted = record.probabilities.argmax(1) == 1, record.labels == 1
+    through, wanted = record.decided == 1, record.labels == 1
     both, at = int((through & wanted).sum()), f"{record.class_names[1]} above {record.threshold:g}"
     return [
         (f"purity of {at}", name, wilson(both, int(through.sum()))),
@@ -75,8 +82,8 @@ def _gate(name: str, record: CleanRecord) -> list[tuple[str, str, Estimate]]:
 
 def _confusion(record: CleanRecord) -> np.ndarray:
     classes = len(record.class_names)
-    found = record.probabilities.argmax(1)
-    return np.bincount(record.labels * classes + found, minlength=classes**2).reshape(classes, classes)
+    labels, found = record.labels[~record.flagged], record.decided[~record.flagged]
+    return np.bincount(labels * classes + found, minlength=classes**2).reshape(classes, classes)
 
 
 def _series(one: ModelRecords, domain: str, models: Sequence[ModelRecords]) -> str:

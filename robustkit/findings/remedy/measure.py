@@ -14,6 +14,7 @@ import torch
 
 from robustkit.errors import InputError
 from robustkit.files import own_folder, read_json, sha256_file, write_json
+from robustkit.findings.amplitudes.measure import FollowLines, run_amplitudes
 from robustkit.findings.certify.measure import run_certify
 from robustkit.findings.certify.record import CertificateRecord, CertifyRequest
 from robustkit.findings.hazard.measure import run_hazard
@@ -24,7 +25,7 @@ from robustkit.findings.writing import file_name
 from robustkit.models import AuditedClassifier, Checkpoint
 from robustkit.models.fronts import make_front
 from robustkit.models.fronts.registry import fitted_constants
-from robustkit.models.fronts.splitting import put_before
+from robustkit.models.fronts.splitting import put_before, split_front
 from robustkit.perturb.decision import answers, decide
 from robustkit.perturb.edges import SUFFIX, hiding_front
 from robustkit.progress import quiet
@@ -36,6 +37,11 @@ _BATCH = 64
 # Images whose prediction is timed.
 _TIMED = 16
 _COST = "cost.json"
+_BENT = (
+    "every amplitude was followed for {} only: behind a front end up to nine pixels move with one, along a path with "
+    "bends, and the line search follows straight lines of one pixel; what a search of corners leaves open there lies "
+    "between the lowest and the highest value of the neighbours"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +94,16 @@ def measure_remedies(
     own_folder(folder)
     searched = sample.first(part.n) if part.n else sample
     remedies, notes = _remedies(searched, part, values, sets or ImageSets())
+    if part.lines:
+        bent = [split_front(one.checkpoint.classifier) is not None for one in remedies]
+        straight = [one.name for one, front in zip(remedies, bent, strict=True) if not front]
+        notes += [_BENT.format(", ".join(straight) or "none")] if any(bent) else []
     found: list[dict[str, Any]] = []
     for i, one in enumerate(remedies):
         say(f"{one.name}: accuracy, accidents and every cell of {len(searched)} images")
         place = folder / f"{i:02d}-{file_name(one.name)}"
-        found.append(_measured(one, searched, domains, place, events=events, resume=resume, notes=notes))
+        made = _measured(one, searched, domains, place, events=events, resume=resume, notes=notes)
+        found.append(made | {"every": _followed(one, searched, part.lines, place, resume, notes)})
     columns = {name: [one[name] for one in found] for name in found[0]}
     first = next(iter(domains.values()))
     record = RemedyRecord(
@@ -208,6 +219,27 @@ def _measured(
         "right": certified.correct, "flipped": certified.flippable, "certified": certified.certified, "hazard": hazard,
         "domain_right": np.concatenate(right), "search_seconds": cost["search"], "forward_seconds": cost["forward"],
     }  # fmt: skip
+
+
+def _followed(
+    one: Remedy, sample: Sample, lines: int, folder: Path, resume: bool, notes: list[str]
+) -> tuple[int, int, int]:
+    """How many images had every amplitude of every band alone followed, how many are certified and flipped by these."""
+    nothing = (-1, -1, -1)
+    if lines == 0 or split_front(one.checkpoint.classifier) is not None:
+        return nothing
+    whole, run = replace(sample.first(lines), checkpoint=one.checkpoint), folder / "lines"
+    request = CertifyRequest(values="line", n=len(whole), data=whole.path, part=whole.part, take_all=True)
+    try:
+        network, why = FollowLines(whole, request).network
+        if network is None:
+            notes.append(f"every amplitude of {one.name} was not followed: {why}")
+            return nothing
+        record = run_amplitudes(whole, request, out=run, resume=resume and run.is_dir(), mix=True, say=quiet).record
+    except InputError as error:
+        notes.append(f"every amplitude of {one.name} was not followed: {error}")
+        return nothing
+    return int(record.complete.sum()), int(record.certified.sum()), int(record.flippable.sum())
 
 
 def _search(whole: Sample, request: CertifyRequest, folder: Path, resume: bool) -> CertificateRecord:

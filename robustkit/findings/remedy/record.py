@@ -18,7 +18,8 @@ TRIED = ("clip", "clip:2", "median", "joint:5")
 QUICK = ("clip", "clip:2")
 _QUICK_IMAGES = 12
 # No path and no package: a file never chooses the code that runs.
-_NAME = re.compile(r"[a-z]+(:[0-9.]+)?(\+[a-z]+(:[0-9.]+)?)*")
+_PART = r"(detect:)?[a-z]+(:[0-9.]+)?"
+_NAME = re.compile(rf"{_PART}(\+{_PART})*")
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,19 @@ class RemedyPart:
         n: The complete search goes over so many of the images, the first drawn; 0 for all of them.
         fronts: Front ends that are put before the model as it is, and before each of `models`.
         models: Checkpoints of the same classes trained to be more robust, which are tried as well.
+        lines: Every amplitude of every pixel is followed in so many of these images, where no front end is in the way;
+            0 for none.
     """
 
     tried: bool = False
     n: int = 60
     fronts: tuple[str, ...] = TRIED
     models: tuple[str, ...] = ()
+    lines: int = 12
 
     def __post_init__(self) -> None:
+        if self.lines < 0:
+            raise InputError(f"[remedy] lines must be at least 1, or 0 for none, got {self.lines}")
         if self.n < 0:
             raise InputError(f"[remedy] n must be at least 1, or 0 for all images, got {self.n}")
         for name in self.fronts:
@@ -55,7 +61,8 @@ def quick(part: RemedyPart) -> RemedyPart:
     plain = RemedyPart()
     n = _QUICK_IMAGES if part.n == plain.n else part.n
     fronts = QUICK if part.fronts == plain.fronts else part.fronts
-    return RemedyPart(part.tried, n, fronts, part.models)
+    lines = 0 if part.lines == plain.lines else part.lines
+    return RemedyPart(part.tried, n, fronts, part.models, lines)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +78,8 @@ class RemedyRecord(Record):
         right: Which are classified correctly, shape (R, M), bool.
         flipped: Which of them some cell flips, shape (R, M), bool.
         certified: Which of them no cell flips or comes near to flipping, shape (R, M), bool.
+        every: Of how many correct images every amplitude of every pixel in one band was followed, how many of these
+            are certified, and how many flipped, shape (R, 3); -1 where nothing follows the lines.
         domains: Names, the audited images first.
         domain_of: The domain of each image, shape (T,).
         domain_right: Which are classified correctly, shape (R, T), bool.
@@ -83,12 +92,13 @@ class RemedyRecord(Record):
         notes: What was not tried, and why, one sentence each.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     axis_letters: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("remedies", "values", "commands", "changed", "search_seconds", "forward_seconds"), "R"),
         **dict.fromkeys(("ids", "labels"), "M"),
         **dict.fromkeys(("right", "flipped", "certified"), "RM"),
-        "domains": "D", "domain_of": "T", "domain_right": "RT", "hazard": "R3", "class_names": "K", "notes": "O",
+        "domains": "D", "domain_of": "T", "domain_right": "RT", "hazard": "R3", "every": "R3", "class_names": "K",
+        "notes": "O",
     }  # fmt: skip
     position_letters: ClassVar[Mapping[str, str]] = {"labels": "K", "domain_of": "D"}
 
@@ -100,6 +110,7 @@ class RemedyRecord(Record):
     right: np.ndarray
     flipped: np.ndarray
     certified: np.ndarray
+    every: np.ndarray
     domains: list[str]
     domain_of: np.ndarray
     domain_right: np.ndarray

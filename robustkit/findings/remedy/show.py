@@ -78,7 +78,8 @@ def _accuracies(one: ModelRecords, record: RemedyRecord, models: Sequence[ModelR
 def _table(one: ModelRecords, record: RemedyRecord, models: Sequence[ModelRecords]) -> Facts:
     best = recommended(record)
     columns = [
-        "remedy", "right", "flipped", "certified", *(f"accuracy, {name} (gained, lost, p)" for name in record.domains),
+        "remedy", "right", "flipped", "certified", "certified for every amplitude",
+        *(f"accuracy, {name} (gained, lost, p)" for name in record.domains),
         "changes per million by accidents", "pixel values changed", "search, s per image", "prediction, ms", "values",
         "command",
     ]  # fmt: skip
@@ -93,7 +94,7 @@ def _table(one: ModelRecords, record: RemedyRecord, models: Sequence[ModelRecord
         hazard = record.hazard[k]
         rows.append([
             f"{name} (recommended)" if k == best else name, int(record.right[k].sum()), _ends(flip_rate(record, k)),
-            _ends(certified_rate(record, k)), *accuracies,
+            _ends(certified_rate(record, k)), _every(record, k), *accuracies,
             "unknown" if np.isnan(hazard).any() else f"{hazard[0]:,.0f} [{hazard[1]:,.0f}, {hazard[2]:,.0f}]",
             f"{record.changed[k]:.2%}", f"{record.search_seconds[k]:.2g}", f"{1000 * record.forward_seconds[k]:.2g}",
             record.values[k], record.commands[k],
@@ -103,6 +104,11 @@ def _table(one: ModelRecords, record: RemedyRecord, models: Sequence[ModelRecord
         "it is, with McNemar's exact test. Seconds are processor time on this machine."
     )
     return Facts(section_name("remedy-table", one, models), f"Remedies, {one.label}", said, columns, rows)
+
+
+def _every(record: RemedyRecord, k: int) -> str:
+    tried, certified, _ = record.every[k].tolist()
+    return "not followed" if tried < 0 else f"{certified} of {tried}"
 
 
 def _ends(one: object) -> str:

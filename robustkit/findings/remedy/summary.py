@@ -89,6 +89,9 @@ def row(record: RemedyRecord, k: int) -> dict[str, Any]:
     return {
         "right": int(record.right[k].sum()), "values": record.values[k], "flipped": asdict(flip_rate(record, k)),
         "certified": asdict(certified_rate(record, k)), "accuracy": domains,
+        "every_amplitude": None if record.every[k, 0] < 0 else dict(
+            zip(("complete", "certified", "flipped"), record.every[k].tolist(), strict=True)
+        ),
         "changes_per_million": None if np.isnan(record.hazard[k]).any() else hazard,
         "changed": float(record.changed[k]), "search_seconds": float(record.search_seconds[k]),
         "forward_seconds": float(record.forward_seconds[k]), "command": record.commands[k],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from robustkit.errors import InputError
 from robustkit.findings.sweep.record import DRAWS, SweepRecord
 from robustkit.models import AuditedClassifier
 from robustkit.models.ensemble import disagreement
+from robustkit.models.fronts.splitting import flagging
 from robustkit.perturb.boundary import boundary_distance
 from robustkit.perturb.conditions import Conditions
 from robustkit.perturb.decision import decide, settled
@@ -138,6 +139,14 @@ class SweepJob:
             disagreement=np.vstack([disagreement(self.classifier, seen)[None], apart]),
         )  # fmt: skip
 
+    @torch.inference_mode()
+    def faulty(self, part: slice) -> Iterator[Tensor]:
+        """Some of the images after each perturbation, the first draw of it, as the network sees them: (B, C, H, W)."""
+        stored = torch.from_numpy(np.array(self.images[part], dtype=np.float32)).to(self.classifier.device)
+        for perturbation in self.perturbations:
+            streams = Streams(self.seed, self.ids[part], f"perturb {perturbation.name}")
+            yield self._after(perturbation, stored, streams)
+
     def unknown(self, part: slice) -> SweepRecord:
         """The record of images that do not fit into memory."""
         n, wide = part.stop - part.start, (len(self.perturbations), part.stop - part.start)
@@ -182,6 +191,13 @@ class SweepJob:
         distance = (moved - latents).norm(dim=1).cpu().double().numpy()
         return new_class, margin, distance, outside, disagreement(self.classifier, after)
 
+    def _after(self, perturbation: Perturbation, stored: Tensor, streams: Streams) -> Tensor:
+        """What the network sees of stored values after a perturbation."""
+        stretch = self.stretch or (lambda values: values)
+        if perturbation.stage == Stage.STRETCHED:
+            return perturbation(stretch(stored), conditions=self.conditions, streams=streams)
+        return stretch(perturbation(stored, conditions=self.conditions, streams=streams))
+
     def _outside(self, stored: Tensor) -> int:
         """How many stored values no pixel can take, beyond rounding."""
         if self.bounds is None:
@@ -207,7 +223,8 @@ class SweepJob:
                 "conditions": None if self.conditions is None else self.conditions.to_json(),
                 "bounds": None if self.bounds is None else list(self.bounds),
                 "expected_per_image": _rates(steps, self.conditions, (self.images.shape[2], self.images.shape[3])),
-            },
+            }
+            | flagging(self.classifier),
             **found,
         )
 

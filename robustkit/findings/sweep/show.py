@@ -170,8 +170,10 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         broken = [step for step in summary.steps if step.not_finite]
         if broken:
             worst = max(broken, key=lambda step: step.not_finite)
+            front = summary.flagged_by
+            what = f"images are flagged by {front} and get no class" if front else "outputs are not finite"
             text.append(
-                f"{label}: at {len(broken)} of {len(summary.steps)} levels some output is not finite, most at "
+                f"{label}: at {len(broken)} of {len(summary.steps)} levels some {what}, most at "
                 f"{worst.name} {worst.level:.4g} {worst.unit} ({worst.not_finite} of {n} images). They count as wrong, "
                 "and as no other class."
             )

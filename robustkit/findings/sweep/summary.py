@@ -113,6 +113,7 @@ class SweepSummary:
         mce: The mean of `ce`.
         noise: The check of Ford et al. at each level of `gaussian`.
         out_of_memory: Images for which memory ran out even alone; they count as wrong everywhere.
+        flagged_by: The front end that flags images, which then get no class; empty without one.
 
     Source: Michaelis et al. 2019, arXiv:1907.07484 (mPC, rPC); Hendrycks & Dietterich 2019, arXiv:1903.12261 (CE).
     """
@@ -127,6 +128,7 @@ class SweepSummary:
     mce: float | None
     noise: tuple[NoiseCheck, ...] = ()
     out_of_memory: int = 0
+    flagged_by: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as JSON values; what is infinite or not a number as `null`."""
@@ -145,7 +147,7 @@ class SweepSummary:
                 f"{step.name} {step.level:.4g} {step.unit}: {step.accuracy}; "
                 f"{step.right_to_wrong:.4g} correct to wrong, {step.wrong_to_right:.4g} wrong to correct"
                 + ("" if step.risk is None else f"; {step.risk:.2g} expected per image")
-                + (f"; {step.not_finite} not finite" if step.not_finite else "")
+                + (f"; {step.not_finite} {'flagged' if self.flagged_by else 'not finite'}" if step.not_finite else "")
                 + (f"; {step.outside} values out of bounds" if step.outside else "")
                 + ("" if math.isnan(step.disagreement) else f"; {step.disagreement:.3g} of the members disagree")
             )
@@ -249,6 +251,7 @@ def summarize_sweep(
             if not np.isnan(record.boundary[was_right]).all()  # without gradients no distance is known
         ),
         out_of_memory=int((record.clean_class == OUT_OF_MEMORY).sum()),
+        flagged_by=record.settings.get("flagged_by", ""),
     )
 
 

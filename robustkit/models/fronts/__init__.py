@@ -6,13 +6,14 @@ neighbours before the network gets it. It has no weights. `Repaired` is a front 
 
 from __future__ import annotations
 
-from robustkit.models.fronts.base import FrontEnd, Repaired
+from robustkit.models.fronts.base import Detect, FrontEnd, Repaired
 from robustkit.models.fronts.kinds import Clip, FillNaN, Joint, Line, Median
 from robustkit.models.fronts.registry import FRONTS, front_from_json, make_front, noise_constants
 
 __all__ = [
     "FRONTS",
     "Clip",
+    "Detect",
     "FillNaN",
     "FrontEnd",
     "Joint",

@@ -65,9 +65,55 @@ class FrontEnd(nn.Module):
         del images
         return None
 
+    @property
+    def flags(self) -> bool:
+        """Whether some images get no class."""
+        return False
+
+    def seen(self, images: Tensor) -> Tensor:
+        """The pixels for which an image gets no class, shape (N, H, W), bool; none unless the front end flags.
+
+        Args:
+            images: Shape (N, C, H, W).
+        """
+        return torch.zeros_like(images[:, 0], dtype=torch.bool)
+
     def extra_repr(self) -> str:
         """What `print` shows."""
         return f"radius={self.radius}"
+
+
+class Detect(FrontEnd):
+    """Changes nothing: an image that another front end would change gets no class, and is flagged instead.
+
+    Args:
+        looks: That front end.
+    """
+
+    def __init__(self, looks: FrontEnd) -> None:
+        super().__init__()
+        self.looks, self.radius = looks, looks.radius
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W), as they are."""
+        return images
+
+    @property
+    def flags(self) -> bool:
+        """Always."""
+        return True
+
+    def seen(self, images: Tensor) -> Tensor:
+        """The pixels that the other front end would change, shape (N, H, W), bool."""
+        return (self.looks(images) != images).any(1)
+
+    def hides(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What the other front end would leave alone."""
+        return self.looks.hides(images)
+
+    def check(self, shape: Sequence[int]) -> None:
+        """Refuses images that are too small for the other front end."""
+        self.looks.check(shape)
 
 
 class InTurn(FrontEnd):
@@ -87,6 +133,19 @@ class InTurn(FrontEnd):
         for front in self.fronts:
             images = front(images)
         return images
+
+    @property
+    def flags(self) -> bool:
+        """Whether one of them does."""
+        return any(isinstance(front, FrontEnd) and front.flags for front in self.fronts)
+
+    def seen(self, images: Tensor) -> Tensor:
+        """The pixels that one of them sees, each in what those before it made of the images."""
+        found = super().seen(images)
+        for front in self.fronts:
+            assert isinstance(front, FrontEnd)
+            found, images = found | front.seen(images), front(images)
+        return found
 
     def hides(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
         """What passes the first of them that has a threshold, as it sees the images."""
@@ -125,9 +184,26 @@ class Repaired(nn.Module):
         """What the network returns for the repaired images (N, C, H, W)."""
         return self.network(self.front(images))
 
+    def flagged(self, images: Tensor) -> Tensor:
+        """Which images get no class, whatever the network says of them, shape (N,), bool."""
+        return self.front.seen(images).flatten(1).any(1)
+
     def changed(self, images: Tensor) -> Tensor:
         """Which pixels the front end changes in some band, shape (N, H, W), bool."""
         return (self.front(images) != images).any(1)
+
+
+def flagged(network: nn.Module, images: Tensor) -> Tensor | None:
+    """Which images a network's front end flags, shape (N,), bool; `None` where it has none that does."""
+    for one in (network, getattr(network, "network", None)):  # a network may stand in one that needs two images
+        if isinstance(one, Repaired):
+            return one.flagged(images) if one.front.flags else None
+    return None
+
+
+def without_class(logits: Tensor, flags: Tensor | None) -> Tensor:
+    """Logits (N, K) that are not a number where an image was flagged."""
+    return logits if flags is None else logits.masked_fill(flags[:, None], torch.nan)
 
 
 def behind(layer: str) -> str:

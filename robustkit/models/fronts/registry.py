@@ -11,7 +11,7 @@ import numpy as np
 from robustkit.code_gate import import_code, read_code, refuse_code
 from robustkit.data import ImageSet, Stretch
 from robustkit.errors import InputError
-from robustkit.models.fronts.base import FrontEnd, InTurn
+from robustkit.models.fronts.base import Detect, FrontEnd, InTurn
 from robustkit.models.fronts.kinds import Clip, FillNaN, Joint, Line, Median
 from robustkit.words import brief, no_such
 
@@ -25,7 +25,9 @@ FRONTS: dict[str, str] = {
     "median": "the median of 3 x 3 pixels",
     "line": "bad columns, rows and trails of one pixel; line:2 of two pixels",
     "nan": "pixels that are not finite become the mean of their neighbours",
+    "detect": "detect:joint:8, nothing is changed, and an image that joint:8 would change gets no class",
 }
+DETECT = "detect:"
 # Entries of the table of a noise.
 _STEPS = 65
 _MOST_PARTS = 8
@@ -64,12 +66,12 @@ def split_names(text: str) -> list[str]:
 
 def provided(text: str) -> bool:
     """Whether robustkit provides every front end of a name, so that a file may name it."""
-    return all(name.partition(":")[0] in FRONTS for name in split_names(text))
+    return all(_kind(name) in FRONTS for name in split_names(text))
 
 
 def needs_noise(text: str) -> bool:
     """Whether a front end of this name needs the noise of the images."""
-    return any(name.partition(":")[0] == "joint" for name in split_names(text))
+    return any(_kind(name) == "joint" for name in split_names(text))
 
 
 def front_from_json(value: Any, *, file: object, named: str | None = None) -> FrontEnd:
@@ -91,7 +93,7 @@ def front_from_json(value: Any, *, file: object, named: str | None = None) -> Fr
         raise InputError(f"{file} has constants of its front end that are no table: {brief(repr(constants))}")
     if named != name:
         for part in split_names(name):
-            if part.partition(":")[0] not in FRONTS:
+            if _kind(part) not in FRONTS:
                 refuse_code(f"python {part}", file=file, option=f"{OPTION} {brief(name)}")
     try:
         return make_front(name, constants)
@@ -165,7 +167,7 @@ def fitted_constants(
     constants: dict[str, Any] = {}
     if needs_noise(name):
         constants["noise"] = noise_constants(stretch, images.meta, images.bands, input_range) | {"units": images.units}
-    if any(part.partition(":")[0] == "nan" for part in split_names(name)):
+    if any(_kind(part) == "nan" for part in split_names(name)):
         dark = np.zeros((len(images.bands), 1, 1), dtype=np.float32)
         constants["fill"] = np.asarray(stretch(dark)).ravel().tolist()
     return constants
@@ -198,8 +200,20 @@ def other_noise(front: Mapping[str, Any], meta: Mapping[str, Any], units: str) -
     )
 
 
+def _kind(part: str) -> str:
+    """What stands before the number of one front end, or what flags."""
+    return part.removeprefix(DETECT).partition(":")[0]
+
+
 def _make_part(text: str, constants: Mapping[str, Any]) -> FrontEnd:
+    if text.startswith(DETECT):
+        looks = text.removeprefix(DETECT)
+        if not looks or looks.startswith(DETECT):
+            raise InputError(f"expected {OPTION} detect:joint:8, a front end after detect, got {brief(text)!r}")
+        return Detect(_make_part(looks, constants))
     name, colon, number = text.partition(":")
+    if name == "detect":
+        raise InputError(f"detect flags what another front end would change; name it, as in {OPTION} detect:joint:8")
     if name not in FRONTS:
         return _import(text)
     if name in ("median", "nan") and colon:

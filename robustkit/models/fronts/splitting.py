@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import copy
 
+import torch
+from torch import Tensor
+
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.fronts.base import FrontEnd, Repaired
+from robustkit.models.fronts.base import flagged as flagged_by
 from robustkit.models.probing import Paired
 
 
@@ -40,3 +44,20 @@ def put_before(front: FrontEnd, classifier: AuditedClassifier) -> AuditedClassif
         Repaired(front.to(classifier.device), network).eval(), input_shape=classifier.input_shape,
         class_names=classifier.class_names, output=classifier.output,
     )  # fmt: skip
+
+
+def flagged_images(classifier: AuditedClassifier, images: Tensor) -> Tensor:
+    """Which images get no class because a front end flags them, shape (N,), bool.
+
+    Args:
+        classifier: The classifier.
+        images: Network input, shape (N, C, H, W), on its device.
+    """
+    found = flagged_by(classifier.module, images)
+    return torch.zeros(len(images), dtype=torch.bool, device=images.device) if found is None else found
+
+
+def flagging(classifier: AuditedClassifier) -> dict[str, str]:
+    """What the settings of a record say of a front end that flags; nothing where there is none."""
+    parts = split_front(classifier)
+    return {"flagged_by": parts[0].name} if parts is not None and parts[0].flags else {}
