@@ -173,6 +173,17 @@ def test_a_model_that_says_nothing_of_its_training_is_warned_of(model, tmp_path)
     assert not result.record.unseen
 
 
+def test_what_a_target_was_trained_on_counts_as_seen(model, tmp_path):
+    opened = open_checkpoint(model)
+    card, data = opened.card, opened.card.data
+    test, target = data["split"]["test"], {"split": {"train": [], "valid": data["split"]["test"][:3]}}
+    for place in ({"target": target}, {"target": {}, "more_targets": [target]}):
+        save_checkpoint(tmp_path / "net.pt", opened.classifier.module, replace(card, data={**data, **place}))
+        request = CertifyRequest(n=len(test), conformal=0.8, data=data["path"], **HOW)
+        with pytest.raises(InputError, match="holds 3 images that the model was trained on or chosen by"):
+            run_conformal(tmp_path / "net.pt", request, out=tmp_path / "run", say=lambda line: None, device="cpu")
+
+
 def test_images_without_labels_are_refused(model, tmp_path):
     opened = open_checkpoint(model)
     save_checkpoint(tmp_path / "net.pt", opened.classifier.module, replace(opened.card, data={}))

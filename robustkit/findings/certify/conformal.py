@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,15 @@ def run_conformal(
         return run_measurement(Conformal, model, request, **how)
 
 
+def _seen(data: Mapping[str, Any]) -> set[str]:
+    """The objects that trained a model or chose its epoch, on the source or on a target, as its card has them."""
+    domains = [data, data.get("target") or {}, *data.get("more_targets", ())]
+    splits = [domain.get("split") or {} for domain in domains]
+    return {
+        written(one).partition("#")[0] for split in splits for part in ("train", "valid") for one in split.get(part, ())
+    }
+
+
 class Conformal(Measurement):
     """Prediction sets of the images of a sample."""
 
@@ -81,7 +90,7 @@ class Conformal(Measurement):
         split = checkpoint.card.data.get("split") or {}
         # The file of a model of robustkit says by which parts it was trained and chosen; of any other nobody knows.
         self.unseen = bool(split.get("train")) and checkpoint.origin.own
-        seen = {written(one).partition("#")[0] for part in ("train", "valid") for one in split.get(part, ())}
+        seen = _seen(checkpoint.card.data)
         used = sum(str(one).partition("#")[0] in seen for one in sample.ids)
         if used:
             raise InputError(
