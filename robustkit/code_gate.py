@@ -169,11 +169,17 @@ def word_of_file(file: object, named: Iterable[str] = ()) -> Generator[None]:
         named: What the person named; options may follow a comma, and parts of a front end stand between plus signs.
     """
     mine = {part for text in named for part in (text, text.partition(",")[0], *text.split("+"))}
-    token = _word.set((file, frozenset(mine)))
+    token = _word.set((file, frozenset(map(_from_root, mine))))
     try:
         yield
     finally:
         _word.reset(token)
+
+
+def _from_root(text: str) -> str:
+    """A text that names code, with the path of its file from the root: the same file may be said in two ways."""
+    found = _IN_FILE.fullmatch(text)
+    return f"{os.path.abspath(found[1])}:{found[2]}" if found else text
 
 
 def import_code(code: Code, option: str) -> ModuleType:
@@ -285,8 +291,8 @@ def place_of(code: Code, option: str) -> str:
         InputError: If it is nowhere.
         SecurityError: If a file alone named it; see `word_of_file`.
     """
-    if (word := _word.get()) is not None:
-        refuse_code(str(code), file=word[0], option=f"{option} {brief(code)}", provided=word[1])
+    if (word := _word.get()) is not None and _from_root(str(code)) not in word[1]:
+        refuse_code(str(code), file=word[0], option=f"{option} {brief(code)}")
     if code.kind == "file":
         if not Path(code.source).is_file():
             raise InputError(f"there is no file {code.source}; name the file that holds {code.name} with {option}")

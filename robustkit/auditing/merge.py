@@ -97,7 +97,7 @@ def merge_runs(
             refuse_perturbations(faults, file=where, allowed=perturbations)
             refuse_searches(asked.get("searches") or (), file=where, allowed=searches)
             said = {"options": same_options(manifest, options, folders[0])}
-            _check_fields(kind.request_type, asked | moved)
+            _check_fields(kind.request_type, asked | moved, where)
             request = kind.request_type(**(asked | moved | said))
         _admit(shards, mix)
         opened = start(kind, model if model is not None else manifest["model"], request, "cpu", lambda line: None)
@@ -126,9 +126,12 @@ def _admit(shards: Shards, mix: bool) -> None:
             makers.admit(unit, finished.note(unit))
 
 
-def _check_fields(kind: Any, values: dict[str, Any]) -> None:
+def _check_fields(kind: Any, values: dict[str, Any], where: str) -> None:
     """Refuses JSON values that are not what the fields of a dataclass may be."""
     hints = get_type_hints(kind, localns={"ModelOptions": ModelOptions, "ValueRange": ValueRange})
     for name, value in values.items():
         if name not in hints or (name != "options" and not fits(value, hints[name])):
-            raise InputError(f"it gives {brief(name)} as {brief(repr(value), 60)}")
+            raise InputError(
+                f"{where} asks for {brief(name)} {brief(repr(value), 60)}, which no run of this version does; make the "
+                "shard again"
+            )

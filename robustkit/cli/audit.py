@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
 from robustkit.cli.options import Command, form_option, model_options
+from robustkit.code_gate import word_of_file
 
 
 @click.command(name="audit", cls=Command)
@@ -59,7 +61,7 @@ from robustkit.cli.options import Command, form_option, model_options
 @model_options
 def command(file: Path | None, options: Any, form: str, device: str | None, out: Path, **asked: Any) -> None:
     """Audits a classifier and writes one page that answers; FILE is an audit.toml that holds the options."""
-    from robustkit.auditing.request import request_of
+    from robustkit.auditing.request import CODE, request_of
     from robustkit.cli.early import check_request
     from robustkit.cli.ending import end_audit, say_for
     from robustkit.cores import cores
@@ -69,5 +71,9 @@ def command(file: Path | None, options: Any, form: str, device: str | None, out:
     check_request(request)
     from robustkit.auditing.audit import run_audit  # which takes seconds
 
-    told = say_for(form)
-    end_audit(run_audit(request, options=options, out=out, device=device, workers=cores(), say=told), form)
+    told, said = say_for(form), [given.get(name, ()) for name in CODE]
+    named = [text for one in said for text in ((one,) if isinstance(one, str) else one)]
+    named += [*given.get("remedy_models", ()), *options.code_named]
+    with nullcontext() if file is None else word_of_file(file, named):
+        report = run_audit(request, options=options, out=out, device=device, workers=cores(), say=told)
+    end_audit(report, form)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +15,17 @@ import torch
 
 from robustkit.errors import InputError
 from robustkit.extras import require
-from robustkit.files import real_path
+from robustkit.files import check_plain, reading, real_path
 from robustkit.training.domains import Targets, Where
 from robustkit.training.settings import LEARNED, Settings
 from robustkit.training.train import Trained, train
+from robustkit.words import brief
+
+STUDY = "search.db"
+SEARCHED = ("learning_rate", "weight_decay", "weight", "warm_up")
+MOST_STUDY = 256 << 20
+# Tables whose contents are computed when they are read.
+_RUNS = re.compile(r"\bVIRTUAL\b|\bGENERATED\b|\bAS\s*\(", re.IGNORECASE)
 
 # How far the source accuracy of a trial may lie below that of a network that was not adapted.
 _TOLERANCE = 0.02
@@ -54,6 +65,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
+    _check_study(real_path(folder) / STUDY)
     floor = -1.0
     if settings.judged_on_target:
         base = replace(settings, method="source", entropy=0.0)
@@ -73,7 +85,7 @@ def search(
     study = optuna.create_study(
         study_name="robustkit",
         direction="maximize",
-        storage=f"sqlite:///{real_path(folder) / 'search.db'}",
+        storage=f"sqlite:///{real_path(folder) / STUDY}",
         load_if_exists=True,
     )
     # Another seed after every stop, or the search would repeat its first guesses.
@@ -84,10 +96,41 @@ def search(
     if not complete:
         raise InputError(f"all {trials} trials lost too much accuracy on the source; raise --epochs or --trials")
     best = study.best_trial
-    chosen = replace(settings, **{name: best.params[name] for name in best.params})
+    with reading(folder / STUDY, "the study of a search"):
+        chosen = _chosen(settings, best.params, folder / STUDY)
     return train(
         source, target, out=folder / f"trial-{best.number:03d}.pt", settings=chosen, device=device, resume=True
     )
+
+
+def _chosen(settings: Settings, params: dict[str, Any], study: Path) -> Settings:
+    """The settings with those that a search tried; a study lies in a file, which chooses numbers and nothing else.
+
+    Raises:
+        InputError: If it holds others.
+    """
+    for name, value in params.items():
+        if name not in SEARCHED or type(value) not in (int, float) or not math.isfinite(value):
+            raise InputError(
+                f"{study} tried {brief(name)} = {brief(repr(value), 40)}, which no search does; search in a new folder"
+            )
+    return replace(settings, **params)
+
+
+def _check_study(path: Path) -> None:
+    """Refuses a database in which something runs when its tables are read, as views and triggers do.
+
+    Raises:
+        InputError: If it is one, or no database.
+    """
+    if not path.exists():
+        return
+    check_plain(path, "the study of a search", most=MOST_STUDY)
+    with reading(path, "the study of a search"), closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as base:
+        kinds = base.execute("SELECT type, sql FROM sqlite_master").fetchall()
+    odd = [kind for kind, sql in kinds if kind not in ("table", "index") or _RUNS.search(sql or "")]
+    if odd:
+        raise InputError(f"{path} holds more than tables, a {brief(odd[0])} that runs; search in a new folder")
 
 
 def suggest(trial: Any, settings: Settings) -> dict[str, Any]:

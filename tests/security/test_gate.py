@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from robustkit.auditing.inspect import inspect_model
 from robustkit.auditing.merge import merge_runs
 from robustkit.auditing.report import write_report
 from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart, read_request, request_of
-from robustkit.code_gate import LIBRARIES, import_code, read_code, refuse_code
+from robustkit.cli import main
+from robustkit.code_gate import LIBRARIES, import_code, place_of, read_code, refuse_code, word_of_file
 from robustkit.errors import InputError, SecurityError
 from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.sweep.measure import run_sweep
@@ -261,3 +263,39 @@ def test_settings_of_libraries_are_not_read_in_the_folder_one_stands_in(stranger
     (folder / ".numba_config.yaml").write_text("cache_dir: evil\n")
     done = subprocess.run([sys.executable, "-P", "-c", SETTINGS], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(folder), "100.0", "''"]
+
+
+def test_while_a_file_speaks_code_is_imported_only_where_a_person_named_it_too(stranger, capfd):
+    folder, marker = stranger
+    Path("mine.py").write_text("class Net: pass\n")
+    named = ["./mine.py:Net,level=1", "clip+pkg:Front"]
+    with word_of_file("a manifest", named):
+        for name in ("evil:Net", "evil.py:Net", "mine:Net", "mine.py:Other", "pkg.evil:Net"):
+            for say in (import_code, place_of):
+                with pytest.raises(SecurityError, match=r"a manifest names code to run, .* with --arch"):
+                    say(read_code(name, "--arch"), "--arch")
+        assert not marker.exists()
+        for name in ("mine.py:Net", str(folder / "mine.py") + ":Net"):
+            import_code(read_code(name, "--arch"), "--arch")
+        import_code(read_code("pkg:Front", "--front"), "--front")
+        assert marker.exists()
+    marker.unlink()
+    import_code(read_code("evil:Net", "--arch"), "--arch")  # a person alone speaks again
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("part", ["attack", "sweep", "certify", "hazard", "remedy"])
+def test_no_field_of_any_part_of_a_request_chooses_code(stranger, sweeps, part, monkeypatch, capsys):
+    _, marker = stranger
+    model = json.dumps(str(sweeps / "net.pt"))
+
+    def far(*arguments, **more):
+        raise InputError("nothing is measured here")
+
+    monkeypatch.setattr("robustkit.auditing.audit.open_subject", far)
+    for field in fields(getattr(AuditRequest("x"), part)):
+        for value in ('"evil:Net"', '["evil:Net"]', '["evil:Net,a=1"]', '"evil:Net:s1"'):
+            Path("audit.toml").write_text(f"model = {model}\n[{part}]\n{field.name} = {value}\n")
+            with pytest.raises(SystemExit):
+                main(["audit", "audit.toml", "--out", "o"])
+    assert not marker.exists()

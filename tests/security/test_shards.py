@@ -2,27 +2,15 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 
 from robustkit.auditing.merge import merge_runs
-from robustkit.catalogues.flag import run_flag
-from robustkit.catalogues.flag_request import FlagRequest
-from robustkit.catalogues.predict import PredictRequest, run_predict
-from robustkit.data import ImageSet
-from robustkit.data.survey import LSST, Depth
 from robustkit.errors import RobustkitError, SecurityError
-from robustkit.findings.amplitudes.measure import run_values
-from robustkit.findings.attack.record import AttackRequest
-from robustkit.findings.certify.record import CertifyRequest
-from robustkit.findings.hazard.measure import run_hazard
-from robustkit.findings.hazard.record import HazardRequest
 from robustkit.findings.latents.attacked import open_attacked
-from robustkit.findings.threats.measure import run_attack_or_threat
 from robustkit.models import ModelOptions
 from tests.attacks import silent
-from tests.audits import make_audit
+from tests.newer import NEWER, Runs
 from tests.security.naming import NAMES, changed, leaves, quietly
 
 OWN = "evil:Net"
@@ -30,23 +18,11 @@ OWN = "evil:Net"
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    """A shard of every command that came after the attack and the sweep."""
+    """A shard of every command but the sweep, with the checkpoint of all."""
     folder = tmp_path_factory.mktemp("shards")
-    model, data = make_audit(folder, n=60)
-    lsst = replace(ImageSet.load(data), meta=Depth(LSST, 10, 10).meta()).save(folder / "lsst")
-    few = {"n": 2, "group": 2}
-    hit = AttackRequest(**few, budget=8, threat="hot-pixel", searches=("random",), data=lsst)
-    gaussian = FlagRequest(data=data, perturbations=("gaussian",), least_change=False)
-    made = {
-        "attack": (run_attack_or_threat, AttackRequest(**few, budget=8, searches=("random",))),
-        "attack-threat": (run_attack_or_threat, hit),
-        "hazard": (run_hazard, HazardRequest(**few, events=2, faults=("hot-pixel",), data=lsst)),
-        "conformal": (run_values, CertifyRequest(n=6, group=6, conformal=0.5)),
-        "predict": (run_predict, PredictRequest(data=data)),
-        "flag": (run_flag, gaussian),
-    }
-    for name, (run, request) in made.items():
-        run(model, request, out=folder / name, shard="1/1", device="cpu", say=silent)
+    runs = Runs.build(folder)
+    for name in runs.kinds:
+        runs.run(name, folder / name, shard="1/1")
     # Every value of a line takes seconds, and what names code is looked at before the parts are.
     shutil.copytree(folder / "conformal", folder / "certify-lines")
     path = folder / "certify-lines" / "manifest.json"
@@ -56,7 +32,7 @@ def shards(tmp_path_factory):
     return folder
 
 
-KINDS = ("attack", "attack-threat", "hazard", "conformal", "certify-lines", "predict", "flag")
+KINDS = ("attack", *NEWER, "certify-lines")
 
 
 def copied(shards, kind, folder):

@@ -1,3 +1,5 @@
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import types
@@ -103,6 +105,34 @@ def test_a_search_finds_settings_without_target_labels_and_goes_on(tmp_path):
     assert not (tmp_path / "trial-003.pt").exists()
     score = [each.card.training["figures"]["score"] for each in (first, again)]
     assert score[1] >= score[0]
+
+
+@pytest.mark.parametrize(
+    ("params", "sql", "words"),
+    [
+        ({"method": "evil:Net"}, "", "search.db tried method = 'evil:Net', which no search does"),
+        ({"network": "evil.py:Net"}, "", "tried network"),
+        ({"weight": "x"}, "", "tried weight = 'x'"),
+        ({"weight": 1.0}, "CREATE VIEW v AS SELECT 1", "holds more than tables, a view that runs"),
+        ({"weight": 1.0}, "CREATE TRIGGER t AFTER INSERT ON trials BEGIN SELECT 1; END", "a trigger that runs"),
+    ],
+)
+def test_the_study_of_a_stranger_chooses_numbers_alone(tmp_path, monkeypatch, params, sql, words):
+    optuna = pytest.importorskip("optuna")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("open('marker', 'w').close()\nclass Net: pass\n")
+    study = optuna.create_study(
+        study_name="robustkit", direction="maximize", storage=f"sqlite:///{tmp_path / 'o'}-search.db"
+    )
+    kinds = {name: optuna.distributions.CategoricalDistribution([value]) for name, value in params.items()}
+    study.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=1e9))
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o-search.db").rename(tmp_path / "o" / "search.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "o" / "search.db")) as base:
+        base.executescript(sql)
+    with pytest.raises(InputError, match=words):
+        search(squares(), out="o", settings=Settings(**QUICK), trials=1)
+    assert not (tmp_path / "marker").exists()
 
 
 def test_only_what_a_method_has_is_searched():
