@@ -12,6 +12,7 @@ import re
 import shutil
 import stat
 import tempfile
+import time
 import tomllib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -62,6 +63,8 @@ def unfinished_file(path: Path) -> Generator[tuple[int, str]]:
     """
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=_UNFINISHED, dir=path.parent)
     try:
+        with suppress(OSError):  # on a file system without locks nothing is cleared away either
+            _hold(descriptor)
         yield descriptor, temporary
     except OSError as error:
         if error.errno is not None and error.filename is None:
@@ -72,18 +75,33 @@ def unfinished_file(path: Path) -> Generator[tuple[int, str]]:
         Path(temporary).unlink(missing_ok=True)
 
 
+def clear_beside(path: Path) -> None:
+    """Removes what killed processes left beside a file or folder that is about to be made.
+
+    A living one holds what it makes locked, but for the moment in which it begins.
+    """
+    for old in path.parent.glob(f".{glob.escape(path.name[:40])}.*{_UNFINISHED}"):
+        with suppress(OSError):
+            about = old.lstat()
+            begins = not about.st_size and time.time() - about.st_mtime < 1
+            if stat.S_ISDIR(about.st_mode):
+                with _held(old):
+                    shutil.rmtree(old)
+            elif stat.S_ISREG(about.st_mode) and not begins:
+                with _held(old):
+                    old.unlink()
+
+
 @contextmanager
 def unfinished_folder(path: Path) -> Generator[Path]:
     """Makes a folder beside `path`, for what is to take its name by renaming; it is gone when the block ends.
 
-    Those that killed processes left beside it are removed: a living one holds its folder locked.
+    Those that killed processes left beside it are removed.
 
     Yields:
         The folder.
     """
-    for old in path.parent.glob(f".{glob.escape(path.name[:40])}.*{_UNFINISHED}"):
-        with suppress(OSError), _held(old):
-            shutil.rmtree(old)
+    clear_beside(path)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=_UNFINISHED, dir=path.parent))
     with _held(folder):
         try:
@@ -104,14 +122,18 @@ def take_room(file: BinaryIO) -> None:
 
 @contextmanager
 def _held(folder: Path) -> Generator[None]:
-    """Holds a folder while the block runs; raises OSError where another process does, or where it is none."""
-    descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0))
+    """Holds a file or folder while the block runs; raises OSError where another process does."""
+    descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _hold(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _hold(descriptor: int) -> None:
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def is_unfinished(path: Path) -> bool:
@@ -337,6 +359,32 @@ def new_folder(path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
     return path
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Generator[Path]:
+    """Makes a folder for new output, in which all is there or nothing: a command that is killed can be given again.
+
+    Yields:
+        The folder that takes its name when the block ends without an error.
+
+    Raises:
+        InputError: As `new_folder` does.
+    """
+    fresh = not Path(path).exists()
+    folder = real_path(new_folder(path))
+    if os.path.ismount(folder):  # as of a container; nothing takes its place
+        yield folder
+        return
+    try:
+        with unfinished_folder(folder) as building:
+            yield building
+            building.chmod(folder.stat().st_mode)
+            building.replace(folder)
+    except BaseException:
+        if fresh:
+            folder.rmdir()
+        raise
 
 
 def _umask() -> int:

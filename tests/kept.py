@@ -23,8 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from robustkit.findings.registry import FOLDERS
+
 TIMES = ("seconds", "scoring_seconds", "proving_seconds", "candidates_per_second", "begun", "resumed_after")
-_STEP = "preflight|clean|pictures|sweep|hazard|attack|exhibits|certify|latents|windows|isomap|distances"
+_STEP = "|".join((*FOLDERS, "isomap"))
 _ROW = re.compile(rf'(<tr><td class="short">[^<]*</td><td class="short">(?:{_STEP})</td><td class="short">)[\d.]+(?=<)')
 _TEX = re.compile(rf"^([^&]* & (?:{_STEP}) & )[\d.]+(?= &)", re.MULTILINE)
 _DAY = re.compile(r"(?<=Audited on )\d{4}-\d\d-\d\d")

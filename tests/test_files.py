@@ -1,10 +1,22 @@
 import json
 import os
+import subprocess
+import sys
+import time
 
 import pytest
 
 from robustkit.errors import InputError
-from robustkit.files import atomic_write, new_folder, read_json, sha256_file, write_json, write_text
+from robustkit.files import (
+    atomic_write,
+    clear_beside,
+    new_folder,
+    read_json,
+    sha256_file,
+    whole_folder,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -52,3 +64,62 @@ def test_new_folder_refuses_what_is_there(tmp_path):
         new_folder(tmp_path / "a" / "file")
     with pytest.raises(InputError, match="cannot make"):
         new_folder(tmp_path / "a" / "file" / "below")
+
+
+def test_what_a_killed_process_left_beside_a_file_is_cleared_and_not_what_lives(tmp_path):
+    path = tmp_path / "net.onnx"
+    code = "import sys, time; from pathlib import Path; from robustkit.files import unfinished_file\n"
+    code += "with unfinished_file(Path(sys.argv[1])) as (_, made): print(made, flush=True); time.sleep(60)"
+    others = [subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    dead, living = (other.stdout.readline().strip() for other in others if other.stdout)
+    others[0].kill()
+    for other in others:
+        assert other.stdout is not None
+        other.stdout.close()
+    others[0].wait()
+    old = time.time() - 60
+    for made in (dead, living):
+        os.utime(made, (old, old))
+    mine = [tmp_path / ".net.onnx.mine.part", tmp_path / ".net.onnx.abc.robustkit-part.txt", tmp_path / "net.onnx"]
+    for one in mine:
+        one.write_text("mine")
+    begun = tmp_path / ".net.onnx.begun.robustkit-part"
+    begun.touch()  # by a process that has not come to hold it
+    (tmp_path / ".net.onnx.link.robustkit-part").symlink_to(path)
+    clear_beside(path)
+    assert not os.path.exists(dead)
+    assert os.path.exists(living)
+    assert begun.exists()
+    assert all(one.read_text() == "mine" for one in mine)
+    others[1].kill()
+    others[1].wait()
+    clear_beside(path)
+    assert not os.path.exists(living)
+
+
+def interrupted(path):
+    path.write_text("half")
+    raise KeyboardInterrupt
+
+
+def test_a_folder_is_there_when_it_is_whole(tmp_path):
+    out = tmp_path / "out"
+    half = tmp_path / ".out.abc.robustkit-part"
+    half.mkdir()
+    (half / "file").write_text("of a process that was killed")
+    with pytest.raises(KeyboardInterrupt), whole_folder(out) as building:
+        interrupted(building / "file")
+    assert os.listdir(tmp_path) == []
+    out.mkdir()
+    with whole_folder(out) as building:
+        (building / "file").write_text("whole")
+        assert os.listdir(out) == []
+    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(out) == ["file"]
+    with pytest.raises(InputError, match="already holds files"), whole_folder(out):
+        pass
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with whole_folder(tmp_path / "link") as building:
+        (building / "file").write_text("whole")
+    assert os.listdir(tmp_path / "elsewhere") == ["file"]

@@ -12,7 +12,7 @@ from robustkit.auditing.fixed import fix_claims
 from robustkit.auditing.forecast import forecast, said_after, said_before
 from robustkit.auditing.machine import check_names
 from robustkit.auditing.recorded import ABOUT, SCHEMA
-from robustkit.auditing.report import BASE, MODEL, NOTE, Report, date_of, write_report
+from robustkit.auditing.report import BASE, MODEL, NOTE, Report, date_of, draw_report
 from robustkit.auditing.request import FILE, AuditRequest, of_effort, read_gate, save_request
 from robustkit.auditing.subject import Subject, about_subject, check_same_images, open_subject, options_for, subject_of
 from robustkit.devices import choose_device
@@ -96,7 +96,7 @@ def run_audit(
             raise RunInterrupted(
                 "the audit was stopped; finished work is kept, continue with the same command"
             ) from error
-        report = write_report(folder, own=request.findings, workers=workers, say=say)
+        report = draw_report(folder, own=request.findings, workers=workers, say=say)
         say(said_after(time.monotonic() - started, expected))
     return report
 

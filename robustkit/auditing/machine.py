@@ -229,7 +229,7 @@ def write_object_table(
         except OSError:
             raise
         except Exception as error:
-            say(f"{path} is not written: {brief(error)}")
+            say(f"{path.name} is not written: {brief(error)}")
             continue
         written.append(path)
     return written

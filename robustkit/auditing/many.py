@@ -19,7 +19,7 @@ import numpy as np
 from robustkit import __version__
 from robustkit.auditing.machine import SCHEMA, csv_text
 from robustkit.errors import InputError
-from robustkit.files import new_folder, read_json, reading
+from robustkit.files import read_json, reading, whole_folder
 from robustkit.report.blocks import NOTHING
 from robustkit.report.page import Download, Page, write_page
 from robustkit.report.section import Chapter, Section
@@ -159,7 +159,6 @@ def compare_many(
     rows = standings(audits)
     if not rows:
         raise InputError("the audits share no measure; audit all of them with the same options")
-    folder = new_folder(out)
     table, tests = _table(audits, rows), _tests(rows)
     csv = csv_text(tests.columns, [_numbers(one) for one in rows])
     value = {"schema": "robustkit-comparison-1", "robustkit": __version__, "rows": [_json(one) for one in rows]}
@@ -177,7 +176,8 @@ def compare_many(
         chapters=[Chapter("models", "All models", sections=(table, *_forests(rows), tests))],
         downloads=downloads,
     )
-    path = write_page(page, folder)
+    with whole_folder(out) as folder:
+        path = Path(out) / write_page(page, folder).name
     family = f"worse: p of at most {ALPHA} after Holm's adjustment over all pairs of models, column by column"
     for line in [*_said(audits, rows), family, f"the page is {path}"]:
         say(line)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from robustkit.errors import InputError, RobustkitError
-from robustkit.files import real_path, unfinished_file
+from robustkit.files import MOST_TOML, clear_beside, read_text, real_path, unfinished_file, write_text
 from robustkit.models import Checkpoint, ModelOptions, open_model, save_checkpoint
 from robustkit.models.foreign.drafting import full_options
-from robustkit.models.foreign.options import write_card
+from robustkit.models.foreign.options import card_text
 from robustkit.models.fronts import FrontEnd, make_front
 from robustkit.models.fronts.base import without_class
 from robustkit.models.fronts.registry import DEFAULT, fitted_constants, needs_noise, split_names
@@ -185,11 +185,14 @@ def _copied(model: Path, out: Path, checkpoint: Checkpoint, front: dict[str, Any
     if not model.is_file():
         raise InputError(f"{model} is a folder; copy it, and put front = {front['name']!r} into its card")
     card = out.with_suffix(".toml")
-    if card == out or card.exists():
+    text = card_text(replace(full_options(card, checkpoint), front=front), checkpoint.origin.notes)
+    ours = card.exists() and read_text(card, "a model card", most=MOST_TOML) == text  # of a repair that was killed
+    if card == out or (card.exists() and not ours):
         raise InputError(f"the card would be written to {card}; name another file with --out")
+    write_text(card, text)  # first: the weights alone would pass for a repaired model
+    clear_beside(out)
     with unfinished_file(out) as (_, temporary):
         shutil.copyfile(model, temporary)
         os.chmod(temporary, 0o644)
         os.replace(temporary, out)
-    write_card(card, replace(full_options(card, checkpoint), front=front), checkpoint.origin.notes)
     return card

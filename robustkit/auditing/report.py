@@ -38,8 +38,9 @@ from robustkit.auditing.reforms import REFORMS, reforms
 from robustkit.auditing.request import CODE, FILE, AuditRequest, command_of, read_gate, read_request
 from robustkit.auditing.sentences import RULE, headline
 from robustkit.auditing.verdict import checks_of, with_evidence
+from robustkit.code_gate import word_of_file
 from robustkit.errors import InputError, first_line
-from robustkit.files import clear_unfinished, new_folder, read_object, reading, real_path
+from robustkit.files import clear_unfinished, read_object, reading, real_path, whole_folder
 from robustkit.findings.clean.record import domain_names
 from robustkit.findings.finding import Finding, ModelRecords
 from robustkit.findings.fragile.show import fragile_files
@@ -51,7 +52,10 @@ from robustkit.report.journal import save_for_journal
 from robustkit.report.page import LITE, Download, Page, write_page
 from robustkit.report.palette import Looks, make_palette
 from robustkit.report.section import Chapter, Check
+from robustkit.runs.folder import LOCK
 from robustkit.runs.local import local_workers
+from robustkit.runs.lock import only_writer
+from robustkit.runs.trouble import trouble_in_words
 from robustkit.stats import Estimate
 from robustkit.words import brief
 
@@ -59,6 +63,7 @@ MODEL, BASE = "model", "base"
 # The file by which an audit knows a folder as its own.
 NOTE = "robustkit.json"
 JSON, JUNIT, INDEX = "audit.json", "junit.xml", "model-index.md"
+AGAIN = "give the same command again"
 # More worker processes than this take longer to start than they save.
 _MOST_WORKERS = 4
 
@@ -118,9 +123,31 @@ def write_report(
         say: Receives progress messages.
 
     Raises:
-        InputError: If the folder is no audit, or its records are of another version or do not belong together.
+        InputError: If the folder is no audit, another process writes to it, or its records are of another version or do
+            not belong together.
     """
     folder = Path(folder)
+    _request(folder)  # nothing is written where no audit is, not even a lock
+    with word_of_file(folder / FILE, own), trouble_in_words(folder, AGAIN), only_writer(folder / LOCK):
+        return draw_report(
+            folder, fail_under=fail_under, baseline=baseline, own=own, journal=journal, lite=lite, pdf=pdf,
+            workers=workers, say=say,
+        )  # fmt: skip
+
+
+def draw_report(
+    folder: Path,
+    *,
+    fail_under: Sequence[str] = (),
+    baseline: str = "",
+    own: Sequence[str] = (),
+    journal: str = "",
+    lite: bool = False,
+    pdf: bool = False,
+    workers: int = 1,
+    say: Callable[[str], None] = print,
+) -> Report:
+    """Does the same in a folder whose lock this process holds."""
     request, kinds = _request(folder), findings(own)
     named = [name for name in (MODEL, BASE) if (folder / name / ABOUT).is_file()]
     if MODEL not in named:
@@ -161,16 +188,10 @@ def compare_audits(
     with reading(f"what is recorded in {folders[0]} and {folders[1]}", "the records of audits"):
         check_pair(*models)
     request = replace(_request(folders[0]), fail_under=(), baseline="")
-    report = _write(
-        new_folder(out),
-        models,
-        kinds,
-        request,
-        workers,
-        say,
-        audit=folders[0],
-        command=shlex.join(["robustkit", "compare", str(first), str(second), "--out", str(out)]),
-    )
+    command = shlex.join(["robustkit", "compare", str(first), str(second), "--out", str(out)])
+    with whole_folder(out) as building:
+        report = _write(building, models, kinds, request, workers, say, audit=folders[0], command=command)
+    report = replace(report, page=Path(out) / report.page.name)
     say(report.text())
     return report
 

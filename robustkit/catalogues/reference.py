@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ _NEIGHBOURS = 10
 _MOST = 2000  # images of each kind at most: enough for a covariance and for a tail
 _LEAST = 24
 _BLOCK = 64
+_NOTHING = 1e-3  # by how much rounding may take a probability out of its range
 
 Rows = tuple[ImageSet, np.ndarray]  # a set, and positions in it
 
@@ -196,4 +198,10 @@ def level_of(folder: str | os.PathLike[str], sample: Sample) -> Level:
     record = ConformalRecord.load(folder / RECORD)
     if tuple(record.class_names) != sample.checkpoint.classifier.class_names:
         raise InputError(f"the calibration in {folder} is of other classes; calibrate the model as it is decided here")
-    return Level(record.threshold(worst=True), record.target)
+    threshold = record.threshold(worst=True) if 0 < record.target < 1 else math.nan
+    if not -_NOTHING <= threshold <= 1 + _NOTHING:  # nan neither
+        raise InputError(
+            f"the calibration in {folder} holds no probabilities, of target {record.target:g} and threshold "
+            f"{threshold:g}; make it again with robustkit certify --conformal"
+        )
+    return Level(threshold, record.target)

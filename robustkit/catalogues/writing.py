@@ -12,7 +12,7 @@ import numpy as np
 
 from robustkit.errors import InputError
 from robustkit.extras import require
-from robustkit.files import atomic_write
+from robustkit.files import atomic_write, clear_beside
 from robustkit.tables import Writer, digits
 
 Columns = Mapping[str, np.ndarray]  # by name, each of shape (N,): str, int, float or bool
@@ -33,6 +33,7 @@ def write_table(path: str | os.PathLike[str], columns: Columns, about: Mapping[s
         MissingExtra: If astropy or pyarrow is needed and not installed.
     """
     path = Path(path)
+    clear_beside(path)
     {".fits": _fits, ".parquet": _parquet, ".csv": _csv}[path.suffix.lower()](path, columns, about)
 
 

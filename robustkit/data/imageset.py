@@ -15,7 +15,7 @@ from robustkit.data.npyfile import map_npy, write_npy
 from robustkit.data.pixels import picked
 from robustkit.data.stretch import Stretch, stretch_from_json
 from robustkit.errors import InputError
-from robustkit.files import new_folder, read_json, sha256_file, write_json
+from robustkit.files import read_json, sha256_file, whole_folder, write_json
 from robustkit.words import no_such, shown
 
 Units = Literal["electron", "display", "unknown"]
@@ -152,9 +152,9 @@ class ImageSet:
         """Writes the set to a new folder: images.npy, labels.npy, and imageset.json with the hashes of both."""
         if self.values is not None:
             raise InputError("an image set whose labels are numbers cannot be saved; keep images and numbers in a .npz")
-        folder = new_folder(folder)
-        self._describe(folder, write_npy(folder / "images.npy", self.images))
-        return folder
+        with whole_folder(folder) as building:
+            self._describe(building, write_npy(building / "images.npy", self.images))
+        return Path(folder)
 
     def save_description(self, folder: str | os.PathLike[str]) -> None:
         """Writes labels.npy and imageset.json into a folder that already holds images.npy."""

@@ -27,7 +27,7 @@ from robustkit.data.styles import Style, open_style
 from robustkit.data.survey import Depth, Survey, open_survey
 from robustkit.errors import InputError
 from robustkit.extras import require
-from robustkit.files import new_folder, take_room, unfinished_folder, write_json, write_text
+from robustkit.files import take_room, whole_folder, write_json, write_text
 from robustkit.progress import progress
 from robustkit.seeds import stream
 from robustkit.tables import NamedWriter
@@ -97,28 +97,19 @@ def simulate(
     style = open_style(style)
     depths = _depths(style, survey, years)
     _check(n, seed, workers, size, classes)
-    fresh = not Path(out).exists()
-    folder = new_folder(out)
     workers = min(workers or cores(), math.ceil(n / _CHUNK))
-    try:
-        with unfinished_folder(folder) as building:
-            job = _Job(str(building), style, depths[0].survey, depths, size, seed, dict(classes))
-            for depth in depths:
-                (building / depth.name).mkdir()
-                shape = (n, len(job.survey.bands), size, size)
-                path = building / depth.name / "images.npy"
-                np.lib.format.open_memmap(path, "w+", np.float32, shape)
-                with open(path, "r+b") as file:
-                    take_room(file)
-            rows = _make(job, n, workers)
-            _describe(building, job, rows)
-            building.chmod(folder.stat().st_mode)
-            building.replace(folder)
-    except BaseException:
-        if fresh:
-            folder.rmdir()
-        raise
-    return folder
+    with whole_folder(out) as building:
+        job = _Job(str(building), style, depths[0].survey, depths, size, seed, dict(classes))
+        for depth in depths:
+            (building / depth.name).mkdir()
+            shape = (n, len(job.survey.bands), size, size)
+            path = building / depth.name / "images.npy"
+            np.lib.format.open_memmap(path, "w+", np.float32, shape)
+            with open(path, "r+b") as file:
+                take_room(file)
+        rows = _make(job, n, workers)
+        _describe(building, job, rows)
+    return Path(out)
 
 
 def expose(rate: np.ndarray, depth: Depth, rng: np.random.Generator) -> np.ndarray:

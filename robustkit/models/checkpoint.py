@@ -20,7 +20,7 @@ from robustkit.code_gate import read_code, refuse_code
 from robustkit.data.guard import brief, reading
 from robustkit.data.stretch import Stretch, stretch_from_json
 from robustkit.errors import WARNING, InputError
-from robustkit.files import atomic_write, sha256_file
+from robustkit.files import atomic_write, clear_beside, sha256_file
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.foreign.in_front import Said, choose_front
 from robustkit.models.foreign.weights import Content, read_weights
@@ -158,6 +158,7 @@ def save_checkpoint(path: str | os.PathLike[str], module: nn.Module, card: Card)
         if not said[name]:
             del said[name]  # so that versions without such networks read it too, and do not read one that is such
     content = {"format": FORMAT, "card": json.dumps(said, sort_keys=True), "state_dict": state}
+    clear_beside(path)
     with atomic_write(path) as file:
         file.write(as_bytes(content))
     return path

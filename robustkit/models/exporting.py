@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from robustkit.errors import InputError, first_line
 from robustkit.extras import require
-from robustkit.files import unfinished_file
+from robustkit.files import clear_beside, unfinished_file
 from robustkit.models.checkpoint import Checkpoint
 from robustkit.models.fronts.base import flagged, without_class
 
@@ -122,6 +122,7 @@ def _export(
         raise InputError(f"{path} exists and nothing is overwritten; name another file")
     module, tried = _Scores(checkpoint), _tried(checkpoint, images)
     path.parent.mkdir(parents=True, exist_ok=True)
+    clear_beside(path)
     with unfinished_file(path) as (_, temporary), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # both exporters are deprecated; the new one needs a package that we do not
         try:

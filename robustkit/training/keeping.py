@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from robustkit.errors import InputError, RunInterrupted, first_line
-from robustkit.files import atomic_write, check_plain, reading, write_text
+from robustkit.files import atomic_write, check_plain, clear_beside, reading, write_text
 from robustkit.models.checkpoint import as_bytes
 from robustkit.tables import NamedWriter
 from robustkit.training.distributed import World
@@ -46,6 +46,9 @@ class Keeper:
         self.settings, self.data, self.world = settings, data, world
         self.signalled = False
         self._saved = time.monotonic()
+        if world.first:
+            for path in (self.state, *(out.with_suffix(end) for end in (".jsonl", ".csv"))):
+                clear_beside(path)
         # Opened at the first row: a run that is refused, or complete already, leaves nothing behind.
         self._board: Any = None
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from robustkit.files import new_folder, write_json, write_text
+from robustkit.files import whole_folder, write_json, write_text
 from robustkit.stats import Estimate
 from robustkit.tables import NamedWriter
 from robustkit.training.evaluate import BASE, METRICS, Row
@@ -52,9 +52,14 @@ def save_evaluation(rows: Sequence[Row], out: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: If the folder already holds something.
     """
+    with whole_folder(out) as folder:
+        _save(rows, folder)
+    return Path(out)
+
+
+def _save(rows: Sequence[Row], folder: Path) -> None:
     from robustkit.training.figures import save_figures
 
-    folder = new_folder(out)
     write_json(folder / "evaluation.json", [to_json(row) for row in rows])
     table = io.StringIO()
     lines = [_flat(row) for row in rows]
@@ -67,7 +72,6 @@ def save_evaluation(rows: Sequence[Row], out: str | os.PathLike[str]) -> Path:
         for each in row.predictions:
             each.save(folder / "predictions" / f"{each.network}-{each.method}-seed{each.seed}-{each.domain}.npz")
     save_figures(rows, folder)
-    return folder
 
 
 def to_json(row: Row) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from robustkit.files import read_json, write_json
 from robustkit.findings.registry import FOLDERS
 from robustkit.findings.remedy.record import RemedyPart
 from robustkit.models import open_checkpoint, save_checkpoint
+from robustkit.runs import only_writer
 from tests.audits import make_audit
 from tests.schemas import violations
 
@@ -77,6 +78,17 @@ print(imports, "torch" in sys.modules, [name for name in sys.modules if name.sta
     done = subprocess.run([sys.executable, "-c", code, str(copy)], capture_output=True, text=True, check=True)
     assert done.stdout.split(maxsplit=1)[1].strip() == "False []"
     assert (copy / "report.html").stat().st_size > 1_000_000
+
+
+def test_a_page_is_not_drawn_while_another_process_writes_the_audit(copy):
+    before = sorted(copy.rglob("*"))
+    (copy / "model" / ".part.x.robustkit-part").write_text("half a file of the other process")
+    with only_writer(copy / "lock"):
+        with pytest.raises(InputError, match=f"another process writes to {copy} .*wait for it"):
+            write_report(copy, say=_quiet)
+        assert (copy / "model" / ".part.x.robustkit-part").exists()
+    (copy / "model" / ".part.x.robustkit-part").unlink()
+    assert sorted(copy.rglob("*")) == before
 
 
 def test_an_audit_leaves_a_page_and_its_files(audit):

@@ -9,7 +9,7 @@ from robustkit.errors import InputError
 from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.certify.measure import run_certify
 from robustkit.findings.certify.record import CertifyRequest
-from robustkit.runs import Parts
+from robustkit.runs import Parts, only_writer
 from tests.attacks import SMALL, silent
 from tests.audits import make_audit
 
@@ -53,6 +53,20 @@ def test_merged_shards_of_certificates_are_the_run_in_one_piece(attacks, tmp_pat
     (tmp_path / "shard-2" / "parts" / "0000001.npz").unlink()
     with pytest.raises(InputError, match=r"shard 2/2 in .* is not finished, 0 of 1 groups are"):
         merge_runs([tmp_path / "shard-1", tmp_path / "shard-2"], out=tmp_path / "again", say=silent)
+
+
+def test_what_another_process_still_writes_is_not_merged(shards, tmp_path):
+    shutil.copytree(shards[0], tmp_path / "half")
+    with only_writer(tmp_path / "half" / "lock"):
+        Parts(tmp_path / "half").path(2).unlink()
+        with pytest.raises(InputError, match="is not finished, 0 of 1 groups are"):
+            merge_runs([tmp_path / "half", *shards[1:]], out=tmp_path / "merged", say=silent)
+    assert not (tmp_path / "merged").exists()
+    (tmp_path / "merged").mkdir()
+    with only_writer(tmp_path / "merged" / "lock"):
+        with pytest.raises(InputError, match="another process writes to"):
+            merge_runs(shards, out=tmp_path / "merged", say=silent)
+        assert [path.name for path in (tmp_path / "merged").iterdir()] == ["lock"]
 
 
 def changed(folder, tmp_path, **inputs):

@@ -123,6 +123,14 @@ def test_sets_are_those_of_the_calibration_of_this_model(world, robustkit, tmp_p
     code, _, wrong = robustkit("flag", *words)
     assert code == 2
     assert "that of another model" in wrong
+    (record,) = (tmp_path / "sets").glob("*.npz")
+    with np.load(record) as archive:
+        content = {name: archive[name] for name in archive.files}
+    for wrong_value in (np.nan, -1e30):
+        np.savez(record, **{**content, "lowest": np.full_like(content["lowest"], wrong_value)})
+        code, _, wrong = robustkit("flag", *about(world), *extra, "--out", tmp_path / "h.csv")
+        assert code == 2
+        assert "holds no probabilities" in wrong
 
 
 def test_a_function_is_ranked_by_its_answers_and_the_pixels_alone(world):

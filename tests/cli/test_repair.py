@@ -97,7 +97,7 @@ _FIELDS = ("images", "labels", "class_names", "bands", "ids", "units", "bounds",
         (["--front", "clip:9"], "clip:1 to clip:4"),
         (["--front", "nobody:Class"], "no module nobody"),
         (["--data", "nowhere"], "nowhere"),
-        (["--arch", "robustkit:ConvNet"], "leave --arch out"),
+        (["--arch", "robustkit:ConvNet"], "omit --arch"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(robustkit, model, tmp_path, arguments, words):
@@ -142,6 +142,16 @@ def test_a_network_of_others_is_copied_with_a_card(robustkit, tmp_path):
     code, said, _ = robustkit("repair", "--model", "best.pth", "--out", "fixed/best.pth", "--front", "clip:2", *how)
     assert code == 0, said
     assert "--card fixed/best.toml" in said
+    whole = {name: (tmp_path / "fixed" / name).read_bytes() for name in ("best.pth", "best.toml")}
+    (tmp_path / "fixed" / "best.pth").unlink()  # as if it had been killed between the two
+    code, said, _ = robustkit("repair", "--model", "best.pth", "--out", "fixed/best.pth", "--front", "clip:2", *how)
+    assert code == 0, said
+    assert {name: (tmp_path / "fixed" / name).read_bytes() for name in whole} == whole
+    (tmp_path / "fixed" / "best.pth").rename(tmp_path / "kept.pth")
+    code, _, wrong = robustkit("repair", "--model", "best.pth", "--out", "fixed/best.pth", "--front", "clip:3", *how)
+    assert code == 2
+    assert "the card would be written to fixed/best.toml" in wrong
+    (tmp_path / "kept.pth").rename(tmp_path / "fixed" / "best.pth")
     from robustkit.models import ModelOptions
 
     images = torch.rand(2, 3, 12, 12)

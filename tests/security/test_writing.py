@@ -3,17 +3,24 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from robustkit.auditing.audit import run_audit
 from robustkit.auditing.report import write_report
 from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart
+from robustkit.catalogues.writing import write_table
 from robustkit.cli import main
 from robustkit.errors import InputError, RobustkitError
 from robustkit.files import new_folder, own_folder
 from robustkit.findings.attack.measure import run_attack
+from robustkit.models import ModelOptions, open_checkpoint, save_checkpoint
+from robustkit.models.exporting import export_torchscript
+from robustkit.models.foreign.options import write_card
+from robustkit.training import Settings, train
 from tests.attacks import SMALL, silent
 from tests.audits import make_audit
+from tests.training.worlds import squares
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +89,27 @@ def test_a_folder_without_the_note_of_its_step_is_not_removed(world, tmp_path):
             write_report(out, say=silent)
         (out / name).unlink()
     assert not list(outside.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "card", "table", "torchscript", "training"])
+def test_what_a_killed_command_left_beside_its_file_is_gone_after_the_next(world, tmp_path, kind):
+    name = {"checkpoint": "x.pt", "card": "x.toml", "table": "x.csv", "torchscript": "x.ts", "training": "x.pt"}[kind]
+    path = tmp_path / name
+    left = [tmp_path / f".{name}.abc.robustkit-part"]
+    left += [tmp_path / ".x.state.abc.robustkit-part", tmp_path / ".x.csv.abc.robustkit-part"] * (kind == "training")
+    for one in left:
+        one.write_bytes(b"half of it")
+    opened = open_checkpoint(world)
+    make = {
+        "checkpoint": lambda: save_checkpoint(path, opened.classifier.module, opened.card),
+        "card": lambda: write_card(path, ModelOptions(arch="robustkit:ConvNet")),
+        "table": lambda: write_table(path, {"id": np.array(["a"])}, {}),
+        "torchscript": lambda: export_torchscript(opened, path),
+        "training": lambda: train(squares(60), out=path, settings=Settings(epochs=1, batch=8), device="cpu"),
+    }[kind]
+    make()
+    assert path.exists()
+    assert not [one for one in left if one.exists()]
 
 
 @pytest.mark.parametrize("name", ["parts", "lock", "manifest.json"])

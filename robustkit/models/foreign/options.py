@@ -17,7 +17,7 @@ from robustkit.data.imageset import Units
 from robustkit.data.preprocess import parse_steps
 from robustkit.data.readers.found import Channels
 from robustkit.errors import InputError
-from robustkit.files import MOST_TOML, read_text, read_toml, write_text
+from robustkit.files import MOST_TOML, clear_beside, read_text, read_toml, write_text
 from robustkit.models.choices import Average, Combine, OutputKind
 from robustkit.models.decision import Decision, band_of, cut_at, labels_of, parse_question
 from robustkit.words import no_such, shown
@@ -367,6 +367,12 @@ def _checked(value: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def write_card(path: Path, options: ModelOptions, notes: tuple[str, ...] = ()) -> None:
     """Writes a model card that `read_card` reads, with remarks as comments."""
+    clear_beside(path)
+    write_text(path, card_text(options, notes))
+
+
+def card_text(options: ModelOptions, notes: tuple[str, ...] = ()) -> str:
+    """A model card in TOML."""
     remarks = ("A model card of robustkit: what a checkpoint does not say about itself.", *notes)
     lines = [*(f"# {' '.join(remark.split())}" for remark in remarks), ""]
     tables: list[str] = []
@@ -376,7 +382,7 @@ def write_card(path: Path, options: ModelOptions, notes: tuple[str, ...] = ()) -
             tables += ["", f"[{name}]", *(f"{_key(key)} = {_toml(item)}" for key, item in value.items())]
         else:
             lines.append(f"{name} = {_toml(value)}")
-    write_text(path, "\n".join([*lines, *tables]) + "\n")
+    return "\n".join([*lines, *tables]) + "\n"
 
 
 def _toml(value: Any) -> str:
