@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from robustkit.auditing.audit import run_audit
 from robustkit.auditing.merge import merge_runs
 from robustkit.auditing.report import compare_audits, write_report
 from robustkit.auditing.request import AttackPart, AuditRequest, CertifyPart, SweepPart, read_request
-from robustkit.data import Split, open_images
+from robustkit.catalogues.predict import PredictRequest, run_predict
+from robustkit.data import ImageSet, Split, open_images
 from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.attack.record import AttackRequest
 from robustkit.findings.certify.measure import run_certify
 from robustkit.findings.certify.record import CertifyRequest
 from robustkit.findings.distances.measure import run_distances
+from robustkit.findings.remedy.record import RemedyPart
 from robustkit.findings.sweep.measure import run_sweep
 from robustkit.findings.sweep.record import SweepRequest
 from robustkit.models import ModelOptions, open_model
@@ -31,6 +33,7 @@ from tests.attacks import silent
 from tests.audits import make_audit
 from tests.data import test_readers_fuzz as made
 from tests.data.samples import images, labels
+from tests.newer import NEWER, Runs
 from tests.training.worlds import squares
 
 ONE = AttackRequest(n=4, budget=8, group=2, searches=("random",))
@@ -145,6 +148,7 @@ def read_back_targets(folder: Path) -> dict[str, Target]:
     request = AuditRequest(
         str(model), n=6, effort="quick", attack=AttackPart(**settings), certify=CertifyPart(seconds=2.0),
         sweep=SweepPart(perturbations=("gaussian",)), fail_under=("flip_rate<=1",),
+        remedy=RemedyPart(tried=True, n=3, fronts=("clip",)),
     )  # fmt: skip
     audit = folder / "audit"
     run_audit(request, out=audit, device="cpu", say=silent)
@@ -184,7 +188,7 @@ def read_back_targets(folder: Path) -> dict[str, Target]:
         make, asked = kinds[kind]
         return lambda at: make(model, asked, out=at, resume=True, device="cpu", say=silent)
 
-    return {
+    return _newer_targets(folder / "newer") | {
         "training resumed": Target(folder / "training", ("a.state", "a.state", "a.jsonl"), _train, 0.5),
         "card": Target(folder / "card.toml", (), lambda at: open_model(model, ModelOptions(card=str(at)))),
         "kwargs": Target(folder / "kwargs.json", (), lambda at: parse_kwargs(str(at))),
@@ -204,6 +208,36 @@ def read_back_targets(folder: Path) -> dict[str, Target]:
         "compare": Target(audit, tuple(read), compare, 4.0),
         "baseline": Target(audit / "audit.json", (), baseline, 4.0),
     }  # fmt: skip
+
+
+def _newer_targets(folder: Path) -> dict[str, Target]:
+    """Runs of the newer commands, a catalogue that is carried along, and a calibration that sets are made from."""
+    folder.mkdir()
+    runs, found = Runs.build(folder), dict[str, Target]()
+    for name in NEWER:
+        runs.run(name, folder / name)
+        records = tuple(one.name for one in (folder / name).glob("*.npz"))
+        files = ("parts/0000000.npz", "parts/0000001.npz", "manifest.json", "summary.json", *records)
+        found[f"{name} resumed"] = Target(
+            folder / name, files, lambda at, name=name: runs.run(name, at, resume=True), 0.5
+        )
+    rows = "".join(f"{one},{k},{-k}.5\n" for k, one in enumerate(ImageSet.load(folder / "galaxies").ids))
+    (folder / "c.csv").write_text(f"id,ra,dec\n{rows}")
+
+    def carry(at: Path) -> None:
+        request = PredictRequest(data=folder / "galaxies", columns=("ra,dec",), catalogue=at)
+        run_predict(runs.model, request, out=at.with_name("predicted"), device="cpu", say=silent)
+
+    def calibrated(at: Path) -> None:
+        run, request = runs.kinds["flag"]
+        how = {"out": at.with_name("flagged"), "device": "cpu", "say": silent}
+        run(runs.model, replace(request, conformal=at), **how)
+
+    calibration = tuple(name for name in _below(folder / "conformal") if not name.startswith("parts"))
+    return found | {
+        "catalogue": Target(folder / "c.csv", (), carry, 0.1),
+        "flag with a calibration": Target(folder / "conformal", calibration, calibrated, 0.3),
+    }
 
 
 class _Killed(BaseException):

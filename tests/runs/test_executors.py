@@ -147,11 +147,13 @@ def processor_time(pid):
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs signals")
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_ends_a_run_within_five_seconds_and_it_goes_on(attacks, tmp_path, number, workers):
     arguments = [sys.executable, "-m", "robustkit", "attack", "--model", str(attacks / "net.pt"), *ARGUMENTS]
     arguments += ["--out", str(tmp_path / "run"), "--resume", *workers]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    )
     while not list(Parts(tmp_path / "run")) and process.poll() is None:
         time.sleep(0.01)
     before = processor_time(process.pid)

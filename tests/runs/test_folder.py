@@ -99,8 +99,10 @@ def test_a_second_writer_is_refused_and_told_who_the_first_is(tmp_path):
     assert not (tmp_path / "run" / "lock").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_signals_end_the_block_and_handlers_come_back(number):
+    if number != signal.SIGINT:
+        signal.signal(number, signal.SIG_DFL)  # `nohup pytest` has one ignored
     before = signal.getsignal(number)
     with (
         pytest.raises(RunInterrupted, match=r"finished work is kept, continue with --resume") as caught,

@@ -16,6 +16,7 @@ from robustkit.findings.attack.record import AttackRecord
 from robustkit.runs import Parts
 from robustkit.runs.makers import Makers, this_maker
 from tests.attacks import ARGUMENTS, SMALL, same, silent
+from tests.newer import NEWER, Runs
 
 KINDS = {"attack": AttackRecord}
 
@@ -91,6 +92,41 @@ def test_shards_made_otherwise_are_merged_only_where_they_may_mix(attacks, tmp_p
         (first + 1, "0, 2, 4"),
         (first + 2, "1, 3"),
     ]
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory):
+    """A finished run of each of the newer commands."""
+    folder = tmp_path_factory.mktemp("newer")
+    runs = Runs.build(folder)
+    for name in NEWER:
+        runs.run(name, folder / name)
+    return folder, runs
+
+
+OTHERS = ({"torch": "1.0"}, {"robustkit": "0.0.1"}, {"threads": 64}, {"device": "cuda (NVIDIA H200)"})
+
+
+@pytest.mark.parametrize("number", range(len(NEWER)))
+def test_every_command_refuses_to_go_on_otherwise_and_says_what_it_may_mix(newer, tmp_path, number):
+    folder, runs = newer
+    name, other = NEWER[number], OTHERS[number % len(OTHERS)]
+    whole = shutil.copytree(folder / name, tmp_path / "run")
+    Parts(whole).path(1).unlink()
+    (whole / "summary.json").unlink()
+    path = Parts(whole).path(0)
+    with np.load(path) as archive:
+        content = {key: archive[key] for key in archive.files}
+    header = json.loads(str(content["__records__"]))
+    header["note"]["maker"] |= other
+    np.savez(path, **{**content, "__records__": np.array(json.dumps(header))})
+    with pytest.raises(InputError, match=f"{next(iter(other))} was .* and is .*--mix"):
+        runs.run(name, whole, resume=True)
+    assert 1 not in Parts(whole)
+    runs.run(name, whole, resume=True, mix=True)
+    made = json.loads((whole / "summary.json").read_text())["made_by"]
+    assert [one["groups"] for one in made] == ["0", "1"]
+    assert made[0] | other == made[0]
 
 
 def test_a_group_that_does_not_say_what_made_it_is_refused():
