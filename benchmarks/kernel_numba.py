@@ -166,7 +166,7 @@ def main() -> None:
         classifier, images = classifier_for(name, size), galaxies(10, size)
         began = time.perf_counter()
         evaluator = IncrementalEvaluator(classifier, images)
-        kernel = evaluator._follower(1)
+        kernel = evaluator._follower((1, 1))
         assert isinstance(kernel, KernelFollower), evaluator.reason
         print(f"{name}: the kernel is ready, trial included, after {time.perf_counter() - began:.2f} s")
         ways = {"kernel": kernel._run, "numba": numba_run(kernel._code)}

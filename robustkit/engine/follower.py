@@ -69,9 +69,9 @@ class Follower:
 
     def _block(self, candidates: Candidates, slot: Tensor) -> Tensor:
         """Candidates whose images are loaded."""
-        box, (height, width) = self.plan.box, self.images.shape[2:]
-        row = candidates.row[:, 0].amin(1).clamp_max(height - box)
-        column = candidates.column[:, 0].amin(1).clamp_max(width - box)
+        (tall, wide), (height, width) = self.plan.box, self.images.shape[2:]
+        row = candidates.row[:, 0].amin(1).clamp_max(height - tall)
+        column = candidates.column[:, 0].amin(1).clamp_max(width - wide)
         where = Where(slot, row, column)
         down, across = self.plan.bands
         band = _band(where.row, down) * len(across) + _band(where.column, across)
@@ -95,10 +95,15 @@ class Follower:
         return logits
 
     def _pixels(self, program: Program, candidates: Candidates, where: Where) -> Tensor:
-        """The changed boxes, shape (B, C, box, box)."""
+        """The changed boxes, shape (B, C, *box)."""
         value = candidates.value[:, 0]  # (B, L, C)
-        if self.plan.box == 1:
+        if self.plan.box == (1, 1):
             return value[:, -1, :, None, None]  # of pixels in one place the last holds
+        tall, wide = self.plan.box
+        if value.shape[1] == tall * wide:
+            cell = (candidates.row[:, 0] - where.row[:, None]) * wide + candidates.column[:, 0] - where.column[:, None]
+            if torch.equal(cell, torch.arange(tall * wide, device=cell.device).expand_as(cell)):  # the boxes, by rows
+                return value.transpose(1, 2).unflatten(2, (tall, wide))
         boxes = program.start(where)
         at = torch.arange(len(boxes), device=boxes.device)
         for pixel in range(value.shape[1]):

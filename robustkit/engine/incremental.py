@@ -12,14 +12,15 @@ from robustkit.engine.chain import UnsupportedChain
 from robustkit.engine.follower import Follower
 from robustkit.engine.kernel import KernelFollower
 from robustkit.engine.plain import PlainEvaluator
-from robustkit.engine.plan import plan_windows
+from robustkit.engine.plan import Box, plan_windows
 from robustkit.engine.trial import Trial, trial_candidates, widened
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
 
-# Sides of the boxes that changed pixels are put into, and of those that compiled code may follow: what a front end of
-# radius 1 or 2 makes of a single pixel.
-_BOXES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
+# Sides of the boxes that changed pixels are put into, which are square up to the first; and of those that compiled code
+# may follow: what a front end of radius 1 or 2 makes of a single pixel.
+_BOXES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40)
+_SQUARE = 6
 _COMPILED = (1, 3, 5)
 # Bytes for the clean maps of one box size.
 _MEMORY = 1 << 30
@@ -86,19 +87,19 @@ class IncrementalEvaluator:
         self.not_compiled = "" if compiled else "it was switched off"
         self._note = ""
         self._refusal = self.plain.why_not_traced or ("" if len(images) else "there are no images")
-        self._followers: dict[int, _Follows | None] = {}
+        self._followers: dict[Box, _Follows | None] = {}
         if not self._refusal:
             self._low, self._high = widened(images.amin((0, 2, 3)), images.amax((0, 2, 3)))
 
     @property
     def name(self) -> str:
         """`chain` where compiled code follows single pixels, else `incremental`."""
-        return "chain" if not self.refusal and isinstance(self._follower(1), KernelFollower) else "incremental"
+        return "chain" if not self.refusal and isinstance(self._follower((1, 1)), KernelFollower) else "incremental"
 
     @property
     def refusal(self) -> str:
         """Why full forward passes answer instead of windows; empty if windows do."""
-        if not self._refusal and self._follower(1) is None:
+        if not self._refusal and self._follower((1, 1)) is None:
             self._refusal = self._refusal or "the windows of a changed pixel save too little"
         return self._refusal
 
@@ -110,7 +111,7 @@ class IncrementalEvaluator:
     @property
     def reason(self) -> str:
         """What is computed on windows and how the rest runs, for a summary."""
-        follower = None if self.refusal else self._follower(1)
+        follower = None if self.refusal else self._follower((1, 1))
         if follower is None:
             return f"full forward passes: {self.refusal}; {self.plain.reason}"
         return f"{follower.reason}{self._note}; within {self.tolerance:.1e} of the plain logits"
@@ -139,31 +140,38 @@ class IncrementalEvaluator:
     def _by_box(self, candidates: Candidates) -> Tensor:
         """Logits of candidates that each have a row of their own, shape (B, K)."""
         if candidates.pixels == 1:
-            return self._followed(candidates, 1)
-        spread = torch.maximum(_spread(candidates.row), _spread(candidates.column))  # (B,)
+            return self._followed(candidates, (1, 1))
+        spread = torch.stack([_spread(candidates.row), _spread(candidates.column)], 1)  # (B, 2)
+        spread = torch.where(spread.amax(1, keepdim=True) <= _SQUARE, spread.amax(1, keepdim=True), spread)
+        sides = torch.tensor(_BOXES, device=spread.device)
+        rank = torch.searchsorted(sides, spread)
+        rank[(rank == len(_BOXES)).any(1)] = len(_BOXES)  # too large on one side: whole images
         logits = self.images.new_empty(len(candidates), self.classifier.classes)
-        smaller = 0
-        for box in (*_BOXES, max(self.images.shape[2:])):
-            rows = ((spread > smaller) & (spread <= box)).nonzero().squeeze(1)
-            smaller = max(smaller, box)
-            if len(rows):
-                logits[rows] = self._followed(candidates.select(rows), box)
+        kinds, which = torch.unique(rank, dim=0, return_inverse=True)
+        for kind, (down, across) in enumerate(kinds.tolist()):
+            rows = (which == kind).nonzero().squeeze(1)
+            some = candidates.select(rows)
+            whole = down == len(_BOXES)
+            logits[rows] = self.plain(some)[:, 0] if whole else self._followed(some, (_BOXES[down], _BOXES[across]))
         return logits
 
-    def _followed(self, candidates: Candidates, box: int) -> Tensor:
+    def _followed(self, candidates: Candidates, box: Box) -> Tensor:
         follower = self._follower(box)
         return self.plain(candidates)[:, 0] if follower is None else follower(candidates)
 
-    def _follower(self, box: int) -> _Follows | None:
+    def _follower(self, box: Box) -> _Follows | None:
         """What follows boxes of one size; None where full forward passes are as good."""
         if box not in self._followers:
             self._followers[box] = None
-            self._followers[box] = (self._compiled(box) if box in _COMPILED else None) or self._planned(box)
+            self._followers[box] = self._compiled(box) or self._planned(box)
         return self._followers[box]
 
-    def _compiled(self, box: int) -> KernelFollower | None:
+    def _compiled(self, sides: Box) -> KernelFollower | None:
         """The kernel if it can be had and agrees; otherwise notes why not, of single pixels."""
-        if self.plain.graph is None or self.not_compiled or box > min(self.images.shape[2:]):
+        box = sides[0]
+        if sides[1] != box or box not in _COMPILED or box > min(self.images.shape[2:]):
+            return None
+        if self.plain.graph is None or self.not_compiled:
             return None
         why = ""
         try:
@@ -174,7 +182,7 @@ class IncrementalEvaluator:
         except Exception as error:  # a machine without llvmlite, or that forbids new code; PyTorch does it as well
             why = (str(error).splitlines() or [type(error).__name__])[0]
         else:
-            trial = self._trial(kernel, box)
+            trial = self._trial(kernel, sides)
             if trial.passed:
                 return kernel
             why = f"the compiled kernel's logits are {trial.error:.3g} from the plain ones"
@@ -182,10 +190,10 @@ class IncrementalEvaluator:
         self.not_compiled = why if box == 1 else ""
         return None
 
-    def _planned(self, box: int) -> Follower | None:
+    def _planned(self, box: Box) -> Follower | None:
         """What follows a box through any network, if it saves work and agrees."""
         graph = self.plain.graph
-        if graph is None or box not in _BOXES or box > min(self.images.shape[2:]):
+        if graph is None or any(side > size for side, size in zip(box, self.images.shape[2:], strict=True)):
             return None
         plan = plan_windows(graph, self.images.shape[1:], box=box, worth=self.worth)
         if plan.work >= self.worth * plan.full_work:
@@ -194,14 +202,14 @@ class IncrementalEvaluator:
         return follower if self._passes(follower, box) else None
 
     @torch.inference_mode()
-    def _trial(self, follower: _Follows, box: int) -> Trial:
+    def _trial(self, follower: _Follows, box: Box) -> Trial:
         """Compares windows with full forward passes over the box of values, and notes the tolerance."""
         candidates = trial_candidates(self.images, self._low, self._high, work=follower.full_work, box=box)
         trial = Trial.of(follower(candidates), self.plain(candidates)[:, 0])
         self.tolerance = max(self.tolerance, trial.tolerance) if trial.passed else self.tolerance
         return trial
 
-    def _passes(self, follower: _Follows, box: int) -> bool:
+    def _passes(self, follower: _Follows, box: Box) -> bool:
         trial = self._trial(follower, box)
         if not trial.passed:
             self.tolerance = 0.0

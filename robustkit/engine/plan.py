@@ -24,6 +24,7 @@ _BANDS = (1, 2, 3, 5, 7)
 _CALL = 5e6 / 2048
 
 Reaches = tuple[Reach, Reach]
+Box = tuple[int, int]  # height and width of pixels that change
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class WindowPlan:
         full_work: Multiplications for one image through the whole network.
     """
 
-    box: int
+    box: Box
     bands: tuple[list[slice], list[slice]]
     steps: list[WindowStep] = field(default_factory=list)
     reaches: dict[fx.Node, Reaches] = field(default_factory=dict)
@@ -64,7 +65,7 @@ class WindowPlan:
     full_work: float = 0.0
 
 
-def plan_windows(graph_module: fx.GraphModule, shape: Sequence[int], *, box: int, worth: float) -> WindowPlan:
+def plan_windows(graph_module: fx.GraphModule, shape: Sequence[int], *, box: Box, worth: float) -> WindowPlan:
     """The cheapest plan among several numbers of bands.
 
     Args:
@@ -73,16 +74,17 @@ def plan_windows(graph_module: fx.GraphModule, shape: Sequence[int], *, box: int
         box: Height and width of the changed box of pixels, not above H or W.
         worth: A layer stays on windows while they cost at most this share of its whole map.
     """
-    plans = [_plan(graph_module, shape, box, bands, worth) for bands in _BANDS if bands <= min(shape[1:]) - box + 1]
+    positions = min(size - side + 1 for size, side in zip(shape[1:], box, strict=True))
+    plans = [_plan(graph_module, shape, box, bands, worth) for bands in _BANDS if bands <= positions]
     return min(plans, key=lambda plan: plan.work + _CALL * len(plan.steps) * len(plan.bands[0]) ** 2)
 
 
-def _plan(graph_module: fx.GraphModule, shape: Sequence[int], box: int, bands: int, worth: float) -> WindowPlan:
-    plan = WindowPlan(box, (_cut(shape[1] - box + 1, bands), _cut(shape[2] - box + 1, bands)))
+def _plan(graph_module: fx.GraphModule, shape: Sequence[int], box: Box, bands: int, worth: float) -> WindowPlan:
+    plan = WindowPlan(box, (_cut(shape[1] - box[0] + 1, bands), _cut(shape[2] - box[1] + 1, bands)))
     for node in graph_module.graph.nodes:
         if node.op == "placeholder":
             plan.steps.append(WindowStep(node, None, ()))
-            plan.reaches[node] = (Reach.of_pixels(shape[1], box), Reach.of_pixels(shape[2], box))
+            plan.reaches[node] = (Reach.of_pixels(shape[1], box[0]), Reach.of_pixels(shape[2], box[1]))
         elif node.op != "output" and node.meta["varies"]:
             full = _full_work(node)
             step, reaches = _step(node, plan.reaches)

@@ -35,7 +35,7 @@ def needs_of(plan: WindowPlan) -> Needs:
                     needs.add(source, Margin())
         if step.node in plan.frontier and step.node in plan.reaches:
             needs.add(step.node, Margin())
-        if not step.sources and plan.box > 1:
+        if not step.sources and plan.box != (1, 1):
             needs.add(step.node, Margin())
     needs.settle()
     return needs
@@ -84,17 +84,17 @@ class Program:
         self._forget = self._last_uses()
 
     def start(self, where: Where) -> Tensor:
-        """The clean pixels of each candidate's box, shape (B, C, box, box)."""
+        """The clean pixels of each candidate's box, shape (B, C, *box)."""
         node = self._plan.steps[0].node
         region = self._crop(*self._places[node], node)
         rows = region.clean(self._clean.maps(node), where)
-        return rows.view(len(where.slot), self._plan.box, self._plan.box, -1).permute(0, 3, 1, 2)
+        return rows.view(len(where.slot), *self._plan.box, -1).permute(0, 3, 1, 2)
 
     def __call__(self, pixels: Tensor, where: Where) -> list[Tensor]:
         """The outputs of the frontier.
 
         Args:
-            pixels: The changed boxes, shape (B, C, box, box).
+            pixels: The changed boxes, shape (B, C, *box).
             where: The image and the position of each box.
 
         Returns:

@@ -50,7 +50,9 @@ class Trial:
         return _SAFETY * self.error + _FLOOR * self.scale
 
 
-def trial_candidates(images: Tensor, low: Tensor, high: Tensor, *, work: float, box: int = 1) -> Candidates:
+def trial_candidates(
+    images: Tensor, low: Tensor, high: Tensor, *, work: float, box: tuple[int, int] = (1, 1)
+) -> Candidates:
     """Candidates of the first images: the corners, the borders and the inside, with values from all over a box.
 
     Args:
@@ -75,9 +77,9 @@ def trial_candidates(images: Tensor, low: Tensor, high: Tensor, *, work: float, 
     device = images.device
     value = low + (high - low) * unit.to(device)
     kept = min(p, max(_LEAST_PER_IMAGE, int(_WORK / (work + 1) / m)))
-    cells = torch.arange(box * box)
-    row = row[:, :kept, None].clamp_max(height - box) + cells // box
-    column = column[:, :kept, None].clamp_max(width - box) + cells % box
+    cells = torch.arange(box[0] * box[1])
+    row = row[:, :kept, None].clamp_max(height - box[0]) + cells // box[1]
+    column = column[:, :kept, None].clamp_max(width - box[1]) + cells % box[1]
     # Each pixel of a box has the values of another candidate.
     values = torch.stack([value[:, :kept].roll(int(cell), 1) for cell in cells], 2)
     return Candidates(torch.arange(m, device=device), row.to(device), column.to(device), values).flat()

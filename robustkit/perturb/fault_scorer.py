@@ -12,8 +12,10 @@ from robustkit.models import AuditedClassifier
 from robustkit.perturb.faults.space import Chosen, FaultSpace, Floats
 from robustkit.perturb.perturbation import Perturbation
 
-# Points that are made, and whole images that are run, at a time.
-_POINTS, _IMAGES = 2048, 64
+# Points that are made at a time, and numbers of a band of their cuts; whole images that are run at a time.
+_POINTS, _NUMBERS, _IMAGES = 2048, 1 << 21, 64
+# Windows of one size that go through the network as they are; of fewer, the sides are rounded up to a multiple.
+_MANY, _MULTIPLE = 256, 8
 
 
 class FaultScorer:
@@ -41,7 +43,9 @@ class FaultScorer:
         """Logits, shape (P, K), on the CPU; points as for `FaultSpace.hit`."""
         made = torch.empty(len(points), self.classifier.classes)
         for rows, fault in self.space.groups(points):
-            for some in np.array_split(rows, -(-len(rows) // _POINTS)):
+            side = 1 if fault.reach is None else 2 * fault.reach + 3
+            most = max(64, min(_POINTS, _NUMBERS // side**2))
+            for some in np.array_split(rows, -(-len(rows) // most)):
                 made[some] = self._group(fault, points[some]).cpu()
         return made
 
@@ -82,18 +86,22 @@ class FaultScorer:
         """Logits of cuts by the window that changed in each."""
         side, touched = hit.shape[-1], changed.any(1)
         ends = [_ends(touched.any(2 - axis)) for axis in (0, 1)]
-        wide = torch.maximum(*(last - first + 1 for first, last in ends)).clamp(min=0)
+        sizes = torch.stack([(last - first + 1).clamp(min=0) for first, last in ends], 1)  # (P, 2)
         made = self.evaluator.clean().to(hit.device)[:1].repeat(len(hit), 1)  # what changed nothing
-        for size in wide.unique().tolist():
-            if size == 0:
+        _, which, count = torch.unique(sizes, dim=0, return_inverse=True, return_counts=True)
+        up = (-(-sizes // _MULTIPLE) * _MULTIPLE).clamp(max=side)
+        sizes = torch.where((count[which] < _MANY)[:, None] & (sizes > 0), up, sizes)
+        kinds, which = torch.unique(sizes, dim=0, return_inverse=True)
+        for kind, (tall, wide) in enumerate(kinds.tolist()):
+            if tall == 0 or wide == 0:
                 continue
-            rows = (wide == size).nonzero().squeeze(1)
-            corner = [first[rows].clamp(max=side - size) for first, _ in ends]
-            y, x = (one[:, None] + torch.arange(size) for one in corner)  # (R, size)
-            values = hit[rows[:, None, None], :, y[:, :, None], x[:, None, :]]  # (R, size, size, C)
+            rows = (which == kind).nonzero().squeeze(1)
+            corner = [first[rows].clamp(max=side - size) for (first, _), size in zip(ends, (tall, wide), strict=True)]
+            y, x = (one[:, None] + torch.arange(size) for one, size in zip(corner, (tall, wide), strict=True))
+            values = hit[rows[:, None, None], :, y[:, :, None], x[:, None, :]]  # (R, tall, wide, C)
             at = [
-                torch.gather(down[rows], 1, y)[:, :, None].expand(-1, -1, size),
-                torch.gather(across[rows], 1, x)[:, None, :].expand(-1, size, -1),
+                torch.gather(down[rows], 1, y)[:, :, None].expand(-1, -1, wide),
+                torch.gather(across[rows], 1, x)[:, None, :].expand(-1, tall, -1),
             ]
             one = torch.zeros(len(rows), dtype=torch.int64, device=hit.device)
             y_at, x_at = (place.flatten(1)[:, None] for place in at)

@@ -171,7 +171,7 @@ def test_each_layer_is_followed(name):
     assert evaluator.refusal == ""
     assert_agrees(IncrementalEvaluator(classifier, images), classifier, random_candidates(images, extra=4))
     # Nothing but the head, and what flattens for it, is left to whole maps.
-    follower = evaluator._follower(1)
+    follower = evaluator._follower((1, 1))
     assert all(node not in follower.plan.reaches for node in follower.plan.frontier)
 
 
@@ -196,7 +196,7 @@ def test_a_layer_that_is_not_known_goes_on_with_whole_maps(name):
     evaluator = everywhere(classifier, images)
     assert_agrees(evaluator, classifier, random_candidates(images, extra=4))
     assert evaluator.refusal == ""
-    follower = evaluator._follower(1)
+    follower = evaluator._follower((1, 1))
     assert any(node in follower.plan.reaches for node in follower.plan.frontier)
 
 
@@ -244,9 +244,9 @@ def test_little_memory_changes_no_answer_and_holds_few_images():
     classifier = _classifier(Residual(), (3, 45, 38))
     images = random_images(classifier, n=5)
     roomy = everywhere(classifier, images)
-    one = roomy._follower(1).clean.bytes_per_image()
+    one = roomy._follower((1, 1)).clean.bytes_per_image()
     tight = everywhere(classifier, images, memory=int(2.5 * one))
-    clean = tight._follower(1).clean
+    clean = tight._follower((1, 1)).clean
     assert clean.slots == 2
     candidates = random_candidates(images)
     scale = float(roomy(candidates).abs().max())
@@ -257,9 +257,9 @@ def test_little_memory_changes_no_answer_and_holds_few_images():
 def test_images_used_last_stay_loaded(monkeypatch):
     classifier = _classifier(Residual(), (3, 45, 38))
     images = random_images(classifier, n=4)
-    one = everywhere(classifier, images)._follower(1).clean.bytes_per_image()
+    one = everywhere(classifier, images)._follower((1, 1)).clean.bytes_per_image()
     evaluator = everywhere(classifier, images, memory=2 * one)
-    clean = evaluator._follower(1).clean
+    clean = evaluator._follower((1, 1)).clean
     loaded = []
     load = clean._load
     monkeypatch.setattr(clean, "_load", lambda slots, images: (loaded.extend(images), load(slots, images)))
