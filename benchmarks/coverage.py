@@ -25,7 +25,7 @@ def survey(chances: np.ndarray, rng: np.random.Generator) -> HazardRecord:
     return HazardRecord(
         ids=np.array([str(i) for i in range(len(chances))]), true=zeros, clean=zeros, faults=["cosmic-ray"],
         became=became, level=np.ones((1, _EVENTS)), units=["pixels"], rate=np.array([_RATE]), source=["simulated"],
-        kept=1.0, depth="Y10", class_names=["a", "b"], settings={},
+        kept=1.0, depth="Y10", class_names=["a", "b"], settings={}, rare=np.empty((1, 0, len(chances))),
     )  # fmt: skip
 
 

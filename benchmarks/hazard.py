@@ -1,15 +1,16 @@
 """The hazard held against counting: images hit by faults at their rates, the network run on all of them, flips counted.
 
-    python -m benchmarks.hazard --model net.pt --data galaxies/Y10 [--images 60] [--repeats 40] [--boost 20]
+    python -m benchmarks.hazard --model net.pt --data galaxies/Y10 --out run [--images 60] [--repeats 40] [--boost 20]
 
 Every image is exposed `--repeats` times. Each fault hits it as often as a Poisson law with its rate says (times
 `--boost`, so that there is something to count), at other places and severities than those that the chance was measured
-with. Counted is every image hit whose class changed.
+with. Counted is every image hit whose class changed. A run that was stopped continues in its folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ import torch
 from scipy.stats import binomtest
 
 from robustkit.data import rates
-from robustkit.findings.hazard.measure import Hazard
-from robustkit.findings.hazard.record import HazardRequest
+from robustkit.files import write_json
+from robustkit.findings.hazard.measure import Hazard, run_hazard
+from robustkit.findings.hazard.record import HazardRecord, HazardRequest
+from robustkit.findings.hazard.show import read_hazard
 from robustkit.findings.hazard.summary import chance
 from robustkit.perturb.conditions import calibrated
 from robustkit.perturb.faults.registry import HITS, PERTURBATIONS
@@ -35,37 +38,55 @@ def severity(fault: str, rng: np.random.Generator) -> float:
     return float(rng.choice(PERTURBATIONS[fault].levels))
 
 
+def _counted(
+    hazard: Hazard, record: HazardRecord, stored: torch.Tensor, fault: str, rate: float, repeat: int,
+    rng: np.random.Generator,
+) -> list[int]:  # fmt: skip
+    """How many images a fault hits when each is exposed once, and how many of them change class."""
+    hits = changed = 0
+    # The same event does not hit all images: a severity for each group of them.
+    for some in np.array_split(rng.permutation(len(stored)), 6):
+        struck = some[(rng.poisson(min(rate, 1.0), len(some)) > 0) & record.looked[some]]
+        if len(struck):
+            streams = Streams(repeat + 1, record.ids[struck], f"count {fault}")
+            hit = PERTURBATIONS[fault](severity(fault, rng))(
+                stored[struck], conditions=hazard.conditions, streams=streams
+            )
+            hits += len(struck)
+            changed += int((hazard.classes_of(hit) != record.clean[struck]).sum())
+    return [hits, changed]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data")
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--events", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=40)
     parser.add_argument("--boost", type=float, default=20.0)
     options = parser.parse_args()
-    request = HazardRequest(n=options.images, data=options.data, events=options.events, take_all=True)
-    hazard = start(Hazard, Path(options.model), request, "cpu", print)
-    record = hazard.found().record
+    request = HazardRequest(n=options.images, data=options.data, events=options.events, depths=("own",), take_all=True)
+    run_hazard(options.model, request, out=options.out / "hazard", resume=True, device="cpu", say=print)
+    hazard = start(Hazard, Path(options.model), request, "cpu", lambda line: None)
+    record, _ = read_hazard(options.out / "hazard")
     stored = torch.from_numpy(np.array(calibrated(hazard.sample.image_set).images, np.float32))
     rate = np.where(np.isnan(record.rate), _UNKNOWN, record.rate) * options.boost
-    rng, looked = np.random.default_rng(1), record.looked
-    alone = np.zeros((len(HITS), 3))
+    looked, alone = record.looked, np.zeros((len(HITS), 3))
+    kept, asked = options.out / "counted.json", f"{options.images} {options.repeats} {options.boost:g}"
+    done: dict[str, list[int]] = json.loads(kept.read_text()) if kept.exists() else {}
     print("fault              events  counted  predicted of them [interval]   counted/predicted, p of a difference")
     with torch.inference_mode():
         for f, fault in enumerate(HITS):
             hits, changed = 0, 0
             for repeat in range(options.repeats):
-                # The same event does not hit all images: a severity for each group of them.
-                for some in np.array_split(rng.permutation(len(stored)), 6):
-                    struck = some[(rng.poisson(min(rate[f], 1.0), len(some)) > 0) & looked[some]]
-                    if len(struck) == 0:
-                        continue
-                    streams = Streams(repeat + 1, record.ids[struck], f"count {fault}")
-                    perturbation = PERTURBATIONS[fault](severity(fault, rng))
-                    hit = perturbation(stored[struck], conditions=hazard.conditions, streams=streams)
-                    hits += len(struck)
-                    changed += int((hazard._classes(hit) != record.clean[struck]).sum())
+                name = f"{asked} {fault} {repeat}"
+                if name not in done:
+                    rng = np.random.default_rng([1, f, repeat])
+                    done[name] = _counted(hazard, record, stored, fault, float(rate[f]), repeat, rng)
+                    write_json(kept, done)
+                hits, changed = hits + done[name][0], changed + done[name][1]
             found = chance(record, f)
             assert found is not None
             # Of the very images, so that only the events are at random.

@@ -3,10 +3,10 @@
     python benchmarks/verdicts.py --out verdicts.json
 
 An audit is simulated from the true rates of a model, or of two on the same images: answers before and after each
-perturbation, draw by draw, flips, chances of a random hit, confidences. They go through the claims and the decisions
-of `robustkit.auditing` unchanged. A pass is false where the truth does not lie on the good side of the margin, a fail
-where it does not lie on the bad side; at a margin both are. A finished scenario is kept in the file and not simulated
-again.
+perturbation, draw by draw, flips, chances of a random extreme pixel, confidences. They go through the claims and the
+decisions of `robustkit.auditing` unchanged. A pass is false where the truth does not lie on the good side of the
+margin, a fail where it does not lie on the bad side; at a margin both are. A finished scenario is kept in the file and
+not simulated again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Truth:
         gap: Accuracy lost on the target.
         losses: Accuracy lost to each perturbation.
         flips: Rate of correct images that one pixel flips.
-        chance: Mean chance of a random hit: most images have none, some have a large one.
+        chance: Mean chance of a random extreme pixel: most images have none, some have a large one.
         off: How far confidence lies from accuracy.
         churn: Rate of right answers, and of wrong ones, that a perturbation changes beside what it costs.
     """
@@ -73,7 +73,7 @@ def at_margins(classes: tuple[float, ...] = CLASSES) -> Truth:
     best = max(classes)
     losses = dict.fromkeys(EIGHT, LIMITS.fault_loss) | {"exposure": LIMITS.exposure_loss}
     accuracy = best + LIMITS.gain * (1 - best)
-    return Truth(accuracy, LIMITS.domain_gap, losses, LIMITS.flip_rate, LIMITS.random_hit, LIMITS.calibration_error)
+    return Truth(accuracy, LIMITS.domain_gap, losses, LIMITS.flip_rate, LIMITS.random_extreme, LIMITS.calibration_error)
 
 
 def scenarios() -> dict[str, Scenario]:
@@ -163,7 +163,7 @@ def margins_of(scenario: Scenario) -> dict[str, float]:
         "domain_gap": LIMITS.domain_gap - one.gap,
         "fault_loss": LIMITS.fault_loss - max(one.losses.values()),
         "flip_rate": LIMITS.flip_rate - one.flips,
-        "random_hit": LIMITS.random_hit - one.chance,
+        "random_extreme": LIMITS.random_extreme - one.chance,
     }
     if "exposure" in one.losses:
         found["exposure_loss"] = LIMITS.exposure_loss - one.losses["exposure"]

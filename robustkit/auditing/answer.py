@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robustkit.auditing.sentences import WORD_RULE, WORDS, answer_status, tally
+from robustkit.findings.hazard.record import CHANGES, depth_word
 from robustkit.findings.sweep.threshold import Threshold
 from robustkit.report.section import Answer, Check
 from robustkit.stats import Estimate, as_percent, as_points, holm
@@ -54,19 +55,22 @@ def _quality(label: str, numbers: Mapping[str, Estimate], names: Mapping[str, st
 
 def _accidents(numbers: Mapping[str, Estimate]) -> str:
     """How many of a million objects the detector gives another class."""
-    one = numbers.get("changes_per_million")
+    one = numbers.get(CHANGES)
     if one is None:
         return ""
-    value, low, high = (f"{_round(float(end)):,.0f}" for end in (one.value, one.low, one.high))
+    family = f"{CHANGES}."
+    of_each = {name.removeprefix(family): found for name, found in numbers.items() if name.startswith(family)}
+    many = " and ".join(f"{_objects(found)} in {depth_word(name)}" for name, found in of_each.items())
     return (
-        f"about {value} of a million objects ({low} to {high}) change class through faults whose rate is known, if no "
+        f"of a million objects about {many or _objects(one)} change class through faults whose rate is known, if no "
         "affected pixel is masked."
     )
 
 
-def _round(number: float) -> float:
-    """Two significant digits, more than the intervals of such numbers deserve."""
-    return float(f"{number:.2g}")
+def _objects(one: Estimate) -> str:
+    """Objects of a million with their interval, in two significant digits: more than such intervals deserve."""
+    value, low, high = (f"{float(f'{float(end):.2g}'):,.0f}" for end in (one.value, one.low, one.high))
+    return f"{value} ({low} to {high})"
 
 
 def _faults(numbers: Mapping[str, Estimate], faults: Sequence[Threshold]) -> str:
@@ -110,7 +114,7 @@ def _adversary(numbers: Mapping[str, Estimate]) -> str:
     if flips is None:
         return ""
     text = f"On purpose: one pixel flips {as_percent(flips)} of the images that it classifies correctly"
-    safe, hit = numbers.get("certified_rate"), numbers.get("random_hit")
+    safe, hit = numbers.get("certified_rate"), numbers.get("random_extreme")
     if safe is not None:
         text += f"; for {as_percent(safe)} no such pixel exists, which is proved"
     if hit is not None:

@@ -10,6 +10,7 @@ from robustkit.auditing.request import Thresholds
 from robustkit.findings.certify.record import chances
 from robustkit.findings.clean.record import gap
 from robustkit.findings.finding import ModelRecords
+from robustkit.findings.hazard.summary import changed
 from robustkit.findings.sweep.record import SweepRecord, losses, third
 from robustkit.stats import Claim, claim_of_calibration, claim_of_means, holm, p_above, p_below
 
@@ -32,11 +33,14 @@ def claims_of(found: ModelRecords, limits: Thresholds) -> list[Claim]:
         if "exposure" in costs:
             claims.append(claim_of_means("exposure_loss", costs["exposure"], limits.exposure_loss, low=-1))
         claims.append(_of_each("fault_loss", costs, limits.fault_loss))
+    hazard = found.records.get("hazard")
+    if hazard is not None and (hit := changed(hazard)) is not None:
+        claims.append(claim_of_means("accidents", hit[0], limits.accidents, high=hit[1]))
     if found.attack is not None and found.attack.correct.any():
         flipped = found.attack.flipped_images()[found.attack.correct]
         claims.append(claim_of_means("flip_rate", flipped, limits.flip_rate))
     if found.certificate is not None and len(of_each := chances(found.certificate)):
-        claims.append(claim_of_means("random_hit", of_each, limits.random_hit))
+        claims.append(claim_of_means("random_extreme", of_each, limits.random_extreme))
     return claims
 
 

@@ -221,14 +221,14 @@ def _shares(name: str, first: np.ndarray, second: np.ndarray, *, planned: bool, 
 
 
 def _shifts(one: ModelRecords, other: ModelRecords) -> Facts | None:
-    """Paired numbers that are not rates: chances of random hits, queries until the flip."""
+    """Paired numbers that are not rates: chances of random extreme pixels, queries until the flip."""
     lines: list[Sequence[object]] = []
     first, second = one.certificate, other.certificate
     if first is not None and second is not None:
         both = first.complete & second.complete
         if both.sum() >= 5 and (first.chance_low[both] != second.chance_low[both]).any():
             shift = paired_shift(second.chance_low[both], first.chance_low[both])
-            lines.append(("chance of a flip by a random hit", int(both.sum()), str(shift)))
+            lines.append(("chance of a flip by a random extreme pixel", int(both.sum()), str(shift)))
     if one.attack is not None and other.attack is not None:
         for search in [name for name in one.attack.searches if name in other.attack.searches]:
             (time, flipped, right), (later, too, known) = (durations(r, search) for r in (one.attack, other.attack))

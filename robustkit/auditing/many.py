@@ -31,7 +31,7 @@ FEWEST, MOST = 2, 30
 ALPHA = 0.05
 # What `audit.json` counts as bad, said as what is good; other measures are of perturbations.
 _GOOD = {"wrong": "accuracy", "wrong or flipped": "correct, and not flipped by one pixel"}
-_UNDER, _HIT = "wrong under ", "random hit"
+_UNDER, _HIT = "wrong under ", "random extreme pixel"
 
 
 @dataclass(frozen=True, eq=False)

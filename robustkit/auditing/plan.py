@@ -52,7 +52,7 @@ def plan(thresholds: Thresholds, n: int, *, pilot: ModelRecords | None = None, p
         thresholds: What the claims are held against.
         n: Images that an audit would draw.
         pilot: An audit whose numbers are supposed to be the truth; without one a good model is supposed: right in 80%,
-            calibrated, losing nothing, half as many flips as the margin, no chance of a random hit.
+            calibrated, losing nothing, half as many flips as the margin, no chance of a random extreme pixel.
         perturbations: How many are swept, without a pilot.
 
     Raises:
@@ -66,7 +66,7 @@ def plan(thresholds: Thresholds, n: int, *, pilot: ModelRecords | None = None, p
     drawn = _N if pilot is None else len(pilot.about["ids"])
     tail, found = ALPHA / len(claims), []
     for one in claims:
-        of_correct = one.name in ("flip_rate", "random_hit")
+        of_correct = one.name in ("flip_rate", "random_extreme")
         part = (one.n / drawn if of_correct else 1.0) or 1.0
         good = one.value <= one.margin if one.most else one.value >= one.margin
         images = whole(one.needed("pass" if good else "fail", tail) / part)
@@ -127,7 +127,7 @@ def _supposed(limits: Thresholds, perturbations: int) -> list[Claim]:
         claim_of_means("fault_loss", np.stack([change] * perturbations), limits.fault_loss, low=-1,
                        series=[str(i) for i in range(perturbations)]),
         claim_of_means("flip_rate", np.arange(known) < limits.flip_rate / 2 * known, limits.flip_rate),
-        claim_of_means("random_hit", np.zeros(known), limits.random_hit),
+        claim_of_means("random_extreme", np.zeros(known), limits.random_extreme),
     ]  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def _reach(one: Claim, n: float, tail: float, perturbations: int) -> tuple[float
     """The largest truth that passes, and the smallest that fails, four times in five, with so many images."""
     if one.name in ("better_than_chance", "calibration_error"):
         return None, None
-    make, low = (_rate, 0.0) if one.name in ("flip_rate", "random_hit") else (_change, -1.0)
+    make, low = (_rate, 0.0) if one.name in ("flip_rate", "random_extreme", "accidents") else (_change, -1.0)
     many = perturbations if one.name == "fault_loss" else 1
     grid = np.arange(0, 1 - 2 * CHURN, 0.0025)
 

@@ -42,7 +42,8 @@ class Thresholds:
     Attributes:
         gain: How far from the best constant answer to all right accuracy must be, as a part of the way.
         flip_rate: The most images, of those classified correctly, that one pixel may flip.
-        random_hit: The highest mean chance that a random pixel at an extreme value flips an image.
+        accidents: The most objects that accidents of known rate may give another class, before any is masked.
+        random_extreme: The highest mean chance that a random pixel at an extreme value flips an image.
         exposure_loss: The most accuracy that a tenth of the exposure may cost.
         fault_loss: The most accuracy that any perturbation may cost at its third level.
         calibration_error: The largest root mean square difference of confidence and accuracy.
@@ -52,7 +53,8 @@ class Thresholds:
 
     gain: float = 0.1
     flip_rate: float = 0.1
-    random_hit: float = 0.05
+    accidents: float = 0.05
+    random_extreme: float = 0.05
     exposure_loss: float = 0.05
     fault_loss: float = 0.1
     calibration_error: float = 0.1

@@ -37,11 +37,15 @@ LINES = {
              "accuracy lost at the third level (s3)", "perturbations",
              "Do not use it on images worse than the level that costs 5 points of accuracy (see the evidence), correct "
              "them, or train it with such images."),
+        Line("accidents", "Few objects change class because of the detector", "objects changed, before masking",
+             "accidents-by-fault",
+             "Mask and reject what the detector leaves before classifying: the chapter says which fault does "
+             "most, and what is left after masking.", rate=True),
         Line("flip_rate", "Few images can be flipped by setting one pixel on purpose", "correct images flipped",
              "flips-by-queries",
              "Reject or repair outlying pixels before classifying: the gallery shows their size.", rate=True),
-        Line("random_hit", "A pixel at an extreme value, at a random place, seldom flips an image",
-             "chance that it flips a correct image", "random-hits",
+        Line("random_extreme", "A pixel at an extreme value, at a random place, seldom flips an image",
+             "chance that it flips a correct image", "random-extremes",
              "Reject or repair outlying pixels before classifying: the maps show where they hurt most.",
              rate=True),
     )
@@ -49,10 +53,11 @@ LINES = {
 # Claims that mean nothing of a classifier that does no better than one answer: it has nothing to lose.
 _OF_WHAT_IT_KNOWS = ("domain_gap", "exposure_loss", "fault_loss")
 _STEPS = {"better_than_chance": "clean", "calibration_error": "clean", "domain_gap": "clean", "exposure_loss": "sweep",
-          "fault_loss": "sweep", "flip_rate": "attack", "random_hit": "certify"}  # fmt: skip
+          "fault_loss": "sweep", "accidents": "hazard", "flip_rate": "attack", "random_extreme": "certify"}  # fmt: skip
 # Where each section is, or would be if it had been made.
 _CHAPTERS = {"recalls": "clean", "calibration": "clean", "exposure": "sweeps", "perturbations": "sweeps",
-             "flips-by-queries": "one-pixel", "random-hits": "one-pixel", "differences": "comparison"}  # fmt: skip
+             "accidents-by-fault": "accidents",
+             "flips-by-queries": "one-pixel", "random-extremes": "one-pixel", "differences": "comparison"}  # fmt: skip
 
 
 def checks_of(models: Sequence[ModelRecords], thresholds: Thresholds) -> list[Check]:
@@ -65,7 +70,7 @@ def checks_of(models: Sequence[ModelRecords], thresholds: Thresholds) -> list[Ch
     for name, line in LINES.items():
         if name in decided:
             checks.append(_of_one(line, decided[name], first, thresholds))
-        elif name != "domain_gap" or "target" in first.clean:
+        elif _asked(name, first):
             checks.append(not_run(line, _why_not(name, first)))
     if any(check.name == "better_than_chance" and check.status == "fail" for check in checks):
         checks = [_idle(check) if check.name in _OF_WHAT_IT_KNOWS and check.status == "pass" else check
@@ -176,6 +181,11 @@ def _level(found: ModelRecords, name: str) -> str:
     return f"{found.sweep.level[step]:.4g} {found.sweep.settings['perturbations'][step]['unit']}"
 
 
+def _asked(name: str, found: ModelRecords) -> bool:
+    """Whether a claim that has no number is one about these images: a target, and rates of accidents, not all have."""
+    return {"domain_gap": "target" in found.clean, "accidents": False}.get(name, True)
+
+
 def _why_not(name: str, found: ModelRecords) -> str:
     """Why there is no number, and how to get it."""
     step = _STEPS[name]
@@ -195,6 +205,6 @@ def _why_not(name: str, found: ModelRecords) -> str:
         "better_than_chance": "All images are of one class, so one answer is correct for all of them.",
         "domain_gap": "The source and the target have no object in common.",
         "exposure_loss": "The exposure was not swept: it needs images that say how they were taken.",
-        "random_hit": "Not every cell of every image was tried: raise the seconds of [certify] in audit.toml, or give "
-        "--full.",
+        "random_extreme": "Not every cell of every image was tried: raise the seconds of [certify] in audit.toml, or "
+        "give --full.",
     }.get(name, "No image is left to measure it on.")

@@ -64,8 +64,9 @@ def _check_number(name: str, text: str) -> None:
 # The numbers that a gate may name; what follows a dot is a domain, a class or a perturbation.
 NUMBERS = (
     "accuracy", "accuracy.DOMAIN", "calibration_error", "calibration_rms", "domain_gap", "flip_rate", "flip_rate.CLASS",
-    "certified_rate", "random_hit", "loss.PERTURBATION", "moved.PERTURBATION", "class_changed.PERTURBATION",
-    "reach.PERTURBATION", "mpc", "changes_per_million", "remedied_flip_rate", "remedied_certified_rate",
+    "certified_rate", "random_extreme", "loss.PERTURBATION", "moved.PERTURBATION", "class_changed.PERTURBATION",
+    "reach.PERTURBATION", "mpc", "changes_per_million", "changes_per_million.DEPTH", "masked_changes_per_million",
+    "remedied_flip_rate", "remedied_certified_rate",
 )  # fmt: skip
 
 

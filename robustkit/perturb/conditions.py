@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from robustkit.data import ImageSet
 
 INVERTED = "inverted stretch"
+_PLAIN = "use --suite plain, which needs no units"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +69,8 @@ class Conditions:
         """Values of each band as (C, 1, 1), of the kind and on the device of the images."""
         return torch.as_tensor(values, dtype=images.dtype, device=images.device)[:, None, None]
 
-    def exposed(self, fraction: float) -> Conditions:
-        """The conditions after a part of the exposure, on the same flux scale."""
+    def exposed(self, fraction: float | np.ndarray) -> Conditions:
+        """The conditions after a part of the exposure, one for all bands or one per band, on the same flux scale."""
         return replace(
             self,
             scale=self.scale / fraction,
@@ -84,12 +85,13 @@ class Conditions:
         return {**found, "bands": list(self.bands)}  # as it is read back, so that shards are seen to agree
 
 
-def conditions_of(images: ImageSet) -> Conditions:
+def conditions_of(images: ImageSet, instead: str = _PLAIN) -> Conditions:
     """Reads the conditions that an image set declares.
 
     Args:
         images: A set in electrons, whose `meta` is that of `robustkit.data.survey.Depth.meta`. One that was stretched
             is marked `inverted stretch`, because pixels that were clipped are lost.
+        instead: What else a user can do where they are not declared, for the refusal.
 
     Raises:
         InputError: If the units are not electrons, or something is not declared.
@@ -97,7 +99,7 @@ def conditions_of(images: ImageSet) -> Conditions:
     if images.units != "electron":
         raise InputError(
             f"a perturbation in physical units needs images in electrons, and the units of these are {images.units}; "
-            "declare the units and the survey of the image set, or use --suite plain, which needs no units"
+            f"declare the units and the survey of the image set, or {instead}"
         )
     meta = images.meta
     seeing = "psf_fwhm" if "psf_fwhm" in meta else "seeing_fwhm"
@@ -106,7 +108,7 @@ def conditions_of(images: ImageSet) -> Conditions:
     if missing:
         raise InputError(
             f"the image set does not declare {', '.join(missing)}, which perturbations in physical units need; add "
-            "them to its meta, as `robustkit simulate` does, or use --suite plain, which needs no units"
+            f"them to its meta, as `robustkit simulate` does, or {instead}"
         )
     values = [_by_band(meta[key], key, images.bands) for key in keys]
     origin = "declared" if images.stretch is None and INVERTED not in images.notes else INVERTED

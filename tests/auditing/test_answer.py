@@ -13,7 +13,7 @@ NUMBERS = {
     "accuracy.Y1": Estimate(0.79, 0.74, 0.84, 240),
     "flip_rate": Estimate(0.72, 0.64, 0.80, 123),
     "certified_rate": Estimate(0.12, 0.07, 0.2, 123),
-    "random_hit": Estimate(0.066, 0.05, 0.09, 123),
+    "random_extreme": Estimate(0.066, 0.05, 0.09, 123),
     "loss.sky-offset": Estimate(0.26, 0.18, 0.34, 150),
     "loss.exposure": Estimate(0.11, 0.04, 0.18, 150),
     "loss.hot-pixel": Estimate(0.01, -0.02, 0.03, 150),
@@ -88,8 +88,12 @@ def test_what_was_not_run_is_not_said():
     changes = {"changes_per_million": Estimate(3210.4, 1000.0, 9000.0, 150, 0.95, "empirical likelihood")}
     said = answer_of(["a"], checks("pass"), changes).sentences[0]
     assert said.startswith(
-        "By accident: about 3,200 of a million objects (1,000 to 9,000) change class through faults whose rate is known"
+        "By accident: of a million objects about 3,200 (1,000 to 9,000) change class through faults whose rate is known"
     )
+    depths = {"Y10": (900, 100, 4000), "Y1": (300, 10, 2000), "visit": (20, 0, 800)}
+    more = {f"changes_per_million.{name}": Estimate(*ends, 150) for name, ends in depths.items()}
+    said = answer_of(["a"], checks("pass"), changes | more).sentences[0]
+    assert "about 900 (100 to 4,000) in Y10 and 300 (10 to 2,000) in Y1 and 20 (0 to 800) in a single visit" in said
 
 
 def test_domains_are_called_by_their_names():

@@ -47,7 +47,7 @@ def test_a_network_that_is_no_worse_passes_and_one_that_is_fails_by_name(tmp_pat
     assert sum("wrong or flipped no higher than in audit.json" in str(gate) for gate in again) == 1
     worse = against_baseline(kept, _found(np.random.default_rng(0), flips=0.5))
     assert {gate.gate.metric: gate.passed for gate in worse} == {
-        "wrong": True, "wrong or flipped": False, "wrong under psf": True, "random hit": False,
+        "wrong": True, "wrong or flipped": False, "wrong under psf": True, "random extreme pixel": False,
     }  # fmt: skip
     assert str(next(gate for gate in worse if not gate.passed)).startswith("FAILED: wrong or flipped no higher")
     better = against_baseline(kept, _found(np.random.default_rng(0), flips=0.0))

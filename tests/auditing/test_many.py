@@ -19,7 +19,8 @@ def audit(folder, name, bad, *, ids=None, n=None, seed=0):
     ids = [f"g{i}" for i in range(len(bad))] if ids is None else ids
     one = {
         "model": f"models/{name}.pt", "data": "galaxies", "data_sha256": "0", "part": "test", "seed": seed,
-        "n": n or len(ids), "outcomes": {"ids": list(ids), "bad": {"wrong": bad, "random hit": [None, *bad[1:]]}},
+        "n": n or len(ids),
+        "outcomes": {"ids": list(ids), "bad": {"wrong": bad, "random extreme pixel": [None, *bad[1:]]}},
     }  # fmt: skip
     (folder / "audit.json").write_text(json.dumps({"schema": SCHEMA, "models": [one]}))
     return folder

@@ -9,10 +9,11 @@ from robustkit.auditing.sentences import headline
 from robustkit.auditing.verdict import LINES, checks_of
 from robustkit.findings.clean.record import CleanRecord
 from robustkit.findings.finding import ModelRecords
+from robustkit.findings.hazard.record import HazardRecord
 from robustkit.findings.registry import built_in
 
 NAMES = ["preflight", "better_than_chance", "calibration_error", "exposure_loss", "fault_loss", "flip_rate",
-         "random_hit"]  # fmt: skip
+         "random_extreme"]  # fmt: skip
 
 
 def _findings(n=200, label="net", **more):
@@ -57,6 +58,29 @@ def _certificate(chances):
     return SimpleNamespace(complete=yes, correct=yes, chance_low=chances)
 
 
+def _hazard(hits, rate, n=200, events=40):
+    """A fault that changes the class of the first images in some of the events."""
+    became = np.zeros((1, n, 4), int)
+    became[0, :, 0] = events
+    for i, changed in enumerate(hits):
+        became[0, i, :2] = events - changed, changed
+    return HazardRecord(
+        ids=np.arange(n).astype(str), true=np.zeros(n, int), clean=np.zeros(n, int), faults=["cosmic-ray"],
+        became=became, level=np.ones((1, events)), units=["pixels"], rate=np.array([rate]), source=["here (2026)"],
+        kept=0.01, depth="Y10", class_names=["a", "b", "c"], settings={}, rare=np.empty((1, 0, n)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("hits", "rate", "status"), [([], 1.0, "pass"), ([40] * 60, 2.0, "fail"), ([8] * 30, 2.0, "warn")]
+)
+def test_a_line_of_the_verdict_is_about_accidents_of_known_rate(hits, rate, status):
+    found = _checks(_findings(hazard=_hazard(hits, rate)))["accidents"]
+    assert (found.status, found.evidence) == (status, "accidents-by-fault")
+    assert "accidents" not in _checks(_findings(hazard=_hazard(hits, np.nan)))
+    assert "accidents" not in _checks(_findings())
+
+
 def _checks(*found, **limits):
     return {check.name: check for check in checks_of(found, Thresholds(**limits))}
 
@@ -67,7 +91,7 @@ def test_what_was_not_run_says_how_to_get_it():
     assert {check.status for check in checks.values()} == {"not run"}
     assert "robustkit inspect --model net.pt" in checks["preflight"].advice
     assert "robustkit sweep --model net.pt" in checks["exposure_loss"].advice
-    assert "robustkit certify --model net.pt" in checks["random_hit"].advice
+    assert "robustkit certify --model net.pt" in checks["random_extreme"].advice
     assert headline(list(checks.values())) == "Cannot be said: of 7 claims 7 not run."
 
 
@@ -144,7 +168,7 @@ def test_there_may_be_no_more_images():
 
 def test_chances_of_nought_have_their_bound():
     """Three images without a flip prove nothing; some hundred show that a hit seldom flips."""
-    few, many = (_checks(_findings(certificate=_certificate(np.zeros(n))))["random_hit"] for n in (3, 150))
+    few, many = (_checks(_findings(certificate=_certificate(np.zeros(n))))["random_extreme"] for n in (3, 150))
     assert (few.status, many.status) == ("warn", "pass")
     assert few.decision.high > 0.6
     assert many.decision.high == pytest.approx(1 - 0.05 ** (1 / 150))

@@ -1,9 +1,11 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from robustkit.auditing.merge import merge_runs
 from robustkit.cli import main
@@ -13,8 +15,11 @@ from robustkit.data.survey import LSST, Depth
 from robustkit.errors import InputError
 from robustkit.findings.hazard.measure import Hazard, run_hazard
 from robustkit.findings.hazard.record import HazardRecord, HazardRequest
-from robustkit.findings.hazard.summary import chance, describe, drift, per_million, summary, total
+from robustkit.findings.hazard.summary import chance, describe, drift, per_million, rarely, summary, total
+from robustkit.perturb.faults.registry import HITS
+from robustkit.perturb.rare import rare_chance
 from robustkit.runs.measurement import start
+from robustkit.seeds import Streams
 from robustkit.stats import bounded_mean
 from tests.audits import make_audit
 
@@ -45,6 +50,7 @@ def record_of(chances, rate, *, clean=None, classes=2, events=100):
         ids=np.array([str(i) for i in range(len(clean))]), true=clean, clean=clean, faults=faults, became=became,
         level=np.ones((len(chances), events)), units=["pixels"] * len(faults), rate=np.asarray(rate, float),
         source=["somewhere (2026)"] * len(faults), kept=1.0, depth="Y10", class_names=["a", "b"], settings={},
+        rare=np.empty((len(chances), 0, len(clean))),
     )  # fmt: skip
 
 
@@ -52,8 +58,7 @@ def test_the_expected_changes_are_rate_times_chance_and_add_up():
     record = record_of([[0.1, 0.0, 0.2, 0.1], [0.5, 0.5, 0.5, 0.5]], [0.02, 0.001])
     assert per_million(record, 0)["value"] == pytest.approx(1e6 * 0.02 * 0.1, rel=1e-2)
     assert total(record)["value"] == pytest.approx(1e6 * (0.02 * 0.1 + 0.001 * 0.5), rel=1e-2)
-    half = replace(record, kept=0.5)
-    assert total(half)["value"] == pytest.approx(total(record)["value"] / 2, rel=1e-2)
+    assert total(record, kept=0.5)["value"] == pytest.approx(total(record)["value"] / 2, rel=1e-2)
 
 
 def test_an_object_changes_once_however_often_it_is_hit():
@@ -109,6 +114,31 @@ def test_intervals_of_a_chance_hold_the_truth_as_often_as_they_say(share):
     assert 0.91 <= held.mean() <= 0.985
 
 
+def test_splitting_climbs_to_a_chance_of_one_in_a_million():
+    def value(who, points):
+        return np.where(who == 0, 0.01 - np.abs(points - 0.3).max(1), -1.0)  # one subject of four, a cube of 0.02**3
+
+    found = [rare_chance(value, 4, 3, np.random.default_rng(seed)) for seed in range(40)]
+    assert np.mean([one.chance for one in found]) == pytest.approx(2e-6, rel=0.2)
+    assert max(one.tried for one in found) < 60_000
+
+
+def test_splitting_says_zero_where_nothing_can_change():
+    assert rare_chance(lambda who, points: np.full(len(who), -1.0), 3, 2, np.random.default_rng(0)).chance == 0
+
+
+def test_splitting_agrees_with_what_trying_every_pixel_counts(audit):
+    model, data = audit
+    asked = {"data": data, "n": 6, "take_all": True, "faults": ("hot-pixel",), "depths": ("own",), "events": 5}
+    hazard = start(Hazard, model, HazardRequest(**asked, rare=True), "cpu", silent)
+    found = hazard.found().record
+    assert found.rare.shape == (1, 2, 6)
+    assert (found.rare >= 0).all()
+    assert (found.rare <= 1).all()
+    assert rarely(found, 0)["value"] == pytest.approx(found.rare.mean())
+    assert "by splitting" in describe(found)
+
+
 def test_every_rate_has_a_source_and_a_year():
     assert {rate.fault for rate in RATES} == {"cosmic-ray", "hot-pixel", "dead-pixel"}
     assert all(rate.source and 2000 <= rate.year <= 2030 and rate.events > 0 for rate in RATES)
@@ -117,6 +147,20 @@ def test_every_rate_has_a_source_and_a_year():
     visits, exposure = np.array([80.0, 184.0]), np.array([2400.0, 5520.0])
     assert rate_of("lsst", "hot-pixel").expected((100, 100), exposure, visits).sum() == pytest.approx(1e-5 * 1e4 * 264)
     assert rate_of("lsst", "cosmic-ray").expected((100, 100), exposure, visits)[1] == pytest.approx(0.678, rel=1e-2)
+
+
+def test_the_documented_rates_are_those_of_the_code_with_their_sources():
+    page = (Path(__file__).parents[2] / "docs" / "concepts" / "accidents.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for fault in HITS:
+        (row,) = [row for row in rows if f"`{fault}`" in row]
+        rate = rate_of("lsst", fault)
+        if rate is None:
+            assert "nobody publishes" in row
+        else:
+            assert rate.source.partition(":")[0] in row
+            assert str(rate.year) in row
+    assert all(one.source for one in SEVERITIES.values())
 
 
 def test_severities_follow_their_quantiles():
@@ -139,8 +183,42 @@ def test_the_command_leaves_what_it_says(audit, tmp_path, capsys):
     assert record.rate[1] == 0.01
     assert numbers["looked_at"] == len(record.ids)
     assert "of a million objects" in said
+    assert "in Y10 and" in said
+    assert "in Y1 and" in said
+    assert "in a single visit change class because of the detector" in said
     rows = list(csv.DictReader((tmp_path / "run" / "hazard.csv").read_text().splitlines()))
-    assert len(rows) == 2 * (1 + len(record.class_names))
+    assert len(rows) == 3 * 2 * (1 + len(record.class_names))
+    events = {row["depth"]: float(row["events_per_image"]) for row in rows if row["fault"] == "cosmic-ray"}
+    assert events["Y1"] == pytest.approx(events["Y10"] / 10)
+    assert events["visit"] == pytest.approx(events["Y10"] * 3 / 448)
+    given = {row["depth"]: float(row["events_per_image"]) for row in rows if row["fault"] == "satellite"}
+    assert given["Y1"] == pytest.approx(0.001)
+
+
+def test_a_shallower_exposure_has_the_noise_of_one(audit):
+    model, data = audit
+    hazard = start(Hazard, model, HazardRequest(data=data, n=6, take_all=True, depths=("Y1", "visit")), "cpu", silent)
+    stored = torch.zeros(4, 3, 100, 100)
+    for depth, visits in zip(hazard.depths, (80, 8, 1), strict=True):
+        made = depth.images(stored, hazard.conditions, Streams(0, list("abcd"), "test"))
+        assert depth.conditions.visits[0] == pytest.approx(visits)
+        own = hazard.conditions
+        expected = (own.visits / depth.conditions.visits - 1) * own.background
+        np.testing.assert_allclose(made.var((0, 2, 3)).numpy(), expected, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("depths", "why"),
+    [
+        (("Y20",), "deeper than the images"),
+        (("one year",), "expected --depth as own, visit or years such as Y1"),
+        (("Y0",), "expected --depth as"),
+    ],
+)
+def test_depths_that_cannot_be_made_are_refused(audit, depths, why):
+    model, data = audit
+    with pytest.raises(InputError, match=why):
+        start(Hazard, model, HazardRequest(data=data, n=6, take_all=True, depths=depths), "cpu", silent)
 
 
 def test_groups_change_no_event(audit):

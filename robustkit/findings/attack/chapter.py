@@ -17,7 +17,7 @@ from robustkit.report.sections.forest import Forest
 from robustkit.report.sections.matrix import Matrix
 from robustkit.stats import Estimate, flips_sooner, format_p, kaplan_meier, mcnemar, wilson
 
-CHAPTER, TITLE = "one-pixel", "One pixel"
+CHAPTER, TITLE = "one-pixel", "On purpose: one pixel"
 # Names of value sets and searches in words.
 VALUE_WORDS = {
     "corners": "each band at its lowest or highest value in the training data",

@@ -26,7 +26,7 @@ class Certified(Finding):
     file: ClassVar[str] = RECORD
     meaning: ClassVar[Mapping[str, str]] = {
         "certified_rate": "rate of correctly classified images that no cell flips",
-        "random_hit": "mean chance that a random hit flips a correctly classified image",
+        "random_extreme": "mean chance that a random extreme pixel flips a correctly classified image",
     }
 
     def inputs(self, subject: Subject) -> dict[str, Any]:
@@ -56,34 +56,34 @@ class Certified(Finding):
         return show.chapter(models)
 
     def metrics(self, found: ModelRecords) -> dict[str, Estimate]:
-        """The rate of certificates, and the chance of a random hit."""
+        """The rate of certificates, and the chance of a random extreme pixel."""
         record = found.certificate
         if record is None:
             return {}
         numbers = {"certified_rate": wilson(int(record.certified.sum()), int(record.correct.sum()))}
         of_each = chances(record)
-        return numbers | ({"random_hit": bounded_mean(of_each)} if len(of_each) else {})
+        return numbers | ({"random_extreme": bounded_mean(of_each)} if len(of_each) else {})
 
     def columns(self, found: ModelRecords) -> dict[str, list[Any]]:
-        """Which images are certified, and the chance of a random hit."""
+        """Which images are certified, and the chance of a random extreme pixel."""
         record = found.certificate
         if record is None:
-            return dict.fromkeys(("certified", "chance_of_a_random_hit"), [""] * len(found.about["ids"]))
+            return dict.fromkeys(("certified", "chance_of_a_random_extreme"), [""] * len(found.about["ids"]))
         complete = record.complete.tolist()
         return {
             "certified": [int(yes) if known else "" for yes, known in zip(record.certified, complete, strict=True)],
-            "chance_of_a_random_hit": [
+            "chance_of_a_random_extreme": [
                 f"{chance:.6g}" if known else "" for chance, known in zip(record.chance_low, complete, strict=True)
             ],
         }
 
     def outcomes(self, found: ModelRecords) -> dict[str, list[float | None]]:
-        """The chance of a random hit."""
+        """The chance of a random extreme pixel."""
         record = found.certificate
         if record is None:
             return {}
         pairs = zip(record.chance_low, record.complete, strict=True)
-        return {"random hit": [float(chance) if known else None for chance, known in pairs]}
+        return {"random extreme pixel": [float(chance) if known else None for chance, known in pairs]}
 
 
 def _settings(subject: Subject) -> dict[str, Any]:

@@ -254,7 +254,7 @@ class CertificateRecord(Record):
 
 
 def chances(record: CertificateRecord) -> np.ndarray:
-    """The chance that a random hit flips each correct image; empty where some were not tried in every cell."""
+    """The chance that a random extreme pixel flips each correct image; empty where not all cells were tried."""
     if int(record.complete.sum()) < int(record.correct.sum()):
         return np.zeros(0)
     return record.chance_low[record.complete]

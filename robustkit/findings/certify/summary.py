@@ -66,7 +66,7 @@ def summary(record: CertificateRecord) -> dict[str, Any]:
         "cells": record.cells,
         "queries": int(record.queries.sum()),
         "decided_by_the_network_alone": int(record.rechecked.sum()),
-        "chance_of_a_random_hit": {
+        "chance_of_a_random_extreme": {
             "mean_over_correct": float(record.chance_low[record.complete].mean()) if complete else None,
             "median_over_flippable": float(np.median(chances)) if len(chances) else None,
             "not_finite_mean_over_correct": float(record.not_finite[record.complete].mean() / record.cells)
@@ -161,12 +161,12 @@ def describe(record: CertificateRecord) -> str:
             f"  too near   {numbers['too_near_to_certify']} of {attacked}: nothing flips them, but some value comes "
             "nearer to the boundary than rounding lets one say"
         )
-    chance = numbers["chance_of_a_random_hit"]["mean_over_correct"]
+    chance = numbers["chance_of_a_random_extreme"]["mean_over_correct"]
     if chance is not None:
         lines.append(
             f"  a value of this set, drawn at random, at a random pixel flips a correct image with chance {chance:.2g}"
         )
-        broken = numbers["chance_of_a_random_hit"]["not_finite_mean_over_correct"]
+        broken = numbers["chance_of_a_random_extreme"]["not_finite_mean_over_correct"]
         if broken:
             lines.append(f"  and makes its output not finite with chance {broken:.2g}")
     if numbers["sampled"]:

@@ -132,7 +132,7 @@ def fragile_rows(one: ModelRecords) -> tuple[list[str], list[list[Any]]]:
     columns += ["Aladin Lite", "Legacy Surveys", "RA", "Dec"] if places else []
     columns += [record.names[magnitude]] if magnitude is not None else []
     columns += ["class", "becomes", "margin", "least change (sky sigmas)", "least change in each band", "row", "column"]
-    columns += ["faults survived", "chance of a random hit"]
+    columns += ["faults survived", "chance of a random extreme pixel"]
     rows: list[list[Any]] = []
     for rank, i in enumerate(order_of(one).tolist(), 1):
         row: list[Any] = [rank, Cell(str(record.ids[i]), image=i if i < pictured else -1)]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from robustkit.findings.finding import Finding, ModelRecords, Subject
 from robustkit.findings.hazard import show
-from robustkit.findings.hazard.record import RECORD, HazardPart, HazardRecord, HazardRequest
+from robustkit.findings.hazard.record import CHANGES, MASKED, RECORD, HazardPart, HazardRecord, HazardRequest
 from robustkit.findings.hazard.summary import total
 from robustkit.progress import quiet
 from robustkit.report.section import Chapter
@@ -23,7 +23,9 @@ class Accidents(Finding):
     alone: ClassVar[str] = "robustkit hazard --model {model}"
     file: ClassVar[str] = RECORD
     meaning: ClassVar[Mapping[str, str]] = {
-        "changes_per_million": "expected objects of a million whose class is changed by accidents whose rate is known",
+        CHANGES: "expected objects of a million whose class is changed by accidents whose rate is known",
+        f"{CHANGES}.DEPTH": "the same, at one exposure of the images",
+        MASKED: "the same, where only the share `kept` of the events escapes masking",
     }
 
     def inputs(self, subject: Subject) -> dict[str, Any]:
@@ -39,7 +41,8 @@ class Accidents(Finding):
 
     def load(self, folder: Path) -> Mapping[str, Any]:
         """What the accidents did."""
-        return {self.name: HazardRecord.load(folder / RECORD)}
+        record, shallower = show.read_hazard(folder)
+        return {self.name: record, "shallower_hazards": shallower}
 
     def chapter(self, models: Sequence[ModelRecords]) -> Chapter:
         """What accidents do, before what is done on purpose."""
@@ -48,11 +51,20 @@ class Accidents(Finding):
     def metrics(self, found: ModelRecords) -> dict[str, Estimate]:
         """Expected changes of class of a million objects."""
         record: HazardRecord | None = found.records.get(self.name)
-        every = None if record is None else total(record)
-        if record is None or every is None:
+        if record is None or total(record) is None:
             return {}
-        ends = (every["value"], every["low"], every["high"])
-        return {"changes_per_million": Estimate(*ends, int(record.looked.sum()), 0.95, "empirical likelihood")}
+        others: list[HazardRecord] = found.records.get("shallower_hazards", [])
+        numbers = {CHANGES: (record, 1.0), MASKED: (record, record.kept)}
+        numbers |= {f"{CHANGES}.{one.depth}": (one, 1.0) for one in ([record, *others] if others else [])}
+        return {name: made for name, asked in numbers.items() if (made := _estimate(*asked)) is not None}
+
+
+def _estimate(record: HazardRecord, kept: float) -> Estimate | None:
+    every = total(record, kept=kept)
+    if every is None:
+        return None
+    ends = (every["value"], every["low"], every["high"])
+    return Estimate(*ends, int(record.looked.sum()), 0.95, "empirical likelihood")
 
 
 FINDING = Accidents()

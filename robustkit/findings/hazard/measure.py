@@ -15,7 +15,9 @@ from tqdm import tqdm
 from robustkit.data import rates
 from robustkit.data.survey import open_survey
 from robustkit.errors import InputError
-from robustkit.findings.hazard.record import HazardRecord, HazardRequest
+from robustkit.findings.hazard.depths import DepthOfHazard, depths_of
+from robustkit.findings.hazard.rare import RUNS, Events, rare_chances
+from robustkit.findings.hazard.record import NAME, HazardRecord, HazardRequest, depth_word, record_name
 from robustkit.findings.hazard.show import write_hazard
 from robustkit.findings.hazard.summary import HazardResult
 from robustkit.perturb.conditions import calibrated, conditions_of
@@ -41,6 +43,10 @@ def run_hazard(
     return run_measurement(Hazard, model, request, **how)
 
 
+# What can be asked of images whose accidents have no rate.
+_INSTEAD = "ask robustkit certify --values line which amplitudes of a pixel flip them, in their own units"
+
+
 class Hazard(Measurement):
     """Accidents to the images of a sample."""
 
@@ -49,8 +55,7 @@ class Hazard(Measurement):
 
     def __init__(self, sample: Sample, request: HazardRequest) -> None:
         super().__init__(sample, request)
-        self.kinds = {"hazard": HazardRecord}
-        self.conditions = conditions_of(sample.whole)
+        self.conditions = conditions_of(sample.whole, _INSTEAD)
         self.stretch = sample.checkpoint.stretch
         if self.stretch is None or (sample.whole.stretch is not None and not sample.whole.stretch.invertible):
             raise InputError("accidents happen before the stretch, which is not known or cannot be inverted")
@@ -61,25 +66,39 @@ class Hazard(Measurement):
         size = (sample.inputs.shape[2], sample.inputs.shape[3])
         own = request.own_rates()
         found = [rates.rate_of(survey, fault) for fault in self.faults]
-        exposure, visits = self.conditions.exposure, self.conditions.visits
-        self.rate = np.array([
-            own[fault] if fault in own else np.nan if rate is None else rate.expected(size, exposure, visits).sum()
+        self.depths = depths_of(request.depths, sample.whole.meta, self.conditions)
+        self.rates: dict[str, dict[str, float]] = {}
+        for depth in self.depths:
+            # A rate given is one of the images: an exposure of a part of them has a part of the events.
+            exposure, visits = depth.conditions.exposure, depth.conditions.visits
+            part = float((depth.share * self.conditions.visits).sum() / self.conditions.visits.sum())
+            self.rates[depth.name] = {
+                fault: own[fault] * part if fault in own
+                else np.nan if rate is None else float(rate.expected(size, exposure, visits).sum())
+                for fault, rate in zip(self.faults, found, strict=True)
+            }  # fmt: skip
+        # A chance without a rate says nothing of depths; it is looked at once.
+        self.asked = {
+            depth.name: [fault for fault in self.faults if k == 0 or not np.isnan(self.rates[depth.name][fault])]
+            for k, depth in enumerate(self.depths)
+        }
+        self.depths = [depth for depth in self.depths if self.asked[depth.name]]
+        self.kinds = {record_name(k, depth.name): HazardRecord for k, depth in enumerate(self.depths)}
+        self.source = {
+            fault: "given" if fault in own else "unknown" if rate is None else f"{rate.source} ({rate.year})"
             for fault, rate in zip(self.faults, found, strict=True)
-        ])  # fmt: skip
-        self.source = [
-            "given" if fault in own else "unknown" if rate is None else f"{rate.source} ({rate.year})"
-            for fault, rate in zip(self.faults, found, strict=True)
-        ]
-        self.levels = np.stack([_levels(fault, request.events) for fault in self.faults])
+        }
+        self.levels = {fault: _levels(fault, request.events) for fault in self.faults}
         self.inputs["settings"] = {
             "seed": request.seed, "events": request.events, "faults": list(self.faults), "survey": survey,
-            "rates": own, "kept": request.kept, "conditions": self.conditions.to_json(),
+            "rates": own, "kept": request.kept, "rare": request.rare, "depths": [depth.name for depth in self.depths],
+            "conditions": self.conditions.to_json(),
         }  # fmt: skip
 
     @property
     def weight(self) -> int:
         """How many faults hit an image."""
-        return len(self.faults)
+        return sum(map(len, self.asked.values()))
 
     def measure(self, part: slice, bar: tqdm[Any] | None) -> Records:
         """Hits some of the images."""
@@ -87,24 +106,62 @@ class Hazard(Measurement):
         whole = calibrated(self.sample.whole.select(self.sample.rows[part]))
         with torch.inference_mode():
             stored = torch.from_numpy(np.array(whole.images, np.float32)).to(classifier.device)
-            clean = self._classes(stored)
-            became = np.zeros((len(self.faults), len(ids), len(self.sample.checkpoint.card.class_names) + 1), np.int64)
-            for f, fault in enumerate(self.faults):
-                for event, level in enumerate(self.levels[f]):
-                    streams = Streams(self.request.seed, ids, f"hazard {fault} {event}")
-                    hit = PERTURBATIONS[fault](float(level))(stored, conditions=self.conditions, streams=streams)
-                    # Output that is not finite counts in the last place.
-                    became[f, np.arange(len(ids)), self._classes(hit)] += 1
-                if bar is not None:
-                    bar.update(len(ids))
-        return {"hazard": self._record(ids, self.sample.labels[part].numpy(), clean, became)}
+            records: Records = {}
+            for k, depth in enumerate(self.depths):
+                seen = depth.images(stored, self.conditions, Streams(self.request.seed, ids, f"hazard {depth.name}"))
+                hits = self._hits(depth, seen, ids, bar)
+                records[record_name(k, depth.name)] = self._record(depth, part, *hits)
+        return records
+
+    def _hits(
+        self, depth: DepthOfHazard, stored: Tensor, ids: np.ndarray, bar: tqdm[Any] | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The classes of images, how many events of each fault gave each class, and the chances of rare changes."""
+        clean, faults = self.classes_of(stored), self.asked[depth.name]
+        became = np.zeros((len(faults), len(ids), len(self.sample.checkpoint.card.class_names) + 1), np.int64)
+        for f, fault in enumerate(faults):
+            for event, level in enumerate(self.levels[fault]):
+                streams = Streams(self.request.seed, ids, f"hazard {fault} {event}")
+                hit = PERTURBATIONS[fault](float(level))(stored, conditions=depth.conditions, streams=streams)
+                # Output that is not finite counts in the last place.
+                became[f, np.arange(len(ids)), self.classes_of(hit)] += 1
+            if bar is not None:
+                bar.update(len(ids))
+        return clean, became, self._rare(depth, stored, clean, ids)
+
+    def _rare(self, depth: DepthOfHazard, stored: Tensor, clean: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """The mean chances over these images, for each of them, shape (F, R, N)."""
+        faults = self.asked[depth.name]
+        made, known = np.full((len(faults), RUNS if self.request.rare else 0, len(ids)), np.nan), clean >= 0
+        if not self.request.rare or not known.any():
+            return made
+        assert self.stretch is not None
+        for f, fault in enumerate(faults):
+            if np.isnan(self.rates[depth.name][fault]):
+                continue
+            events = Events(
+                self.sample.checkpoint.classifier, self.stretch, stored[np.flatnonzero(known)], clean[known], fault,
+                self.levels[fault], depth.conditions,
+            )  # fmt: skip
+            streams = Streams(self.request.seed, ids[:1], f"hazard rare {depth.name} {fault}")
+            rng = np.random.default_rng(streams.integers(2**31, 4)[0])
+            made[f] = rare_chances(events, rng)[:, None]
+        return made
 
     def unknown(self, part: slice) -> Records:
         """The record of images that do not fit into memory."""
         n, classes = part.stop - part.start, len(self.sample.checkpoint.card.class_names)
-        became = np.zeros((len(self.faults), n, classes + 1), np.int64)
         clean = np.full(n, OUT_OF_MEMORY)
-        return {"hazard": self._record(self.sample.ids[part], self.sample.labels[part].numpy(), clean, became)}
+        return {
+            record_name(k, depth.name): self._record(
+                depth,
+                part,
+                clean,
+                np.zeros((len(self.asked[depth.name]), n, classes + 1), np.int64),
+                np.full((len(self.asked[depth.name]), RUNS if self.request.rare else 0, n), np.nan),
+            )
+            for k, depth in enumerate(self.depths)
+        }
 
     def describe(self, say: Callable[[str], None]) -> None:
         """Says what is about to happen."""
@@ -113,29 +170,39 @@ class Hazard(Measurement):
         for note in sample.whole.notes:
             say(note)
         say(f"{self.request.events} events of each of {', '.join(self.faults)}, one at a time")
+        if others := self.depths[1:]:
+            made = " and ".join(depth_word(one.name) for one in others)
+            say(
+                f"{made} made of the {self.depths[0].name} images by a shorter exposure; there, faults with a rate only"
+            )
 
     def result(self, records: Records, folder: Path | None) -> HazardResult:
         """The hazard with its numbers."""
-        return HazardResult(records["hazard"], self.sample, folder)
+        return HazardResult(records[NAME], self.sample, folder, [one for name, one in records.items() if name != NAME])
 
     def write(self, folder: Path, result: HazardResult, about: dict[str, Any]) -> list[str]:
         """Writes record, table, figure and summary."""
         del about["notes"]
-        return write_hazard(folder, result.record, {**about, "settings": self.inputs["settings"]})
+        return write_hazard(folder, result.record, result.shallower, {**about, "settings": self.inputs["settings"]})
 
-    def _classes(self, stored: Tensor) -> np.ndarray:
+    def classes_of(self, stored: Tensor) -> np.ndarray:
+        """The classes of calibrated images (N, C, H, W), shape (N,)."""
         classifier = self.sample.checkpoint.classifier
         assert self.stretch is not None
         seen = self.stretch(stored)
         return decide(settled(classifier, seen, classifier(seen))).cpu().numpy()
 
-    def _record(self, ids: np.ndarray, true: np.ndarray, clean: np.ndarray, became: np.ndarray) -> HazardRecord:
+    def _record(
+        self, depth: DepthOfHazard, part: slice, clean: np.ndarray, became: np.ndarray, rare: np.ndarray
+    ) -> HazardRecord:
         assert NOT_FINITE == -1  # the last place
+        faults, rates = self.asked[depth.name], self.rates[depth.name]
         return HazardRecord(
-            ids=np.asarray(ids, dtype=str), true=true, clean=clean, faults=list(self.faults), became=became,
-            level=self.levels, units=[PERTURBATIONS[fault].unit for fault in self.faults], rate=self.rate,
-            source=self.source, kept=self.request.kept, depth=str(self.sample.whole.meta.get("depth", "depth unknown")),
-            class_names=list(self.sample.checkpoint.card.class_names), settings=self.inputs["settings"],
+            ids=np.asarray(self.sample.ids[part], dtype=str), true=self.sample.labels[part].numpy(), clean=clean,
+            faults=faults, became=became, level=np.stack([self.levels[fault] for fault in faults]),
+            units=[PERTURBATIONS[fault].unit for fault in faults], rate=np.array([rates[fault] for fault in faults]),
+            source=[self.source[fault] for fault in faults], kept=self.request.kept, depth=depth.name,
+            class_names=list(self.sample.checkpoint.card.class_names), settings=self.inputs["settings"], rare=rare,
         )  # fmt: skip
 
 

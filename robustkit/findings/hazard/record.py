@@ -16,8 +16,13 @@ from robustkit.records import Record
 from robustkit.runs.selection import Selection
 from robustkit.words import no_such
 
-RECORD = "hazard.npz"
+NAME, RECORD = "hazard", "hazard.npz"
+# Numbers of a page, and of gates.
+CHANGES, MASKED = "changes_per_million", "masked_changes_per_million"
+VISIT = "visit"
 EVENTS = 40
+# Of the events, by default, those that are left when a pipeline finds 99 of 100: an assumption, not a measurement.
+KEPT = 0.01
 # An image hit more often than this is no longer an image with an accident.
 _MOST_EVENTS = 1000.0
 
@@ -38,7 +43,9 @@ class HazardRequest(Selection):
         events: How many events of each fault hit each image, one at a time.
         rates: `fault=events` for rates of your own, in events per image, all bands and visits together.
         survey: Whose rates are taken; by default the one that the images are declared to be of.
-        kept: The share of events that a pipeline neither masks nor rejects.
+        kept: The share of events that a pipeline neither masks nor rejects; every number is given with it and without.
+        depths: `own`, `visit`, or years as in `Y1`; by default that of the images, and a year and a visit of them.
+        rare: Whether chances too small for the events are estimated as well, by splitting.
     """
 
     faults: Sequence[str] = option(
@@ -49,7 +56,12 @@ class HazardRequest(Selection):
         (), "A rate of your own, in events per image, as satellite=0.002.", flag="--rate", click={"multiple": True}
     )
     survey: str | None = option(None, "Whose rates.", shown="that of the images")
-    kept: float = option(1.0, "Share of the events that a pipeline neither masks nor rejects.")
+    kept: float = option(KEPT, "Share of the events that a pipeline neither masks nor rejects.")
+    depths: Sequence[str] = option(
+        (), "own, visit or years as in Y1.", flag="--depth", shown="own, Y1 and visit", click={"multiple": True}
+    )
+
+    rare: bool = option(False, "Also estimate chances too small for the events, of faults with a rate, by splitting.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,6 +100,16 @@ class HazardRequest(Selection):
         return found
 
 
+def depth_word(name: str) -> str:
+    """An exposure in a sentence."""
+    return "a single visit" if name == VISIT else name
+
+
+def record_name(place: int, depth: str) -> str:
+    """What the record of an exposure is called; the first is that of the images."""
+    return NAME if place == 0 else f"{NAME}-{depth}"
+
+
 @dataclass(frozen=True, eq=False)
 class HazardRecord(Record):
     """What E events of each of F faults do to N images, each event alone.
@@ -105,15 +127,17 @@ class HazardRecord(Record):
             publishes it.
         source: Where the rates stand, F of them.
         kept: The share of events that is neither masked nor rejected.
-        depth: Of the images, such as `Y10`.
+        depth: Of the images, such as `Y10`, or that they were made to have.
         class_names: The K classes.
         settings: Seed, events, conditions.
+        rare: Independent estimates of the mean chance over the images of a unit, for each of its images, shape
+            (F, R, N); R is 0 where they were not asked for, and nan stands for a fault without a rate.
     """
 
-    version = 1
+    version = 2
     axis_letters: ClassVar[Mapping[str, str]] = {
         "ids": "N", "true": "N", "clean": "N", "faults": "F", "became": "FNJ", "level": "FE", "units": "F", "rate": "F",
-        "source": "F", "class_names": "K",
+        "source": "F", "class_names": "K", "rare": "FRN",
     }  # fmt: skip
     position_letters: ClassVar[Mapping[str, str]] = {"true": "K", "clean": "K"}
 
@@ -130,6 +154,7 @@ class HazardRecord(Record):
     depth: str
     class_names: list[str]
     settings: dict[str, Any]
+    rare: np.ndarray
 
     @property
     def events(self) -> int:
@@ -158,4 +183,9 @@ class HazardRecord(Record):
             raise InputError("these hazards were measured with different settings; join those of one run")
         names = ("ids", "true", "clean")
         joined = {name: np.concatenate([getattr(record, name) for record in records]) for name in names}
-        return replace(first, **joined, became=np.concatenate([record.became for record in records], 1))
+        return replace(
+            first,
+            **joined,
+            became=np.concatenate([record.became for record in records], 1),
+            rare=np.concatenate([record.rare for record in records], 2),
+        )

@@ -10,8 +10,17 @@ from typing import Any
 import numpy as np
 
 from robustkit.findings.finding import ModelRecords, section_name
-from robustkit.findings.hazard.record import RECORD, HazardRecord
-from robustkit.findings.hazard.summary import as_number, chance, describe, per_million, summary, table, total
+from robustkit.findings.hazard.record import RECORD, HazardRecord, record_name
+from robustkit.findings.hazard.summary import (
+    as_number,
+    chance,
+    describe,
+    per_million,
+    sentence,
+    summary,
+    table,
+    total,
+)  # fmt: skip
 from robustkit.findings.writing import write_finding
 from robustkit.report.blocks import PAGE, Axis, Drawing, Panel, Points
 from robustkit.report.saving import draw_on
@@ -21,17 +30,31 @@ from robustkit.stats import Estimate
 TABLE, FIGURE = "hazard.csv", "hazard"
 
 
-def write_hazard(folder: Path, record: HazardRecord, about: dict[str, Any]) -> list[str]:
+def write_hazard(
+    folder: Path, record: HazardRecord, shallower: Sequence[HazardRecord], about: dict[str, Any]
+) -> list[str]:
     """Writes everything about a hazard, and returns lines for the terminal; see `write_finding`."""
+    records = [record, *shallower]
     where = write_finding(
         folder,
-        records={RECORD: record},
-        texts={TABLE: table(record)},
-        summary={**summary(record), **about},
-        drawings={FIGURE: drawing(record)} if record.looked.any() else {},
+        records={f"{record_name(k, one.depth)}.npz": one for k, one in enumerate(records)},
+        texts={TABLE: table(records)},
+        summary={**summary(record, shallower), **about},
+        drawings={FIGURE: drawing(record, shallower)} if record.looked.any() else {},
         kinds=("png", "svg"),
     )
-    return [describe(record), where]
+    return [describe(record, shallower), where]
+
+
+def read_hazard(folder: Path) -> tuple[HazardRecord, list[HazardRecord]]:
+    """The hazard that a run left: of its images as they are, and of shorter exposures, the deepest first."""
+    record = HazardRecord.load(folder / RECORD)
+    others = [
+        HazardRecord.load(folder / f"{record_name(k, depth)}.npz")
+        for k, depth in enumerate(record.settings.get("depths", []))
+        if k > 0
+    ]
+    return record, others
 
 
 def plot(record: HazardRecord, on: Any = None) -> Any:
@@ -47,34 +70,45 @@ def plot(record: HazardRecord, on: Any = None) -> Any:
     return draw_on(drawing(record), on)
 
 
-def drawing(record: HazardRecord) -> Drawing:
-    """For each fault the chance of a change by one event, and the expected changes of a million objects."""
-    places = range(len(record.faults))
-    names = [(float(-k), name) for k, name in zip(places, record.faults, strict=True)]
-    chances = [chance(record, k) for k in places]
-    every = [per_million(record, k) for k in places]
-    left = np.array([[one.value, one.low, one.high] if one else [np.nan] * 3 for one in chances])
-    right = np.array([[one["value"], one["low"], one["high"]] if one else [np.nan] * 3 for one in every])
-    panels: list[Panel] = []
-    rows = np.array([-float(k) for k in places])
+def drawing(record: HazardRecord, shallower: Sequence[HazardRecord] = ()) -> Drawing:
+    """For each fault the chance of a change by one event, and the expected changes of a million objects by exposure."""
+    chances = [chance(record, k) for k in range(len(record.faults))]
     # What was never seen lies below any place of a logarithmic axis: it stands at the first tick.
-    chances_at = [(1e-4, "0"), (1e-3, "0.001"), (0.01, "0.01"), (0.1, "0.1"), (1.0, "1")]
-    changes_at = [(1.0, "0"), (100.0, "100"), (1e4, "10,000"), (1e6, "1,000,000")]
-    sides = (
-        ("chance that one event changes the class", left, chances_at),
-        ("expected changes of class per million objects", right, changes_at),
-    )
-    for title, values, ticks in sides:
+    at = [(1e-4, "0"), (1e-3, "0.001"), (0.01, "0.01"), (0.1, "0.1"), (1.0, "1")]
+    left = np.array([[one.value, one.low, one.high] if one else [np.nan] * 3 for one in chances])
+    panels = [_ranges("chance that one event changes the class", record.faults, [("", left)], at, f"in {record.depth}")]
+    rows, series = list[str](), {1.0: list[list[float]](), record.kept: list[list[float]]()}
+    for one in (record, *shallower):
+        known = np.flatnonzero(~np.isnan(one.rate)).tolist()
+        for fault in [None, *known] if known else []:
+            rows.append(f"{one.faults[fault] if fault is not None else 'together'}, {one.depth}")
+            for kept, values in series.items():
+                found = total(one, kept=kept) if fault is None else per_million(one, fault, kept=kept)
+                values.append([found[name] for name in ("value", "low", "high")] if found else [np.nan] * 3)
+    if rows:
+        at = [(0.1, "0"), (1.0, "1"), (100.0, "100"), (1e4, "10,000"), (1e6, "1,000,000")]
+        named = [
+            ("before masking" if kept == 1 else f"{kept:.3g} of the events kept", np.array(values))
+            for kept, values in series.items()
+        ]
+        panels.append(_ranges("changes of class per million objects", rows, named, at, "faults of known rate"))
+    most = max(len(record.faults), len(rows))
+    return Drawing(panels, size=(PAGE, 1.0 + 0.28 * most), height=170 + 32 * most, columns=2)
+
+
+def _ranges(
+    title: str, rows: Sequence[str], named: Sequence[tuple[str, np.ndarray]], ticks: list[tuple[float, str]], under: str
+) -> Panel:
+    """Values with their intervals, a row each, on a logarithmic axis; those without a number have no mark."""
+    places, apart = -np.arange(len(rows), dtype=float), 0.16 if len(named) > 1 else 0.0
+    blocks: list[Points] = []
+    for k, (name, values) in enumerate(named):
         shown = np.maximum(values, ticks[0][0])
-        points = Points(np.stack([shown[:, 0], rows], 1), ends=shown[:, 1:].T, size=5)
-        axis = Axis(
-            "no mark: unknown rate" if values is right else "",
-            (ticks[0][0] / 1.5, ticks[-1][0] * 1.5),
-            log=True,
-            ticks=ticks,
-        )
-        panels.append(Panel([points], title, axis, Axis(ticks=names, span=(rows.min() - 0.6, 0.6))))
-    return Drawing(panels, size=(PAGE, 0.8 + 0.35 * len(rows)), height=140 + 40 * len(rows), columns=2, legend="none")
+        at = np.stack([shown[:, 0], places + (apart if k == 0 else -apart)], 1)
+        blocks.append(Points(at, ends=shown[:, 1:].T, size=5, hollow=k > 0, name=name))
+    axis = Axis(under, (ticks[0][0] / 1.5, ticks[-1][0] * 1.5), log=True, ticks=ticks)
+    names = [(float(place), row) for place, row in zip(places, rows, strict=True)]
+    return Panel(blocks, title, axis, Axis(ticks=names, span=(float(places.min()) - 0.6, 0.6)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +119,13 @@ class Accidents:
         record: What they did.
         label: What the model is called.
         name: Of its files.
+        shallower: What they do to shorter exposures.
     """
 
     record: HazardRecord
     label: str
     name: str
+    shallower: Sequence[HazardRecord] = ()
 
     @property
     def title(self) -> str:
@@ -98,49 +134,55 @@ class Accidents:
 
     def summary(self) -> str:
         """How many of a million objects change class, and by which fault most."""
-        every, of_each = total(self.record), {}
-        for k, fault in enumerate(self.record.faults):
-            if (one := per_million(self.record, k)) is not None:
-                of_each[fault] = one["value"]
-        if every is None:
+        of_each = {
+            fault: one["value"]
+            for k, fault in enumerate(self.record.faults)
+            if (one := per_million(self.record, k)) is not None
+        }
+        said = sentence(self.record, self.shallower)
+        if not said:
             return "No fault has a known rate for this survey: only the chance of a change by one event can be said."
-        most = f"; most by {max(of_each, key=lambda fault: of_each[fault])}" if every["value"] > 0 else ""
-        kept = "before any event is masked or rejected" if self.record.kept == 1 else f"{self.record.kept:.0%} kept"
+        worst = max(of_each, key=lambda fault: of_each[fault])
+        most = f"Most by {worst}. " if of_each[worst] > 0 else ""
+        made = ", ".join(one.depth for one in self.shallower)
+        exposed = f"{made}: the same images with the noise of a shorter exposure. " if made else ""
         return (
-            f"Of a million objects {as_number(every)} change class because of the faults with a rate, {kept}"
-            f"{most}. {self.record.events} events of each fault hit each image, one at a time, at random places; "
-            "intervals are 95%."
+            f"{said[0].upper()}{said[1:]}. {most}{self.record.events} events of each fault hit each image, one at a "
+            f"time, at random places. {exposed}Intervals are 95%."
         )
 
     def table(self) -> Table:
-        """A row for each fault."""
+        """A row for each exposure and fault."""
         rows: list[tuple[object, ...]] = []
-        for k, fault in enumerate(self.record.faults):
-            one, changes = chance(self.record, k), per_million(self.record, k)
-            rate = float(self.record.rate[k])
-            rows.append((
-                fault, "" if one is None else one.n, *_ends(one), "unknown" if np.isnan(rate) else f"{rate:.3g}",
-                *("" if changes is None else f"{changes[name]:.4g}" for name in ("value", "low", "high")),
-                self.record.source[k],
-            ))  # fmt: skip
-        columns = ("fault", "images", "chance of one event", "low", "high", "events per image", "changes per million",
-                   "low of changes", "high of changes", "source of the rate")  # fmt: skip
+        for record in (self.record, *self.shallower):
+            for k, fault in enumerate(record.faults):
+                one, rate = chance(record, k), float(record.rate[k])
+                most = f"unknown: below 1 in 1000 up to {1e-3 / max(float(one.high), 1e-12):.2g}" if one else "unknown"
+                rows.append((
+                    record.depth, fault, "" if one is None else one.n, *_ends(one),
+                    most if np.isnan(rate) else f"{rate:.3g}", _objects(per_million(record, k)),
+                    _objects(per_million(record, k, kept=record.kept)), record.source[k],
+                ))  # fmt: skip
+        columns = ("exposure", "fault", "images", "chance of one event", "low", "high", "events per image",
+                   "changes per million", "after masking", "source of the rate")  # fmt: skip
         return Table(columns, rows)
 
     def drawing(self) -> Drawing:
         """Chances and expected changes, by fault."""
-        return drawing(self.record)
+        return drawing(self.record, self.shallower)
 
 
 def chapter(models: Sequence[ModelRecords]) -> Chapter:
     """What happens by accident, and how often."""
     missing = tuple(one.why_missing("hazard") for one in models if "hazard" not in one.records)
-    have = [(one, one.records["hazard"]) for one in models if "hazard" in one.records]
     sections = tuple(
-        Accidents(record, one.label, section_name("accidents-by-fault", one, models))
-        for one, record in have
-        if record.looked.any()
-    )
+        Accidents(
+            one.records["hazard"], one.label, section_name("accidents-by-fault", one, models),
+            one.records["shallower_hazards"],
+        )
+        for one in models
+        if "hazard" in one.records and one.records["hazard"].looked.any()
+    )  # fmt: skip
     return Chapter("accidents", "By accident", (), sections, missing, tuple(one.name for one in sections[1:]))
 
 
@@ -149,3 +191,7 @@ def _ends(one: Estimate | None) -> tuple[str, str, str]:
         return "", "", ""
     value, low, high = (f"{float(end):.3g}" for end in (one.value, one.low, one.high))
     return value, low, high
+
+
+def _objects(one: dict[str, float] | None) -> str:
+    return "" if one is None else as_number(one)

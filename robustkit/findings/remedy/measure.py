@@ -207,7 +207,12 @@ def _measured(
     try:
         run = folder / "hazard"
         hit = run_hazard(
-            whole, HazardRequest(events=events, **asked), out=run, resume=resume and run.is_dir(), mix=True, say=quiet
+            whole,
+            HazardRequest(events=events, depths=("own",), **asked),
+            out=run,
+            resume=resume and run.is_dir(),
+            mix=True,
+            say=quiet,
         )
         if (every := total(hit.record)) is not None:
             hazard = [every[name] for name in ("value", "low", "high")]

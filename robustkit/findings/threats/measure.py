@@ -50,6 +50,9 @@ def run_attack_or_threat(model: str | os.PathLike[str] | Sample, request: Attack
     )
 
 
+_INSTEAD = "attack with --values instead of --threat, which needs no units"
+
+
 class Threat(Measurement):
     """A fault that a search places, on the images of a sample."""
 
@@ -67,7 +70,7 @@ class Threat(Measurement):
         self.budget = BUDGET if request.budget is None else request.budget
         if self.budget < 1:
             raise InputError(f"--budget must be at least 1, got {self.budget}")
-        self.conditions, stretch = conditions_of(sample.whole), sample.checkpoint.stretch
+        self.conditions, stretch = conditions_of(sample.whole, _INSTEAD), sample.checkpoint.stretch
         if stretch is None or (sample.whole.stretch is not None and not sample.whole.stretch.invertible):
             raise InputError("a fault happens before the stretch, which is not known or cannot be inverted")
         size = (sample.inputs.shape[2], sample.inputs.shape[3])

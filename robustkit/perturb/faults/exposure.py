@@ -39,11 +39,7 @@ class Exposure(Perturbation):
 
     def apply(self, images: Tensor, conditions: Conditions, streams: Streams) -> Tensor:
         """Adds the extra noise of a shorter exposure."""
-        scale = conditions.like(conditions.scale, images)
-        arrived = images / scale + conditions.like(conditions.sky, images)
-        readout = conditions.like(conditions.visits * conditions.read_noise**2, images)
-        variance = (1 - self.level) / self.level * (arrived.clamp_min(0) + readout)
-        return images + scale * variance.sqrt() * tensor(streams.normal(*images.shape[1:]), images)
+        return thinned(images, conditions, np.full(len(conditions.bands), self.level), streams)
 
     def after(self, conditions: Conditions) -> Conditions:
         """Fewer visits under less sky, each electron worth more."""
@@ -65,3 +61,19 @@ class Exposure(Perturbation):
         electrons = np.maximum(value / conditions.scale + conditions.sky, 0)
         variance = electrons + conditions.visits * conditions.read_noise**2
         return value, conditions.scale**2 * (1 / self.level - 1) * variance
+
+
+def thinned(images: Tensor, conditions: Conditions, fraction: np.ndarray, streams: Streams) -> Tensor:
+    """Images after a part of the exposure of each band, on the flux scale of the full one.
+
+    Args:
+        images: Calibrated values, shape (N, C, H, W).
+        conditions: Of the full exposure.
+        fraction: The part, shape (C,), above 0 and at most 1.
+        streams: Of the noise.
+    """
+    scale = conditions.like(conditions.scale, images)
+    arrived = images / scale + conditions.like(conditions.sky, images)
+    readout = conditions.like(conditions.visits * conditions.read_noise**2, images)
+    variance = conditions.like((1 - fraction) / fraction, images) * (arrived.clamp_min(0) + readout)
+    return images + scale * variance.sqrt() * tensor(streams.normal(*images.shape[1:]), images)
