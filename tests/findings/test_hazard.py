@@ -61,6 +61,15 @@ def test_the_expected_changes_are_rate_times_chance_and_add_up():
     assert total(record, kept=0.5)["value"] == pytest.approx(total(record)["value"] / 2, rel=1e-2)
 
 
+@pytest.mark.parametrize("kept", [1.0, 1e-3, 1e-9])
+def test_no_rate_is_too_small_for_its_interval(kept):
+    chances = np.linspace(0, 1, 31)
+    record = record_of([chances, chances[::-1]], [0.002, 1e-4], events=7)
+    found = total(record, kept=kept)
+    assert found["low"] < found["value"] < found["high"]
+    assert found["value"] == pytest.approx(1e6 * 0.0021 * kept * 0.5, rel=0.05)
+
+
 def test_an_object_changes_once_however_often_it_is_hit():
     record = record_of([[0.5] * 20, [1.0] * 20], [40.0, 1.0])
     found = total(record)

@@ -125,7 +125,7 @@ def changed(record: HazardRecord, *, kept: float = 1.0) -> tuple[np.ndarray, flo
 
 def _most(record: HazardRecord, faults: list[int], kept: float) -> float:
     events = np.full((len(faults), 1), record.events)
-    return max(1 - float(_kept(record.rate[faults] * kept, events, record.events)[0]), 1e-300)
+    return max(float(_hit(record.rate[faults] * kept, events, record.events)[0]), 1e-300)
 
 
 def _expected(record: HazardRecord, faults: list[int], true: int | None, kept: float) -> dict[str, float] | None:
@@ -139,16 +139,20 @@ def _expected(record: HazardRecord, faults: list[int], true: int | None, kept: f
 def _changed(record: HazardRecord, faults: list[int], kept: float) -> np.ndarray:
     """The chance that some event of these faults changes the class of each image, shape (N,)."""
     hits = np.nan_to_num(record.chances()[faults] * record.events).round()
-    return 1 - _kept(record.rate[faults] * kept, hits, record.events)
+    # No rounding may lift the chance of an image above that of all events.
+    return np.minimum(_hit(record.rate[faults] * kept, hits, record.events), _most(record, faults, kept))
 
 
-def _kept(rates: np.ndarray, hits: np.ndarray, events: int) -> np.ndarray:
-    """The chance that no event changes the class, for how many of the events tried did, (F, N) to (N,).
+def _hit(rates: np.ndarray, hits: np.ndarray, events: int) -> np.ndarray:
+    """The chance that some event changes the class, for how many of the events tried did, (F, N) to (N,).
 
     Events follow a Poisson law, and each changes the class with its chance p, whatever happened before: exp(-rate p).
-    For k of E events seen, (1 - rate / E)^k has this mean, which the exponential of -rate k / E has not.
+    For k of E events seen, (1 - rate / E)^k has this mean, which the exponential of -rate k / E has not. Logarithms
+    keep chances that are small beside 1.
     """
-    return np.prod(np.maximum(1 - rates / events, 0)[:, None] ** hits, 0)
+    with np.errstate(divide="ignore"):
+        each = np.log1p(-np.minimum(rates / events, 1))[:, None]
+    return -np.expm1(np.where(hits > 0, hits * np.where(hits > 0, each, 0), 0).sum(0))
 
 
 def drift(record: HazardRecord, *, kept: float = 1.0) -> dict[str, float]:
