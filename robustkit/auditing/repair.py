@@ -27,6 +27,7 @@ from robustkit.runs.selection import Selection
 from robustkit.stats import mcnemar
 
 _BATCH = 128
+_ALPHA = 0.05
 
 
 def repair_model(
@@ -126,6 +127,20 @@ def measured(before: Checkpoint, after: Checkpoint, front: FrontEnd, sample: Sam
         does,
         f"accuracy {right[0].mean():.3f} before, {right[1].mean():.3f} after: {gained} gained, {lost} lost; "
         f"{mcnemar(gained, lost)}",
+        *_warned(front, sample.model, gained, lost),
+    ]
+
+
+def _warned(front: FrontEnd, model: Path, gained: int, lost: int) -> list[str]:
+    """What to do where a front end costs accuracy, as one sentence; nothing where it is not shown to cost any."""
+    if gained >= lost or float(mcnemar(gained, lost).p) >= _ALPHA:
+        return []
+    if front.flags:
+        return ["WARNING: it loses more images than it gains; name a front end with a higher threshold after detect:"]
+    return [
+        "WARNING: it loses more images than it gains, as where the network relies on the noise that it smooths; tune "
+        f"the network behind it with `robustkit train --init {model} --front {front.name}`, or see which front end "
+        f"costs less with `robustkit audit --model {model} --remedy`"
     ]
 
 

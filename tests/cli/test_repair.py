@@ -394,3 +394,16 @@ def test_a_front_end_wider_than_the_images_is_refused(robustkit, tmp_path):
     assert code == 2
     assert "looks 2 pixels to each side" in wrong
     assert not (tmp_path / "fixed.pth").exists()
+
+
+def test_a_front_end_that_costs_accuracy_is_warned_of(robustkit, model):
+    from robustkit.auditing.repair import _warned
+
+    assert _warned(make_front("clip"), Path("a.pt"), 3, 6) == []
+    assert _warned(make_front("clip"), Path("a.pt"), 28, 3) == []
+    (said,) = _warned(make_front("clip:2"), Path("a.pt"), 3, 28)
+    assert "robustkit train --init a.pt --front clip:2" in said
+    code, said, _ = robustkit("repair", "--model", model, "--out", "all.pt", "--front", "detect:clip")
+    assert code == 0
+    assert "changes nothing and flags 20 of 20" in said
+    assert "a higher threshold after detect:" in said
