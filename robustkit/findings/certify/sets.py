@@ -31,7 +31,7 @@ class ConformalRecord(Record):
         lowest: Lowest probability of each class over all cells, less what rounding may hide, shape (N, K).
         highest: Highest, plus what rounding may hide, shape (N, K).
         not_finite: How many cells gave no finite answer; the sets of these are empty, shape (N,).
-        faulty: Probability of the class under each fault, shape (F, N); nan where the answer is not finite.
+        faulty: Probability of the class under each fault, shape (F, N); nan where the output is not finite.
         faults: The F faults, with their levels.
         cells: H W V, the number of cells of an image.
         unseen: Whether the model's file says that it was neither trained on these images nor chosen by them.

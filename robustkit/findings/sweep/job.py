@@ -141,7 +141,7 @@ class SweepJob:
 
     @torch.inference_mode()
     def faulty(self, part: slice) -> Iterator[Tensor]:
-        """Some of the images after each perturbation, the first draw of it, as the network sees them: (B, C, H, W)."""
+        """Some of the images after each perturbation, the first draw of it, as network input (B, C, H, W)."""
         stored = torch.from_numpy(np.array(self.images[part], dtype=np.float32)).to(self.classifier.device)
         for perturbation in self.perturbations:
             streams = Streams(self.seed, self.ids[part], f"perturb {perturbation.name}")
@@ -192,7 +192,7 @@ class SweepJob:
         return new_class, margin, distance, outside, disagreement(self.classifier, after)
 
     def _after(self, perturbation: Perturbation, stored: Tensor, streams: Streams) -> Tensor:
-        """What the network sees of stored values after a perturbation."""
+        """Network input of stored values after a perturbation."""
         stretch = self.stretch or (lambda values: values)
         if perturbation.stage == Stage.STRETCHED:
             return perturbation(stretch(stored), conditions=self.conditions, streams=streams)

@@ -58,6 +58,6 @@ def flagged_images(classifier: AuditedClassifier, images: Tensor) -> Tensor:
 
 
 def flagging(classifier: AuditedClassifier) -> dict[str, str]:
-    """What the settings of a record say of a front end that flags; nothing where there is none."""
+    """What the settings of a record say of a front end that flags; empty without one."""
     parts = split_front(classifier)
     return {"flagged_by": parts[0].name} if parts is not None and parts[0].flags else {}
