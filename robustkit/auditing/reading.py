@@ -105,8 +105,8 @@ def limits(models: Sequence[ModelRecords]) -> Chapter:
     first = models[0]
     text = [
         "A flip shows that one change exists that changes the answer. It does not say that the change is likely. No "
-        "accident sets a pixel to the end of its range in every band: what may happen by accident, and how often, has a "
-        "chapter of its own.",
+        "accident sets a pixel to the end of its range in every band: what may happen by accident, and how often, is a "
+        "chapter by itself.",
         "A certificate speaks of one changed pixel and of the declared values only, for one image and this network. It "
         "is exact within them. It says nothing about two pixels, other values, or other images.",
         "A search that finds nothing proves nothing. Its rate is a lower bound that grows with the budget; the random "
