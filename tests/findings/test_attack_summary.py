@@ -90,7 +90,7 @@ def test_a_classifier_no_better_than_a_constant_answer_is_called_so(right, warne
     clean = true[:right] + [2] * (80 - right)
     summary = summarize(make_record([], true=true, clean=clean, searches=["de"]))
     assert summary.near_chance == warned
-    assert ("not shown to be better than a constant answer" in summary.text()) == warned
+    assert ("not shown to be better than always giving one answer" in summary.text()) == warned
 
 
 def test_nothing_attacked_is_null_and_not_a_number():

@@ -136,7 +136,7 @@ def describe(record: AmplitudeRecord) -> str:
     if numbers["too_near_to_certify"]:
         lines.append(
             f"  too near   {numbers['too_near_to_certify']} of {correct}: some {what} comes nearer to the boundary "
-            "than rounding lets one say"
+            "than rounding can resolve"
         )
     for name, found in numbers["least_change"].items():
         for side in ("up", "down"):
@@ -150,7 +150,7 @@ def describe(record: AmplitudeRecord) -> str:
 
 def _in_words(one: dict[str, Any], units: str) -> str:
     if one["median"] is None:
-        return "half of them only where the pixel is as bright or dark as the network can see"
+        return "half of them only where the pixel is as bright or dark as its input can be"
     text = f"half of them by a change of {one['median']:.4g} {units}"
     if one["median_electrons"] is not None:
         text = f"half of them by a change of {one['median_electrons']:.4g} electrons"

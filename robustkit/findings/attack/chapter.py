@@ -58,7 +58,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
             )
         elif len(broken):
             text.append(
-                f"{one.label}: the answers to {int(record.not_finite.sum()):,} candidates on {len(broken)} images are "
+                f"{one.label}: the outputs for {int(record.not_finite.sum()):,} candidates on {len(broken)} images are "
                 "not finite. They count neither as flips nor as the old class, and images without a flip among these "
                 f"({int((~record.flipped_images()[broken]).sum())}) are not shown to be safe."
             )

@@ -225,7 +225,7 @@ def draw_grad_cams(pictures: Sequence[CamPicture]) -> Drawing:
             nothing = "" if cam.any() else ": nothing"
             panels.append(picture_panel(f"{one.name}, clean" if first else "one pixel changed", shown, *marks))
             panels.append(picture_panel(f"speaks for {said}{nothing}", _glowing(shown, cam), *marks))
-    note = "Grad-CAM, each map between 0 and its highest value; brighter speaks more for the class."
+    note = "Grad-CAM, each map between 0 and its highest value; brighter pixels count more for the class."
     return Drawing(panels, (9.0, 2.45 * len(pictures) + 0.4), 60 + 270 * len(pictures), 4, legend="none", note=note)
 
 

@@ -115,8 +115,8 @@ class AttackSummary:
         lines = [f"clean accuracy {self.accuracy}{constant}"]
         if self.near_chance:
             lines.append(
-                "WARNING: this classifier is not shown to be better than a constant answer on these images, so its "
-                "flips say little; train it further, or attack more images"
+                "WARNING: this classifier is not shown to be better than always giving one answer on these images, so "
+                "its flips say little; train it further, or attack more images"
             )
         if self.flagged_by:
             lines.append(
@@ -148,7 +148,7 @@ class AttackSummary:
                 )
             elif one.not_finite:
                 lines.append(
-                    f"  {'':<{width}}  WARNING: the answers to {one.not_finite:,} candidates on "
+                    f"  {'':<{width}}  WARNING: the outputs for {one.not_finite:,} candidates on "
                     f"{one.images_not_finite} images are not finite, neither flips nor the old class; "
                     f"{one.unsettled} of these images were not flipped and are not shown to be safe"
                 )

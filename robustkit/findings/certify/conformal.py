@@ -81,7 +81,7 @@ class Conformal(Measurement):
         target, checkpoint = request.conformal, sample.checkpoint
         assert target is not None
         if checkpoint.classifier.output.decision is not None:
-            raise InputError("--conformal makes sets of classes; leave --threshold, --question and --multi-label out")
+            raise InputError("--conformal makes sets of classes; omit --threshold, --question and --multi-label")
         if front := flagging(checkpoint.classifier).get("flagged_by"):
             raise InputError(
                 f"--conformal makes a set for every image, and {front} gives some no class; calibrate the model "

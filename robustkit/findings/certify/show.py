@@ -87,7 +87,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         if record.too_near.any():
             text.append(
                 f"{one.label}: {int(record.too_near.sum())} images are flipped by no cell, but some cell comes nearer "
-                "to the boundary than rounding lets one say; they are not certified."
+                "to the boundary than rounding can resolve; they are not certified."
             )
         if record.sampled.any():
             text.append(f"{one.label}: {describe_bounds(record)}.")

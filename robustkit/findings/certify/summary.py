@@ -159,7 +159,7 @@ def describe(record: CertificateRecord) -> str:
     if numbers["too_near_to_certify"]:
         lines.append(
             f"  too near   {numbers['too_near_to_certify']} of {attacked}: nothing flips them, but some value comes "
-            "nearer to the boundary than rounding lets one say"
+            "nearer to the boundary than rounding can resolve"
         )
     chance = numbers["chance_of_a_random_extreme"]["mean_over_correct"]
     if chance is not None:

@@ -39,7 +39,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
     sections: list[Section] = [
         Forest(
             "recalls", "Accuracy and recalls", "accuracy or recall", rows,
-            said="How often it is right, over all images and within each true class; 95% intervals (Wilson).",
+            said="Accuracy over all images and recall of each true class; 95% intervals (Wilson).",
             series_name="model and domain",
             means=means,
         ),

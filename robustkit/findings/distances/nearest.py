@@ -206,6 +206,6 @@ def _values(sample: Sample, record: CertificateRecord) -> ValueSet:
         if values.to_json() == wanted:
             return values
     raise InputError(
-        f"the values {wanted['name']!r} of the complete search cannot be had again from this model and these images; "
+        f"the values {wanted['name']!r} of the complete search cannot be made again from this model and these images; "
         "run robustkit certify on them"
     )

@@ -248,7 +248,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         )
     tests = [(label, str(test)) for label, _, summary in reversed(found) for test in clouds(summary)]
     if tests:
-        said = "Are clean and noisy latents one cloud? Tests of the whole clouds, image by image."
+        said = "Do clean and noisy latents have the same distribution? Tests of the whole clouds, image by image."
         sections.append(Facts("clouds", "Clouds", said, ("model", "clean against noisy latents"), tests))
     texts = tuple(
         f"{label}: {line}." for label, record, summary in reversed(found) for line in caveats(record, summary)

@@ -244,7 +244,7 @@ def caveats(record: DistanceRecord, summary: DistanceSummary) -> list[str]:
         farther = np.median(record.euclidean[PIXEL][both] / record.euclidean[NEAREST][both])
         proved = int((record.euclidean[NEAREST] <= record.nearest_floor)[both].sum())
         lines.append(
-            f"the flip that a search met lies {farther:.2f} times as far as the nearest flip (median of {both.sum()} "
+            f"the flip that a search found lies {farther:.2f} times as far as the nearest flip (median of {both.sum()} "
             f"images, the nearest proved by a complete search in {proved})"
         )
     if not record.affine:

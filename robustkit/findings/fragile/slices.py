@@ -171,7 +171,7 @@ class Slices:
             f"{'low' if one.lower else 'high'} {one.column} (p {_p(one.p)})"
             for one in certain[:4]
         ]
-        found = "; ".join(said) if said else "No column goes with errors or flips for certain"
+        found = "; ".join(said) if said else "No column is shown to go with errors or flips"
         more = f"; {len(certain) - 4} more in the table" if len(certain) > 4 else ""
         count = len({one.column for one in self.tests})
         return (

@@ -141,7 +141,7 @@ class Accidents:
         }
         said = sentence(self.record, self.shallower)
         if not said:
-            return "No fault has a known rate for this survey: only the chance of a change by one event can be said."
+            return "No fault has a known rate here: only the chance that one event changes the class is known."
         worst = max(of_each, key=lambda fault: of_each[fault])
         most = f"Most by {worst}. " if of_each[worst] > 0 else ""
         made = ", ".join(one.depth for one in self.shallower)

@@ -82,7 +82,7 @@ def lay_onto(reference: LatentMap, moved: LatentMap) -> LatentMap:
     keys = _keys(moved)
     shared = [p for p, key in enumerate(keys) if key in where]
     if len(shared) < 5:
-        raise InputError(f"the two models share {len(shared)} points, too few to lay one map onto the other")
+        raise InputError(f"the two models share {len(shared)} points, too few to align the maps")
     there = [where[keys[p]] for p in shared]
 
     alignments = {name: align_maps(getattr(reference, name)[there], getattr(moved, name)[shared]) for name in _LAID}
@@ -121,7 +121,7 @@ def describe(one: LatentMap) -> str:
     if one.components > 1:
         lines.append(
             f"the neighbour graph falls into {one.components} pieces, the largest of {one.largest} points; they "
-            f"were joined by their closest pairs ({len(one.bridges)} dashed lines), whose lengths are no paths "
+            f"were joined by their closest pairs ({len(one.bridges)} dashed lines), which are not paths "
             "along the data"
         )
     lines.append(f"{'map':<12} {'trust':>7} {'contin.':>8} {'resid. var.':>12} {'same class':>11}")

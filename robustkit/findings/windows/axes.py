@@ -55,7 +55,7 @@ def make_axes(embedded: Embedded, x: str, y: str, *, seed: int) -> tuple[Directi
                 lengths = [np.full(len(known), np.nanmedian(known))]
                 break
         else:
-            raise InputError("two random directions need a length, and there is neither a flip nor noise to take it of")
+            raise InputError("two random directions need a length, and no flip and no noise is there to take it from")
     return (
         first or _random(embedded, lengths[0], f"{RANDOM} x", seed),
         second or _random(embedded, lengths[0], f"{RANDOM} y", seed),

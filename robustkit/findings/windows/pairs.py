@@ -18,7 +18,7 @@ from robustkit.report.section import Table
 
 PAIRS = "paired-windows"
 RULE = (
-    "of the galaxies that both networks classify correctly, in the order of the draw, which knows the seed and the ids "
+    "of the galaxies that both networks classify correctly, in the order of the draw, set by the seed and the ids "
     "alone: the first of each class (of three classes at most) that a pixel flips under both networks, and the first "
     "that it flips under the one alone, under the other alone, and under neither"
 )
