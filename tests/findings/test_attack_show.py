@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 
 from robustkit.data import ArcsinhStretch, MinMaxStretch
 from robustkit.findings.attack.record import AttackRecord
-from robustkit.findings.attack.show import chosen_flips, table, write_attack
+from robustkit.findings.attack.show import chosen_flips, draw_gallery, table, write_attack
 from robustkit.findings.attack.summary import AttackResult, summarize
 from tests.perturb.records import flip, make_record, miss, small_record
 
@@ -87,3 +88,15 @@ def test_everything_is_written(tmp_path):
         if path.suffix == ".png":
             with Image.open(path) as picture:
                 picture.verify()
+
+
+@pytest.mark.parametrize(("units", "said"), [("electron", " electrons (de, query"), ("unknown", "r 0.5 to 0.8")])
+def test_a_picture_says_the_change_in_the_unit_of_the_images(units, said):
+    checkpoint = SimpleNamespace(card=SimpleNamespace(bands=BANDS), stretch=STRETCH, classifier=None)
+    sample = SimpleNamespace(
+        checkpoint=checkpoint, whole=SimpleNamespace(units=units), inputs=torch.from_numpy(images())
+    )
+    figure = draw_gallery(AttackResult(small_record(), sample, None), 1)
+    words = " ".join(" ".join(each.get_text() for each in figure.findobj(Text)).split())
+    assert said in words
+    assert ("electrons" in words) == (units == "electron")

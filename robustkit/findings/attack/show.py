@@ -177,8 +177,6 @@ def _picture(result: AttackResult, a: int) -> FlipPicture:
         perturbed[:, row[pixel], column[pixel]] = value
     search = record.searches[record.search[a]]
     where = ", ".join(f"row {r}, column {c}" for r, c in zip(row, column, strict=True))
-    first = zip(bands, record.before[a, 0], record.after[a, 0], strict=True)
-    changes = "; ".join(f"{band} {x:.3g} to {y:.3g}" for band, x, y in first)
     return FlipPicture(
         clean=clean,
         perturbed=perturbed,
@@ -187,8 +185,28 @@ def _picture(result: AttackResult, a: int) -> FlipPicture:
         bands=bands,
         before=f"{true}, p = {record.clean_probabilities[i, record.true[i]]:.3f}",
         after=f"{became}, p = {record.probabilities[a, new]:.3f}",
-        title=f"{record.ids[i]}: {where}; {changes} ({search}, query {record.queries[a]:,})",
+        title=f"{record.ids[i]}: {where}; {_change(result, a)} ({search}, query {record.queries[a]:,})",
     )
+
+
+def _change(result: AttackResult, a: int) -> str:
+    """From what to what the first pixel goes: in the unit of the images where the stretch leads back to it."""
+    import torch  # here, because drawing a page from records needs none
+
+    sample, record = result.sample, result.record
+    stretch = sample.checkpoint.stretch
+    ends = [torch.from_numpy(values[a, 0]) for values in (record.before, record.after)]
+    unit = ""
+    if stretch is not None and stretch.invertible and sample.whole.units == "electron":
+        unit = " electrons"
+        ends = [stretch.inverse(end[:, None, None])[:, 0, 0] for end in ends]
+    said = [[_short(value) for value in end.tolist()] for end in ends]
+    changes = zip(sample.checkpoint.card.bands, *said, strict=True)
+    return "; ".join(f"{band} {x} to {y}" for band, x, y in changes) + unit
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def chosen_flips(record: AttackRecord) -> list[int]:
