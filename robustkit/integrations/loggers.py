@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from robustkit.errors import InputError
 from robustkit.extras import require
 from robustkit.files import read_json, reading
 
+# What the name of a metric of MLflow must not hold; a perturbation with options has an equals sign, a class anything.
+_REFUSED = re.compile(r"[^\w.\- /]")
 _KEPT = ("report.html", "audit.json", "junit.xml")
 
 
@@ -29,6 +32,7 @@ def log_to_mlflow(audit: str | os.PathLike[str], *, prefix: str = "robustkit") -
     """
     mlflow = require("mlflow", extra="mlflow", purpose="log an audit to MLflow")
     numbers, failed = _numbers(audit, prefix)
+    numbers = {_REFUSED.sub("_", name): number for name, number in numbers.items()}
     mlflow.log_metrics(numbers)
     mlflow.set_tag(f"{prefix}.gates_failed", failed)
     for path in _files(audit):

@@ -23,6 +23,18 @@ def audit(tmp_path):
     return tmp_path
 
 
+def test_names_that_mlflow_refuses_are_written_otherwise(audit, monkeypatch):
+    kept = json.loads((audit / "audit.json").read_text())
+    number = kept["models"][0]["metrics"].pop("mpc")
+    kept["models"][0]["metrics"] = {"loss.psf,restore_noise=false": number, "flip_rate.E/S0 (early)": number}
+    (audit / "audit.json").write_text(json.dumps(kept))
+    said, mlflow = {}, ModuleType("mlflow")
+    mlflow.log_metrics, mlflow.set_tag, mlflow.log_artifact = said.update, lambda *_: None, lambda *_, **__: None
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    log_to_mlflow(audit)
+    assert set(said) == {"robustkit/loss.psf_restore_noise_false", "robustkit/flip_rate.E/S0 _early_"}
+
+
 def test_mlflow_is_given_numbers_and_page(audit, monkeypatch):
     said, mlflow = {}, ModuleType("mlflow")
     mlflow.log_metrics = said.update
