@@ -65,7 +65,8 @@ def _of_one(subject: Subject, request: AuditRequest) -> float:
     began = time.perf_counter()
     classifier(images)
     each = (time.perf_counter() - began) / len(images)
-    rate = candidates_per_second(make_evaluator(classifier, images), candidates=256)
+    tried = min(256, int(1 / max(each, 1e-3)))  # a second at most where each is a whole pass
+    rate = candidates_per_second(make_evaluator(classifier, images), candidates=tried)
     cells = math.prod(images.shape[2:]) * 2 ** images.shape[1]
     affordable = min(cells, request.certify.seconds * rate / n) if request.certify.seconds > 0 else cells
     part = request.sweep
