@@ -114,6 +114,8 @@ def test_risk_is_rate_times_flips():
     assert record.settings["expected_per_image"]["cosmic-ray"] == pytest.approx(rate)
     step = summarize_sweep(record).steps[0]
     assert step.risk == pytest.approx(rate * step.right_to_wrong / 20)
+    share = 100 * (1 - np.exp(-step.risk))  # events are more than one where they are many, images are not
+    assert f"; by its rate {share:.2g} % go wrong" in summarize_sweep(record).text()
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ class SweepSummary:
             lines.append(
                 f"{step.name} {step.level:.4g} {step.unit}: {step.accuracy}; "
                 f"{step.right_to_wrong:.4g} correct to wrong, {step.wrong_to_right:.4g} wrong to correct"
-                + ("" if step.risk is None else f"; {step.risk:.2g} expected per image")
+                + ("" if step.risk is None else f"; by its rate {-100 * math.expm1(-step.risk):.2g} % go wrong")
                 + (f"; {step.not_finite} {'flagged' if self.flagged_by else 'not finite'}" if step.not_finite else "")
                 + (f"; {step.outside} values out of bounds" if step.outside else "")
                 + ("" if math.isnan(step.disagreement) else f"; {step.disagreement:.3g} of the members disagree")
