@@ -36,14 +36,17 @@ class GateResult:
         gate: The gate.
         value: The number that it asked for; nan where it was not measured.
         passed: Whether it holds; a number that was not measured fails.
+        number: The number with its interval; `None` where it was not measured, and of a gate against an earlier audit.
     """
 
     gate: Gate
     value: float
     passed: bool
+    number: Estimate | None = None
 
     def __str__(self) -> str:
-        found = "not measured" if math.isnan(self.value) else f"{self.value:.4g}"
+        value = f"{self.value:.4g}" if self.number is None else str(self.number)
+        found = "not measured" if math.isnan(self.value) else value
         return f"{'passed' if self.passed else 'FAILED'}: {self.gate.text} ({found})"
 
 
@@ -57,7 +60,7 @@ def check_gates(gates: Sequence[Gate], numbers: dict[str, Estimate]) -> list[Gat
     for gate in gates:
         one = numbers.get(gate.metric)
         value = float("nan") if one is None else float(getattr(one, gate.end))
-        results.append(GateResult(gate, value, gate.holds(value)))
+        results.append(GateResult(gate, value, gate.holds(value), one))
     return results
 
 
