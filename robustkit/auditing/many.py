@@ -18,6 +18,7 @@ import numpy as np
 
 from robustkit import __version__
 from robustkit.auditing.machine import SCHEMA, csv_text
+from robustkit.auditing.recorded import other_images
 from robustkit.errors import InputError
 from robustkit.files import read_json, reading, whole_folder
 from robustkit.report.blocks import NOTHING
@@ -216,18 +217,8 @@ def _measure(name: str) -> str:
 
 def _unlike(first: Audited, other: Audited) -> str:
     """Why two audits are of other images, and the command that makes them the same."""
-    differ = [
-        f"{key} {other.about[key]} instead of {first.about[key]}"
-        for key in ("n", "part", "seed", "data")
-        if other.about[key] != first.about[key]
-    ]
     shared = len(set(first.ids) & set(other.ids))
-    why = ", ".join(differ) or "the image sets differ"
-    want = first.about
-    return (
-        f"{other.folder} is of other images than {first.folder} ({why}; {shared} of {len(first.ids)} are shared); "
-        f"audit it again with --data {want['data']} --part {want['part']} --n {want['n']} --seed {want['seed']}"
-    )
+    return f"{other.folder} is of other images than {first.folder} {other_images(first.about, other.about, shared)}"
 
 
 def _said(audits: Sequence[Audited], rows: Sequence[Standing]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +81,39 @@ def check_pair(one: ModelRecords, other: ModelRecords) -> None:
             f"{', '.join(other.class_names)}; only models of the same classes can be compared"
         )
     if one.about["ids"] != other.about["ids"] or one.about["true"] != other.about["true"]:
+        mine, its = ({**each.about, "n": len(each.about["ids"])} for each in (one, other))
+        shared = len(set(mine["ids"]) & set(its["ids"]))
         raise InputError(
-            f"{one.label} and {other.label} were audited on different images; audit both with the same --data, --part, "
-            "--n and --seed"
+            f"{one.label} and {other.label} were audited on different images {other_images(mine, its, shared)}"
         )
     for step in one.steps:
         first, second = (each.steps.get(step, {}).get("inputs", {}).get("settings") for each in (one, other))
         if first is not None and second is not None and first != second:
             raise InputError(
-                f"the step {step!r} of {one.label} and {other.label} was made with other settings; audit both alike"
+                f"the step {step!r} of {one.label} and {other.label} was made with other settings"
+                f"{_other_settings(first, second)}; audit both alike"
             )
+
+
+def _other_settings(first: Any, second: Any) -> str:
+    if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
+        return ""
+    keys = sorted(str(key) for key in {*first, *second} if first.get(key) != second.get(key))
+    return f" ({', '.join(f'{key} {first.get(key)} and {second.get(key)}' for key in keys)})"
+
+
+def other_images(first: Mapping[str, Any], other: Mapping[str, Any], shared: int) -> str:
+    """By what the images of two audits differ, and how the second is audited on those of the first.
+
+    Args:
+        first: Its `n`, `part`, `seed` and `data`.
+        other: Likewise.
+        shared: How many images both have.
+    """
+    keys = ("n", "part", "seed", "data")
+    differ = [f"{key} {other[key]} instead of {first[key]}" for key in keys if other[key] != first[key]]
+    why = ", ".join(differ) or "the image sets differ"
+    return (
+        f"({why}; {shared} of {first['n']} are shared); audit it again with --data {first['data']} --part "
+        f"{first['part']} --n {first['n']} --seed {first['seed']}"
+    )
