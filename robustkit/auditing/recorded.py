@@ -46,8 +46,7 @@ def read_model(folder: Path, label: str, kinds: Sequence[Finding] = ()) -> Model
             try:
                 records |= kind.load(folder / kind.name)
             except (InputError, OSError) as error:  # it is missing then, and the others are shown
-                note = notes[kind.name]
-                steps[kind.name] = {**step, "refused": f"{error}; remove {note} and run the audit again"}
+                steps[kind.name] = {**step, "refused": f"{error}; run the audit again, which makes this step again"}
     found = ModelRecords(label, folder, about, steps, records, {kind.name: kind.alone for kind in kinds})
     _check_together(found)
     return found

@@ -93,7 +93,9 @@ class Report:
         """What to print."""
         words = [check.word or check.status for check in self.checks]
         width = max(map(len, words))
-        lines = [f"{w:<{width}}  {check.claim}: {check.measured}" for w, check in zip(words, self.checks, strict=True)]
+        found = [one.advice if one.status == "not run" and one.advice else one.measured for one in self.checks]
+        said = zip(words, self.checks, found, strict=True)
+        lines = [f"{word:<{width}}  {check.claim}: {what}" for word, check, what in said]
         return "\n".join([*lines, headline(self.checks), *map(str, self.gates), f"the page is {self.page}"])
 
 
