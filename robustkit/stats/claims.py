@@ -315,7 +315,7 @@ def claim_of_calibration(name: str, probabilities: ArrayLike, labels: ArrayLike,
         return max(tails, default=0.0)
 
     def highest(tail: float) -> float:
-        """The upper end: the largest error that neither the squares nor the number of right answers rules out."""
+        """The upper end: the largest error that neither the squares nor the number of correct predictions rules out."""
         if one_sided(1.0) >= tail:
             return 1.0
         alike = root_scalar(lambda error: one_sided(error) - tail, bracket=(0.0, 1.0), method="bisect", xtol=1e-9).root

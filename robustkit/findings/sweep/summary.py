@@ -34,7 +34,7 @@ class StepSummary:
         name: The perturbation.
         level: Its level.
         unit: Of the level.
-        accuracy: Rate of correct predictions, mean over draws of random numbers, with Wilson's interval; an answer
+        accuracy: Rate of correct predictions, mean over draws of random numbers, with Wilson's interval; output
             that is not finite is wrong.
         recall: The same within each true class, K values.
         right_to_wrong: Images that were right and are another class, mean over draws of random numbers; those without
