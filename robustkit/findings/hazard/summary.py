@@ -264,7 +264,7 @@ def describe(record: HazardRecord, shallower: Sequence[HazardRecord] = ()) -> st
     if everything:
         for one in (record, *shallower):
             moved = ", ".join(f"{label} {value:+.3g}" for label, value in drift(one).items())
-            lines.append(f"  {depth_word(one.depth)}: gains and losses of the classes per million, before masking: {moved}")
+            lines.append(f"  {depth_word(one.depth)}: gains and losses per million, before masking: {moved}")
     return "\n".join(lines)
 
 
