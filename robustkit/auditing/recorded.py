@@ -81,7 +81,7 @@ def check_pair(one: ModelRecords, other: ModelRecords) -> None:
         )
     if one.about["ids"] != other.about["ids"] or one.about["true"] != other.about["true"]:
         mine, its = ({**each.about, "n": len(each.about["ids"])} for each in (one, other))
-        shared = len(set(mine["ids"]) & set(its["ids"]))
+        shared = len(set(one.about["ids"]) & set(other.about["ids"]))
         raise InputError(
             f"{one.label} and {other.label} were audited on different images {other_images(mine, its, shared)}"
         )

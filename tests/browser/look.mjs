@@ -96,6 +96,7 @@ const words = () => page.evaluate(() => {
       }
     });
   }
+  for (const one of document.querySelectorAll(".check .status")) if (one.scrollWidth > one.clientWidth + 1) cut.push(`status: ${said(one)}`);
   for (const one of document.querySelectorAll("main *, header *, nav *")) {
     if (one.closest("svg, .scroll, .stage, .paper, pre") || !seen(one)) continue;
     const look = getComputedStyle(one);

@@ -67,7 +67,7 @@ def test_the_most_fragile_stands_first_and_what_was_wrong_is_left_out(record):
     assert [str(one.records["fragile"].ids[i]) for i in order_of(one)] == ["z", "y", "x{1}"]
     said = FragileObjects(one, "fragile-objects").summary()
     assert said.startswith("z flips most easily")
-    assert "1 wrong without any change are left out" in said
+    assert "1 that are misclassified without any change are left out" in said
 
 
 def test_links_lead_to_the_object_and_are_there_only_where_the_sky_is_known(record):

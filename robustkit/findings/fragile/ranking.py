@@ -16,7 +16,7 @@ from robustkit.findings.fragile.record import FragileRecord
 from robustkit.report.section import Cell, Table
 
 RULE = (
-    "first the objects that a pixel was seen to flip, the smallest change first; then those of which nothing is known, "
+    "first the objects that a known pixel flips, the smallest change first; then those of which nothing is known, "
     "and those that no pixel flips, the smallest margin first"
 )
 _ALADIN = "https://aladin.cds.unistra.fr/AladinLite/"
@@ -93,11 +93,11 @@ class FragileObjects:
             i = order[0]
             first = f"{record.ids[i]} flips most easily: {self._said(i)}. "
         elif len(order):
-            first = "No object was seen to flip. "
-        left = f" {wrong} wrong without any change are left out." if wrong else ""
+            first = "No pixel is known to flip any object. "
+        left = f" {wrong} that are misclassified without any change are left out." if wrong else ""
         return (
-            f"{first}The least change is the smallest part of a known flip that flips too, seen on the network itself; "
-            f"other pixels may need less.{left}"
+            f"{first}The least change is the smallest fraction of a known flip that flips too, tried on the network "
+            f"itself; other pixels may need less.{left}"
         )
 
     def _said(self, i: int) -> str:
@@ -188,10 +188,16 @@ def _number(value: float, form: str = "{:.6g}") -> str:
     return form.format(value) if np.isfinite(value) else ""
 
 
+def _change(value: float) -> str:
+    """Three significant digits, without powers of ten."""
+    return f"{float(f'{value:.3g}'):+,.0f}" if abs(value) >= 100 else f"{value:+.3g}"
+
+
 def _bands(record: FragileRecord, i: int) -> str:
     if not np.isfinite(record.change[i]).all():
         return ""
-    parts = [f"{band} {value:+.3g}" for band, value in zip(record.bands, record.change[i], strict=True) if value != 0]
+    changes = zip(record.bands, record.change[i].tolist(), strict=True)
+    parts = [f"{band} {_change(value)}" for band, value in changes if value != 0]
     return f"{', '.join(parts)} {record.unit}"
 
 
