@@ -12,7 +12,6 @@ import re
 import shutil
 import stat
 import tempfile
-import time
 import tomllib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -61,10 +60,8 @@ def unfinished_file(path: Path) -> Generator[tuple[int, str]]:
     Yields:
         Its descriptor, and where it is.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=_UNFINISHED, dir=path.parent)
+    descriptor, temporary = _begun(path)
     try:
-        with suppress(OSError):  # on a file system without locks nothing is cleared away either
-            _hold(descriptor)
         yield descriptor, temporary
     except OSError as error:
         if error.errno is not None and error.filename is None:
@@ -75,21 +72,25 @@ def unfinished_file(path: Path) -> Generator[tuple[int, str]]:
         Path(temporary).unlink(missing_ok=True)
 
 
-def clear_beside(path: Path) -> None:
-    """Removes what killed processes left beside a file or folder that is about to be made.
+def _begun(path: Path) -> tuple[int, str]:
+    """An empty file beside `path` that this process holds; another that clears away may take it before it is held."""
+    while True:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=_UNFINISHED, dir=path.parent)
+        with suppress(OSError):  # on a file system without locks nothing is cleared away either
+            _hold(descriptor, wait=True)
+        if os.path.exists(temporary):
+            return descriptor, temporary
+        os.close(descriptor)
 
-    A living one holds what it makes locked, but for the moment in which it begins.
-    """
+
+def clear_beside(path: Path) -> None:
+    """Removes what killed processes left beside a file or folder that is to be made; a living one holds its own."""
     for old in path.parent.glob(f".{glob.escape(path.name[:40])}.*{_UNFINISHED}"):
         with suppress(OSError):
-            about = old.lstat()
-            begins = not about.st_size and time.time() - about.st_mtime < 1
-            if stat.S_ISDIR(about.st_mode):
+            kind = old.lstat().st_mode
+            if stat.S_ISDIR(kind) or stat.S_ISREG(kind):
                 with _held(old):
-                    shutil.rmtree(old)
-            elif stat.S_ISREG(about.st_mode) and not begins:
-                with _held(old):
-                    old.unlink()
+                    shutil.rmtree(old) if stat.S_ISDIR(kind) else old.unlink()
 
 
 @contextmanager
@@ -131,9 +132,9 @@ def _held(folder: Path) -> Generator[None]:
         os.close(descriptor)
 
 
-def _hold(descriptor: int) -> None:
+def _hold(descriptor: int, *, wait: bool = False) -> None:
     if fcntl is not None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def is_unfinished(path: Path) -> bool:

@@ -2,7 +2,7 @@ import json
 import os
 import subprocess
 import sys
-import time
+import tempfile
 
 import pytest
 
@@ -77,24 +77,33 @@ def test_what_a_killed_process_left_beside_a_file_is_cleared_and_not_what_lives(
         assert other.stdout is not None
         other.stdout.close()
     others[0].wait()
-    old = time.time() - 60
-    for made in (dead, living):
-        os.utime(made, (old, old))
     mine = [tmp_path / ".net.onnx.mine.part", tmp_path / ".net.onnx.abc.robustkit-part.txt", tmp_path / "net.onnx"]
     for one in mine:
         one.write_text("mine")
-    begun = tmp_path / ".net.onnx.begun.robustkit-part"
-    begun.touch()  # by a process that has not come to hold it
     (tmp_path / ".net.onnx.link.robustkit-part").symlink_to(path)
     clear_beside(path)
     assert not os.path.exists(dead)
     assert os.path.exists(living)
-    assert begun.exists()
     assert all(one.read_text() == "mine" for one in mine)
     others[1].kill()
     others[1].wait()
     clear_beside(path)
     assert not os.path.exists(living)
+
+
+def test_a_file_that_was_cleared_before_it_is_held_is_begun_again(tmp_path, monkeypatch):
+    real, made = tempfile.mkstemp, []
+
+    def cleared_at_once(**how):
+        made.append(real(**how))
+        if len(made) == 1:
+            clear_beside(tmp_path / "a")  # by another process, between the two lines
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkstemp", cleared_at_once)
+    write_text(tmp_path / "a", "whole")
+    assert len(made) == 2
+    assert os.listdir(tmp_path) == ["a"]
 
 
 def interrupted(path):

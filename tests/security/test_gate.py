@@ -46,8 +46,8 @@ def test_a_card_beside_a_checkpoint_chooses_no_code(stranger, name, capsys):
 def test_every_field_of_a_card_may_say_what_it_likes(stranger):
     _, marker = stranger
     save_file(ConvNet(size=(8, 8)).state_dict(), "best.safetensors")
-    for field in ModelOptions.__dataclass_fields__:
-        for name in NAMES:
+    for number, field in enumerate(ModelOptions.__dataclass_fields__):
+        for name in NAMES[number % 4 :: 4]:
             for text in (json.dumps(name), json.dumps([name, name]), f"{{name = {json.dumps(name)}}}"):
                 Path("best.toml").write_text(f"{field} = {text}\n")
                 quietly(open_model, "best.safetensors")
@@ -215,7 +215,7 @@ def test_the_records_of_an_audit_choose_no_code(sweeps, stranger, monkeypatch):
         whole = file.read_text()
         document = json.loads(whole)
         places = list(leaves(document))
-        for path in places[:: max(1, len(places) // 5)]:
+        for path in places[:: max(1, len(places) // 3)]:
             file.write_text(json.dumps(changed(document, path, "evil:Net")))
             quietly(write_report, folder / "audit")
         file.write_text(whole)

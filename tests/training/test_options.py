@@ -111,10 +111,8 @@ def test_a_search_finds_settings_without_target_labels_and_goes_on(tmp_path):
     ("params", "sql", "words"),
     [
         ({"method": "evil:Net"}, "", "search.db tried method = 'evil:Net', which no search does"),
-        ({"network": "evil.py:Net"}, "", "tried network"),
         ({"weight": "x"}, "", "tried weight = 'x'"),
         ({"weight": 1.0}, "CREATE VIEW v AS SELECT 1", "holds more than tables, a view that runs"),
-        ({"weight": 1.0}, "CREATE TRIGGER t AFTER INSERT ON trials BEGIN SELECT 1; END", "a trigger that runs"),
     ],
 )
 def test_the_study_of_a_stranger_chooses_numbers_alone(tmp_path, monkeypatch, params, sql, words):
