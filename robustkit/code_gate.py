@@ -109,6 +109,11 @@ def refuse_code(text: object, *, file: object, option: str, provided: Container[
     )
 
 
+def code_from_root(text: str) -> str:
+    """A name of code, with options after a comma or without, with its file from the root; any other text as it is."""
+    return os.path.abspath(text) if _IN_FILE.fullmatch(text.partition(",")[0]) else text
+
+
 def names_function(model: str | os.PathLike[str]) -> bool:
     """Whether a model is no file, but code that a person names: `path/to/file.py:function` or `package.module:name`."""
     text = os.fspath(model)

@@ -109,12 +109,14 @@ def fit_isomap(
     else:
         chosen, (coordinates, place) = (
             np.empty(0, dtype=np.int64),
-            _full(kept, neighbours, dimensions, graph.components),
+            _full(kept, neighbours, dimensions, graph),
         )
     return IsomapFit(coordinates[back], graph, distinct, distinct[chosen], place)
 
 
-def _full(points: np.ndarray, neighbours: int, dimensions: int, pieces: int) -> tuple[np.ndarray, Callable[..., Any]]:
+def _full(
+    points: np.ndarray, neighbours: int, dimensions: int, graph: NeighbourGraph
+) -> tuple[np.ndarray, Callable[..., Any]]:
     # ARPACK would start from NumPy's global random numbers; the dense solver does not.
     from sklearn.manifold import Isomap
 
@@ -124,11 +126,11 @@ def _full(points: np.ndarray, neighbours: int, dimensions: int, pieces: int) -> 
         try:
             coordinates = isomap.fit_transform(points)
         except ValueError as error:
-            raise InputError(too_flat(dimensions, pieces)) from error
+            raise InputError(too_flat(dimensions, graph)) from error
     # What is narrower is rounding of sums over N points.
     widths = isomap.kernel_pca_.eigenvalues_
     if not (widths > 4 * len(points) * np.finfo(np.float64).eps * widths[0]).all():
-        raise InputError(too_flat(dimensions, pieces))
+        raise InputError(too_flat(dimensions, graph))
     return coordinates, isomap.transform
 
 
@@ -139,7 +141,7 @@ def _landmark(
 
     start = int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmax())
     landmarks = farthest_landmarks(graph, count, start)
-    placed = triangulate(landmarks, dimensions, pieces=graph.components)
+    placed = triangulate(landmarks, dimensions, graph=graph)
     nearest = NearestNeighbors(n_neighbors=graph.neighbours).fit(points)
 
     def place(latents: np.ndarray) -> np.ndarray:

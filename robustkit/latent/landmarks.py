@@ -12,6 +12,8 @@ from robustkit.progress import progress
 
 # How narrow an axis may be beside the widest, in squares: all points are placed by differences of squared distances.
 _LEAST_WIDTH = 1e-10
+# How much farther than usual the nearest neighbour of a point is that lies away from all others.
+_AWAY = 1e4
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,17 +78,27 @@ class Triangulation:
         return placed - self.offset
 
 
-def too_flat(dimensions: int, pieces: int) -> str:
+def too_flat(dimensions: int, graph: NeighbourGraph | None) -> str:
     """Why no map has so many axes."""
-    if pieces > 1:
+    if graph is not None and graph.components > 1:
         return (
-            f"the points lie in {pieces} pieces, so far apart that beside it nothing within them can be drawn in "
-            f"{dimensions} dimensions; map each piece by itself, or join them with more --neighbours"
+            f"the points lie in {graph.components} pieces, so far apart that beside it nothing within them can be drawn "
+            f"in {dimensions} dimensions; map each piece by itself, or join them with more --neighbours"
         )
+    if graph is not None:
+        edges = graph.lengths.tocoo()
+        nearest = np.full(len(graph.component), np.inf)
+        np.minimum.at(nearest, edges.row, edges.data)
+        away = int((nearest > _AWAY * np.median(nearest)).sum())
+        if away:
+            return (
+                f"{away} of {len(nearest)} points lie so far from the rest that beside it nothing can be drawn in "
+                f"{dimensions} dimensions; look at these images, and leave them out"
+            )
     return f"the points do not spread over {dimensions} dimensions; there is no such map of them"
 
 
-def triangulate(landmarks: Landmarks, dimensions: int, *, pieces: int = 1) -> Triangulation:
+def triangulate(landmarks: Landmarks, dimensions: int, *, graph: NeighbourGraph | None = None) -> Triangulation:
     """Classical scaling of the landmarks, each counting as often as points are nearest to it.
 
     Farthest-point landmarks lie as densely in the outskirts as in the middle. Weighted by what they stand for, the
@@ -95,7 +107,7 @@ def triangulate(landmarks: Landmarks, dimensions: int, *, pieces: int = 1) -> Tr
     Args:
         landmarks: The landmarks.
         dimensions: d.
-        pieces: How many pieces the neighbour graph fell into, for the message.
+        graph: Of the points, for the message.
 
     Raises:
         InputError: If the landmarks do not spread over that many dimensions.
@@ -110,7 +122,7 @@ def triangulate(landmarks: Landmarks, dimensions: int, *, pieces: int = 1) -> Tr
     values, vectors = np.linalg.eigh(roots[:, None] * centred * roots)
     values, vectors = values[::-1][:dimensions], vectors[:, ::-1][:, :dimensions]
     if len(values) < dimensions or not (values > _LEAST_WIDTH * values[0]).all():
-        raise InputError(too_flat(dimensions, pieces))
+        raise InputError(too_flat(dimensions, graph))
     axes = -0.5 * roots[:, None] * vectors / np.sqrt(values)
     unturned = Triangulation(mean, axes, np.zeros(dimensions))
     placed = unturned(landmarks.distances)

@@ -135,17 +135,22 @@ def _tensors(returned: Any) -> list[Tensor]:
     return [tensor for part in parts for tensor in _tensors(part)]
 
 
+def to_bands(wanted: int, given: int) -> str:
+    """What brings images to the number of bands that a network takes."""
+    if (wanted, given) == (1, 3):
+        return "--grey makes one band of three"
+    if (wanted, given) == (3, 1):
+        return "--rgb makes three equal bands of one"
+    return "choose them with --bands, by the names that the images have"
+
+
 def advice_for(module: nn.Module, shape: Sequence[int], error: BaseException | None = None) -> str:
     """What to do when a network fails on images (C, H, W) of the size that was said or found."""
     if _takes_more(error):
         return _MORE_THAN_IMAGES
     bands, sizes = bands_of(module), sizes_taken(module)
     if bands is not None and bands != shape[0]:
-        what = {
-            (1, 3): "--grey makes one band of three",
-            (3, 1): "--rgb makes three equal bands of one",
-        }.get((bands, shape[0]), "choose them with --bands, by the names that the images have")
-        return f"it takes {bands} band{'s' * (bands > 1)} and was given {shape[0]}; {what}"
+        return f"it takes {bands} band{'s' * (bands > 1)} and was given {shape[0]}; {to_bands(bands, shape[0])}"
     if sizes and tuple(shape[1:]) not in sizes:
         shown = " or ".join(f"{height}x{width}" for height, width in sizes)
         return f"it takes {shown}; bring the images there with --resize {sizes[0][0]} {sizes[0][1]}"

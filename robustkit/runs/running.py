@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from robustkit.code_gate import code_from_root
 from robustkit.errors import InputError, OutOfMemory, RobustkitError
 from robustkit.models.checkpoint import versions
 from robustkit.models.memory import is_out_of_memory
@@ -184,7 +185,7 @@ def _make(
 
     if not opened.sample.model.exists():
         raise InputError("workers read the model from a file; give the path of a checkpoint, or no executor")
-    request = replace(opened.request, **_absolute(opened.request))  # a worker may stand in another folder
+    request = replace(opened.request, **_from_root(opened.request))  # a worker may stand in another folder
     task = Task(type(opened), os.path.abspath(opened.sample.model), request, device, opened.inputs, versions())
     make_units(units, partial(make_unit, task), keep_and_show, executor)
 
@@ -194,6 +195,18 @@ def _absolute(request: Any) -> dict[str, Any]:
     paths = {name: getattr(request, name, None) for name in _PATHS}
     found: dict[str, Any] = {name: os.path.abspath(path) for name, path in paths.items() if path is not None}
     return found | ({} if request.options is None else {"options": request.options.from_root()})
+
+
+def _from_root(request: Any) -> dict[str, Any]:
+    """The same, and the files of code that it names; what they are called in records is not their path."""
+    found: dict[str, Any] = {}
+    for field in fields(request):
+        value = getattr(request, field.name)
+        if isinstance(value, str):
+            found[field.name] = code_from_root(value)
+        elif isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+            found[field.name] = tuple(map(code_from_root, value))
+    return found | _absolute(request)
 
 
 def images_in(opened: Measurement, units: Iterable[int]) -> int:

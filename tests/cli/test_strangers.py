@@ -30,6 +30,8 @@ def folder(tmp_path_factory):
             "misspelt": np.array(["disk", "ring", "bar"])[labels],
         }.items():  # fmt: skip
             np.savez(f"{name}.npz", images=images, labels=its)
+        np.savez("large.npz", images=np.kron(images, np.ones((1, 1, 2, 2), np.float32)), labels=labels)
+        making.onnx(network, images)
         _pictures(images, labels)
         with open("catalogue.csv", "w") as file:
             rows = csv.writer(file)
@@ -76,3 +78,39 @@ def test_what_strangers_bring_is_opened_or_told_what_to_say(
     assert words in said
     if not status and "counted" not in data and "grey" not in data and "mixed" not in data:
         assert "accuracy: 1.00 [" in said
+
+
+GRAPH = ("--model", "net.onnx", *making.BOUNDS)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "status", "words"),
+    [
+        ("large.npz", (), 2, "takes images of 3 bands of 12x12, and the images have 3 bands of 24x24; bring them there "
+         "with --resize 12 12"),
+        ("large.npz", ("--resize", 12, 12), 0, "answers as onnxruntime does on real images"),
+        ("grey", ("--stretch", "unit"), 2, "the images have 1 band of 12x12; --rgb makes three equal bands of one"),
+        ("grey", ("--stretch", "unit", "--rgb"), 0, "answers as onnxruntime does on real images"),
+    ],
+)  # fmt: skip
+def test_images_that_a_graph_does_not_take(robustkit, folder, monkeypatch, data, options, status, words):
+    monkeypatch.chdir(folder)
+    code, said, wrong = robustkit("inspect", *GRAPH, "--data", data, *options)
+    assert code == status, said + wrong
+    assert words in said
+
+
+@pytest.mark.parametrize("command", ["inspect", "attack", "certify"])
+def test_a_graph_that_answers_otherwise_than_its_network_goes_on_with_onnxruntime(
+    robustkit, folder, monkeypatch, command
+):
+    from robustkit.models.foreign import onnx_operators
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(onnx_operators.OPERATORS, "Relu", onnx_operators.OPERATORS["Sigmoid"])
+    short = () if command == "inspect" else ("--n", 2, "--budget", 16, "--out", f"graph-{command}", "--device", "cpu")
+    code, said, wrong = robustkit(command, *GRAPH, "--data", "counted.npz", *short)
+    assert code == 0, said + wrong
+    lines = [line for line in said.splitlines() if "the graph stays with onnxruntime" in line]
+    assert len(lines) == 1
+    assert "of the largest score from onnxruntime, which is no rounding" in lines[0]

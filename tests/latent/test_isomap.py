@@ -156,3 +156,12 @@ def test_pieces_too_far_apart_for_a_map_are_called_that(landmarks):
     points[30:] += 1e9
     with pytest.raises(InputError, match="in 2 pieces, so far apart that"):
         fit_isomap(points, neighbours=5, landmarks=landmarks)
+
+
+@pytest.mark.parametrize("landmarks", [0, 20])
+@pytest.mark.parametrize("strays", [1, 3])
+def test_points_far_from_all_others_are_named(landmarks, strays):
+    points = np.random.default_rng(0).normal(size=(60, 5))
+    points[7 : 7 + strays] += 1e9 * np.arange(1, strays + 1)[:, None]
+    with pytest.raises(InputError, match=rf"{strays} of 60 points lie so far from the rest"):
+        fit_isomap(points, neighbours=5, landmarks=landmarks)

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from robustkit.findings.attack.measure import run_attack
 from robustkit.findings.attack.record import AttackRequest
+from robustkit.findings.sweep.record import SweepRequest
 from robustkit.models import ConvNet, ModelOptions, open_model
 from robustkit.runs.executors import choose_executor
 from tests.attacks import silent
@@ -48,6 +49,22 @@ def attacked(name, said, executor):
     run_attack("w.safetensors", request, options=said, out=f"{name}-away", device="cpu", executor=executor, say=silent)
     names = ("attack.npz", "attacks.csv")
     return all(Path(f"{name}-here", n).read_bytes() == Path(f"{name}-away", n).read_bytes() for n in names)
+
+
+def test_searches_perturbations_and_members_are_told_from_the_root(here):
+    from robustkit.runs.running import _from_root
+
+    request = AttackRequest(
+        searches=("centre.py:Centre,step=2", "de"), budget=3, options=ModelOptions(members=("b.pt",))
+    )
+    told = _from_root(request)
+    assert told["searches"] == (f"{here}/centre.py:Centre,step=2", "de")
+    assert told["options"].members == (str(here / "b.pt"),)
+    assert "budget" not in told
+    assert _from_root(SweepRequest(perturbations=("leaks.py:Dark", "gaussian")))["perturbations"] == (
+        f"{here}/leaks.py:Dark",
+        "gaussian",
+    )
 
 
 def test_what_a_worker_is_told_leads_to_the_same_files_from_anywhere(here, monkeypatch):

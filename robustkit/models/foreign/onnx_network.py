@@ -31,6 +31,7 @@ from robustkit.models.foreign.onnx_values import NotConverted
 from robustkit.models.foreign.options import ModelOptions
 from robustkit.models.foreign.shown import Shown
 from robustkit.models.outputs import check_ending, choose_part, describe
+from robustkit.models.probing import to_bands
 
 
 class OnnxPart(nn.Module):
@@ -186,8 +187,11 @@ def _shape(path: Path, taken: GraphInput, options: ModelOptions, real: Shown | N
             raise InputError(f"{path} takes images of {height}x{width}, and --input-size says {size[0]}x{size[1]}")
     bands = bands or (len(options.bands) if options.bands else given[1] if given else 3)
     if given is not None and given[1:] != (bands, *size):
-        its, mine = f"{given[1]} bands of {given[2]}x{given[3]}", f"{bands} bands of {size[0]}x{size[1]}"
-        raise InputError(f"{path} takes images of {mine}, and the images have {its}")
+        its, mine = (f"{n} band{'s' * (n > 1)} of {h}x{w}" for n, h, w in (given[1:], (bands, *size)))
+        advice = (
+            to_bands(bands, given[1]) if bands != given[1] else f"bring them there with --resize {size[0]} {size[1]}"
+        )
+        raise InputError(f"{path} takes images of {mine}, and the images have {its}; {advice}")
     return bands, size[0], size[1]
 
 

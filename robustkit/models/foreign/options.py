@@ -163,7 +163,8 @@ class ModelOptions:
         if labels is not None and labels.endswith(".npy"):
             labels = os.path.abspath(labels)
         card = None if self.card is None else os.path.abspath(self.card)
-        return replace(self, arch=arch, card=card, labels=labels)
+        members = None if self.members is None else tuple(map(os.path.abspath, self.members))
+        return replace(self, arch=arch, card=card, labels=labels, members=members)
 
     @property
     def without_paths(self) -> dict[str, Any]:
