@@ -82,8 +82,8 @@ def too_flat(dimensions: int, graph: NeighbourGraph | None) -> str:
     """Why no map has so many axes."""
     if graph is not None and graph.components > 1:
         return (
-            f"the points lie in {graph.components} pieces, so far apart that beside it nothing within them can be drawn "
-            f"in {dimensions} dimensions; map each piece by itself, or join them with more --neighbours"
+            f"the points lie in {graph.components} pieces, so far apart that beside it nothing within them can be "
+            f"drawn in {dimensions} dimensions; map each piece by itself, or join them with more --neighbours"
         )
     if graph is not None:
         edges = graph.lengths.tocoo()
