@@ -2,15 +2,13 @@
 
     python examples/02_foreign_models.py --out foreign
 
-makes a folder of JPEGs, trains on it for a few minutes, and runs `robustkit inspect` and a short `robustkit attack` on
-every checkpoint: a state_dict, a Lightning checkpoint, a pickled network without trust, and an ONNX graph
-that becomes a network of PyTorch. Then on decisions: two checkpoints as one model, a cut on the score of one class, a
-threshold, and a regression that must stay in a band about its label.
+makes a folder of JPEGs, trains on it, and runs `robustkit inspect` and a short `robustkit attack` on every checkpoint:
+a state_dict, a Lightning checkpoint, a pickled network without trust, and an ONNX graph that becomes a network of
+PyTorch. Then on what a model is asked: two checkpoints as one model, a cut on the score of one class, a threshold,
+several labels at once, and a regression that must stay in a band about its label.
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,8 @@ import torch
 from foreign_networks import PlainNet, SmallResNet
 from PIL import Image
 from torch import nn
+
+from robustkit.cli import main as command_line
 
 CODE = Path(__file__).with_name("foreign_networks.py")
 MEAN, STD = 0.2, 0.2
@@ -86,8 +86,13 @@ def export(network: nn.Module, path: Path, shape: torch.Size) -> bool:
 
 
 def robustkit(*arguments: object) -> None:
+    """A command as it is typed in a shell, in this process, which has PyTorch loaded already."""
     print("\nrobustkit", *arguments, flush=True)
-    subprocess.run([sys.executable, "-m", "robustkit", *map(str, arguments)], check=True)
+    try:
+        command_line([str(argument) for argument in arguments])
+    except SystemExit as done:
+        if done.code:
+            raise
 
 
 def main() -> None:
@@ -175,7 +180,18 @@ def decide(asked: argparse.Namespace, out: Path, images: torch.Tensor, second: P
     one = ["--arch", f"{CODE}:PlainNet", "--arch-kwargs", "num_classes = 1"]
     gated = ["--data", out / "gate.npz", *scaled, "--threshold", 0.5]
     robustkit("attack", "--model", out / "gate.pth", *one, *gated, "--out", out / "attack-threshold")
-    # The same network as a regression: its number must stay within 0.15 (1 + z) of the label, as a redshift.
+    # Two labels that may both be there, or neither; any that comes or goes is a flip.
+    several = PlainNet(num_classes=2).eval()
+    with torch.no_grad():
+        several.fc2.bias -= several(images)[1].median(0).values
+        there = several(images)[1] > 0
+    torch.save(several.state_dict(), out / "labels.pth")
+    combinations = np.array(["none", "ring", "dust", "ring+dust"])[(there[:, 0] + 2 * there[:, 1]).numpy()]
+    np.savez(out / "labels.npz", images=pixels, labels=combinations)
+    two = ["--arch", f"{CODE}:PlainNet", "--arch-kwargs", "num_classes = 2", "--classes", "ring,dust", "--multi-label"]
+    labelled = ["--data", out / "labels.npz", *scaled]
+    robustkit("attack", "--model", out / "labels.pth", *two, *labelled, "--out", out / "attack-labels")
+    # The network of one logit as a regression: its number must stay within 0.15 (1 + z) of the label, as a redshift.
     with torch.no_grad():
         numbers = gate(images)[1][:, 0].numpy()
     np.savez(out / "numbers.npz", images=pixels, labels=numbers.astype(float))

@@ -67,6 +67,7 @@ def data_findings(sample: Sample) -> Iterator[Observation]:
     yield _range(checkpoint, sample)
     yield _accuracy(classifier, predicted, labels)
     yield _class_order(classifier.class_names, predicted, labels)
+    yield from _blank(sample)
     if _bands_are_equal(sample.images):
         yield Observation(
             "bands", "warning", f"the {sample.images.shape[1]} bands of every image are equal: grey stored as colours",
@@ -78,6 +79,18 @@ def data_findings(sample: Sample) -> Iterator[Observation]:
 
 def _is_worth_a_line(note: str) -> bool:
     return note.startswith((WARNING, "preprocessing", "size:", "NaN:", "classes:", "pictures:"))
+
+
+def _blank(sample: Sample) -> Iterator[Observation]:
+    """Images without any structure, as where an array was made and never filled."""
+    bands = sample.images.flatten(2)
+    blank = (bands == bands[..., :1]).flatten(1).all(1).nonzero().squeeze(1).tolist()
+    if blank and bands.shape[2] > 1:
+        yield Observation(
+            "blank", "warning",
+            f"{len(blank)} of {len(bands)} images have a single value in each band ({sample.ids[blank[0]]} first), as "
+            "where nothing was written", "leave them out, or write the file again",
+        )  # fmt: skip
 
 
 def _bands_are_equal(images: Tensor) -> bool:
