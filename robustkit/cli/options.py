@@ -151,8 +151,10 @@ def _options(values: dict[str, Any]) -> Any:
     given = {name: value for name, value in values.items() if value not in (None, ())}
     if "trust_checkpoint" in given:
         given["trust"] = given.pop("trust_checkpoint")
+    # Workers and later commands may start in another folder.
+    if given.get("labels", "").endswith(".npy"):
+        given["labels"] = os.path.abspath(given["labels"])
     if "members" in given:
-        # Workers and later commands may start in another folder.
         given["members"] = tuple(os.path.abspath(member) for member in given["members"])
     if bands is not None:
         given["bands"] = parse_bands(bands)

@@ -44,7 +44,9 @@ class Format:
     options: frozenset[str]
 
 
-_COMMON = frozenset({"class_names", "class_count", "numbers", "bands", "units", "bounds", "steps", "nan", "channels"})
+_COMMON = frozenset(
+    {"class_names", "class_count", "accepted", "numbers", "bands", "units", "bounds", "steps", "nan", "channels"}
+)
 _LISTED = 16 << 20  # bytes that the first image may have which a catalogue names; those of all are known by then
 # How the command line spells what readers are told.
 _SPELLED = {
@@ -59,7 +61,7 @@ _SPELLED = {
     "bounds": "--image-range",
     "nan": "--nan",
 }
-_OF_OWN = frozenset({"steps", "class_count"})
+_OF_OWN = frozenset({"steps", "class_count", "accepted"})
 _NAMED = _COMMON | {"images", "labels", "ids"}
 
 
@@ -91,6 +93,7 @@ def open_images(
     ids: str | None = None,
     class_names: Sequence[str] | None = None,
     class_count: int | None = None,
+    accepted: Sequence[str] = (),
     numbers: bool = False,
     bands: Sequence[str] | None = None,
     channels: Channels | None = None,
@@ -112,6 +115,7 @@ def open_images(
         class_names: The K classes, in the order of the labels.
         numbers: Whether the labels are numbers that a regression predicts, and no classes.
         class_count: K, where labels are numbers that need not show every class.
+        accepted: Names that are classes although tables write them for no label, such as `none`.
         bands: The C bands, in the order of the channels; for a folder with one FITS file per band, the ends of their
             names.
         channels: Where the bands of an image are: its `first` or `last` axis, or `none` for (N, H, W).
@@ -132,6 +136,7 @@ def open_images(
         ids=ids,
         class_names=_names(class_names, "class_names"),
         class_count=class_count,
+        accepted=tuple(accepted),
         numbers=numbers,
         bands=_names(bands, "bands"),
         channels=channels,

@@ -37,6 +37,7 @@ class ImageSets:
         path, options = Path(data), options or ModelOptions()
         said: dict[str, Any] = {**options.about_images, "size": options.input_size, "class_count": options.outcomes}
         said["numbers"] = options.tolerance is not None
+        said["accepted"] = (*(options.classes or ()), *(("none",) if options.multi_label else ()))
         if options.bands and may_be_joined(path):  # elsewhere they are those of the network, in whatever order
             said["bands"] = options.bands
         key = (os.path.realpath(path), repr(sorted(said.items())))

@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
         labels = making.logits(network, images).argmax(1)
         for name, its in {
             "from_one": labels + 1, "counted": labels, "text": (labels + 1).astype(str),
-            "misspelt": np.array(["disk", "ring", "bar"])[labels],
+            "none": np.array(["none", "ring", "n/a"])[labels], "misspelt": np.array(["disk", "ring", "bar"])[labels],
         }.items():  # fmt: skip
             np.savez(f"{name}.npz", images=images, labels=its)
         np.savez("large.npz", images=np.kron(images, np.ones((1, 1, 2, 2), np.float32)), labels=labels)
@@ -36,6 +36,10 @@ def folder(tmp_path_factory):
         half.flush()
         np.save("labels.npy", labels)
         making.onnx(network, images)
+        Path("package").mkdir()
+        Path("package/__init__.py").touch()
+        Path("package/layers.py").write_text(Path("nets.py").read_text())
+        Path("package/net.py").write_text("from .layers import Net\n")
         _pictures(images, labels)
         with open("catalogue.csv", "w") as file:
             rows = csv.writer(file)
@@ -62,6 +66,8 @@ ANSWERED = [
     ("text.npz", NAMED, 0, "the labels are numbers from 1, so 1 is disc"),
     ("catalogue.csv", ("--stretch", "unit", *NAMED), 0, "the labels are numbers from 1, so 1 is disc"),
     ("misspelt.npz", NAMED, 2, "give both the same names: --classes names those of the model, in the order of its"),
+    ("none.npz", (), 2, "labels are empty or say that they are unknown ("),
+    ("none.npz", ("--classes", "none,ring,n/a"), 0, "put into the order of the model, none, ring, n/a"),
     ("mixed", ("--stretch", "unit", *NAMED), 2, "--rgb makes three bands of grey images, and --grey one band"),
     ("mixed", ("--stretch", "unit", *NAMED, "--rgb"), 0, "rgb (grey as three equal bands)"),
     ("grey", ("--stretch", "unit", *NAMED), 2, "takes 3 bands and was given 1; --rgb makes three equal bands of one"),
@@ -119,3 +125,40 @@ def test_a_graph_that_answers_otherwise_than_its_network_goes_on_with_onnxruntim
     lines = [line for line in said.splitlines() if "the graph stays with onnxruntime" in line]
     assert len(lines) == 1
     assert "of the largest score from onnxruntime, which is no rounding" in lines[0]
+
+
+def test_a_graph_of_doubles_is_whole_though_it_cannot_run(robustkit, folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    images = making.pictures().astype(np.float64)
+    network = making.made("Net", making.pictures()).double()
+    making.onnx(network, images)
+    code, said, _ = robustkit("inspect", "--model", "net.onnx", "--data", folder / "counted.npz")
+    assert code == 2
+    assert "the graph is whole, so export it in float32" in said
+    assert "damaged" not in said
+
+
+def test_a_file_of_a_package_is_named_as_a_module(robustkit, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    rest = ("--data", "counted.npz", *making.BOUNDS)
+    code, said, _ = robustkit("inspect", "--model", "net.pt", "--arch", "package/net.py:Net", *rest)
+    assert code == 2
+    assert "go to the folder above that and name it as a module, --arch package.net:NAME" in said
+    code, said, wrong = robustkit("inspect", "--model", "net.pt", "--arch", "package.net:Net", *rest)
+    assert code == 0, said + wrong
+    assert "accuracy: 1.00 [" in said
+
+
+def test_a_run_is_looked_at_from_another_folder(robustkit, folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(folder)
+    images = np.load("counted.npz")["images"]
+    np.save("whole.npy", images)
+    given = ("--data", "whole.npy", "--labels", "labels.npy", *making.BOUNDS)
+    short = ("--n", 4, "--search", "random", "--budget", 20, "--device", "cpu", "--out", tmp_path / "attack")
+    code, _, wrong = robustkit("attack", *NET, *given, *short)
+    assert code == 0, wrong
+    monkeypatch.chdir(tmp_path)
+    looked = ("--model", folder / "net.pt", "--arch", f"{folder}/nets.py:Net", "--run", "attack", "--noisy", "none")
+    axes = ("--x", "random", "--y", "random", "--resolution", 15, "--frames", 0, "--device", "cpu", "--out", "window")
+    code, said, wrong = robustkit("window", *looked, *axes)
+    assert code == 0, said + wrong

@@ -123,3 +123,14 @@ def test_truncated_files_are_refused(tmp_path, keep):
     (tmp_path / "a.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:keep])
     with pytest.raises(InputError, match=r"truncated|not readable as an uncompressed tar file"):
         open_images(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize(
+    ("there", "said"), [((0, 2), "1 of the files data-N are not there, 000001 first"), ((0, 1), "")]
+)
+def test_a_shard_that_is_missing_between_others_is_said(tmp_path, there, said):
+    for number in there:
+        write(tmp_path / f"data-{number:06d}.tar", pictures(range(5 * number, 5 * number + 5)))
+    notes = [note for note in open_images(tmp_path).notes if "not there" in note]
+    assert len(notes) == bool(said)
+    assert all(said in note for note in notes)

@@ -42,7 +42,13 @@ def assemble(found: Found, options: Options, path: Path) -> ImageSet:
             labels, class_names = np.zeros(count, dtype=np.int64), BAND
         else:
             labels, class_names = resolve_labels(
-                found.labels, options.class_names, found.class_names, count, notes, classes=options.class_count
+                found.labels,
+                options.class_names,
+                found.class_names,
+                count,
+                notes,
+                classes=options.class_count,
+                accepted=options.accepted,
             )
         ids = resolve_ids(found.ids, count, notes)
     images, dtype = as_float32(found.frames, options, notes, options.bounds or found.bounds, stored=stored)

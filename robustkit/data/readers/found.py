@@ -26,6 +26,7 @@ class Options:
     ids: str | None = None
     class_names: tuple[str, ...] | None = None
     class_count: int | None = None
+    accepted: tuple[str, ...] = ()
     bands: tuple[str, ...] | None = None
     channels: Channels | None = None
     units: Units | None = None

@@ -30,6 +30,7 @@ def resolve_labels(
     notes: list[str],
     *,
     classes: int | None = None,
+    accepted: Sequence[str] = (),
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Labels as int64 in [0, K) and the K class names.
 
@@ -40,6 +41,7 @@ def resolve_labels(
         count: Number of images.
         notes: Receives what was chosen.
         classes: K, where it was said and the classes have no names.
+        accepted: Names that are classes although tables write them for no label.
 
     Raises:
         InputError: If the labels fit neither the images nor the class names.
@@ -52,7 +54,7 @@ def resolve_labels(
     if values.ndim == 2:
         values = _from_one_hot(values, names, notes)
     if values.dtype.kind in "US":
-        return _from_names(text(values), names, notes, classes)
+        return _from_names(text(values), names, notes, classes, accepted)
     return _from_integers(_whole(values, notes), names, notes, classes)
 
 
@@ -106,10 +108,14 @@ def _from_one_hot(values: np.ndarray, names: Sequence[str], notes: list[str]) ->
 
 
 def _from_names(
-    values: np.ndarray, names: tuple[str, ...], notes: list[str], classes: int | None = None
+    values: np.ndarray,
+    names: tuple[str, ...],
+    notes: list[str],
+    classes: int | None = None,
+    accepted: Sequence[str] = (),
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     present = Counter(values.tolist())
-    missing = [value for value in present if value.casefold() in _MISSING and value not in names]
+    missing = [value for value in present if value.casefold() in _MISSING and value not in (*names, *accepted)]
     if missing:
         count = sum(present[value] for value in missing)
         shown = ", ".join(repr(value) for value in missing)

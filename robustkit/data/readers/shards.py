@@ -34,6 +34,10 @@ def hash_shards(found: Found, path: Path, files: Sequence[Path]) -> None:
             f"{WARNING}{len(gone)} of the {of} files {stem}-...-of-{of:05d} are not there, the first {gone[0]:05d}"
             for (stem, of), gone in _gone(files).items()
         ]
+        found.notes += [
+            f"{WARNING}{len(between)} of the files {stem}N are not there, {between[0]} first, between others that are"
+            for stem, between in _between(files).items()
+        ]
     for file in files:
         name = file.name if file == path else file.relative_to(path).as_posix()
         found.hashes[name] = file_hash(file)
@@ -48,6 +52,21 @@ def _gone(files: Sequence[Path]) -> dict[tuple[str, int], list[int]]:
             there[named[1], int(named[3])].add(int(named[2]))
     missing = {key: [number for number in range(key[1]) if number not in found] for key, found in there.items()}
     return {key: gone for key, gone in missing.items() if gone and key[1] < _MOST_SHARDS}
+
+
+def _between(files: Sequence[Path]) -> dict[str, list[str]]:
+    """The numbers that are missing between those of files which are numbered and not counted, by what comes before."""
+    there: dict[str, dict[int, str]] = defaultdict(dict)
+    for file in files:
+        named = re.search(r"^(.*[^\d])?(\d{1,9})\.\w+$", file.name)
+        if named and "-of-" not in file.name:
+            there[named[1] or ""][int(named[2])] = named[2]
+    missing = {
+        stem: [f"{k:0{len(found[min(found)])}d}" for k in range(min(found), max(found)) if k not in found]
+        for stem, found in there.items()
+        if max(found) - min(found) < 2 * len(found)  # so that they are numbered in order, and few are missing
+    }
+    return {stem: gone for stem, gone in missing.items() if gone}
 
 
 def split_of(files: Sequence[Path], counts: Sequence[int]) -> np.ndarray | None:

@@ -129,11 +129,14 @@ def import_named(source: str) -> tuple[ModuleType, Home]:
         raise
     except (Exception, SystemExit) as error:  # the user's own code
         raise InputError(
-            f"{source} cannot be imported ({type(error).__name__}: {brief(error)}); {_import_advice(error)}"
+            f"{source} cannot be imported ({type(error).__name__}: {brief(error)}); {_import_advice(error, path)}"
         ) from error
 
 
-def _import_advice(error: BaseException) -> str:
+def _import_advice(error: BaseException, path: Path) -> str:
+    if "relative import" in str(error) and path.suffix == ".py":
+        module = f"{path.resolve().parent.name}.{path.stem}"
+        return f"it is part of a package, so go to the folder above that and name it as a module, --arch {module}:NAME"
     alone = "or copy the class alone, with what it calls, into a file of its own and name that"
     if "torchvision::" in str(error):  # its compiled operators are those of another PyTorch
         return f"torch and torchvision do not fit each other, so install both together from one place, {alone}"

@@ -51,10 +51,18 @@ class OnnxPart(nn.Module):
         settings.intra_op_num_threads = torch.get_num_threads()
         settings.log_severity_level = 4
         with reading(name, "an ONNX graph"):
-            self._session = runtime.InferenceSession(
-                model.SerializeToString(), settings, providers=["CPUExecutionProvider"],
-                enable_fallback=0,  # which prints what the file says
-            )  # fmt: skip
+            try:
+                self._session = runtime.InferenceSession(
+                    model.SerializeToString(), settings, providers=["CPUExecutionProvider"],
+                    enable_fallback=0,  # which prints what the file says
+                )  # fmt: skip
+            except Exception as error:
+                if type(error).__name__ != "NotImplemented":
+                    raise
+                raise InputError(
+                    f"onnxruntime has no code on a CPU for a node of {name} ({brief(error)}); the graph is whole, so "
+                    "export it in float32, or with common operators"
+                ) from error
         taken = self._session.get_inputs()[0]
         self._input = taken.name
         self._type = {"tensor(double)": np.float64, "tensor(float16)": np.float16}.get(taken.type, np.float32)
