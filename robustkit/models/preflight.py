@@ -212,7 +212,7 @@ def _input(classifier: AuditedClassifier, images: Tensor, clean: Tensor) -> Obse
 
 def _size(classifier: AuditedClassifier) -> Observation:
     bands, height, width = classifier.input_shape
-    text = f"{bands} bands of {height}x{width}"
+    text = f"{bands} band{'s' * (bands > 1)} of {height}x{width}"
     other = (bands, height + 8, width + 8)
     takes = accepts(classifier.module, other)
     return Observation(
@@ -244,6 +244,11 @@ def _output(classifier: AuditedClassifier, logits: Tensor) -> Observation:
         )  # fmt: skip
     column = logits[:, 1] if classes == 2 and not bool(logits[:, 0].any()) else None
     if kind == "logits" and column is not None and bool(((column >= 0) & (column <= 1)).all()):
+        if bool(((column == 0) | (column == 1)).all()):
+            return Observation(
+                "output", "refusal", "every output is 0 or 1, as a predicted class is, and no score",
+                "return scores, as predict_proba or decision_function do, or the logits of the network",
+            )  # fmt: skip
         return Observation(
             "output", "refusal", "one column between 0 and 1, so class 1 always wins if it is a logit",
             "say --output-kind sigmoid",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,7 +16,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from robustkit import __version__
-from robustkit.errors import InputError
+from robustkit.errors import InputError, first_line
 from robustkit.files import own_folder, write_text
 from robustkit.report import screen
 from robustkit.report.blocks import Drawing
@@ -179,14 +180,23 @@ def _section(one: Section, *, folder: Path, looks: Looks) -> dict[str, Any]:
     csv = table.csv()
     write_text(folder / TABLES / f"{one.name}.csv", csv)
     write_text(folder / TABLES / f"{one.name}.tex", latex(table.columns, table.rows) + "\n")
-    figure = None if drawing is None else screen.paint(drawing, looks)
+    said, spec, image = one.summary(), Markup(""), ""
+    try:
+        if drawing is not None:
+            spec, image = safe_json(screen.paint(drawing, looks)), _print(drawing, looks, folder, one.name)
+    except (InputError, OSError, MemoryError):
+        raise
+    except Exception as error:  # of robustkit, of a library: the other figures and the page are drawn
+        drawing, spec, failed = None, Markup(""), folder / FIGURES / f"{one.name}-failed.txt"
+        write_text(failed, traceback.format_exc())
+        said += f" This figure could not be drawn ({type(error).__name__}: {first_line(error)}); traceback in {failed}."
     return {
         "name": one.name,
         "title": one.title,
-        "said": one.summary(),
-        "image": "" if drawing is None else _print(drawing, looks, folder, one.name),
+        "said": said,
+        "image": image,
         "width": "0" if drawing is None else f"{drawing.size[0]:.2f}",
-        "spec": "" if figure is None else safe_json(figure),
+        "spec": spec,
         "height": 0 if drawing is None else drawing.height,
         "least": 0 if drawing is None else _least(drawing),
         "cameras": drawing is not None and any(panel.space for panel in drawing.panels),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, assert_never
@@ -194,10 +195,12 @@ def _block(block: Block, looks: Looks, layout: dict[str, Any], number: str) -> I
                 **_group(block.of, looks),
             }  # fmt: skip
         case Words():
+            place = _on(layout[f"xaxis{number}"], block.x), _on(layout[f"yaxis{number}"], block.y)
+            if not np.isfinite(place).all():  # the name of a curve that has no point
+                return
             layout["annotations"].append(
                 {"text": f"<b>{plain(block.text)}</b>" if block.bold else plain(block.text),
-                 "x": _on(layout[f"xaxis{number}"], block.x), "y": _on(layout[f"yaxis{number}"], block.y),
-                 "xref": x, "yref": y, "showarrow": False,
+                 "x": place[0], "y": place[1], "xref": x, "yref": y, "showarrow": False,
                  "font": {"size": 12.5 * block.size, **_tinted(block, looks)},
                  "textangle": -90 if block.upright else 0, "xanchor": block.align,
                  "yanchor": "bottom" if block.above else "middle",
@@ -209,7 +212,9 @@ def _block(block: Block, looks: Looks, layout: dict[str, Any], number: str) -> I
 
 def _on(axis: dict[str, Any], value: float) -> float:
     """Where plotly wants an annotation: on a logarithmic axis, unlike everything else, at the logarithm."""
-    return float(np.log10(value)) if axis.get("type") == "log" else value
+    if axis.get("type") != "log":
+        return value
+    return float(np.log10(value)) if value > 0 else math.nan
 
 
 def _tinted(block: Words, looks: Looks) -> dict[str, str]:

@@ -162,3 +162,80 @@ def test_a_run_is_looked_at_from_another_folder(robustkit, folder, monkeypatch, 
     axes = ("--x", "random", "--y", "random", "--resolution", 15, "--frames", 0, "--device", "cpu", "--out", "window")
     code, said, wrong = robustkit("window", *looked, *axes)
     assert code == 0, said + wrong
+
+
+class Traced(torch.nn.Module):
+    """Tracers write down the length of the batch that they see."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = torch.nn.Conv2d(3, 2, 3, stride=2), torch.nn.Linear(50, 3)
+
+    def logits(self, images):
+        return self.fc(torch.relu(self.conv(images)).view(len(images), -1))
+
+    forward = logits
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_graph_that_was_traced_with_its_batch_inside(robustkit, monkeypatch, tmp_path, batch):
+    import warnings
+
+    monkeypatch.chdir(tmp_path)
+    images = torch.from_numpy(making.pictures())
+    network = Traced().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        axes = {"images": {0: "n"}}
+        torch.onnx.export(
+            network, (images[:batch],), "net.onnx", dynamo=False, input_names=["images"], dynamic_axes=axes
+        )
+    labels = network.logits(images).argmax(1)
+    making.keep(images.numpy(), labels, ("a", "b", "c"))
+    given = ("--model", "net.onnx", "--data", "d.npz", *making.BOUNDS)
+    code, said, wrong = robustkit("inspect", *given)
+    assert code == 0, said + wrong
+    assert f"the batch is fixed at {batch}, and smaller ones are filled up" in said
+    assert "accuracy: 1.00 [" in said
+    code, said, wrong = robustkit("certify", *given, "--n", 2, "--budget", 16, "--out", "certify", "--device", "cpu")
+    assert code == 0, said + wrong
+
+
+HARD = """
+import numpy as np
+from nets import predict as scores
+
+def label(images):
+    return np.asarray(scores(images)).argmax(1)
+
+def chance(images):
+    z = np.asarray(scores(images))
+    return 1 / (1 + np.exp(z[:, 0] - z[:, 1]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "status", "words"),
+    [
+        (
+            "label",
+            (),
+            2,
+            "every output is 0 or 1, as a predicted class is, and no score; return scores, as predict_proba",
+        ),
+        ("chance", (), 2, "say --output-kind sigmoid"),
+        ("chance", ("--output-kind", "sigmoid"), 0, "output: sigmoid"),
+        ("chance", ("--output-kind", "sigmoid", "--threshold", 0.5), 0, "real where its score is above 0.5"),
+    ],
+)
+def test_a_function_of_one_score(robustkit, folder, monkeypatch, tmp_path, name, options, status, words):
+    monkeypatch.chdir(tmp_path)
+    Path("nets.py").write_bytes(making.CODE.read_bytes())
+    Path("gate.py").write_text(HARD.replace("argmax(1)", "argmax(1) % 2"))
+    images = making.pictures()
+    np.savez("d.npz", images=images, labels=np.array(["bogus", "real"] * 6))
+    given = ("--model", "gate.py:" + name, "--data", "d.npz", *making.BOUNDS)
+    code, said, wrong = robustkit("inspect", *given, *options)
+    assert code == status, said + wrong
+    assert words in said

@@ -20,9 +20,11 @@ from robustkit.findings.latents.show import draw_canonical
 from robustkit.findings.maps.pictures import draw_maps, draw_spaces, space_panel
 from robustkit.findings.sweep.curves import SweepLatents, SweepSheet
 from robustkit.findings.windows.pictures import draw_window, draw_windows
-from robustkit.report.blocks import Cells, Key, Lines, Points, Regions, Rings, Rule, Series, Words
+from robustkit.report import screen
+from robustkit.report.blocks import Axis, Cells, Drawing, Key, Lines, Panel, Points, Regions, Rings, Rule, Series, Words
 from robustkit.report.blocks import legend_of as keys_of
 from robustkit.report.films import frames, save_gif, save_mp4
+from robustkit.report.inline import safe_json
 from robustkit.report.palette import RING, Looks, Meaning, make_palette
 from robustkit.report.paper import CAMERAS, paint, shortened_legend
 from robustkit.report.saving import printing
@@ -337,3 +339,14 @@ def test_a_legend_of_many_classes_leaves_room_for_its_drawing(classes, omitted):
     kept, more = shortened_legend(names, 25)
     assert (len(kept), more) == (classes + 1 - omitted, omitted)
     assert kept[-1].name == "accuracy"
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_the_name_of_a_curve_without_points_is_left_out(log):
+    blocks = (Words(1.0, float("nan"), "none"), Words(1.0, 1.0, "there"), Words(0.0, 2.0, "at zero"))
+    figure = screen.paint(Drawing((Panel(blocks, x=Axis("queries", log=log)),)), Looks())
+    texts = [one["text"] for one in figure["layout"]["annotations"]]
+    assert "none" not in texts
+    assert "there" in texts
+    assert ("at zero" in texts) != log
+    safe_json(figure)  # which refuses what is no number

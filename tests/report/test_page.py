@@ -116,3 +116,23 @@ def test_a_long_table_is_shown_in_part_and_lies_beside_in_full(tmp_path):
     assert "The first 100 of 8000 rows" in html
     assert 'href="tables/long.csv"' in html
     assert (tmp_path / "tables" / "long.csv").read_text().count("\n") == 8001
+
+
+def test_a_figure_that_fails_leaves_the_rest_of_the_page(tmp_path, monkeypatch):
+    from robustkit.report import page as module
+
+    paint = module.screen.paint
+
+    def broken(drawing, looks):
+        if broken.calls == 0:
+            broken.calls += 1
+            raise ValueError("no such colour")
+        return paint(drawing, looks)
+
+    broken.calls = 0
+    monkeypatch.setattr(module.screen, "paint", broken)
+    html = write_page(_page("one", "two"), tmp_path).read_text()
+    assert html.count("This figure could not be drawn (ValueError: no such colour); traceback in ") == 1
+    assert "Traceback" in (tmp_path / "figures" / "rates-failed.txt").read_text()
+    assert (tmp_path / "figures" / "matrix.pdf").is_file()
+    assert (tmp_path / "tables" / "rates.csv").is_file()

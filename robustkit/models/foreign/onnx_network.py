@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from robustkit.models.foreign.options import ModelOptions
 from robustkit.models.foreign.shown import Shown
 from robustkit.models.outputs import check_ending, choose_part, describe
 from robustkit.models.probing import to_bands
+
+_TRACED = (1, 2, 4, 8, 16, 32, 64)  # images with which a network is traced
 
 
 class OnnxPart(nn.Module):
@@ -144,6 +147,8 @@ def open_onnx(path: Path, options: ModelOptions, shown: Callable[[], Shown | Non
     try_apart(path, taken.batch, shape, bands_last=taken.bands_last)
     whole = OnnxPart(model, **how)
     probes = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
+    if taken.batch is None and (inside := _batch_inside(model, how, whole, probes)) is not None:
+        taken, how["batch"], whole = replace(taken, batch=inside), inside, OnnxPart(model, **how | {"batch": inside})
     notes = [_describe(taken)]
     index = _output(path, whole, probes, options, real, notes)
     output = whole.outputs[index]
@@ -186,6 +191,23 @@ def open_onnx(path: Path, options: ModelOptions, shown: Callable[[], Shown | Non
     return found
 
 
+def _batch_inside(model: Any, how: dict[str, Any], whole: OnnxPart, probes: Tensor) -> int | None:
+    """The batch that a tracer wrote into a graph which says that it takes any; `None` where it takes any."""
+
+    def takes(part: OnnxPart, images: Tensor) -> bool:
+        try:
+            returned = part(images)
+        except InputError:
+            return False
+        parts = [returned] if isinstance(returned, Tensor) else returned
+        return all(len(one) == len(images) for one in parts if one.ndim)
+
+    if takes(whole, probes):
+        return None
+    fixed = (OnnxPart(model, **how | {"batch": size}) for size in _TRACED)
+    return next((part.batch for part in fixed if takes(part, probes)), None)
+
+
 def _shape(path: Path, taken: GraphInput, options: ModelOptions, real: Shown | None) -> tuple[int, int, int]:
     bands, height, width = taken.shape
     given = None if real is None else real.images.shape
@@ -205,7 +227,7 @@ def _shape(path: Path, taken: GraphInput, options: ModelOptions, real: Shown | N
 
 def _describe(taken: GraphInput) -> str:
     bands, height, width = (str(size or "any") for size in taken.shape)
-    text = f"images: {bands} bands of {height}x{width}"
+    text = f"images: {bands} band{'s' * (bands != '1')} of {height}x{width}"
     if taken.bands_last:
         text += ", with the bands as the last axis"
     return text + (f"; the batch is fixed at {taken.batch}, and smaller ones are filled up" if taken.batch else "")
