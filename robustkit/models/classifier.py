@@ -341,6 +341,8 @@ class AuditedClassifier:
         self._without_latent(
             "no layer was found that the answer follows from alone; if there is one, name it with --latent, of "
             f"{shortened(names)}"
+            if names
+            else "its code has no layer of PyTorch inside, only weights"
         )
         self.notes.append(f"latent: none, because {self.why_no_latent}")
 

@@ -28,6 +28,8 @@ _LEAST_TRIED = 24
 _MOST_INPUT = 256 << 20
 # Images that every command looks at before it begins.
 _FEW = 64
+# How far bands may lie from a line between them, of their spread, where they show the same picture: 8-bit rounding.
+_ON_A_LINE = 0.01
 
 
 def look(sample: Sample) -> Preflight:
@@ -68,9 +70,9 @@ def data_findings(sample: Sample) -> Iterator[Observation]:
     yield _accuracy(classifier, predicted, labels)
     yield _class_order(classifier.class_names, predicted, labels)
     yield from _blank(sample)
-    if _bands_are_equal(sample.images):
+    if how := _grey(sample.images):
         yield Observation(
-            "bands", "warning", f"the {sample.images.shape[1]} bands of every image are equal: grey stored as colours",
+            "bands", "warning", f"the {sample.images.shape[1]} bands of every image {how}: grey stored as colours",
             "a pixel whose bands move apart is off the data; --values together moves them as one",
         )  # fmt: skip
     elif 2 <= sample.images.shape[1] <= _MOST_BANDS:
@@ -93,12 +95,21 @@ def _blank(sample: Sample) -> Iterator[Observation]:
         )  # fmt: skip
 
 
-def _bands_are_equal(images: Tensor) -> bool:
-    """Whether every image has several bands of the same values, up to the rounding of a stretch."""
+def _grey(images: Tensor) -> str:
+    """How every image has the same picture in each of its bands; empty where it has not."""
     if images.shape[1] < 2:
-        return False
-    apart = (images[:, 1:] - images[:, :1]).abs().max()
-    return float(apart) <= 1e-6 * (float(images.abs().max()) + 1e-6)
+        return ""
+    first = images[:, 0].double()
+    if float((images[:, 1:] - images[:, :1]).abs().max()) <= 1e-6 * (float(images.abs().max()) + 1e-6):
+        return "are equal"
+    first = first - first.mean()
+    for band in range(1, images.shape[1]):  # a stretch of its own for each band leaves a line between two of them
+        other = images[:, band].double()
+        other = other - other.mean()
+        slope = float((first * other).sum() / (first**2).sum().clamp(min=1e-300))
+        if slope <= 0 or float((other - slope * first).std()) > _ON_A_LINE * float(other.std()):
+            return ""
+    return "differ by a scale and an offset alone"
 
 
 def _range(checkpoint: Checkpoint, sample: Sample) -> Observation:

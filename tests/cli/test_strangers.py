@@ -31,6 +31,12 @@ def folder(tmp_path_factory):
         }.items():  # fmt: skip
             np.savez(f"{name}.npz", images=images, labels=its)
         np.savez("large.npz", images=np.kron(images, np.ones((1, 1, 2, 2), np.float32)), labels=labels)
+        grey = np.repeat(images[:, :1], 3, axis=1)
+        for name, its in {
+            "scaled": grey * np.array([1, 0.5, 0.25], np.float32)[:, None, None],
+            "rounded": grey + np.random.default_rng(1).uniform(-1 / 255, 1 / 255, grey.shape).astype(np.float32) / 4,
+        }.items():  # fmt: skip
+            np.savez(f"{name}.npz", images=its, labels=labels)
         half = np.lib.format.open_memmap("half.npy", "w+", "f4", images.shape)
         half[:7] = images[:7]  # and the rest was never written
         half.flush()
@@ -72,6 +78,9 @@ ANSWERED = [
     ("mixed", ("--stretch", "unit", *NAMED, "--rgb"), 0, "rgb (grey as three equal bands)"),
     ("grey", ("--stretch", "unit", *NAMED), 2, "takes 3 bands and was given 1; --rgb makes three equal bands of one"),
     ("grey", ("--stretch", "unit", *NAMED, "--rgb"), 0, "the 3 bands of every image are equal"),
+    ("scaled.npz", (), 0, "the 3 bands of every image differ by a scale and an offset alone: grey stored as colours"),
+    ("rounded.npz", (), 0, "the 3 bands of every image differ by a scale and an offset alone: grey stored as colours"),
+    ("grey", ("--mean", 0.5, 0.4, 0.3, "--std", 0.2, 0.3, 0.4, *NAMED, "--rgb"), 0, "differ by a scale and an offset"),
     ("half.npy", ("--labels", "labels.npy"), 0, "blank: 5 of 12 images have a single value in each band (000007"),
     ("counted.npz", ("--key", "ema"), 2, "what fits is the file itself, so omit --key"),
     ("counted.npz", ("--crop", 12), 0, "the images have 3 bands of 12x12 there already, so --crop has no effect"),
