@@ -338,12 +338,8 @@ class AuditedClassifier:
                 continue
             self.notes.append(f"latent: {candidate}, the last layer before the final one; name another with --latent")
             return
-        self._without_latent(
-            "no layer was found that the answer follows from alone; if there is one, name it with --latent, of "
-            f"{shortened(names)}"
-            if names
-            else "its code has no layer of PyTorch inside, only weights"
-        )
+        why = "no layer was found that the answer follows from alone"
+        self._without_latent(f"{why}; if there is one, name it with --latent, of {shortened(names)}" if names else why)
         self.notes.append(f"latent: none, because {self.why_no_latent}")
 
     def _without_latent(self, why: str) -> None:
