@@ -248,3 +248,19 @@ def test_a_function_of_one_score(robustkit, folder, monkeypatch, tmp_path, name,
     code, said, wrong = robustkit("inspect", *given, *options)
     assert code == status, said + wrong
     assert words in said
+
+
+@pytest.mark.slow
+def test_a_network_that_is_never_right_gets_its_page(robustkit, folder, monkeypatch, tmp_path):
+    from tests.cli.test_forms import AUDIT
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("robustkit.cores.cores", lambda: 1)
+    labels = (np.load("counted.npz")["labels"] + 1) % 3
+    np.savez("d.npz", images=np.load("counted.npz")["images"], labels=labels)
+    Path("audit-of-wrong.toml").write_text(AUDIT)
+    code, said, wrong = robustkit(
+        "audit", "audit-of-wrong.toml", *NET, *making.BOUNDS, "--out", tmp_path / "audit", "--device", "cpu"
+    )
+    assert code == 0, said + wrong
+    assert "could not be drawn" not in (tmp_path / "audit" / "report.html").read_text()
