@@ -168,7 +168,7 @@ def test_a_run_is_looked_at_from_another_folder(robustkit, folder, monkeypatch, 
     assert code == 0, wrong
     monkeypatch.chdir(tmp_path)
     looked = ("--model", folder / "net.pt", "--arch", f"{folder}/nets.py:Net", "--run", "attack", "--noisy", "none")
-    axes = ("--x", "random", "--y", "random", "--resolution", 15, "--frames", 0, "--device", "cpu", "--out", "window")
+    axes = ("--x", "random", "--y", "random", "--resolution", 15, "--device", "cpu", "--out", "window")
     code, said, wrong = robustkit("window", *looked, *axes)
     assert code == 0, said + wrong
 
