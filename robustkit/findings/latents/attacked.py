@@ -130,6 +130,14 @@ def _where(folder: Path, data: str) -> str:
     return asked if isinstance(asked, str) and os.path.exists(asked) else data
 
 
+def _labels(said: str | None, data: Path) -> str | None:
+    """A file of labels, of which a run keeps the name alone: here, or beside its images, whose hashes tell it."""
+    if said is None or not said.endswith(".npy") or os.path.exists(said):
+        return said
+    beside = data.parent / said
+    return str(beside) if beside.is_file() else said
+
+
 def options_of(checkpoint: Checkpoint) -> ModelOptions:
     """What was said about a model when it was opened."""
     return ModelOptions.from_json(checkpoint.origin.options)
@@ -142,6 +150,8 @@ def same_options(summary: dict[str, Any], options: ModelOptions | None, folder: 
         return options
     with reading(f"the run in {folder}", "what was said about a model"):
         said = replace(ModelOptions.from_json(stored), card=None)
+    data = summary.get("data") or summary.get("request", {}).get("data")  # of a finished run, or of shards of one
+    said = replace(said, labels=_labels(said.labels, Path(str(data))))
     options = options or ModelOptions()
     named = options.arch is not None or options.card is not None
     if said.arch is not None and not named:

@@ -148,7 +148,8 @@ def open_onnx(path: Path, options: ModelOptions, shown: Callable[[], Shown | Non
     whole = OnnxPart(model, **how)
     probes = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
     if taken.batch is None and (inside := _batch_inside(model, how, whole, probes)) is not None:
-        taken, how["batch"], whole = replace(taken, batch=inside), inside, OnnxPart(model, **how | {"batch": inside})
+        taken, how["batch"] = replace(taken, batch=inside), inside
+        whole = OnnxPart(model, **how)
     notes = [_describe(taken)]
     index = _output(path, whole, probes, options, real, notes)
     output = whole.outputs[index]
@@ -204,8 +205,11 @@ def _batch_inside(model: Any, how: dict[str, Any], whole: OnnxPart, probes: Tens
 
     if takes(whole, probes):
         return None
-    fixed = (OnnxPart(model, **how | {"batch": size}) for size in _TRACED)
-    return next((part.batch for part in fixed if takes(part, probes)), None)
+    for size in _TRACED:
+        tried: dict[str, Any] = {**how, "batch": size}
+        if takes(OnnxPart(model, **tried), probes):
+            return size
+    return None
 
 
 def _shape(path: Path, taken: GraphInput, options: ModelOptions, real: Shown | None) -> tuple[int, int, int]:
