@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from robustkit.findings.attack.record import AttackRecord
+from robustkit.findings.windows.pairs import Side
+from robustkit.findings.windows.record import SIDE, Stamps
 from robustkit.latent.embeddings import Embeddings, pack_head
 from robustkit.latent.geometry import AffineHead, crossings
 
@@ -88,3 +90,13 @@ def make_attack_record(found: Embeddings) -> AttackRecord:
         settings={},
         costs={},
     )
+
+
+def make_side(found: Embeddings, flips: np.ndarray, model: str) -> Side:
+    """What a network makes of embedded images, some of which a pixel flips while it comes near to the others."""
+    count = len(found.ids)
+    pictures = {name: np.zeros((count, SIDE, SIDE, 3), dtype=np.uint8) for name in ("clean", "noisy", "attacked")}
+    touched = np.where(flips[:, None], found.clean[::-1], found.clean + 0.1).astype(np.float32)
+    end = np.where(flips, (found.clean_class + 1) % len(CLASSES), found.clean_class)
+    return Side(model, found, Stamps(ids=found.ids, **pictures, spot=np.full((count, 2), 0.5), touched=touched,
+                                     end=end, class_names=CLASSES))  # fmt: skip

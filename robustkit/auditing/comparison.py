@@ -22,7 +22,6 @@ from robustkit.stats import (
     benjamini_hochberg,
     bounded_mean,
     flips_sooner,
-    format_p,
     holm,
     mcnemar,
     newcombe_paired,
@@ -119,7 +118,7 @@ def comparison(one: ModelRecords, other: ModelRecords) -> Chapter:
         Forest(
             "differences", "Paired differences", f"← {other.label} better        points        {one.label} better →",
             [(_good(row), "", _points(row)) for row in rows],
-            said=f"{one.label} against {other.label} on the same images, turned so that right of the dotted line "
+            said=f"{_tally(rows, one.label, other.label)}. Turned so that right of the dotted line "
             f"{one.label} is better; paired 95% intervals (Newcombe, or empirical likelihood for means over draws).",
             reference=0.0, span=None, series_name="",
         ),
@@ -141,6 +140,13 @@ def comparison(one: ModelRecords, other: ModelRecords) -> Chapter:
     return Chapter("comparison", title, text, tuple(sections), folded=("tests", "shifts", "distance-ratios"))
 
 
+def _tally(rows: Sequence[Row], one: str, other: str) -> str:
+    """How many differences lie on one side of 0 with their whole interval."""
+    ends = [(float(points.low), float(points.high)) for points in map(_points, rows)]
+    wins, losses = sum(low > 0 for low, _ in ends), sum(high < 0 for _, high in ends)
+    return f"Of {len(rows)} paired differences {wins} favour {one} for certain and {losses} {other}"
+
+
 def _good(row: Row) -> str:
     """What is compared, said so that more of it is better."""
     return row.name if row.better else f"not {row.name}"
@@ -160,6 +166,14 @@ def _cells(one: Estimate) -> tuple[str, str, str]:
     return value, low, high
 
 
+def _short(one: Estimate | None) -> tuple[str, str, str]:
+    """A number and the ends of its interval, a cell each; empty for none."""
+    if one is None:
+        return "", "", ""
+    value, low, high = (f"{float(end):.4g}" for end in (one.value, one.low, one.high))
+    return value, low, high
+
+
 def _distances(one: ModelRecords, other: ModelRecords) -> Facts | None:
     """How far perturbations move the latents of both, image by image."""
     if one.distances is None or other.distances is None or len(one.distances.ids) > _MOST_MOVED:
@@ -171,14 +185,15 @@ def _distances(one: ModelRecords, other: ModelRecords) -> Facts | None:
     lines = [
         (
             row.perturbation, row.measure.name, "yes" if row.measure.invariant else "no", row.n,
-            str(row.first.median), str(row.second.median),
-            "" if row.ratio_of_means is None else str(row.ratio_of_means),
-            "" if row.shift is None else f"{format_p(row.p_holm)}, r = {row.shift.rank_biserial:.2f}",
+            *_short(row.first.median), *_short(row.second.median), *_short(row.ratio_of_means),
+            *(("", "") if row.shift is None else (f"{row.p_holm:.3g}", f"{row.shift.rank_biserial:.2f}")),
         )
         for row in found.comparisons
     ]  # fmt: skip
-    columns = ("perturbation", "measure", "comparable", "n", f"median, {other.label}", f"median, {one.label}",
-               "ratio of means", "Wilcoxon, Holm")  # fmt: skip
+    numbers = (f"median, {other.label}", f"median, {one.label}", "ratio of means")
+    columns = ("perturbation", "measure", "comparable", "n",
+               *(f"{name}{end}" for name in numbers for end in ("", ": low", ": high")),
+               "p (Wilcoxon, Holm)", "rank-biserial r")  # fmt: skip
     return Facts(
         "distance-ratios",
         "How far latents move, one model against the other",

@@ -40,7 +40,7 @@ def provenance(models: Sequence[ModelRecords]) -> Chapter:
                 "steps", "Steps", "How long each took when it was made.", ("model", "step", "seconds", "state"), steps
             ),
         ),
-        folded=("about", "steps"),
+        folded=("flow", "about", "steps"),
     )
 
 

@@ -67,8 +67,8 @@ def sensitivity(models: Sequence[ModelRecords]) -> Chapter:
     return Chapter("sensitivity", title, (), tuple(sections), missing, tuple(one.name for one in sections))
 
 
-def _budgets(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> Forest:
-    """The flip rate that smaller budgets would have found."""
+def _budgets(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> Section:
+    """The flip rate that smaller budgets would have found; a table where none would have found less."""
     rows: list[tuple[str, str, Estimate]] = []
     n = {one.label: int(record.correct.sum()) for one, record in have}
     for budget in (100, 400, 1600, 6400, 25600, 102400):
@@ -78,11 +78,20 @@ def _budgets(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> Forest:
                 rows.append((f"{budget:,} queries", one.label, wilson(int((fewest <= budget).sum()), n[one.label])))
     for one, record in have:
         rows.append(("the whole budget", one.label, wilson(int(record.flipped_images().sum()), n[one.label])))
-    return Forest(
-        "budgets", "Flip rate against the budget", "rate of images flipped", rows,
-        said="What any of the searches had found within smaller budgets of queries per image, each search with its "
-        "own; a rate is only as good as the search behind it.",
-    )  # fmt: skip
+    title = "Flip rate against the budget"
+    said = (
+        "What any of the searches had found within smaller budgets of queries per image, each search with its own; a "
+        "rate is only as good as the search behind it."
+    )
+    found = {label: {float(rate.value) for _, of, rate in rows if of == label} for _, label, _ in rows}
+    if all(len(rates) == 1 for rates in found.values()):
+        lines = [(what, label, *(f"{float(x):.4g}" for x in (one.value, one.low, one.high)), one.n)
+                 for what, label, one in rows]  # fmt: skip
+        columns = ("budget", "model", "rate", "low", "high", "n")
+        return Facts(
+            "budgets", title, f"None of these budgets finds fewer flips than the whole. {said}", columns, lines
+        )
+    return Forest("budgets", title, "rate of images flipped", rows, said=said)
 
 
 def _fewer_images(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> Forest:

@@ -169,10 +169,12 @@ class Picture:
     Attributes:
         values: Shape (H, W, 3), uint8.
         box: Where it lies: left, right, bottom and top of the panel.
+        whole: Whether it keeps its proportions in the middle of the box, instead of filling it.
     """
 
     values: np.ndarray
     box: tuple[float, float, float, float]
+    whole: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,6 +302,7 @@ class Drawing:
         note: Small print below, on paper alone: the screen has a caption.
         palette: Of the classes that it shows.
         heights: Of the rows, in proportion to each other; empty for rows of one height.
+        narrow: Whether it can be read at half the width of the page, beside another one.
         least: Its least width on the screen, pixels; 0 for one by the number of panels that stand side by side.
     """
 
@@ -314,6 +317,7 @@ class Drawing:
     palette: Palette | None = None
     heights: Sequence[float] = ()
     least: int = 0
+    narrow: bool = False
 
     def meanings(self) -> Iterator[Meaning]:
         """What its blocks stand for, in their order."""

@@ -20,7 +20,7 @@ from robustkit.report.page import Page, looks_of
 from robustkit.report.palette import Looks
 from robustkit.report.paper import paint
 from robustkit.report.saving import printing
-from robustkit.report.section import Section
+from robustkit.report.section import Section, message_of
 from robustkit.report.verdict import draw_verdict, in_order
 
 SUMMARY = "summary.pdf"
@@ -94,7 +94,7 @@ def _answer(page: Page, looks: Looks) -> Figure:
             high = min(drawing.size[1], write.left - 0.5)
             _place(figure, drawing, looks, (_EDGE, write.down + 0.05, _A4[0] - 2 * _EDGE, high))
             write.down += high + 0.1
-            write(_first_sentence(one.summary()), size=6.5, most=140, colour="0.3")
+            write(message_of(one.summary())[0], size=6.5, most=140, colour="0.3")
     _foot(figure, page)
     return figure
 
@@ -110,7 +110,7 @@ def _evidence(page: Page, looks: Looks) -> Figure:
         left, top = _EDGE + (place % 2) * (wide + 0.3), _EDGE + (place // 2) * (high + 0.85)
         _text(figure, left, top, one.title, size=9, weight="bold")
         _place(figure, drawing, looks, (left, top + 0.2, wide, high))
-        said = "\n".join(textwrap.wrap(_first_sentence(one.summary()), 62)[:3])
+        said = "\n".join(textwrap.wrap(message_of(one.summary())[0], 62)[:3])
         _text(figure, left, top + high + 0.22, said, size=6.5, colour="0.3")
     write.down = _EDGE + (high + 0.85) * -(-len(chosen) // 2) + 0.1
     table = sections.get(_TABLE)
@@ -123,11 +123,6 @@ def _evidence(page: Page, looks: Looks) -> Figure:
 
 def _sections(page: Page) -> dict[str, Section]:
     return {one.name: one for chapter in page.chapters for one in chapter.sections}
-
-
-def _first_sentence(text: str) -> str:
-    head, stop, _ = text.partition(". ")
-    return head + stop.strip()
 
 
 def _drawn(sections: dict[str, Section], names: Sequence[str]) -> list[tuple[Section, Drawing]]:

@@ -25,7 +25,7 @@ from robustkit.report.inline import data_link, drawing_link, plotly, policy, saf
 from robustkit.report.palette import DARK, DARK_SCALES, SCALES, Looks
 from robustkit.report.paper import paint
 from robustkit.report.saving import lay_out, printing, save_print
-from robustkit.report.section import Answer, Chapter, Check, Section
+from robustkit.report.section import Answer, Chapter, Check, Section, message_of
 from robustkit.report.verdict import MARKS, bars_of, draw_verdict
 from robustkit.tables import latex
 
@@ -193,7 +193,8 @@ def _section(one: Section, *, folder: Path, looks: Looks) -> dict[str, Any]:
     return {
         "name": one.name,
         "title": one.title,
-        "said": said,
+        **dict(zip(("said", "message", "more"), (said, *message_of(said)), strict=True)),
+        "narrow": drawing is not None and drawing.narrow,
         "image": image,
         "width": "0" if drawing is None else f"{drawing.size[0]:.2f}",
         "spec": spec,
@@ -205,6 +206,22 @@ def _section(one: Section, *, folder: Path, looks: Looks) -> dict[str, Any]:
         "count": len(table.rows),
         "csv": data_link(f"{one.name}.csv", csv, beside=f"{TABLES}/{one.name}.csv"),
     }
+
+
+def _rows(chapter: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """The open sections of a chapter: a narrow one stands beside the next narrow one, at the place of the first."""
+    rows: list[list[dict[str, Any]]] = []
+    alone: list[dict[str, Any]] | None = None
+    for one in chapter["sections"]:
+        if one["name"] in chapter["folded"]:
+            continue
+        if one["narrow"] and alone is not None:
+            alone.append(one)
+            alone = None
+        else:
+            rows.append([one])
+            alone = rows[-1] if one["narrow"] else alone
+    return rows
 
 
 def _least(drawing: Drawing) -> int:
@@ -241,7 +258,7 @@ def _render(page: Page, chapters: list[dict[str, Any]], *, lite: bool = False) -
     environment.filters["explained"] = explain
     return environment.from_string(_read(template / "page.html.j2")).render(
         page=page,
-        chapters=chapters,
+        chapters=[{**one, "rows": _rows(one)} for one in chapters],
         sprite=None
         if page.sprite is None
         else safe_json({name: one for name, one in vars(page.sprite).items() if name != "url"}),

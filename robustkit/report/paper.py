@@ -56,7 +56,7 @@ def paint(drawing: Drawing, looks: Looks, figure: Figure | None = None) -> Figur
     looks = looks.including(drawing.meanings(), drawing.palette)
     if any(panel.space for panel in drawing.panels):
         return _turned(drawing, looks)
-    figure = figure or Figure(figsize=drawing.size, layout="constrained")
+    figure = Figure(figsize=drawing.size, layout="constrained") if figure is None else figure
     columns = min(drawing.columns, len(drawing.panels))
     rows = -(-len(drawing.panels) // columns)
     heights = drawing.heights if len(drawing.heights) == rows else None
@@ -135,6 +135,11 @@ def _block(block: Block, ax: Axes, looks: Looks, depth: int) -> None:
                 ax.add_patch(PathPatch(Outline.make_compound_path(*pieces), fc=face, ec="none", lw=0, zorder=order))
         case Cells():
             _cells(block, ax)
+        case Picture(whole=True):
+            left, right, low, high = block.box
+            inside = ax.inset_axes((left, low, right - left, high - low), transform=ax.transData, zorder=order)
+            inside.imshow(block.values, interpolation="nearest")
+            inside.set_axis_off()
         case Picture():
             ax.imshow(block.values, extent=block.box, interpolation="nearest", aspect=ax.get_aspect())
         case Rings():

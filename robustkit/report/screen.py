@@ -34,6 +34,7 @@ from robustkit.report.values import array, broken, gap, picture, plain, shade, s
 TONES = {"ink": INK, "grey": GREY, "edge": EDGE, "paper": PAPER, "bright": BRIGHT}
 _POINT = 1.45  # pixels of a point of print: the page is read from further away
 _LINE, _AXIS = 17, 52  # pixels of a line of a title, and of what stands below a panel
+_CAMERA = {"eye": {"x": 1.4, "y": 1.4, "z": 1.1}, "center": {"x": 0, "y": 0, "z": -0.12}}
 _LETTERS = 165  # of a title, over the whole width
 
 
@@ -127,8 +128,11 @@ def _space(
 ) -> list[dict[str, Any]]:
     name = f"scene{'' if place == 0 else place + 1}"
     axis = {"showticklabels": False, "showbackground": False, "zeroline": False}
-    axes = {f"{letter}axis": {**axis, "title": {"text": str(d + 1)}} for d, letter in enumerate("xyz")}
-    layout[name] = {**axes, "aspectmode": "data", "domain": {"x": x, "y": y}}
+    axes = {
+        f"{letter}axis": {**axis, "title": {"text": f"axis {d + 1}", "font": {"size": 12}}}
+        for d, letter in enumerate("xyz")
+    }
+    layout[name] = {**axes, "aspectmode": "data", "camera": _CAMERA, "domain": {"x": x, "y": y}}
     traces: list[dict[str, Any]] = []
     for block in panel.blocks:
         if isinstance(block, Lines):
@@ -174,8 +178,9 @@ def _block(block: Block, looks: Looks, layout: dict[str, Any], number: str) -> I
         case Picture():
             left, right, low, high = block.box
             layout["images"].append(
-                {"source": picture(block.values), "xref": x, "yref": y, "x": left, "y": high,
-                 "sizex": abs(right - left), "sizey": abs(high - low), "sizing": "stretch", "layer": "below"}
+                {"source": picture(block.values), "xref": x, "yref": y, "x": (left + right) / 2, "y": (low + high) / 2,
+                 "xanchor": "center", "yanchor": "middle", "sizex": abs(right - left), "sizey": abs(high - low),
+                 "sizing": "contain" if block.whole else "stretch", "layer": "below"}
             )  # fmt: skip
         case Rings():
             for centre in block.places:

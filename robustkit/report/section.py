@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -60,6 +61,22 @@ class Table:
         return text.getvalue()
 
 
+_END = re.compile(r"(?:(?<=[\w)\]]{2}[.])|(?<=%[.]))\s+")
+
+
+def message_of(text: str) -> tuple[str, str]:
+    """The first sentence of a caption, and the rest.
+
+    Examples:
+        >>> message_of("At 0.1 it loses 5 points. Bars are intervals. So.")
+        ('At 0.1 it loses 5 points.', 'Bars are intervals. So.')
+        >>> message_of("Right: 87 %. e.g. so.")
+        ('Right: 87 %.', 'e.g. so.')
+    """
+    first, *rest = _END.split(text, maxsplit=1)
+    return first, "".join(rest)
+
+
 class Section(Protocol):
     """One finding: its numbers first, then one drawing of the same numbers, which two painters paint.
 
@@ -79,7 +96,7 @@ class Section(Protocol):
         ...
 
     def summary(self) -> str:
-        """What is to be seen, with the numbers: the caption, and the text for who cannot see the drawing."""
+        """What is to be seen, with the numbers: the message first, in a sentence; what follows says how to read it."""
         ...
 
     def table(self) -> Table:

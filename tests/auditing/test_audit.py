@@ -17,6 +17,7 @@ from robustkit.files import read_json, write_json
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.registry import FOLDERS
 from robustkit.findings.remedy.record import RemedyPart
+from robustkit.findings.sweep.record import Strips
 from robustkit.models import open_checkpoint, save_checkpoint
 from robustkit.runs import only_writer
 from tests.audits import make_audit
@@ -229,6 +230,16 @@ def test_a_folder_that_cannot_be_written_is_said(world, copy, tmp_path, monkeypa
 def test_a_gate_on_a_number_that_does_not_exist_is_refused(copy):
     with pytest.raises(InputError, match="unknown number 'fliprate' in the gate"):
         write_report(copy, fail_under=("fliprate<=1",), say=_quiet)
+
+
+def test_images_of_every_level_and_of_both_models_are_kept_for_the_page(audit):
+    out, report = audit
+    strips, sweep = Strips.load(out / "model" / "sweep" / "strips.npz"), read_model(out / "model", "net").sweep
+    assert len(strips.pictures) == len(sweep.name)
+    assert strips.id == sweep.ids[0]
+    changed = (strips.pictures != strips.clean).any(axis=(1, 2, 3))
+    assert changed[sweep.steps("gaussian")].all()
+    assert '<section class="one" id="paired-windows"' in report.page.read_text()
 
 
 def test_pairs_are_paired(audit):

@@ -106,7 +106,7 @@ const words = () => page.evaluate(() => {
 });
 if (values.texts) {
   found.texts = {};
-  for (const [name, width, media] of [["1300", 1300, {}], ["dark", 1300, { colorScheme: "dark" }], ["800", 800, { colorScheme: "light" }], ["print", 1300, { media: "print", colorScheme: "light" }]]) {
+  for (const [name, width, media] of [["1300", 1300, {}], ["dark", 1300, { colorScheme: "dark" }], ["800", 800, { colorScheme: "light" }], ["390", 390, {}], ["print", 1300, { media: "print", colorScheme: "light" }]]) {
     await page.setViewportSize({ width, height: 900 });
     await page.emulateMedia(media);
     await page.waitForTimeout(700); // in which the drawings take their new size

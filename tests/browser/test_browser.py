@@ -15,7 +15,7 @@ from robustkit.models import open_checkpoint, save_checkpoint
 from robustkit.report.page import Page, write_page
 from robustkit.report.section import Chapter, Check
 from tests.audits import make_audit
-from tests.report.reports import make_sections
+from tests.report.reports import make_pair, make_sections
 from tests.report.test_page import MATHS, NASTY
 
 HERE = Path(__file__).parent
@@ -119,12 +119,12 @@ def test_links_lead_somewhere_headings_are_in_order_and_pictures_have_words(wide
 
 
 def test_words_lie_on_no_other_words_and_are_dark_enough(look, tmp_path):
-    """At two widths, in the dark and in print, in every kind of drawing."""
-    chapter = Chapter("all", "All", ("Every kind.",), tuple(make_sections()))
+    """At three widths, in the dark and in print, in every kind of drawing."""
+    chapter = Chapter("all", "All", ("Every kind.",), (*make_sections(), make_pair()))
     check = Check("c", "A claim of some length that holds", "0.5", "at most 0.1", "warn", "all", word="undecided")
     found = look("--texts", page=write_page(Page("Words", "Lead.", (check,), (), [chapter]), tmp_path))
     good = {"overlapping": [], "cut": [], "pale": []}
-    assert found["texts"] == {"1300": good, "dark": good, "800": good, "print": good}
+    assert found["texts"] == {"1300": good, "dark": good, "800": good, "390": good, "print": good}
 
 
 def test_the_table_of_fragile_objects_is_sorted_by_a_key(wide):

@@ -14,11 +14,11 @@ from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.certify.measure import run_certify
 from robustkit.findings.certify.record import CertifyRequest
 from robustkit.findings.windows.pairs import Side, pair
-from robustkit.findings.windows.record import SIDE, Stamps
+from robustkit.findings.windows.record import Stamps
 from robustkit.latent.embeddings import Embeddings
 from robustkit.report.palette import make_palette
 from tests.attacks import make_attack
-from tests.embeddings import CLASSES, make_embeddings
+from tests.embeddings import CLASSES, make_embeddings, make_side
 
 PALETTE = make_palette(CLASSES)
 
@@ -28,23 +28,12 @@ def attack(tmp_path_factory):
     return make_attack(tmp_path_factory.mktemp("attack"), n=10)
 
 
-def side(found, flips, model):
-    """A side on which some images are flipped by a pixel and the others come near."""
-    count = len(found.ids)
-    pictures = dict.fromkeys(("clean", "noisy", "attacked"), np.zeros((count, SIDE, SIDE, 3), dtype=np.uint8))
-    touched = np.where(flips[:, None], found.clean[::-1], found.clean + 0.1).astype(np.float32)
-    end = np.where(flips, (found.clean_class + 1) % 3, found.clean_class)
-    stamps = Stamps(ids=found.ids, **pictures, spot=np.full((count, 2), 0.5), touched=touched, end=end,
-                    class_names=CLASSES)  # fmt: skip
-    return Side(model, found, stamps)
-
-
 @pytest.fixture
 def sides():
     found = make_embeddings()
     right = np.flatnonzero(found.clean_class == found.true)
     first, second = (np.isin(np.arange(len(found.ids)), right[some]) for some in (slice(3, None), slice(1, None, 2)))
-    return side(found, first, "source"), side(found, second, "mmd"), right
+    return make_side(found, first, "source"), make_side(found, second, "mmd"), right
 
 
 def test_the_first_drawn_of_each_outcome_is_shown_and_nothing_of_the_windows_decides(sides):

@@ -14,12 +14,14 @@ from robustkit.findings.distances.show import DistanceHistograms, Histogram
 from robustkit.findings.latents.show import Canonical, CanonicalPicture
 from robustkit.findings.maps.pictures import FlatMaps, MapPoints, SpaceMap
 from robustkit.findings.sweep.curves import SweepCurve, SweepCurves, SweepGrid, SweepSheet
+from robustkit.findings.windows.pairs import pair
 from robustkit.findings.windows.pictures import ChurchWindows, WindowPicture
 from robustkit.report import screen
 from robustkit.report.palette import Looks, Meaning, make_palette
 from robustkit.report.sections.forest import Forest
 from robustkit.report.sections.matrix import Matrix
 from robustkit.stats import kaplan_meier, reliability, wilson
+from tests.embeddings import CLASSES, make_embeddings, make_side
 
 CORNERS = np.array([[-1.1, -1.1], [1.1, -1.1], [1.1, 1.1], [-1.1, 1.1]])
 
@@ -54,12 +56,21 @@ def make_sections(classes=3, models=("mmd", "source")):
     ]
 
 
+def make_pair(models=("source", "mmd")):
+    """The same galaxies under two networks, which flip other ones of them."""
+    found = make_embeddings()
+    flips = [np.arange(len(found.ids)) % step > 0 for step in (5, 3)]
+    sides = [make_side(found, some, model) for some, model in zip(flips, models, strict=True)]
+    return pair(*sides, make_palette(CLASSES))
+
+
 def make_sweep(name, classes=2, right=(9, 7, 5)):
     """A perturbation of two levels."""
     accuracy = wilson(np.array(right), np.full(len(right), 10))
     recall = wilson(np.full((classes, len(right)), 2), 4)
-    middle = np.zeros((3, len(right)))
-    return SweepCurve(name, "sigma", np.arange(1.0, len(right)), accuracy, recall, "not reached", middle, middle)
+    middle, strip = np.zeros((3, len(right))), (np.zeros((8, 8, 3), dtype=np.uint8),) * len(right)
+    levels = np.arange(1.0, len(right))
+    return SweepCurve(name, "sigma", levels, accuracy, recall, "not reached", middle, middle, strip)
 
 
 def make_exhibit(**more):

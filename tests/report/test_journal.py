@@ -13,6 +13,7 @@ from robustkit.report.page import Page
 from robustkit.report.section import Chapter
 from robustkit.report.sections.forest import Forest
 from robustkit.stats import Estimate
+from tests.report.reports import make_pair
 
 
 def page():
@@ -48,6 +49,15 @@ def test_figures_are_as_wide_as_the_columns_with_letters_of_8_points(tmp_path, j
         assert sizes_of(where / f"losses-{name}.pdf") == {8.0}
         with Image.open(where / f"losses-{name}.png") as picture:
             assert picture.size[0] == pytest.approx(points / 72.27 * 300, abs=2)
+
+
+def test_the_same_galaxies_under_two_networks_are_a_figure_of_a_journal(tmp_path):
+    paired = make_pair()
+    where = save_for_journal(Page("Title", "", (), (), [Chapter("one", "One", sections=(paired,))]), tmp_path, "mnras")
+    assert width_of(where / "paired-windows-page.pdf") == pytest.approx(504 / 72.27 * 72, abs=0.6)
+    assert sizes_of(where / "paired-windows-page.pdf") == {8.0}
+    # In one column a galaxy takes two rows: one for each network.
+    assert fitted(paired.drawing(), 240 / 72.27).columns == 3
 
 
 def test_many_panels_stand_below_each_other_in_one_column():

@@ -9,10 +9,10 @@ from robustkit.findings.sweep.curves import SweepGrid
 from robustkit.report.palette import Looks
 from robustkit.report.paper import paint
 from robustkit.report.saving import printing
-from tests.report.reports import make_exhibit, make_sections, make_sweep, painted, shown
+from tests.report.reports import make_exhibit, make_pair, make_sections, make_sweep, painted, shown
 
 
-@pytest.mark.parametrize("section", make_sections(), ids=lambda section: type(section).__name__)
+@pytest.mark.parametrize("section", [*make_sections(), make_pair()], ids=lambda section: type(section).__name__)
 def test_a_section_says_lists_and_draws_its_numbers(section):
     table = section.table()
     assert len(section.summary()) > 20

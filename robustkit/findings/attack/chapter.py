@@ -41,14 +41,16 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
     missing = [one.why_missing("attack") for one in models if one.attack is None]
     have = [(one, one.attack) for one in models if one.attack is not None]
     sections = _sections(have) if have else []
-    text = []
+    attacked: dict[str, list[str]] = {}
     for one, record in have:
-        values = record.settings["values"]
-        text.append(
-            f"{one.label}: {int(record.correct.sum())} images attacked. A pixel may become any of the values "
-            f"{_of_values(values)}. Searches: {_of_searches(record.searches)}. Every flip was written into the "
-            "original image and run again alone through the plain network."
+        how = (
+            f"A pixel may become any of the values {_of_values(record.settings['values'])}. Searches: "
+            f"{_of_searches(record.searches)}. Every flip was written into the original image and run again alone "
+            "through the plain network."
         )
+        attacked.setdefault(how, []).append(f"{one.label}: {int(record.correct.sum())} images attacked")
+    text = [f"{'; '.join(counts)}. {how}" for how, counts in attacked.items()]
+    for one, record in have:
         broken = np.unique(record.image[record.not_finite > 0])
         if (front := record.settings.get("flagged_by")) is not None:
             text.append(
@@ -77,7 +79,8 @@ def _sections(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> list[Section
         for one, record in have:
             of_class = record.correct & (record.true == k)
             flips = int((record.flipped_images() & of_class).sum())
-            rows.append((f"of {name}", one.label, wilson(flips, int(of_class.sum()))))
+            rows.append((f"in class {name}", one.label, wilson(flips, int(of_class.sum()))))
+    labels = list(dict.fromkeys(label for label, _, _ in rows))
     matrices = {one.label: _flip_matrix(record) for one, record in have}
     totals = {
         one.label: np.array([int((record.correct & (record.true == k)).sum()) for k in range(len(names))])
@@ -97,6 +100,7 @@ def _sections(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> list[Section
             "flip-rates", "Flip rates", "rate of images flipped", rows,
             said="Of the images classified correctly, the rate flipped, by search and by true class, with 95% "
             "intervals (Wilson).",
+            parts={"found by": labels[: -len(names)], "in class": labels[-len(names) :]},
         ),
         Matrix(
             "flip-matrix", "From which class to which", matrices, totals, names, "class after the flip",

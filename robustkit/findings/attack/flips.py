@@ -104,7 +104,7 @@ class FlipCurves:
             panels.append(Panel([*blocks, *_names(curves, end, highest)], model, x, y))
         count = len(panels)
         size = (PAGE if count > 1 else COLUMN * 1.35, 3.0)
-        return Drawing(panels, size=size, height=400, columns=min(count, 2), shared=count > 1, legend="none")
+        return Drawing(panels, size=size, height=330, columns=min(count, 2), shared=count > 1, legend="none")
 
 
 def _stairs(model: str, one: FlipCurve) -> Series:

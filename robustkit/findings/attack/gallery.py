@@ -13,6 +13,7 @@ from robustkit.report.palette import SCALES, channels
 from robustkit.report.section import Table
 
 _MOST_SPOKEN = 3  # bands under a picture, which is as wide as three
+_DRAWN = 6  # exhibits; all are in the table
 _NEAR = 7  # pixels to each side in the view from near by
 _STEP = 1.06  # from one picture of an exhibit to the next, in widths of a picture
 _HIDDEN = Axis(shown=False)
@@ -98,11 +99,13 @@ class Gallery:
     def summary(self) -> str:
         """The rule, and the first exhibit in words."""
         one = self.exhibits[0]
+        more = f", of which the first {_DRAWN} are drawn" if len(self.exhibits) > _DRAWN else ""
         return (
-            f"{len(self.exhibits)} flips of {self.model}: {self.rule}. Left the clean image, then the perturbed one "
-            f"with its pixel ringed, then that pixel from near by. Changes in {one.unit}, and in standard deviations "
-            f"of the sky where it is known. {one.image_id} goes from {one.true} ({one.before:.2f}) to {one.new} "
-            f"({one.after:.2f}) by {one.spoken()} at row {one.row[0]}, column {one.column[0]}."
+            f"{one.image_id} goes from {one.true} ({one.before:.2f}) to {one.new} ({one.after:.2f}) by "
+            f"{one.spoken()} at row {one.row[0]}, column {one.column[0]}. "
+            f"{len(self.exhibits)} flips of {self.model}{more}: {self.rule}. Left the clean image, then the perturbed "
+            f"one with its pixel ringed, then that pixel from near by. Changes in {one.unit}, and in standard "
+            "deviations of the sky where it is known."
         )
 
     def table(self) -> Table:
@@ -121,9 +124,9 @@ class Gallery:
 
     def drawing(self) -> Drawing:
         """Two exhibits in a row."""
-        rows = math.ceil(len(self.exhibits) / 2)
-        panels = [_exhibit(one) for one in self.exhibits]
-        return Drawing(panels, (PAGE, 1.5 * rows + 0.1), 30 + 205 * rows, 2, legend="none")
+        panels = [_exhibit(one) for one in self.exhibits[:_DRAWN]]
+        rows = math.ceil(len(panels) / 2)
+        return Drawing(panels, (PAGE, 1.5 * rows + 0.1), 24 + 190 * rows, 2, legend="none")
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,10 +39,12 @@ class ReliabilityCurves:
             f"{one.null_high:.3f} in 95% ({format_p(one.p)})"
             for name, one in self.curves.items()
         )
+        off = [name for name, one in self.curves.items() if one.p < 0.05]
+        message = f"Not calibrated: {', '.join(off)}" if off else "None can be told from a calibrated classifier"
         return (
-            "Below the diagonal a classifier is overconfident, above it underconfident. Each point is a bin of "
-            f"equally many images with its 95% interval (Wilson); below, how many images have which confidence. ECE: "
-            f"{found}."
+            f"{message}. Below the diagonal a classifier is overconfident, above it underconfident. Each point is a bin "
+            "of equally many images with its 95% interval (Wilson); below, how many images have which confidence. "
+            f"ECE: {found}."
         )
 
     def table(self) -> Table:
@@ -64,7 +66,7 @@ class ReliabilityCurves:
         )
         size = (min(PAGE, 0.6 + 2.4 * count), 3.2 if below else 2.4)
         return Drawing(
-            [*curves, *below], size, 430 if below else 340, count, legend="none", heights=(3, 1) if below else ()
+            [*curves, *below], size, 330 if below else 290, count, legend="none", heights=(3, 1) if below else ()
         )
 
     def _curve(self, place: int, name: str, lowest: float) -> Panel:

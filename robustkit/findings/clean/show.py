@@ -15,6 +15,7 @@ from robustkit.report.sections.forest import Forest
 from robustkit.report.sections.matrix import Matrix
 from robustkit.stats import Estimate, reliability, wilson
 
+_MOST_NARROW = 6  # series of models and domains
 _BINS = 8  # of equally many images: enough to see a bend, few enough for short intervals
 
 
@@ -36,12 +37,14 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
     rows += [row for name, record in series if record.threshold != 0.5 for row in _gate(name, record)]
     counts = {name: _confusion(record) for name, record in series}
     means = {_series(one, domain, models): _means(one, domain) for one in have for domain in one.clean}
+    spoken = ", ".join(f"{name} {100 * float(np.mean(record.right)):.0f} %" for name, record in series)
     sections: list[Section] = [
         Forest(
             "recalls", "Accuracy and recalls", "accuracy or recall", rows,
-            said="Accuracy over all images and recall of each true class; 95% intervals (Wilson).",
+            said=f"Accuracy: {spoken}. Over all images, with the recall of each true class; 95% intervals (Wilson).",
             series_name="model and domain",
             means=means,
+            narrow=len(series) <= _MOST_NARROW,
         ),
         Matrix(
             "confusion", "Confusion", counts, {name: matrix.sum(1) for name, matrix in counts.items()},

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from robustkit.findings.distances.comparison import Comparison, DistanceComparison, binned
-from robustkit.findings.distances.record import BASE_RECORD, PERTURBATIONS, RECORD, DistanceRecord, shared_measures
+from robustkit.findings.distances.record import (
+    BASE_RECORD,
+    PERTURBATIONS,
+    RECORD,
+    DistanceRecord,
+    Measure,
+    shared_measures,
+)
 from robustkit.findings.distances.summary import DistancesResult, caveats, clouds
 from robustkit.findings.distances.tables import bins_table, markdown, per_image
 from robustkit.findings.distances.tables import rows as distance_rows
@@ -21,8 +28,11 @@ from robustkit.report.palette import Meaning
 from robustkit.report.section import Chapter, Section, Table
 from robustkit.report.sections.facts import Facts
 from robustkit.stats.estimate import format_p
+from robustkit.stats.mmd import MMD
+from robustkit.stats.two_sample import ClassifierTest
 
 TABLE, MARKDOWN, IMAGES, BINS, FIGURE = "table.csv", "table.md", "distances.csv", "js-by-bins.csv", "histograms"
+_UNITS = "The same in units of the latent space"
 _AXES = {
     "euclidean": "distance moved (d_E), latent units",
     "whitened": "distance moved, whitened",
@@ -72,11 +82,24 @@ class DistanceHistograms:
     def summary(self) -> str:
         """How to read them."""
         return (
-            "How far noise and one pixel move each image in the latent space. Compare models by 1 / (1 + t*), above "
-            "0.5 where the class changed: the distance d_E depends on a model's own coordinates, and the whitened one "
-            "may. "
+            f"{self._message()}How far noise and one pixel move each image in the latent space. 1 / (1 + t*) is above "
+            "0.5 where the class changed, and compares models; the distance d_E depends on a model's own coordinates, "
+            "and the whitened one may, so each model has a row of its own. "
             f"Images that were never flipped have no distance to a flip. {self.said}"
         )
+
+    def _message(self) -> str:
+        """Under the first perturbation, how many images of each model have their class changed, or their median."""
+        one = self.rows[0][0]
+        name, crossed = one.title.partition(",")[0], one.axis == _AXES["reach"]
+        said = [
+            f"{int((values > 0.5).sum())} of {len(values)} images of {model}" if crossed
+            else f"{model} by {np.median(values):.3g}"
+            for model, values in zip(one.names, one.values, strict=True)
+        ]  # fmt: skip
+        if crossed:
+            return f"{name.capitalize()}: {' and '.join(said)} change class. "
+        return f"{name.capitalize()}: the median image moves under {', '.join(said)} ({one.axis}). "
 
     def table(self) -> Table:
         """Medians and means."""
@@ -93,7 +116,7 @@ def draw_histograms(rows: Sequence[Sequence[Histogram]]) -> Drawing:
     nothing = Panel([], x=Axis(shown=False), y=Axis(shown=False))
     panels = [panel for row in rows for panel in [*map(_panel, row), *[nothing] * (columns - len(row))]]
     size = (max(3.5 * columns, 4.5), 2.3 * len(rows) + 0.4)
-    return Drawing(panels, size, 90 + 320 * len(rows), columns, legend="below")
+    return Drawing(panels, size, 90 + (230 if len(rows) > 1 else 250) * len(rows), columns, legend="below")
 
 
 def bin_edges(histogram: Histogram, *, most: int = 24) -> np.ndarray:
@@ -169,24 +192,34 @@ def histograms(
     for measure in shared_measures(records):
         if measure.field not in ("euclidean", "whitened", "reach"):
             continue
-        row = []
-        for p, name in enumerate(PERTURBATIONS):
-            values = [binned(measure, getattr(record, measure.field)[p]) for record in records]
-            values = [some[np.isfinite(some)] for some in values]
-            if not all(len(some) > 1 and np.ptp(some) > 0 for some in values):
-                continue
-            row.append(
-                Histogram(
-                    title=f"{name}, n = {' and '.join(str(len(some)) for some in values)}",
-                    axis=_AXES.get(measure.field, measure.name),
-                    names=[record.model for record in records],
-                    values=values,
-                    note=_note(compared.get((name, measure.field))),
-                )
-            )
-        if row:
-            rows.append(row)
+        # What does not compare models is drawn model by model.
+        for some in [records] if measure.invariant else [[record] for record in records]:
+            row = _row(some, measure, compared if len(some) > 1 else {})
+            if row:
+                rows.append(row)
     return rows
+
+
+def _row(
+    records: Sequence[DistanceRecord], measure: Measure, compared: dict[tuple[str, str], Comparison]
+) -> list[Histogram]:
+    """The histograms of one quantity, for each perturbation that has numbers."""
+    row = []
+    for p, name in enumerate(PERTURBATIONS):
+        values = [binned(measure, getattr(record, measure.field)[p]) for record in records]
+        values = [some[np.isfinite(some)] for some in values]
+        if not all(len(some) > 1 and np.ptp(some) > 0 for some in values):
+            continue
+        row.append(
+            Histogram(
+                title=f"{name}, n = {' and '.join(str(len(some)) for some in values)}",
+                axis=_AXES.get(measure.field, measure.name),
+                names=[record.model for record in records],
+                values=values,
+                note=_note(compared.get((name, measure.field))),
+            )
+        )
+    return row
 
 
 def _note(one: Comparison | None) -> str:
@@ -194,6 +227,19 @@ def _note(one: Comparison | None) -> str:
         return ""
     js = one.divergence
     return f"JS {js.js:.2f}, null {js.null_mean:.2f}, {format_p(js.p)}, {one.n} pairs"
+
+
+_CLOUDS = ("model", "clean against noisy latents", "value", "one distribution: below in 95%", "p", "n", "noisy n")
+
+
+def _cloud(test: MMD | ClassifierTest) -> tuple[str, str, str, str, int, int]:
+    """A test of whole clouds, a cell for each number."""
+    name, value = (
+        ("MMD^2", test.squared)
+        if isinstance(test, MMD)
+        else ("held-out accuracy of a linear classifier", test.accuracy)
+    )
+    return name, f"{value:.3g}", f"{test.null_high:.3g}", format_p(test.p).removeprefix("p = "), test.n, test.m
 
 
 def chapter(models: Sequence[ModelRecords]) -> Chapter:
@@ -225,7 +271,10 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
     )
     rows = histograms([record for _, record, _ in found])
     sections: list[Section] = (
-        [DistanceHistograms(rows, said, numbers, columns)]
+        [
+            DistanceHistograms(rows[:1], said, numbers, columns),
+            *([DistanceHistograms(rows[1:], said, numbers, columns, "distance-units", _UNITS)] if rows[1:] else []),
+        ]
         if rows
         else [Facts("distance-table", "How far latents move", f"Too few moved to be drawn. {said}", columns, numbers)]
     )
@@ -246,11 +295,13 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
                 bins,
             )
         )
-    tests = [(label, str(test)) for label, _, summary in reversed(found) for test in clouds(summary)]
+    tests = [(label, *_cloud(test)) for label, _, summary in reversed(found) for test in clouds(summary)]
     if tests:
-        said = "Do clean and noisy latents have the same distribution? Tests of the whole clouds, image by image."
-        sections.append(Facts("clouds", "Clouds", said, ("model", "clean against noisy latents"), tests))
-    texts = tuple(
-        f"{label}: {line}." for label, record, summary in reversed(found) for line in caveats(record, summary)
-    )
-    return Chapter("distances", title, texts, tuple(sections), missing, ("js-bins", "clouds"))
+        said = (
+            "Do clean and noisy latents have the same distribution? Tests of the whole clouds. MMD^2 is estimated "
+            "without bias, so it may lie below 0; what counts is whether it lies above what shuffled clouds give."
+        )
+        sections.append(Facts("clouds", "Clouds", said, _CLOUDS, tests))
+    lines = {label: [f"{line}." for line in caveats(record, summary)] for label, record, summary in reversed(found)}
+    texts = tuple(" ".join([f"{label}:", *said]) for label, said in lines.items() if said)
+    return Chapter("distances", title, texts, tuple(sections), missing, ("distance-units", "js-bins", "clouds"))

@@ -54,4 +54,5 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
             "of each: places on the sky, magnitudes, sizes.",
             f"Order of the objects: {RULE}.",
         )
-    return Chapter(CHAPTER, TITLE, text, tuple(sections), missing)
+    folded = tuple(one.name for one in sections[1:] if isinstance(one, FragileObjects))
+    return Chapter(CHAPTER, TITLE, text, tuple(sections), missing, folded)

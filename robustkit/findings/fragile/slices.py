@@ -18,7 +18,7 @@ from robustkit.stats import Estimate, holm, wilson
 
 PEAK = "peak over sky (σ)"
 _FEWEST = 40  # images that a column must say something of
-_MOST_DRAWN = 6
+_MOST_DRAWN = 4
 # What one asks about first: brightness, size, signal, sharpness.
 _FIRST = tuple(re.compile(one, re.IGNORECASE) for one in (
     r"(^|_)(\w*mag|mag\w*)(_|$)", r"radius|size|r50|r_e|petro|halflight", r"snr|s_n|signal|peak", r"seeing|psf|fwhm",
@@ -215,7 +215,7 @@ class Slices:
         rows = -(-len(panels) // 4) if len(panels) > 2 else 1
         columns = min(4, len(panels))
         return Drawing(
-            panels, size=(PAGE, 0.4 + 1.9 * rows), height=70 + 230 * rows, columns=columns,
+            panels, size=(PAGE, 0.4 + 1.9 * rows), height=70 + 180 * rows, columns=columns,
             legend="above" if len(self.records) > 1 else "none",
         )  # fmt: skip
 

@@ -93,7 +93,7 @@ def drawing(record: HazardRecord, shallower: Sequence[HazardRecord] = ()) -> Dra
         ]
         panels.append(_ranges("changes of class per million objects", rows, named, at, "faults of known rate"))
     most = max(len(record.faults), len(rows))
-    return Drawing(panels, size=(PAGE, 1.0 + 0.28 * most), height=170 + 32 * most, columns=2)
+    return Drawing(panels, size=(PAGE, 1.0 + 0.28 * most), height=120 + 26 * most, columns=2)
 
 
 def _ranges(

@@ -31,7 +31,8 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         if one.latents is None:
             continue
         record = one.latents
-        text += [f"{one.label}: {note}." for note in one.records.get("notes", ())]
+        said = [f"{note}." for note in one.records.get("notes", ())]
+        text.append(" ".join([f"{one.label}:", *said]))
         head = record.head
         if not isinstance(head, AffineHead):
             text.append(f"{one.label}: the head is not affine, so there is no canonical window and no true margin.")
@@ -49,9 +50,8 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
             text.append(f"{one.label}: {error}.")
             continue
         space = decision_space(head)
-        text.append(
-            f"{one.label}: the head depends on only {space.basis.shape[1]} of the {record.clean.shape[1]} latent "
-            "dimensions."
+        text[-1] += (
+            f" The head depends on only {space.basis.shape[1]} of the {record.clean.shape[1]} latent dimensions."
         )
         palette = make_palette(one.class_names)
         if not pictures:
@@ -132,9 +132,9 @@ class Canonical:
         """What lies where."""
         found = "; ".join(picture.title for picture in self.pictures)
         return (
-            f"{self.model}: the class depends on these two coordinates of the latent alone, so nothing is hidden, and "
-            "distances to boundaries are those of the whole latent space. Regions are tinted by the class given, "
-            f"images coloured by their true class, with an arrow to where a perturbation moves them. {found}. The "
+            f"{self.model}, {found}. The class depends on these two coordinates of the latent alone, so nothing is "
+            "hidden, and distances to boundaries are those of the whole latent space. Regions are tinted by the class "
+            "given, images coloured by their true class, with an arrow to where a perturbation moves them. The "
             f"median distance of an image to its nearest boundary is {float(np.median(self.margins)):.3g} in latent "
             f"units."
             f"{f' {THINNED}' if len(self.margins) > MOST_POINTS else ''}"
@@ -237,7 +237,7 @@ def draw_canonical(
     height = float(np.clip((width / columns - 0.5) * tall / wide, 1.2, 6.0)) + 0.6
     panels = [_plane(one, palette, ids, margins, y=place % columns == 0) for place, one in enumerate(pictures)]
     shape = float(np.clip(tall / wide, 0.25, 1.1))
-    screen = int(110 + rows * (60 + (430 if columns > 1 else 780) * shape))
+    screen = int(110 + rows * (50 + (340 if columns > 1 else 560) * shape))
     return Drawing(panels, (width, height * rows + 0.5), screen, columns, legend="below", palette=palette)
 
 

@@ -108,8 +108,9 @@ class SpaceMap:
                 f"{one.title}: {', '.join(f'{n} {k}' for n, k in zip(counts, KINDS, strict=True) if n)} points"
             )
         return (
+            f"Drag to turn {'both maps together' if len(self.maps) > 1 else 'it'}, or use the buttons. "
             f"{'; '.join(found)}. Crosses are clean images, stars noisy ones, triangles attacked ones; colour is the "
-            f"predicted class. Drag to turn it, or use the buttons.{_thinned(self.maps)}"
+            f"predicted class.{_thinned(self.maps)}"
         )
 
     def table(self) -> Table:
@@ -161,7 +162,7 @@ def draw_maps(maps: Sequence[MapPoints], ids: np.ndarray | None = None) -> Drawi
     flat = float(np.clip(max(y / max(x, 1e-12) for x, y in spans), 0.6, 1.0))
     size = (7.1 if columns > 1 else 4.6, (3.2 * flat + 0.55) * rows + 0.5)
     panels = [_flat_panel(one, ids) for one in maps]
-    return Drawing(panels, size, int(90 + (420 * flat + 70) * rows), columns, legend="below", palette=maps[0].palette)
+    return Drawing(panels, size, int(80 + (340 * flat + 60) * rows), columns, legend="below", palette=maps[0].palette)
 
 
 def draw_spaces(maps: Sequence[MapPoints], ids: np.ndarray | None = None) -> Drawing:
@@ -174,7 +175,7 @@ def draw_spaces(maps: Sequence[MapPoints], ids: np.ndarray | None = None) -> Dra
         blocks = [_bridges(one), *_clouds(one, ids)]
         panels.append(Panel(blocks, f"{one.title}: predicted class", space=True))
     size = (10.0, 2.1 * len(panels) + 0.5)
-    return Drawing(panels, size, 560, len(maps), legend="below", palette=maps[0].palette)
+    return Drawing(panels, size, 430, len(maps), legend="below", palette=maps[0].palette)
 
 
 def space_panel(one: MapPoints) -> Panel:

@@ -19,7 +19,7 @@ from robustkit.findings.maps.pictures import (
     space_map,
     space_panel,
 )
-from robustkit.findings.maps.record import BASE_RECORD, RECORD, LatentMap
+from robustkit.findings.maps.record import BASE_RECORD, CLEAN, NOISY, RECORD, LatentMap
 from robustkit.findings.maps.summary import MapResult, lay_onto
 from robustkit.findings.writing import write_finding
 from robustkit.records import Record
@@ -98,13 +98,17 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         for label, one in named.items()
         for each in one.scan
     ]
-    said = " ".join(f"{label}: {_spoken(one)}" for label, one in named.items())
+    moved = ", and ".join(f"{_moved(one)} of {label}" for label, one in named.items())
+    said = f"Noise moves into another class {moved}. "
+    said += " ".join(f"{label}: {_spoken(one)}" for label, one in named.items())
     palette = make_palette(have[0].class_names)
-    flat = [points for one in found for points in flat_maps(one, palette)]
+    every = [flat_maps(one, palette) for one in found]
+    flat, controls = [one[0] for one in every], [points for one in every for points in one[1:]]
     ids = found[0].ids
     columns = ("model", "map", "trustworthiness", "continuity", "residual variance", "same class")
     sections: list[Section] = [
         FlatMaps(flat, ids, rows, columns, said),
+        FlatMaps(controls, ids, rows, columns, said, CONTROLS, "Other maps of the same latents"),
         SpaceMap([space_map(one, palette) for one in found], ids),
         Facts(
             "neighbours",
@@ -114,10 +118,18 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
             scan,
         ),
     ]
-    return Chapter("maps", title, (), tuple(sections), missing, ("neighbours",))
+    return Chapter("maps", title, (), tuple(sections), missing, (CONTROLS, "neighbours"))
 
 
+CONTROLS = "isomap-controls"
 _KEPT = ("trustworthiness", "continuity", "residual_variance", "neighbourhood_hit")
+
+
+def _moved(one: LatentMap) -> str:
+    """How many of the noisy latents are given another class than their clean ones."""
+    clean = one.predicted[one.kind == CLEAN]  # in the order of the images
+    noisy = one.kind == NOISY
+    return f"{int((one.predicted[noisy] != clean[one.image[noisy]]).sum())} of {int(noisy.sum())} images"
 
 
 def _spoken(one: LatentMap) -> str:

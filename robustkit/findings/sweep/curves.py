@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from robustkit.report.blocks import PAGE, Axis, Block, Cells, Drawing, Panel, Rule, Series
+from robustkit.report.blocks import PAGE, Axis, Block, Cells, Drawing, Panel, Picture, Rule, Series
 from robustkit.report.palette import Meaning, make_palette
 from robustkit.report.section import Table
 from robustkit.stats.estimate import Estimate
@@ -28,6 +28,7 @@ class SweepCurve:
         threshold: What is said of the level that costs accuracy.
         distance: Quartiles of how far the latents moved, shape (3, L + 1).
         margin: Quartiles of the margins, shape (3, L + 1).
+        strip: Pictures of one image, clean and at each level, (S, S, 3) each; empty for none.
     """
 
     name: str
@@ -38,6 +39,7 @@ class SweepCurve:
     threshold: str
     distance: np.ndarray
     margin: np.ndarray
+    strip: Sequence[np.ndarray] = ()
 
 
 def level_text(level: float) -> str:
@@ -48,6 +50,16 @@ def level_text(level: float) -> str:
         ('5,000', '0.0125')
     """
     return f"{level:,.0f}" if abs(level) >= 1000 else f"{level:.3g}"
+
+
+def axis_title(unit: str) -> str:
+    """What the axis of a level is called.
+
+    Examples:
+        >>> axis_title("of the exposure"), axis_title("pixels")
+        ('fraction of the exposure', 'pixels')
+    """
+    return f"fraction {unit}" if unit.startswith("of ") else unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +88,15 @@ class SweepCurves:
 
     def summary(self) -> str:
         """Accuracy of the clean images and at the most severe level."""
+        lost = "; ".join(f"{model}: {one.threshold}" for model, one in self.curves.items())
         ends = [
-            f"{model}: clean {one.accuracy[0]}, at {one.levels[-1]:.3g} {one.unit} {one.accuracy[-1]}; "
-            f"5 points are lost at: {one.threshold}"
+            f"{model}: clean {one.accuracy[0]}, at {one.levels[-1]:.3g} {one.unit} {one.accuracy[-1]}"
             for model, one in self.curves.items()
         ]
-        return f"{self.said} Bands: 95% (Wilson). {'. '.join(ends)}."
+        return (
+            f"The level ({self.first.unit}) that costs 5 points of accuracy, {lost}. {self.said} Levels stand at equal "
+            f"steps; bands are 95% (Wilson). {'; '.join(ends)}."
+        )
 
     def table(self) -> Table:
         """A line for each level."""
@@ -97,9 +112,10 @@ class SweepCurves:
         for model, one in self.curves.items():
             hover = [f"{model}, {label}: {a}" for label, a in zip(_levels(one), one.accuracy, strict=True)]
             blocks.append(_series(one.accuracy, Meaning(model=model), hover=hover))
-        x = Axis(f"level ({self.first.unit})", ticks=list(enumerate(_levels(self.first))))
+        x = replace(_level_axis(self.first), turned=False)
         legend = "above" if len(self.curves) > 1 else "none"
-        return Drawing([Panel(blocks, x=x, y=Axis("accuracy", (-0.02, 1.02)))], legend=legend)
+        strip, y = _strip(self.first, "accuracy")
+        return Drawing([Panel([*blocks, *strip], x=x, y=y)], height=370, legend=legend, narrow=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +146,8 @@ class SweepGrid:
             spoken = [f"{one.name} ({100 * float(np.min(self._change(one))):+.0f} points)" for one in worst]
             found.append(f"{model}: {', '.join(spoken)}")
         return (
-            "Change of accuracy against the clean images in points, levels from mild (s1) to severe. The largest "
-            f"losses: {'; '.join(found)}."
+            f"The largest losses, {'; '.join(found)}. Change of accuracy against the clean images in points, levels "
+            "from mild (s1) to severe."
         )
 
     def table(self) -> Table:
@@ -150,7 +166,7 @@ class SweepGrid:
         return Drawing(
             [self._drawn(place, model) for place, model in enumerate(self.curves)],
             size=(min(PAGE, 1.8 + 2.7 * len(self.curves)), max(2.0, 1.1 + 0.2 * len(self.rows))),
-            height=max(260, 130 + 24 * len(self.rows)),
+            height=max(240, 96 + 24 * len(self.rows)),
             columns=len(self.curves),
             shared=True,
             legend="none",
@@ -207,8 +223,9 @@ class SweepSheet:
     def summary(self) -> str:
         """How to read it."""
         return (
-            f"{self.model}: accuracy with its 95% band (Wilson) and the recall of each class, from the clean images to "
-            "the most severe level; above each panel the level that costs 5 points of accuracy, with its interval."
+            f"{self.model}: the level that costs 5 points of accuracy stands above each panel. Accuracy with its 95% "
+            "band (Wilson) and the recall of each class, from the clean images to "
+            "the most severe level."
         )
 
     def table(self) -> Table:
@@ -238,7 +255,8 @@ class SweepSheet:
         )
         lost = one.threshold.replace(" (", "\n(")  # what is said in brackets has a line of its own
         title = f"{one.name}\n5 points lost at: {lost}"
-        return Panel([*recalls, own], title, _level_axis(one), Axis("accuracy, recall", (-0.02, 1.02)))
+        strip, y = _strip(one, "accuracy, recall")
+        return Panel([*recalls, own, *strip], title, _level_axis(one), y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,13 +297,29 @@ def _sheet(panels: Sequence[Panel], *, shared: bool) -> Drawing:
     )
 
 
+def _strip(one: SweepCurve, title: str) -> tuple[list[Picture], Axis]:
+    """One image above each level, and the axis of a rate with room for it."""
+    if not one.strip:
+        return [], Axis(title, (-0.02, 1.02))
+    pictures = [
+        Picture(shown, (place - 0.48, place + 0.48, 1.05, 1.05 + _STRIP), whole=True)
+        for place, shown in enumerate(one.strip)
+    ]
+    ticks = [(at / 5, f"{at / 5:g}") for at in range(6)]
+    return pictures, Axis(title, (-0.02, 1.05 + _STRIP), ticks=ticks)
+
+
+_STRIP = 0.3  # height of a strip, where the axis of a rate is 1 high
+
+
 def _series(values: Estimate, of: Meaning, *, marked: bool = True, hover: Sequence[str] = (), name: str = "") -> Series:
     value, low, high = (np.asarray(end, dtype=float) for end in _ends(values))
     return Series(np.arange(len(value), dtype=float), value, of, low, high, marked=marked, hover=hover, name=name)
 
 
 def _level_axis(one: SweepCurve) -> Axis:
-    return Axis(one.unit, ticks=list(enumerate(_levels(one))), turned=True)
+    span = (-0.5, len(one.levels) + 0.5) if one.strip else None
+    return Axis(axis_title(one.unit), span, ticks=list(enumerate(_levels(one))), turned=True)
 
 
 def _told(what: str, one: SweepCurve, values: Estimate) -> list[str]:

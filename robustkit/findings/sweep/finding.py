@@ -11,7 +11,7 @@ import numpy as np
 from robustkit.errors import InputError
 from robustkit.findings.finding import Finding, ModelRecords, Subject
 from robustkit.findings.sweep import show
-from robustkit.findings.sweep.record import RECORD, SweepPart, SweepRecord, SweepRequest, losses, third
+from robustkit.findings.sweep.record import RECORD, STRIPS, Strips, SweepPart, SweepRecord, SweepRequest, losses, third
 from robustkit.progress import quiet
 from robustkit.report.section import Chapter
 from robustkit.stats import Estimate, bounded_mean
@@ -43,12 +43,17 @@ class Swept(Finding):
     def make(self, subject: Subject, folder: Path, *, resume: bool) -> None:
         """Sweeps, as `robustkit sweep` does."""
         from robustkit.findings.sweep.measure import run_sweep
+        from robustkit.findings.sweep.strips import take_strips
 
         run_sweep(subject.sample, _request(subject), out=folder, resume=resume, mix=True, say=quiet)
+        take_strips(subject.sample, _request(subject)).save(folder / STRIPS)
 
     def load(self, folder: Path) -> Mapping[str, Any]:
-        """The record of the sweep."""
-        return {self.name: SweepRecord.load(folder / RECORD)}
+        """The record of the sweep, and one image at each of its steps."""
+        found: dict[str, Any] = {self.name: SweepRecord.load(folder / RECORD)}
+        if (folder / STRIPS).is_file():  # an older audit has none
+            found["strips"] = Strips.load(folder / STRIPS)
+        return found
 
     def chapter(self, models: Sequence[ModelRecords]) -> Chapter:
         """Accuracy against the level of each perturbation."""

@@ -40,9 +40,10 @@ class Limits:
             typical, poor = ([one.name for one in all_of if one.met == how] for how in ("typical", "poor"))
             said = [f"{how} images of a survey lose 5 points to {', '.join(names)}"
                     for how, names in (("typical", typical), ("poor but released", poor)) if names]  # fmt: skip
-            found.append(f"{model}: {'; '.join(said) or 'no image that a survey releases is shown to lose 5 points'}")
+            none = "no image that a survey releases is shown to lose 5 points"
+            found.append(f"{model}: {', and '.join(said) or none}")
         return (
-            f"{'. '.join(found)}. Bars are 95% bootstrap intervals over images; the black line is what a survey "
+            f"{'; '.join(found)}. Bars are 95% bootstrap intervals over images; the black line is what a survey "
             "releases, s1 to s3, with a tick at s2, typical; at the right end: not reached."
         )
 
@@ -87,7 +88,7 @@ class Limits:
         at = [(x, f"{x:g}") for x in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0) if x > low] + [(_END, "not reached")]
         y = Axis(ticks=list(zip(map(float, range(len(names))), names, strict=True)), span=(len(names) - 0.4, -0.5))
         x = Axis("strength, times that of s3 (poor but released)", (low, 1.3 * _END), log=True, ticks=at)
-        return Drawing([Panel(blocks, x=x, y=y)], (PAGE, 1.0 + 0.3 * len(names)), 140 + 40 * len(names))
+        return Drawing([Panel(blocks, x=x, y=y)], (PAGE, 1.0 + 0.3 * len(names)), 100 + 33 * len(names), narrow=True)
 
     def _place(self, strength: float, name: str) -> float:
         return float(np.clip(strength / self.strengths[name][2], 1e-3, _END))

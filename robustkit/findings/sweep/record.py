@@ -163,6 +163,27 @@ class SweepRecord(Record):
         return replace(first, **along, draws=draws, outside=np.sum([record.outside for record in records], 0))
 
 
+STRIPS, STRIP_SIDE = "strips.npz", 48
+
+
+@dataclass(frozen=True, eq=False)
+class Strips(Record):
+    """The first image drawn at every step of a sweep, S of them, as the network is given it.
+
+    Attributes:
+        id: The image.
+        clean: Its picture as it is, shape (SIDE, SIDE, 3), uint8.
+        pictures: At each step, by the first draw of the random numbers, in the limits of the clean picture, shape
+            (S, SIDE, SIDE, 3), uint8.
+    """
+
+    axis_letters: ClassVar[Mapping[str, str]] = {"clean": "HW3", "pictures": "SHW3"}
+
+    id: str
+    clean: np.ndarray
+    pictures: np.ndarray
+
+
 def third(record: SweepRecord, name: str) -> int:
     """The step of the third level of a perturbation, or of its last."""
     steps = record.steps(name)

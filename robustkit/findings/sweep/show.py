@@ -13,7 +13,7 @@ from robustkit.errors import InputError
 from robustkit.findings.finding import ModelRecords, section_name
 from robustkit.findings.sweep.curves import SweepCurve, SweepCurves, SweepGrid, SweepLatents, SweepSheet
 from robustkit.findings.sweep.limits import Limits
-from robustkit.findings.sweep.record import BASE_RECORD, RECORD, SweepRecord
+from robustkit.findings.sweep.record import BASE_RECORD, RECORD, Strips, SweepRecord
 from robustkit.findings.sweep.summary import SweepResult, SweepSummary, finite_median, summarize_sweep
 from robustkit.findings.sweep.threshold import Threshold
 from robustkit.findings.writing import write_finding
@@ -90,8 +90,10 @@ def table(record: SweepRecord, summary: SweepSummary) -> str:
     return text.getvalue()
 
 
-def curves(record: SweepRecord, summary: SweepSummary) -> list[SweepCurve]:
-    """What is drawn: a curve for each perturbation."""
+def curves(record: SweepRecord, summary: SweepSummary, strips: Strips | None = None) -> list[SweepCurve]:
+    """What is drawn: a curve for each perturbation, and one image at each of its levels where it was kept."""
+    if strips is not None and len(strips.pictures) != len(record.name):
+        strips = None  # of another sweep
     right = np.vstack([record.clean_class == record.true, record.right])  # (1 + S, N)
     in_class = np.array([record.true == k for k in range(len(record.class_names))])  # (K, N)
     margins = np.vstack([record.clean_margin, record.margin])
@@ -110,6 +112,7 @@ def curves(record: SweepRecord, summary: SweepSummary) -> list[SweepCurve]:
                 threshold=str(threshold),
                 distance=_quartiles(distances[rows]),
                 margin=_quartiles(margins[rows]),
+                strip=() if strips is None else (strips.clean, *strips.pictures[steps]),
             )
         )
     return made
@@ -140,12 +143,15 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         drawn = {one.label: (one.sweep, summarize_sweep(one.sweep)) for one in have if one.sweep is not None}
     except InputError as error:  # the user's own perturbation: its class is not imported for a file
         return Chapter("sweeps", title, missing=(*missing, f"{error}; see {have[0].folder / 'sweep' / 'sweep.csv'}."))
-    all_curves = {label: curves(record, summary) for label, (record, summary) in drawn.items()}
+    strips = {one.label: one.records.get("strips") for one in have[:1]}  # all models are given the same images
+    all_curves = {label: curves(record, summary, strips.get(label)) for label, (record, summary) in drawn.items()}
     names = [curve.name for curve in next(iter(all_curves.values()))]
     sections: list[Section] = []
     if "exposure" in names:
         of_exposure = {label: next(c for c in found if c.name == "exposure") for label, found in all_curves.items()}
         said = "The same sky with less exposure: fewer visits, the same flux scale, noise as the camera would make it."
+        if strip := strips[have[0].label]:
+            said += f" Above, {strip.id}, the first image drawn, at each level."
         sections.append(SweepCurves(of_exposure, said, "exposure"))
     sections.append(SweepGrid(all_curves))
     first = have[0].sweep

@@ -28,6 +28,8 @@ class Forest:
         span: Ends of the axis, or `None` for those of the data.
         series_name: What a series is, for the table.
         means: What each series stands for; by default the model of its name.
+        parts: Rows by the title of their panel, whose words at their start they omit; by default all stand in one.
+        narrow: Whether it can be read at half the width of the page.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Forest:
     span: tuple[float, float] | None = (0.0, 1.0)
     series_name: str = "model"
     means: Mapping[str, Meaning] = field(default_factory=dict)
+    parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    narrow: bool = False
 
     @property
     def labels(self) -> list[str]:
@@ -67,29 +71,38 @@ class Forest:
 
     def drawing(self) -> Drawing:
         """Points with their intervals."""
-        blocks = [self._points(place, series) for place, series in enumerate(self.series)]
-        rules = [] if self.reference is None else [Rule(self.reference)]
-        span = None if self.span is None else (self.span[0] - 0.02, self.span[1] + 0.02)
-        ticks = [(float(i), "\n".join(textwrap.wrap(one, _LABEL)) or one) for i, one in enumerate(self.labels)]
-        y = Axis(ticks=ticks, span=(len(ticks) - 0.5, -0.5), grid=False)
+        parts = self.parts or {"": self.labels}
+        most = max(map(len, parts.values()))
+        ticks = [(0.0, "\n".join(textwrap.wrap(one, _LABEL)) or one) for one in self.labels][:most]
         rows = sum(text.count("\n") + 1 for _, text in ticks)
         return Drawing(
-            [Panel([*rules, *blocks], x=Axis(self.axis, span), y=y)],
+            [self._panel(title, labels) for title, labels in parts.items()],
             size=(PAGE * 0.75, 0.9 + 0.16 * max(rows, len(ticks) * (0.6 + len(self.series)))),
-            height=130 + max(22 * rows, 26 * len(ticks) * len(self.series)),
+            height=100 + max(20 * rows, (10 + 17 * len(self.series)) * len(ticks)),
+            columns=len(parts),
+            narrow=self.narrow,
             legend="above" if len(self.series) > 1 else "none",
         )
 
-    def _points(self, place: int, series: str) -> Points:
-        chosen = [(label, one) for label, of, one in self.rows if of == series]
+    def _panel(self, title: str, labels: Sequence[str]) -> Panel:
+        blocks = [self._points(place, series, labels) for place, series in enumerate(self.series)]
+        rules = [] if self.reference is None else [Rule(self.reference)]
+        span = None if self.span is None else (self.span[0] - 0.02, self.span[1] + 0.02)
+        names = [label.removeprefix(f"{title} ") for label in labels]
+        ticks = [(float(i), "\n".join(textwrap.wrap(one, _LABEL)) or one) for i, one in enumerate(names)]
+        y = Axis(ticks=ticks, span=(len(ticks) - 0.5, -0.5), grid=False)
+        return Panel([*rules, *blocks], title, Axis(self.axis, span), y)
+
+    def _points(self, place: int, series: str, labels: Sequence[str]) -> Points:
+        chosen = [(label, one) for label, of, one in self.rows if of == series and label in labels]
         value, low, high = (np.array([float(getattr(one, end)) for _, one in chosen]) for end in _ENDS)
-        heights = np.array([self._height(label, place) for label, _ in chosen])
+        heights = np.array([self._height(labels.index(label), place) for label, _ in chosen])
         hover = [f"{label}{f', {series}' if series else ''}: {one}" for label, one in chosen]
         of = self.means.get(series, Meaning(model=series))
         return Points(np.stack([value, heights], axis=1), of, np.stack([low, high]), hover=hover)
 
-    def _height(self, label: str, place: int) -> float:
-        return self.labels.index(label) + 0.22 * (place - (len(self.series) - 1) / 2)
+    def _height(self, row: int, place: int) -> float:
+        return row + 0.22 * (place - (len(self.series) - 1) / 2)
 
 
 _ENDS = ("value", "low", "high")

@@ -40,7 +40,7 @@ class Matrix:
             n, i, j = max((int(counts[i, j]), i, j) for i in range(len(names)) for j in range(len(names)) if i != j)
             of = f"{n} of {int(self.totals[panel][i])}"
             found.append(f"{panel}: {names[i]} to {names[j]}, {of}" if n > 0 else f"{panel}: none")
-        return f"{self.said} Most often, {'; '.join(found)}."
+        return f"Most often, {'; '.join(found)}. {self.said}"
 
     def table(self) -> Table:
         """A line for each cell."""
@@ -55,16 +55,19 @@ class Matrix:
 
     def drawing(self) -> Drawing:
         """Shares as colours, counts and shares in square cells."""
-        columns = min(self._abreast, len(self.counts))
+        columns = self._columns
         rows = -(-len(self.counts) // columns)
         width = min(PAGE, 0.9 + 2.6 * columns)
-        longest, beside = max(map(len, self.class_names), default=0), 330 if columns < 3 else 215
+        few = len(self.class_names) <= _FEW
+        longest, beside = max(map(len, self.class_names), default=0), 175 if few else 330
         return Drawing(
             [self._panel(place, panel) for place, panel in enumerate(self.counts)],
             size=(width, ((width - 0.9) / columns + 0.55 + 0.04 * longest) * rows),
             height=60 + (beside + 4 * longest) * rows,
             columns=columns,
             legend="none",
+            narrow=few,
+            least=_NARROW if few else 0,
         )
 
     def _panel(self, place: int, panel: str) -> Panel:
@@ -78,7 +81,7 @@ class Matrix:
         ]  # fmt: skip
         hover = [[f"{true} to {other}: {self._cell(panel, i, j)}" for j, other in enumerate(names)]
                  for i, true in enumerate(names)]  # fmt: skip
-        ticks, first = [(float(i), name) for i, name in enumerate(names)], place % self._abreast == 0
+        ticks, first = [(float(i), name) for i, name in enumerate(names)], place % self._columns == 0
         return Panel(
             [Cells(shares, "share", text=text, hover=hover, gaps=True)],
             panel,
@@ -90,9 +93,9 @@ class Matrix:
         )
 
     @property
-    def _abreast(self) -> int:
-        """Panels side by side: four of a few classes, two of more."""
-        return 4 if len(self.class_names) <= _FEW else 2
+    def _columns(self) -> int:
+        """Panels side by side, at most two."""
+        return min(2, len(self.counts))
 
     def _shares(self, panel: str) -> np.ndarray:
         counts, totals = self.counts[panel], self.totals[panel]
@@ -108,4 +111,5 @@ class Matrix:
         return "does not apply" if n < 0 else f"{n} of {int(self.totals[panel][i])} images"
 
 
+_NARROW = 420  # least width of two matrices of a few classes, pixels
 _FEW = 4  # classes whose cells have room for a count and its share

@@ -129,6 +129,12 @@
   };
   addEventListener("hashchange", open);
   open();
+  // On paper nothing is folded away; what was open before is open again afterwards.
+  let shutBefore = [];
+  matchMedia("print").addEventListener("change", (event) => {
+    if (event.matches) shutBefore = [...document.querySelectorAll("details.fold:not([open]), details.beside:not([open])")];
+    for (const one of shutBefore) one.open = event.matches;
+  });
   // Escape hides an explanation that the pointer or the focus has opened.
   document.addEventListener("keydown", (event) => { if (event.key === "Escape" && document.activeElement.matches(".term")) document.activeElement.blur(); });
   const idle = window.requestIdleCallback || ((work) => setTimeout(work, 1));
