@@ -42,8 +42,8 @@ class ReliabilityCurves:
         off = [name for name, one in self.curves.items() if one.p < 0.05]
         message = f"Not calibrated: {', '.join(off)}" if off else "None can be told from a calibrated classifier"
         return (
-            f"{message}. Below the diagonal a classifier is overconfident, above it underconfident. Each point is a bin "
-            "of equally many images with its 95% interval (Wilson); below, how many images have which confidence. "
+            f"{message}. Below the diagonal a classifier is overconfident, above it underconfident. Each point is a "
+            "bin of equally many images with its 95% interval (Wilson); below, how many images have which confidence. "
             f"ECE: {found}."
         )
 
