@@ -68,7 +68,7 @@ def test_what_cannot_be_paired_says_why(sides):
         pair(base, blind, PALETTE)
     with pytest.raises(InputError, match="source and mmd have other classes"):
         pair(base, replace(other, latents=replace(other.latents, class_names=["a", "b", "c"])), PALETTE)
-    with pytest.raises(InputError, match="no galaxy that both source and mmd classify correctly"):
+    with pytest.raises(InputError, match="no image that both source and mmd classify correctly"):
         pair(base, replace(other, stamps=replace(other.stamps, end=np.full_like(other.stamps.end, -1))), PALETTE)
 
 
@@ -82,7 +82,7 @@ def test_one_command_makes_the_figure_and_knows_who_was_never_flipped(attack, tm
     arguments = ["window", "--model", model, "--run", run, "--base", model, "--base-run", run, *both]
     done = CliRunner().invoke(group, [*arguments, "--device", "cpu", "--out", str(tmp_path / "out")])
     assert done.exception is None, done.output
-    assert "the same galaxies under both networks: " in done.output
+    assert "the same images under both networks: " in done.output
     assert (tmp_path / "out" / "paired-windows.pdf").stat().st_size > 10_000
     assert read_json(tmp_path / "out" / "summary.json")["paired"] == "paired-windows"
     stamps = Stamps.load(tmp_path / "out" / "stamps.npz")

@@ -1,4 +1,4 @@
-"""The same galaxies under two networks: stamps and church windows, one row per galaxy."""
+"""The same images under two networks: stamps and church windows, one row per image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from robustkit.report.section import Table
 
 PAIRS = "paired-windows"
 RULE = (
-    "of the galaxies that both networks classify correctly, in the order of the draw, set by the seed and the ids "
+    "of the images that both networks classify correctly, in the order of the draw, set by the seed and the ids "
     "alone: the first of each class (of three classes at most) that a pixel flips under both networks, and the first "
     "that it flips under the one alone, under the other alone, and under neither"
 )
@@ -62,7 +62,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One galaxy under both networks.
+    """One image under both networks.
 
     Attributes:
         places: Its place in the stamps of either side.
@@ -77,11 +77,11 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class PairedWindows:
-    """Church windows of the same galaxies under two networks.
+    """Church windows of the same images under two networks.
 
     Attributes:
         sides: The base first, as in the paper's figures, then the other network.
-        rows: The galaxies, chosen by `RULE`.
+        rows: The images, chosen by `RULE`.
         palette: Colours of the classes.
         name: Of its files.
     """
@@ -94,7 +94,7 @@ class PairedWindows:
     @property
     def title(self) -> str:
         """What is compared."""
-        return f"The same galaxies under {self.sides[0].model} and {self.sides[1].model}"
+        return f"The same images under {self.sides[0].model} and {self.sides[1].model}"
 
     def summary(self) -> str:
         """What both perturbations do under either network, and how to read the windows."""
@@ -102,16 +102,16 @@ class PairedWindows:
         both = _both(first, second)
         (noise, pixel), n = zip(*map(_moved, self.sides, both), strict=True), len(both[0])
         return (
-            f"Of {n} galaxies that both classify correctly, noise moves {noise[0]} into another class under "
+            f"Of {n} images that both classify correctly, noise moves {noise[0]} into another class under "
             f"{first.model} and {noise[1]} under {second.model}; one pixel moves {pixel[0]} and {pixel[1]}. "
-            "Each row is one galaxy: clean, with the pixel of either network (ringed), and noisy, beside its slice "
+            "Each row is one image: clean, with the pixel of either network (ringed), and noisy, beside its slice "
             "through the latent space of either network: → along the pixel, ↑ along the noise, each as long as the "
             "perturbation itself. t* is where the class changes first; 1 is the perturbation. "
             f"Chosen without a look at the windows: {RULE}."
         )
 
     def table(self) -> Table:
-        """A line for each galaxy and network."""
+        """A line for each image and network."""
         names = self.palette.class_names
         lines = []
         for row in self.rows:
@@ -134,7 +134,7 @@ class PairedWindows:
 
 
 def pair(base: Side, other: Side, palette: Palette) -> PairedWindows:
-    """The galaxies that `RULE` chooses, under both networks.
+    """The images that `RULE` chooses, under both networks.
 
     Args:
         base: The network that comes first.
@@ -142,7 +142,7 @@ def pair(base: Side, other: Side, palette: Palette) -> PairedWindows:
         palette: Colours of the classes.
 
     Raises:
-        InputError: If the two have other classes, the weights of a head are not known, or no galaxy can be drawn.
+        InputError: If the two have other classes, the weights of a head are not known, or no image can be drawn.
     """
     if base.latents.class_names != other.latents.class_names:
         raise InputError(f"{base.model} and {other.model} have other classes, so their windows cannot be paired")
@@ -155,7 +155,7 @@ def pair(base: Side, other: Side, palette: Palette) -> PairedWindows:
     rows = list(_chosen((base, other)))
     if not rows:
         raise InputError(
-            f"no galaxy that both {base.model} and {other.model} classify correctly has a pixel and a noisy twin under "
+            f"no image that both {base.model} and {other.model} classify correctly has a pixel and a noisy twin under "
             "both, so no windows are paired"
         )
     return PairedWindows((base, other), rows, palette)

@@ -57,7 +57,7 @@ def write_windows(folder: Path, result: WindowsResult, about: dict[str, Any], dr
     texts = {TABLE: result.table()}
     records = {RECORD: windows} | dict(zip((STAMPS, BASE_STAMPS), [one.stamps for one in result.sides], strict=False))
     last = write_finding(folder, records=records, texts=texts, drawings=drawings, summary=summary)
-    paired = [f"the same galaxies under both networks: {folder / PAIRS}.pdf"] if PAIRS in drawings else []
+    paired = [f"the same images under both networks: {folder / PAIRS}.pdf"] if PAIRS in drawings else []
     return [result.describe(), *paired, last]
 
 
