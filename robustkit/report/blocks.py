@@ -302,6 +302,7 @@ class Drawing:
         note: Small print below, on paper alone: the screen has a caption.
         palette: Of the classes that it shows.
         heights: Of the rows, in proportion to each other; empty for rows of one height.
+        rows: Whether the panels of a row belong together.
         narrow: Whether it can be read at half the width of the page, beside another one.
         least: Its least width on the screen, pixels; 0 for one by the number of panels that stand side by side.
     """
@@ -318,6 +319,7 @@ class Drawing:
     heights: Sequence[float] = ()
     least: int = 0
     narrow: bool = False
+    rows: bool = False
 
     def meanings(self) -> Iterator[Meaning]:
         """What its blocks stand for, in their order."""

@@ -67,6 +67,8 @@ def fitted(drawing: Drawing, width: float) -> Drawing:
     height = _height(drawing, width, columns, old)
     while height > _HIGHEST and columns < count:  # small panels beside each other are better than flat ones
         columns += 1
+        while drawing.rows and old % columns and columns < old:  # parted evenly, or not at all
+            columns += 1
         height = _height(drawing, width, columns, old)
     return replace(drawing, size=(width, min(height, _HIGHEST)), columns=columns, note="")
 

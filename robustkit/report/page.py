@@ -225,9 +225,9 @@ def _rows(chapter: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 
 def _least(drawing: Drawing) -> int:
-    """The width below which a drawing scrolls, pixels; 0 for a single panel, which takes any."""
+    """The width below which a drawing scrolls, pixels; 0 for one that takes any."""
     abreast = min(drawing.columns, len(drawing.panels))
-    return 0 if abreast < 2 else drawing.least or max(_NARROWEST, _OF_PANEL * abreast)
+    return drawing.least or (0 if abreast < 2 else max(_NARROWEST, _OF_PANEL * abreast))
 
 
 def _small(one: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def paint(drawing: Drawing, looks: Looks) -> dict[str, Any]:
     top, bottom = 12 + above, axes + 6
     layout: dict[str, Any] = {
         "height": drawing.height,
-        "margin": {"l": 64, "r": 20, "t": top, "b": bottom},
+        "margin": {"l": 64 if any(panel.y.shown for panel in panels) else 12, "r": 20, "t": top, "b": bottom},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, sans-serif", "size": 13},

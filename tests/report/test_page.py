@@ -105,14 +105,16 @@ def test_workers_draw_the_same_bytes_and_their_death_loses_nothing(tmp_path):
 
 def test_narrow_figures_stand_side_by_side_and_captions_are_one_message(tmp_path):
     rows = [("spiral", "net", wilson(3, 10))]
-    narrow = [Forest(name, name, "rate", rows, said=f"Of {name}. How to read it.", narrow=True) for name in "abc"]
+    narrow = [
+        Forest(name, name, "rate", rows, said=f"Of the {name}-figure. How to read it.", narrow=True) for name in "abc"
+    ]
     wide = Forest("wide", "Wide", "rate", rows, said="Wide.")
     chapter = Chapter("one", "One", (), (narrow[0], wide, *narrow[1:]), folded=("c",))
     html = write_page(_page(chapters=[chapter], copies={}), tmp_path).read_text()
     pair, _, rest = html.partition('<div class="pair">')[2].partition('<section class="one" id="wide"')
     assert re.findall(r'<section class="one" id="(\w+)"', pair) == ["a", "b"]
     assert '<div class="pair">' not in rest
-    assert "<figcaption>Of a.</figcaption>" in pair
+    assert "<figcaption>Of the a-figure.</figcaption>" in pair
     assert '<p class="how">How to read it.' in pair
 
 

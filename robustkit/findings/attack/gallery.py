@@ -126,7 +126,7 @@ class Gallery:
         """Two exhibits in a row."""
         panels = [_exhibit(one) for one in self.exhibits[:_DRAWN]]
         rows = math.ceil(len(panels) / 2)
-        return Drawing(panels, (PAGE, 1.5 * rows + 0.1), 24 + 190 * rows, 2, legend="none")
+        return Drawing(panels, (PAGE, 1.5 * rows + 0.1), 24 + 190 * rows, 2, legend="none", least=720)
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,7 +285,8 @@ def _exhibit(one: Exhibit) -> Panel:
     rings = _rings(one.row, one.column, one.clean.shape[:2])
     x, y = rings.places.T
     blocks.append(Rings(np.stack([_STEP + (x + 0.5) / width, tall - (y + 0.5) / width], axis=1), rings.radius / width))
-    lines = f"{one.image_id[:40]} ({one.search}, query {one.queries:,})\n{one.spoken(_MOST_SPOKEN)}"
+    change = one.spoken(_MOST_SPOKEN).replace(" sky σ", "σ")
+    lines = f"{one.image_id[:40]} ({one.search}, query {one.queries:,})\n{change}"
     blocks.append(Words(_STEP + 0.5, min(0.0, tall - 1) - 0.16, lines, size=0.7))
     low = min(0.0, tall - 1) - 0.32
     ends = Axis(span=(-0.02, 2 * _STEP + 1.02), shown=False), Axis(span=(low, tall + 0.17), shown=False)

@@ -138,7 +138,7 @@ def _panel(one: Histogram) -> Panel:
         blocks += [Rule(centre, "x", of, width, dashed=False) for centre, width in centres]
     none = np.empty((0, 2, 2))
     blocks += [Lines(none, "edge", width=2.0, name="median"), Lines(none, "edge", width=0.9, name="mean")]
-    title = f"{one.title}\n{one.note}" if one.note else one.title
+    title = one.title.replace(", n = ", "\nn = ") + (f"\n{one.note}" if one.note else "")
     highest = max(float(block.y.max()) for block in blocks if isinstance(block, Series))
     return Panel(blocks, title, Axis(one.axis), Axis("images", (0.0, 1.05 * highest), grid=False))
 

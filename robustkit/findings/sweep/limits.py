@@ -44,7 +44,7 @@ class Limits:
             found.append(f"{model}: {', and '.join(said) or none}")
         return (
             f"{'; '.join(found)}. Bars are 95% bootstrap intervals over images; the black line is what a survey "
-            "releases, s1 to s3, with a tick at s2, typical; at the right end: not reached."
+            "releases, s1 to s3 (poor but released), with a tick at s2, typical; at the right end: not reached."
         )
 
     def table(self) -> Table:
@@ -87,7 +87,7 @@ class Limits:
         low = min(low, min(one[0][0] for one in has)) / 1.6
         at = [(x, f"{x:g}") for x in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0) if x > low] + [(_END, "not reached")]
         y = Axis(ticks=list(zip(map(float, range(len(names))), names, strict=True)), span=(len(names) - 0.4, -0.5))
-        x = Axis("strength, times that of s3 (poor but released)", (low, 1.3 * _END), log=True, ticks=at)
+        x = Axis("strength, times that of s3", (low, 1.3 * _END), log=True, ticks=at)
         return Drawing([Panel(blocks, x=x, y=y)], (PAGE, 1.0 + 0.3 * len(names)), 100 + 33 * len(names), narrow=True)
 
     def _place(self, strength: float, name: str) -> float:

@@ -130,7 +130,9 @@ class PairedWindows:
         """Six panels a row, three for either network."""
         panels = [panel for row in self.rows for panel in _panels(self.sides, row, self.palette)]
         count = len(self.rows)
-        return Drawing(panels, (PAGE, 1.62 * count + 0.45), 56 + 186 * count, 6, palette=self.palette, least=700)
+        return Drawing(
+            panels, (PAGE, 1.62 * count + 0.45), 56 + 186 * count, 6, palette=self.palette, least=700, rows=True
+        )
 
 
 def pair(base: Side, other: Side, palette: Palette) -> PairedWindows:

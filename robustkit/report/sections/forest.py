@@ -80,6 +80,7 @@ class Forest:
             size=(PAGE * 0.75, 0.9 + 0.16 * max(rows, len(ticks) * (0.6 + len(self.series)))),
             height=100 + max(20 * rows, (10 + 17 * len(self.series)) * len(ticks)),
             columns=len(parts),
+            least=_LEAST if any("\n" in text for _, text in ticks) else 0,
             narrow=self.narrow,
             legend="above" if len(self.series) > 1 else "none",
         )
@@ -106,6 +107,7 @@ class Forest:
 
 
 _ENDS = ("value", "low", "high")
+_LEAST = 560  # width of a drawing with labels of several lines, pixels
 _LABEL = 40  # letters of a label on one line
 
 
