@@ -54,7 +54,7 @@ def test_a_base_is_laid_onto_the_model(attack, tmp_path):
     np.testing.assert_allclose(base.solid, run.maps[0].solid, atol=1e-9 * np.abs(base.solid).max())
     assert run.maps[0].settings["landmarks"] == 20
     assert not list((tmp_path / "map").glob("*.gif"))
-    assert any("disparity of 0.000" in line for line in said)
+    assert any("Procrustes disparity 0.00 " in line for line in said)
 
 
 @pytest.mark.parametrize(
