@@ -42,7 +42,7 @@ class Names(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ge
             head, colon, rest = name.partition(":")
             known = name in self.names or (f"{head}:" in self.names and rest) or (self.own and colon)
             if name.endswith(":") and name in self.names:
-                raise InputError(f"the {self.what.lstrip('-')} {name!r} needs something after its colon")
+                raise InputError(f"{name!r} needs something after its colon")
             if not known or name.endswith(":"):
                 raise InputError(no_such(self.what, one, self.names, more=self.own))
             if colon and head in self.numbers:

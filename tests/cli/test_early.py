@@ -38,7 +38,7 @@ REFUSED = [
     ("attack -m nowhere.pt", "expected a checkpoint file at nowhere.pt"),
     ("attack -m net.onnx --search luk", "unknown search 'luk'"),
     ("attack -m net.onnx --values hots", "unknown values 'hots'; did you mean 'hot'?"),
-    ("attack -m net.onnx --values grid:", "unknown values 'grid:'"),
+    ("attack -m net.onnx --values grid:", "'grid:' needs something after its colon"),
     ("attack -m net.onnx --budget 0", "--budget must be at least 1, got 0"),
     ("attack -m net.onnx --mean 1", "--mean and --std belong together"),
     ("attack -m net.onnx --arch nowhere.py:Net", "there is no file nowhere.py"),
@@ -49,7 +49,7 @@ REFUSED = [
     ("attack -m net.onnx --preset papr", "unknown preset 'papr'; did you mean 'paper'?"),
     ("attack -m net.onnx -o images", "images already holds files"),
     ("attack -m net.onnx --values grid:x", "expected a number after grid:, as in grid:3; got 'x'"),
-    ("compare audit", "expected 2 to 30 audits to compare, got 1"),
+    ("compare past", "expected 2 to 30 audits to compare, got 1"),
     ("export -m net.onnx", "name a file to write with --onnx or --torchscript"),
     ("export -m net.onnx --onnx junk.pt", "junk.pt exists and nothing is overwritten; name another with --onnx"),
     ("repair -m net.onnx -o junk.pt", "junk.pt exists and nothing is overwritten; name another with --out"),
@@ -131,6 +131,8 @@ def refusals(tmp_path_factory):
     (folder / "images").mkdir()
     (folder / "images" / "a.png").write_bytes(b"a")
     (folder / "run").mkdir()
+    (folder / "past").mkdir()
+    (folder / "past" / "audit.toml").write_text('model = "net.onnx"\n')
     (folder / "run" / "manifest.json").write_text("{}")
     (folder / "misspelt.toml").write_text('model = "net.onnx"\n[sweep]\nperturbations = ["exposre"]\n')
     (folder / "unsearched.toml").write_text('model = "net.onnx"\n[attack]\nsearches = ["dee"]\n')
