@@ -279,15 +279,16 @@ def test_images_used_last_stay_loaded(monkeypatch):
     assert ask(1) == []
 
 
-@pytest.mark.parametrize("side", [1, 2, 4, 9])
-def test_pixels_that_lie_together_are_followed_as_one_box(side, monkeypatch):
+@pytest.mark.parametrize("sides", [(1, 1), (2, 2), (4, 4), (9, 9), (3, 14), (22, 7), (38, 30)])
+def test_pixels_that_lie_together_are_followed_as_one_box(sides, monkeypatch):
     classifier = _classifier(ConvNet(size=(64, 60)), (3, 64, 60))
     images = random_images(classifier)
     evaluator = everywhere(classifier, images)
     candidates = random_candidates(images, pixels=3)
-    near = torch.randint(side, (2, *candidates.row.shape), generator=torch.Generator().manual_seed(1))
-    row = (candidates.row[..., :1] + near[0]).clamp_max(63)
-    column = (candidates.column[..., :1] + near[1]).clamp_max(59)
+    generator = torch.Generator().manual_seed(1)
+    down, across = (torch.randint(side, candidates.row.shape, generator=generator) for side in sides)
+    row = (candidates.row[..., :1] + down).clamp_max(63)
+    column = (candidates.column[..., :1] + across).clamp_max(59)
     close = Candidates(candidates.image, row, column, candidates.value)
     evaluator(close)  # the trial on these values, which asks the plain evaluator
     monkeypatch.setattr(evaluator, "plain", None)
