@@ -29,12 +29,13 @@ from robustkit.report.blocks import (
     legend_of,
 )
 from robustkit.report.palette import BEHIND, BRIGHT, EDGE, GREY, INK, PAPER, RING, SCALES, Looks, Meaning
-from robustkit.report.values import array, broken, gap, picture, plain, shade, steps
+from robustkit.report.values import array, broken, domain, gap, part_of, picture, plain, shade, steps
 
 TONES = {"ink": INK, "grey": GREY, "edge": EDGE, "paper": PAPER, "bright": BRIGHT}
 _POINT = 1.45  # pixels of a point of print: the page is read from further away
 _LINE, _AXIS = 17, 52  # pixels of a line of a title, and of what stands below a panel
 _CAMERA = {"eye": {"x": 1.4, "y": 1.4, "z": 1.1}, "center": {"x": 0, "y": 0, "z": -0.12}}
+_INNER = 900  # pixels between the margins of a drawing, about
 _LETTERS = 165  # of a title, over the whole width
 
 
@@ -77,14 +78,14 @@ def paint(drawing: Drawing, looks: Looks) -> dict[str, Any]:
     inner = drawing.height - top - bottom
     layout["legend"]["y"] = 1 + (above + 6) / inner
     data = [_key(key, looks) for key in keys]
-    wide = 0.03 if drawing.shared or not panels[0].y.shown else 0.3 / (columns + 2)
+    wide = 0.03 if drawing.shared or not panels[0].y.shown else max(0.3 / (columns + 2), _beside(panels, columns))
     tall = min((axes + above) / inner, 0.6 / rows)
     for place, panel in enumerate(panels):
         row, column = divmod(place, columns)
-        x = _domain(column, columns, wide)
-        y = _domain(rows - 1 - row, rows, tall)
+        x = domain(column, columns, wide)
+        y = domain(rows - 1 - row, rows, tall)
         if len(drawing.heights) == rows:
-            y = _share(drawing.heights, row, tall)
+            y = part_of(drawing.heights, row, tall)
         first = place if not drawing.shared else row * columns
         if titles[place]:
             layout["annotations"].append(
@@ -98,6 +99,12 @@ def paint(drawing: Drawing, looks: Looks) -> dict[str, Any]:
         else:
             data += _flat(panel, place, looks, layout, x, y, shared=first if first != place else None)
     return {"data": data, "layout": layout}
+
+
+def _beside(panels: Sequence[Panel], columns: int) -> float:
+    """The share of the width that the longest names of rows need between two panels."""
+    names = [text for place, panel in enumerate(panels) if place % columns for _, text in panel.y.ticks or ()]
+    return min(max((7.0 * len(line) + 20 for text in names for line in text.split("\n")), default=0.0) / _INNER, 0.4)
 
 
 def _title(panel: Panel, columns: int) -> str:
@@ -379,18 +386,6 @@ def _axis(axis: Axis, *, y: bool) -> dict[str, Any]:
     if axis.turned and not y:
         made["tickangle"] = -30
     return made
-
-
-def _domain(place: int, count: int, gap: float) -> list[float]:
-    size = (1 - gap * (count - 1)) / count
-    return [place * (size + gap), place * (size + gap) + size]
-
-
-def _share(heights: Sequence[float], row: int, gap: float) -> list[float]:
-    """Bottom and top of a row whose height is a share of all of them."""
-    each = [one / sum(heights) * (1 - gap * (len(heights) - 1)) for one in heights]
-    top = 1 - sum(each[:row]) - gap * row
-    return [max(top - each[row], 0.0), top]
 
 
 def _symbol(symbol: str, *, hollow: bool) -> str:

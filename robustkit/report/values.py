@@ -74,3 +74,16 @@ def picture(values: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, format="WEBP", lossless=True, method=6)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def domain(place: int, count: int, gap: float) -> list[float]:
+    """Both ends of one of so many equal parts of the whole, with gaps between them."""
+    size = (1 - gap * (count - 1)) / count
+    return [place * (size + gap), place * (size + gap) + size]
+
+
+def part_of(heights: Sequence[float], row: int, gap: float) -> list[float]:
+    """Bottom and top of a row whose height is a share of all of them."""
+    each = [one / sum(heights) * (1 - gap * (len(heights) - 1)) for one in heights]
+    top = 1 - sum(each[:row]) - gap * row
+    return [max(top - each[row], 0.0), top]

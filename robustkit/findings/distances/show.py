@@ -92,14 +92,16 @@ class DistanceHistograms:
         """Under the first perturbation, how many images of each model have their class changed, or their median."""
         one = self.rows[0][0]
         name, crossed = one.title.partition(",")[0], one.axis == _AXES["reach"]
-        said = [
-            f"{int((values > 0.5).sum())} of {len(values)} images of {model}" if crossed
-            else f"{model} by {np.median(values):.3g}"
-            for model, values in zip(one.names, one.values, strict=True)
-        ]  # fmt: skip
+        # Each model may have a row of its own.
+        alike = [row[0] for row in self.rows if row[0].axis == one.axis]
+        of = [(model, values) for each in alike for model, values in zip(each.names, each.values, strict=True)]
         if crossed:
-            return f"{name.capitalize()}: {' and '.join(said)} change class. "
-        return f"{name.capitalize()}: the median image moves under {', '.join(said)} ({one.axis}). "
+            said = " and ".join(
+                f"{int((values > 0.5).sum())} of {len(values)} images of {model}" for model, values in of
+            )
+            return f"{name.capitalize()}: {said} change class. "
+        said = ", ".join(f"{np.median(values):.3g} under {model}" for model, values in of)
+        return f"{name.capitalize()}: the median image moves by {said} ({one.axis}). "
 
     def table(self) -> Table:
         """Medians and means."""
