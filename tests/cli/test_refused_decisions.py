@@ -16,10 +16,11 @@ def files(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         images = making.pictures()
-        nets = {"one": ("Net", 1), "two": ("Net", 2), "three": ("Net", 3), "votes": ("Votes", 5)}
+        nets = {"one": ("Net", 1), "two": ("Net", 2), "three": ("Net", 3), "votes": ("Votes", 5), "seven": ("Net", 7)}
         for name, (kind, outputs) in nets.items():
             torch.save(making.made(kind, images, outputs).state_dict(), f"{name}.pt")
         torch.save(making.made("Plain", making.pictures(3, 16), 3, size=16).state_dict(), "large.pt")
+        torch.save(making.made("Net", making.pictures(4), 3).state_dict(), "four.pt")
         making.code("Net")
         for name, labels in {
             "names": np.array(["bogus", "real"] * 6), "numbers": np.linspace(0.1, 1, 12), "broken": np.full(12, np.nan),
@@ -53,6 +54,17 @@ REFUSED = [
     ("votes", "five", (*arch(5, "Votes"), *VOTES, "--question", "a,b; c,d"), "leaves out the outputs e"),
     ("votes", "five", (*arch(5, "Votes"), *VOTES, "--question", "a,b,f"), "names 'f', which is no output"),
     ("votes", "five", (*arch(5, "Votes"), *VOTES[2:], "--question", "a,b"), "name all of them with --classes"),
+    ("votes", "five", (*arch(5, "Votes"), *VOTES, "--question", "a,b,c: a>1.5; ..."), "must be between 0 and 1"),
+    ("votes", "five", (*arch(5, "Votes"), *VOTES, "--question", "a>0.5>0.4"), "expected a cut as 'name>0.5'"),
+    ("votes", "five", (*arch(5, "Votes"), *VOTES, "--question", ";"), "expected --question as 'a,b,c' or 'a>0.5'"),
+    ("votes", "five", (*arch(5, "Votes"), *VOTES, "--question", "a"), "gives a question 1 answers"),
+    ("votes", "five", (*arch(5, "Votes"), *VOTES, "--question", "a,b; a>0.5"), "names 'a' twice"),
+    ("votes", "five", (*arch(5, "Votes"), *VOTES, "--question", "a,b,c: a>0.999; ..."), "give a threshold that the"),
+    ("three", "classes", (*arch(3), "--output-kind", "votes"), "outputs are below 0, so they are no votes"),
+    ("seven", "classes", (*arch(7), "--classes", "a,b,c,d,e,f,g", "--multi-label"), "takes 2 to 6 labels"),
+    ("three four", "classes", arch(3), "four.pt do not fit Net"),
+    ("one", "numbers", (*arch(1), "--tolerance", "inf"), "expected --tolerance as '0.1' or '0.15(1+z)'"),
+    ("one", "names", (*arch(1), "--threshold", "nan"), "--threshold must be between 0 and 1, got nan"),
     ("three", "classes", (*arch(3), "--classes", "a,b", "--multi-label"), "is of 2 outputs and the network has 3"),
     ("three two", "classes", arch(3), "two.pt"),
     ("three large", "classes", arch(3), "large.pt"),
