@@ -14,7 +14,6 @@ from robustkit.auditing.report import compare_audits, write_report
 from robustkit.auditing.request import AttackPart, AuditRequest, SweepPart
 from robustkit.errors import InputError, RobustkitError, RunInterrupted
 from robustkit.files import read_json, write_json
-from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.registry import FOLDERS
 from robustkit.findings.remedy.record import RemedyPart
 from robustkit.findings.sweep.record import Strips
@@ -91,19 +90,6 @@ def test_a_page_is_not_drawn_while_another_process_writes_the_audit(copy):
         assert (copy / "model" / ".part.x.robustkit-part").exists()
     (copy / "model" / ".part.x.robustkit-part").unlink()
     assert sorted(copy.rglob("*")) == before
-
-
-def test_an_audit_that_is_made_again_while_it_is_compared_is_refused_in_words(copy, tmp_path, monkeypatch):
-    real = AttackRecord.load
-
-    def vanishing(path):
-        shutil.rmtree(Path(path).parent)  # as the other process does before it makes a step again
-        return real(path)
-
-    monkeypatch.setattr(AttackRecord, "load", vanishing)
-    with pytest.raises(InputError, match=r"attack\.npz"):
-        compare_audits(copy, copy, out=tmp_path / "both", say=_quiet)
-    assert not (tmp_path / "both").exists()
 
 
 def test_an_audit_leaves_a_page_and_its_files(audit):
