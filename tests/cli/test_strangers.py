@@ -26,6 +26,7 @@ def folder(tmp_path_factory):
         making.code("Net")
         labels = making.logits(network, images).argmax(1)
         for name, its in {
+            "digits": np.array([3, 5, 9])[labels], "digits_text": np.array(["3", "5", "9"])[labels],
             "from_one": labels + 1, "counted": labels, "text": (labels + 1).astype(str),
             "none": np.array(["none", "ring", "n/a"])[labels], "misspelt": np.array(["disk", "ring", "bar"])[labels],
         }.items():  # fmt: skip
@@ -71,6 +72,8 @@ ANSWERED = [
     ("from_one.npz", NAMED, 0, "the labels are numbers from 1, so 1 is disc, 2 is ring, 3 is bar"),
     ("text.npz", NAMED, 0, "the labels are numbers from 1, so 1 is disc"),
     ("catalogue.csv", ("--stretch", "unit", *NAMED), 0, "the labels are numbers from 1, so 1 is disc"),
+    ("digits.npz", ("--classes", "3,5,9"), 0, "output: logits, 3 classes: 3, 5, 9"),
+    ("digits_text.npz", ("--classes", "3,5,9"), 0, "output: logits, 3 classes: 3, 5, 9"),
     ("misspelt.npz", NAMED, 2, "give both the same names: --classes names those of the model, in the order of its"),
     ("none.npz", (), 2, "labels are empty or say that they are unknown ("),
     ("none.npz", ("--classes", "none,ring,n/a"), 0, "put into the order of the model, none, ring, n/a"),
@@ -96,7 +99,7 @@ def test_what_strangers_bring_is_opened_or_told_what_to_say(
     code, said, wrong = robustkit("inspect", *NET, *making.BOUNDS, "--data", data, *options)
     assert code == status, said + wrong
     assert words in said
-    if not status and data in ("from_one.npz", "text.npz"):
+    if not status and data in ("from_one.npz", "text.npz", "digits.npz", "digits_text.npz"):
         assert "accuracy: 1.00 [" in said
 
 

@@ -53,6 +53,9 @@ def resolve_labels(
         raise InputError(f"{count} images but labels of shape {values.shape}; expected one label per image")
     if values.ndim == 2:
         values = _from_one_hot(values, names, notes)
+    if values.dtype.kind in "iu" and accepted and int(values.max()) >= len(accepted):
+        named = values.astype(str)
+        values = named if set(named) <= set(accepted) else values  # classes that are called by numbers, such as 3 and 5
     if values.dtype.kind in "US":
         return _from_names(text(values), names, notes, classes, accepted)
     return _from_integers(_whole(values, notes), names, notes, classes)
@@ -134,7 +137,7 @@ def _from_names(
                 "out images without a class, or name all classes with --classes if it is one"
             )
     integers = all(_DIGITS.fullmatch(value) for value in present)
-    if integers and not names and classes is not None:
+    if integers and not names and classes is not None and not set(present) <= set(accepted):
         return _from_integers(values.astype(np.int64), names, notes, classes)
     if names and integers and not set(present) <= set(names):
         return _from_integers(values.astype(np.int64), names, notes)
