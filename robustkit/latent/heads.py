@@ -115,7 +115,10 @@ def _guesses(classifier: AuditedClassifier, latents: np.ndarray) -> list[Head]:
 def _layers_after(classifier: AuditedClassifier, latents: np.ndarray) -> list[torch.nn.Module]:
     """The layers without children that run after the latent, in order."""
     seen: list[torch.nn.Module] = []
-    begun, latent, takes = False, classifier.latent_layer, classifier.latent_is_input
+    place = classifier.place
+    if place is None or place.layer is None or place.axes:
+        return []
+    begun, latent, takes = False, place.layer, place.takes
 
     def note(module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal begun

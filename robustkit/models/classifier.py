@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any, Self
@@ -14,13 +14,17 @@ from torch import Tensor, nn
 from robustkit.errors import InputError, OutOfMemory, first_line
 from robustkit.models.decision import Within
 from robustkit.models.fronts.base import flagged, without_class
-from robustkit.models.latents import INPUT_OF, latent_candidates, shortened
+from robustkit.models.latents import LAST_STEP, MEAN_OF, Place, latent_candidates, place_of, shortened
 from robustkit.models.memory import is_out_of_memory
 from robustkit.models.outputs import Output, WrongClassCount, check_kind, choose_part
-from robustkit.models.probing import Paired, advice_for, in_float32, no_size_fits, probe_shapes
+from robustkit.models.probing import Paired, advice_for, in_float32, probed_shape
 
 # How far head(embed(x)) may lie from model(x), relative to the size of the logits: float32 rounding and no more.
 _SPLIT_TOLERANCE = 1e-4
+# Images that go through at once where the code after the latent holds their number.
+_COPIES = 64
+# Numbers of maps that are made of latents at once.
+_NUMBERS = 1 << 24
 # How far the same layers may lie apart on the same latents: nothing, but for kernels that add in any order.
 _SAME = 1e-6
 
@@ -33,15 +37,17 @@ class AuditedClassifier:
 
     Args:
         module: The network, in evaluation mode.
-        latent: Name of the layer whose output is the latent, as in `module.named_modules()`, or `input of NAME` for
-            what a layer takes; by default the module's own `latent` attribute, or else what its last affine layer
-            takes.
+        latent: Name of the layer whose output is the latent, as in `module.named_modules()`; `input of NAME` for
+            what a layer takes; `input of the last affine step`, which may be a function; any of them after `mean of`
+            for the mean over a map. By default the module's own `latent` attribute, or else what its last affine
+            step takes.
         input_shape: (C, H, W) of the images it takes; by default found by trying.
         class_names: The K classes, in the order of the logits.
         output: Which part of the return value holds the scores, and what they are; by default logits, and of several
             parts the one that has their shape.
         examples: Network input, shape (2, C, H, W), to try it on where it has no finite answer to random values from 0
             to 1, as networks for calibrated values may.
+        steps: Whether functions of the code may be where it is split, and not layers alone, as training needs.
 
     Attributes:
         notes: What was chosen or changed without being asked for, one sentence each.
@@ -65,6 +71,7 @@ class AuditedClassifier:
         class_names: Sequence[str] | None = None,
         output: Output | None = None,
         examples: Tensor | None = None,
+        steps: bool = True,
     ) -> None:
         if module.training:
             raise InputError("the network is in training mode, where its output changes; call module.eval() first")
@@ -72,13 +79,14 @@ class AuditedClassifier:
         self.output = output or Output()
         self.shape_found = input_shape is None
         if input_shape is None:
-            input_shape = self._probed_shape(module)
+            input_shape, note = probed_shape(module)
+            self.notes.append(note)
         self.input_shape = tuple(int(size) for size in input_shape)
         self._examples, self._on_examples = examples, False
         self._network, self.pairs = module, False
         self.latent_name: str | None = None
-        self._layer: nn.Module | None = None
-        self._takes, self.why_no_latent, self.magnitude = False, "", 0.0
+        self._place: Place | None = None
+        self._steps, self._copies, self.why_no_latent, self.magnitude = steps, False, "", 0.0
         logits = self._look(class_names)
         self.classes = logits.shape[1]
         self.class_names = tuple(class_names or (f"class {k}" for k in range(self.classes)))
@@ -119,16 +127,12 @@ class AuditedClassifier:
             Latents, shape (N, D), `None` where there is no latent, or its layer does not run for these images; logits,
             shape (N, K).
         """
-        if self._layer is None:
+        if self._place is None:
             return None, self(images)
         seen: list[Tensor] = []
-
-        def keep(latent: Any) -> None:
-            seen.append(latent.clone())
-
-        with self._hook(keep):
+        with self._place.watched(lambda latent: seen.append(latent.clone())):
             logits = self(images)
-        return seen[0][: len(images)].flatten(1) if seen else None, logits
+        return self._place.latents(seen[0][: len(images)]).flatten(1) if seen else None, logits
 
     def head(self, latents: Tensor) -> Tensor:
         """Logits of latents, shape (N, D) to (N, K), by the network's own layers after the latent.
@@ -136,16 +140,17 @@ class AuditedClassifier:
         Raises:
             InputError: If there is no latent.
         """
-        self._require_latent()
-        shape, count = self._latent_shape, len(latents)
+        place, count = self._require_latent(), len(latents)
+        most = _COPIES if self._copies else max(1, _NUMBERS // math.prod(place.shape)) if place.axes else count
+        if count > most:
+            return torch.cat([self.head(part) for part in latents.split(most)])
         if self.pairs and count == 1:
             latents = latents.repeat(2, 1)
-
-        def put(latent: Any) -> Tensor:
-            return latents.reshape(len(latents), *shape)
-
-        with self._hook(put):
-            return self.output.logits(self._network(self.example.clone()))[:count]
+        example = self.example.clone()
+        if self._copies:
+            example = example[:1].repeat(len(latents), 1, 1, 1)
+        with place.watched(lambda _: place.put(latents)):
+            return self.output.logits(self._network(example))[:count]
 
     def at(self, shape: Sequence[int]) -> AuditedClassifier:
         """The same classifier for images of another shape, where the shape was found and not given."""
@@ -153,11 +158,7 @@ class AuditedClassifier:
         if not self.shape_found or shape == self.input_shape:
             return self
         made = AuditedClassifier(
-            self._network,
-            latent=self.latent_key,
-            input_shape=shape,
-            class_names=self.class_names,
-            output=self.output,
+            self._network, latent=self.latent_key, input_shape=shape, class_names=self.class_names, output=self.output
         )
         made.shape_found = True
         return made
@@ -171,7 +172,7 @@ class AuditedClassifier:
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of one image's latent as the layer gives it; `embed` flattens it to (D,)."""
-        return tuple(self._latent_shape)
+        return self._require_latent().latent_shape
 
     @property
     def device(self) -> torch.device:
@@ -187,43 +188,17 @@ class AuditedClassifier:
     @property
     def latent_key(self) -> str | None:
         """The latent as `latent` names it, whatever `latent_name` is to the user."""
-        name = next((name for name, layer in self._network.named_modules() if layer is self._layer), None)
-        return INPUT_OF + name if name and self._takes else name
+        return None if self._place is None else self._place.key
 
     @property
-    def latent_layer(self) -> nn.Module | None:
-        """The layer whose output, or input, is the latent."""
-        return self._layer
+    def place(self) -> Place | None:
+        """Where in the network the latent is; `None` without a latent."""
+        return self._place
 
-    @property
-    def latent_is_input(self) -> bool:
-        """Whether the latent is what that layer takes, and not what it gives."""
-        return self._takes
-
-    def _require_latent(self) -> None:
-        if self._layer is None:
+    def _require_latent(self) -> Place:
+        if self._place is None:
             raise InputError(f"there is no latent: {self.why_no_latent}")
-
-    @contextmanager
-    def _hook(self, hook: Callable[[Any], Any]) -> Generator[None]:
-        """Hands the latent to a function while the network runs; what the function returns takes its place."""
-        assert self._layer is not None
-        if self._takes:
-            handle = self._layer.register_forward_pre_hook(lambda layer, inputs: hook(inputs[0]))
-        else:
-            handle = self._layer.register_forward_hook(lambda layer, inputs, output: hook(output))
-        try:
-            yield
-        finally:
-            handle.remove()
-
-    def _probed_shape(self, module: nn.Module) -> tuple[int, int, int]:
-        shapes = probe_shapes(module)
-        if not shapes:
-            raise InputError(no_size_fits(module))
-        said = " of several that it takes" if len(shapes) > 1 else ""
-        self.notes.append(f"input shape {' x '.join(map(str, shapes[0]))}, found by trying{said}")
-        return shapes[0]
+        return self._place
 
     def _look(self, class_names: Sequence[str] | None) -> Tensor:
         """Runs two fixed images, and each alone, and checks what comes out; the logits of both."""
@@ -322,28 +297,29 @@ class AuditedClassifier:
                 "no head that all images share"
             )
             return
-        names = [name for name, _ in self._network.named_modules() if name]
         own = getattr(self._network, "latent", None)
         if latent is None and isinstance(own, str):
             latent = own
         if latent is not None:
-            if latent.removeprefix(INPUT_OF) not in names:
-                raise InputError(f"no layer is called {latent!r}; there are {shortened(names)}")
-            self._split_at(latent, logits)
+            place = place_of(self._network, latent.removeprefix(MEAN_OF), self._two_images(), self.output)
+            self._split_at(place, logits)
+            if latent.startswith(MEAN_OF) and not (self._place and self._place.axes):
+                raise InputError(f"the network's output does not follow from the {latent}; name a later layer")
             return
-        for candidate in latent_candidates(self._network, self._two_images(), self.output):
+        for candidate in latent_candidates(self._network, self._two_images(), self.output, steps=self._steps):
             try:
-                self._split_at(candidate, logits)
+                self._split_at(place_of(self._network, candidate, self._two_images(), self.output), logits)
             except InputError:
                 continue
-            self.notes.append(f"latent: {candidate}, the last layer before the final one; name another with --latent")
+            what = "which the scores follow from" if candidate == LAST_STEP else "the last layer before the final one"
+            self.notes.append(f"latent: {self.latent_name}, {what}; name another with --latent")
             return
-        why = "no layer was found that the answer follows from alone"
+        why, names = "no layer was found that the answer follows from alone", list(dict(self._network.named_modules()))[1:]
         self._without_latent(f"{why}; if there is one, name it with --latent, of {shortened(names)}" if names else why)
         self.notes.append(f"latent: none, because {self.why_no_latent}")
 
     def _without_latent(self, why: str) -> None:
-        self.latent_name, self._layer, self.why_no_latent = None, None, why
+        self.latent_name, self._place, self.why_no_latent = None, None, why
 
     def _two_images(self) -> Tensor:
         if self._on_examples and self._examples is not None:
@@ -351,37 +327,56 @@ class AuditedClassifier:
         generator = torch.Generator().manual_seed(0)
         return torch.rand(2, *self.input_shape, generator=generator).to(self.device)
 
-    def _split_at(self, latent: str, logits: Tensor) -> None:
-        """Takes a layer as the latent, and checks that head(embed(x)) is what the network says of x."""
-        self.latent_name, self.why_no_latent = latent, ""
-        self._layer = dict(self._network.named_modules())[latent.removeprefix(INPUT_OF)]
-        self._takes = latent.startswith(INPUT_OF)
+    def _split_at(self, place: Place, logits: Tensor) -> None:
+        """Takes a place as the latent, and checks that head(embed(x)) is what the network says of x.
+
+        Where the place is a map and its mean is enough for the answer, the mean is the latent.
+        """
         images, runs = self._two_images(), list[Any]()
         with torch.inference_mode():
-            with self._hook(lambda latent: runs.append(latent.clone() if isinstance(latent, Tensor) else latent)):
+            with place.watched(runs.append):
                 self.module(images.clone())  # some networks write into what they are given
             if len(runs) != 1:
                 times = "does not run" if not runs else f"runs {len(runs)} times"
                 raise InputError(
-                    f"layer {latent!r} {times} in one forward pass; name a layer that runs once with --latent"
+                    f"layer {place.key!r} {times} in one forward pass; name a layer that runs once with --latent"
                 )
             if not isinstance(runs[0], Tensor) or len(runs[0]) != len(images):
-                raise InputError(f"layer {latent!r} does not return one latent per image; name another with --latent")
-            self._latent_shape = runs[0].shape[1:]
-            self._compare(images, logits)
+                raise InputError(
+                    f"layer {place.key!r} does not return one latent per image; name another with --latent"
+                )
+            place = replace(place, shape=tuple(runs[0].shape[1:]))
+            self._take(place, logits)
+            for mean in place.means if self._steps else ():
+                try:
+                    self._take(mean, logits)
+                    return
+                except InputError:
+                    self._take(place, logits)
 
-    def _compare(self, images: Tensor, logits: Tensor) -> None:
+    def _take(self, place: Place, logits: Tensor) -> None:
+        self.latent_name, self._place, self.why_no_latent, self._copies = place.key, place, "", False
+        try:
+            self._compare(logits)
+        except _NoRun:
+            self._copies = True  # the code after it holds the number of images
+            self._compare(logits)
+
+    def _compare(self, logits: Tensor) -> None:
+        images = self._two_images()
         try:
             latents = self.embed(images.clone())
             again = self.head(latents)
+            if again.shape != logits.shape:
+                raise RuntimeError(f"their answer has the shape {tuple(again.shape)}")
             beside = self._beside(images, latents)
         except Exception as error:  # the network's own code on another batch size
-            raise InputError(
+            raise _NoRun(
                 f"the layers after {self.latent_name!r} cannot run on latents alone "
                 f"({first_line(error)}); name a later layer with --latent"
             ) from error
         scale = max(float(logits.abs().max()), self.magnitude) + 1e-6
-        same = again.shape == logits.shape and float((again - logits).abs().max()) <= _SPLIT_TOLERANCE * scale
+        same = float((again - logits).abs().max()) <= _SPLIT_TOLERANCE * scale
         if not same or float((again - beside).abs().max()) > _SAME * scale:
             raise InputError(
                 f"the network's output does not follow from layer {self.latent_name!r} alone: a path leads around it, "
@@ -396,3 +391,7 @@ class AuditedClassifier:
             return self.head(latents)
         finally:
             self.example = example
+
+
+class _NoRun(InputError):
+    """The code after the latent does not run on latents of another number than the images."""

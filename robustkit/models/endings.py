@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from robustkit.models.latents import INPUT_OF
 from robustkit.models.outputs import EndingKind, Output, check_ending, part_of
+from robustkit.models.steps import Tape
 from robustkit.models.tracing import symbolic_trace
 
 _LAYERS: dict[type[nn.Module], EndingKind] = {
@@ -29,7 +30,7 @@ _ALONE = ("sigmoid", "log_sigmoid")
 # What may follow a sigmoid without changing a number.
 _SHAPES: tuple[Any, ...] = (
     "squeeze", "flatten", "view", "reshape", "contiguous", torch.squeeze, torch.flatten, torch.reshape,
-    operator.getitem,
+    operator.getitem, "__getitem__",
 )  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def cut_ending(network: nn.Module, output: Output, images: Tensor) -> CutNetwork
     """
     try:
         ended = output.select(network(images.clone()))
-        found = _cut_layer(network, output, images, ended) or _cut_call(network, output)
+        found = _cut_layer(network, output, images, ended) or _cut_function(network, output, images)
         if found is None:
             return None
         check_ending(found.kind, output.select(found.network(images.clone())), ended)
@@ -103,6 +104,51 @@ def _cut_layer(network: nn.Module, output: Output, images: Tensor, ended: Tensor
     return CutNetwork(made, kind, f"the {kind} at the end, layer {last}, is cut off: its input is taken as the logits")
 
 
+def _cut_function(network: nn.Module, output: Output, images: Tensor) -> CutNetwork | None:
+    """Cuts off a function at the end of the code, in a graph of it where there is one."""
+    try:
+        return _cut_call(network, output)
+    except Exception:  # torch.fx follows no code that looks at numbers, and raises many kinds
+        return _cut_step(network, output, images)
+
+
+def _cut_step(network: nn.Module, output: Output, images: Tensor) -> CutNetwork | None:
+    """Passes a function at the end of the code by, each time that the network runs."""
+    tape = Tape(network, images)
+    shaped = end = tape.giving(output.select(tape.returned))
+    while shaped is not None and _names(shaped.function, _SHAPES):
+        shaped = tape.before(shaped)
+    if shaped is not None and _kind(shaped.function) in _ALONE:
+        end = shaped
+    kind = None if end is None else _kind(end.function)
+    if end is None or kind is None:
+        return None
+    given = {**dict(zip(("dim",), end.settings[0], strict=False)), **end.settings[1]}
+    if kind not in _ALONE and not _over_classes(given.get("dim")):
+        return None
+    step, kept = end.step, type(network)
+
+    def forward(self: nn.Module, *inputs: Any) -> Any:
+        with step.skipped():
+            return kept.forward(self, *inputs)
+
+    made = copy.copy(network)
+    made.__class__ = type(kept.__name__, (kept,), {"forward": forward})
+    return CutNetwork(made, kind, _words(kind))
+
+
+def _names(function: Any, known: Any) -> bool:
+    return function in known or getattr(function, "__name__", "") in known
+
+
+def _kind(function: Any) -> EndingKind | None:
+    return _CALLS.get(function) or _CALLS.get(getattr(function, "__name__", ""))
+
+
+def _words(kind: EndingKind) -> str:
+    return f"the {kind} at the end of its code is cut off: its input is taken as the logits"
+
+
 def _cut_call(network: nn.Module, output: Output) -> CutNetwork | None:
     """Cuts off a function at the end of the code."""
     traced = symbolic_trace(network)
@@ -122,8 +168,7 @@ def _cut_call(network: nn.Module, output: Output) -> CutNetwork | None:
     node.replace_all_uses_with(settings["input"])
     traced.graph.eliminate_dead_code()
     traced.recompile()
-    words = f"the {kind} at the end of its code is cut off: its input is taken as the logits"
-    return CutNetwork(traced.eval(), kind, words)
+    return CutNetwork(traced.eval(), kind, _words(kind))
 
 
 def _is_call(node: Any) -> bool:

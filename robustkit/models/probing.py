@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustkit.errors import first_line
+from robustkit.errors import InputError, first_line
 
 # Sides of square images, the usual ones of galaxy classifiers and of image networks; the first that fits is taken.
 SIDES = (100, 64, 224, 75, 128, 96, 69, 80, 84, 120, 150, 160, 192, 200, 256, 299, 300, 384, 424, 48, 50, 32, 28, 512)
@@ -102,6 +102,19 @@ def probe_shapes(module: nn.Module, *, most: int = 2) -> list[tuple[int, int, in
             if side and channels * side * side == first.in_features and accepts(module, (channels, side, side)):
                 return [(channels, side, side)]
     return found
+
+
+def probed_shape(module: nn.Module) -> tuple[tuple[int, int, int], str]:
+    """The most usual shape of images that a network takes, and what is said of it.
+
+    Raises:
+        InputError: If none of them goes through.
+    """
+    shapes = probe_shapes(module)
+    if not shapes:
+        raise InputError(no_size_fits(module))
+    said = " of several that it takes" if len(shapes) > 1 else ""
+    return shapes[0], f"input shape {' x '.join(map(str, shapes[0]))}, found by trying{said}"
 
 
 def sizes_taken(module: nn.Module) -> list[tuple[int, int]]:

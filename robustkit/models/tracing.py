@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import dis
 import inspect
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -29,7 +29,16 @@ def symbolic_trace(network: nn.Module) -> fx.GraphModule:
 
 
 class _Tracer(fx.Tracer):
-    """Follows a network whose code begins with assertions on the shape of its input."""
+    """Follows code that begins with assertions on the shape of its input, and layers that are made where they run."""
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        try:
+            self.path_of_module(m)
+        except NameError:  # nn.ReLU()(x): no layer of the network
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         frame = inspect.currentframe()

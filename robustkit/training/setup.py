@@ -129,7 +129,7 @@ class Setup:
         modes = {layer: layer.training for layer in network.modules()}
         found = AuditedClassifier(
             network.eval(), latent=behind(named) if named and self.front else named,
-            input_shape=images.images.shape[1:], class_names=images.class_names, examples=shown,
+            input_shape=images.images.shape[1:], class_names=images.class_names, examples=shown, steps=False,
         )  # fmt: skip
         for layer, mode in modes.items():
             layer.training = mode

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robustkit.errors import InputError
-from robustkit.models.latents import INPUT_OF
+from robustkit.models.latents import latent_words
 
 
 class FrontEnd(nn.Module):
@@ -208,14 +208,14 @@ def without_class(logits: Tensor, flags: Tensor | None) -> Tensor:
 
 def behind(layer: str) -> str:
     """The name of a layer of a network once a front end is before it; a latent may be what a layer takes."""
-    name = layer.removeprefix(INPUT_OF)
-    return f"{INPUT_OF if name != layer else ''}network.{name}"
+    before, name = latent_words(layer)
+    return f"{before}network.{name}" if name else before
 
 
 def in_network(layer: str) -> str:
     """The name of a layer in the network itself, of one behind a front end."""
-    name = layer.removeprefix(INPUT_OF)
-    return f"{INPUT_OF if name != layer else ''}{name.removeprefix('network.')}"
+    before, name = latent_words(layer)
+    return before + name.removeprefix("network.")
 
 
 def ring(images: Tensor, distance: int = 1) -> list[Tensor]:

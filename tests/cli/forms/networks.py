@@ -231,6 +231,42 @@ class Convolutional(nn.Module):
         return self.logits(x)
 
 
+class FunctionHead(nn.Module):
+    """The head is a function; the layer that holds its weights never runs."""
+
+    def __init__(self, bands=3, outputs=3):
+        super().__init__()
+        self.features, self.head = nn.Conv2d(bands, 6, 3, padding=1), nn.Linear(6, outputs)
+
+    def logits(self, x):
+        latent = torch.relu(self.features(x)).mean((2, 3))
+        return functional.linear(latent, self.head.weight, self.head.bias)
+
+    def forward(self, x):
+        return self.logits(x)
+
+
+class FunctionMaps(FunctionHead):
+    """A map for each class by a function, and its mean."""
+
+    def logits(self, x):
+        maps = torch.relu(self.features(x))
+        return functional.conv2d(maps, self.head.weight[:, :, None, None], self.head.bias).mean((2, 3))
+
+
+class Looking(FunctionHead):
+    """Code that looks at numbers, which torch.fx does not follow; the head is an einsum, the end a softmax."""
+
+    def logits(self, x):
+        latent = torch.relu(self.features(x)).mean((2, 3))
+        if latent.max() > 1e6:
+            latent = latent / 2
+        return torch.einsum("nd,kd->nk", latent, self.head.weight) + self.head.bias
+
+    def forward(self, x):
+        return torch.softmax(self.logits(x), 1)
+
+
 class Cosine(nn.Module):
     """Angles to a direction for each class, as trained for faces."""
 
