@@ -8,7 +8,7 @@ import numpy as np
 
 from robustkit.auditing.request import Thresholds
 from robustkit.findings.certify.record import chances
-from robustkit.findings.clean.record import gap
+from robustkit.findings.clean.record import CleanRecord, gap
 from robustkit.findings.finding import ModelRecords
 from robustkit.findings.hazard.summary import changed
 from robustkit.findings.sweep.record import SweepRecord, losses, third
@@ -20,8 +20,8 @@ def claims_of(found: ModelRecords, limits: Thresholds) -> list[Claim]:
     claims = []
     if found.clean:
         record = next(iter(found.clean.values()))
-        if len(np.unique(record.labels)) > 1:
-            claims.append(_beats_constant_answers(record.probabilities, record.labels, limits.gain))
+        if len(np.unique(record.labels)) > 1 or len(record.constant_right):
+            claims.append(_beats_constant_answers(record, limits.gain))
         if record.confident:
             most = limits.calibration_error
             claims.append(claim_of_calibration("calibration_error", record.scores, record.labels, most))
@@ -100,14 +100,17 @@ def _of_each(name: str, changes: Mapping[str, np.ndarray], margin: float) -> Cla
     return claim_of_means(name, np.stack(list(changes.values())), margin, low=-1, series=list(changes))
 
 
-def _beats_constant_answers(probabilities: np.ndarray, labels: np.ndarray, gain: float) -> Claim:
+def _beats_constant_answers(record: CleanRecord, gain: float) -> Claim:
     """The claim that accuracy goes a part of the way from every constant answer to all right.
 
-    Every class is tried as the answer, so that none is chosen with the labels that it is held against.
+    Every class is tried as the answer, so that none is chosen with the labels that it is held against; of a regression
+    the number that would be right most often, which is chosen so, to its favour.
     """
-    right = (probabilities.argmax(1) == labels).astype(float)
-    classes = np.unique(labels)
-    constant = (labels == classes[:, None]).astype(float)  # (K, N)
+    right = record.right.astype(float)
+    classes = np.unique(record.labels)
+    constant = (record.labels == classes[:, None]).astype(float)  # (K, N)
+    if len(record.constant_right):
+        classes, constant = classes[:1], record.constant_right[None].astype(float)
     ahead = right - constant - gain * (1 - constant)
     return claim_of_means(
         "better_than_chance", ahead, 0.0, most=False, low=-1, high=1 - gain, series=[str(k) for k in classes]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 
 from robustkit.auditing.claims import apart_of, claims_of, claims_of_pair, movers
 from robustkit.auditing.request import Thresholds
 from robustkit.auditing.sentences import Line, check_of, not_run
-from robustkit.findings.clean.record import domain_names
+from robustkit.findings.clean.record import CleanRecord, domain_names
 from robustkit.findings.finding import ModelRecords
 from robustkit.findings.sweep.record import losses, third
 from robustkit.records import BAND
@@ -94,7 +93,7 @@ def _of_one(line: Line, decision: Decision, found: ModelRecords, thresholds: Thr
         record = next(iter(found.clean.values()))
         drawn, available = len(record.labels), record.available
         if line.name == "better_than_chance":
-            decision = _as_accuracy(decision, record.labels, found.class_names, thresholds.gain)
+            decision = _as_accuracy(decision, record, thresholds.gain)
             line = replace(line, claim=f"It beats always answering {decision.worst}", what="accuracy")
             decision = replace(decision, worst="")
     lost: list[str] = []
@@ -112,12 +111,13 @@ def _of_one(line: Line, decision: Decision, found: ModelRecords, thresholds: Thr
     return check_of(line, decision, drawn=drawn, available=available, lost=lost, gained=gained)
 
 
-def _as_accuracy(decision: Decision, labels: np.ndarray, names: Sequence[str], gain: float) -> Decision:
+def _as_accuracy(decision: Decision, record: CleanRecord, gain: float) -> Decision:
     """The claim against a constant answer said of accuracy itself, with the name of the answer."""
-    share = float((labels == int(decision.worst)).mean())
+    number = len(record.constant_right) > 0
+    share = float((record.constant_right if number else record.labels == int(decision.worst or 0)).mean())
     aim = share + gain * (1 - share)  # the claim is that accuracy minus this is at least 0
     low, high = max(decision.low + aim, 0.0), min(decision.high + aim, 1.0)
-    answer = names[int(decision.worst)]
+    answer = f"{record.constant:.4g}" if number else record.class_names[int(decision.worst)]
     return replace(decision, value=decision.value + aim, low=low, high=high, margin=decision.margin + aim, worst=answer)
 
 
@@ -196,7 +196,6 @@ def _why_not(name: str, found: ModelRecords) -> str:
     if tuple(found.class_names) == BAND:
         regression = "The network gives a number and no classes"
         of_numbers = {
-            "better_than_chance": f"{regression}, so there is no constant class to beat.",
             "calibration_error": f"{regression}, so there is no confidence.",
         }
         if name in of_numbers:

@@ -156,6 +156,8 @@ def _options(values: dict[str, Any]) -> Any:
         given["labels"] = os.path.abspath(given["labels"])
     if "members" in given:
         given["members"] = tuple(os.path.abspath(member) for member in given["members"])
+    if str(given.get("labels", "")).endswith(".npy"):
+        given["labels"] = os.path.abspath(given["labels"])
     if bands is not None:
         given["bands"] = parse_bands(bands)
     done = [_step(name, value) for name, value in steps if value not in (None, (), False)]

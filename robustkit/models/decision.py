@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from robustkit.errors import InputError
 from robustkit.lazy import torch
 from robustkit.records import BAND
@@ -160,6 +162,10 @@ class Within:
         size = f"{self.tolerance:g}{' (1 + true value)' if self.relative else ''}"
         return f"whether the number lies within {size} of the true value, and on which side it leaves that band"
 
+    def half_width(self, values: float | np.ndarray) -> np.ndarray:
+        """Half the width of the band about each of some true values, the same shape."""
+        return self.tolerance * (np.abs(1 + np.asarray(values)) if self.relative else np.ones_like(values, dtype=float))
+
     def scores(self, logits: Tensor) -> Tensor:
         """Scores of the three outcomes, of the one output of a network: (..., 1) to (..., 3)."""
         if logits.shape[-1] != 1:
@@ -167,7 +173,7 @@ class Within:
                 f"--tolerance is for a network of one number, and this one has {logits.shape[-1]} outputs; choose one "
                 "with --output-index or --output-key, or omit --tolerance for classes"
             )
-        half = self.tolerance * (abs(1 + self.value) if self.relative else 1)
+        half = float(self.half_width(self.value))
         past = logits[..., 0] - self.value
         return torch.stack([torch.zeros_like(past), -past - half, past - half], -1)
 

@@ -63,7 +63,7 @@ def data_findings(sample: Sample) -> Iterator[Observation]:
     if sample.whole.values is not None:
         parts = [_predict(asked, sample.images[one]) for asked, one in sample.asked(slice(0, len(sample)))]
         yield _range(checkpoint, sample)
-        yield _within(classifier, np.concatenate(parts), sample.whole.values[sample.rows])
+        yield _within(sample, np.concatenate(parts), sample.whole.values[sample.rows])
         return
     predicted = _predict(classifier, sample.images)
     yield _range(checkpoint, sample)
@@ -149,13 +149,22 @@ def _accuracy(classifier: AuditedClassifier, predicted: np.ndarray, labels: np.n
     return Observation("accuracy", "ok", text)
 
 
-def _within(classifier: AuditedClassifier, predicted: np.ndarray, values: np.ndarray) -> Observation:
-    """How many numbers of a regression lie in their band, and on which side the others are."""
+def _within(sample: Sample, predicted: np.ndarray, values: np.ndarray) -> Observation:
+    """How many numbers of a regression lie in their band, on which side the others are, and what a constant gets."""
     from robustkit.stats import wilson
 
     inside = wilson(int((predicted == 0).sum()), len(predicted))
-    sides = ", ".join(f"{int((predicted == k).sum())} {name}" for k, name in enumerate(classifier.class_names) if k)
+    names = sample.checkpoint.classifier.class_names
+    sides = ", ".join(f"{int((predicted == k).sum())} {name}" for k, name in enumerate(names) if k)
     text = f"{inside} within the band; {sides}; true values from {values.min():.4g} to {values.max():.4g}"
+    if sample.constant is not None:
+        answer, right = sample.constant
+        text += f"; always answering {answer:.4g} would give {right.mean():.3f}"
+        if float(inside.low) <= right.mean() and float(inside.value) < 1:
+            return Observation(
+                "accuracy", "warning", text, "no better than a constant answer: check the stretch, the scale of the "
+                "labels, and --tolerance",
+            )  # fmt: skip
     if float(inside.value) < 0.5:
         return Observation("accuracy", "warning", text, "check the stretch, the scale of the labels, and --tolerance")
     return Observation("accuracy", "ok", text)

@@ -16,6 +16,7 @@ from robustkit.data import ImageSet, Stretch
 from robustkit.data.pixels import picked
 from robustkit.models import AuditedClassifier, Checkpoint, ModelOptions
 from robustkit.models.checkpoint import versions
+from robustkit.models.decision import Within
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,21 @@ class Sample:
         """The classifier as it is asked about each run of images."""
         for value, one in self.values_of(part):
             yield self.checkpoint.classifier.about(value), one
+
+    @cached_property
+    def constant(self) -> tuple[float, np.ndarray] | None:
+        """The best constant answer of a regression, and for which images it is right, shape (N,); `None` for classes.
+
+        It is chosen with the true values of these images, which favours it slightly.
+        """
+        decision = self.checkpoint.classifier.output.decision
+        if self.whole.values is None or not isinstance(decision, Within):
+            return None
+        values = self.whole.values[self.rows]
+        from robustkit.stats.majority import best_constant  # here, because SciPy takes long to load
+
+        half = decision.half_width(values)
+        return best_constant(values - half, values + half)
 
     @cached_property
     def image_set(self) -> ImageSet:

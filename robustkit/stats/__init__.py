@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from robustkit.stats.classification import Scores, score_classifier
     from robustkit.stats.divergence import BinChoice, Divergence, compare_samples, js_distance
     from robustkit.stats.estimate import Estimate, as_percent, as_points, format_p
-    from robustkit.stats.majority import AgainstChance, against_chance, chance
+    from robustkit.stats.majority import AgainstChance, against_chance, best_constant, chance
     from robustkit.stats.mmd import MMD, mmd_test
     from robustkit.stats.multiple import benjamini_hochberg, holm
     from robustkit.stats.paired import PairedShift, hodges_lehmann, paired_ratio, paired_shift, what_is_compared
@@ -63,6 +63,7 @@ __all__ = [
     "as_percent",
     "as_points",
     "benjamini_hochberg",
+    "best_constant",
     "bootstrap",
     "bootstrap_many",
     "bootstrap_weights",

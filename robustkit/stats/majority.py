@@ -30,6 +30,33 @@ def chance(labels: ArrayLike, *, level: float = 0.95) -> Estimate:
     return wilson(np.bincount(class_labels(labels)).max(), len(np.asarray(labels)), level=level)
 
 
+def best_constant(low: ArrayLike, high: ArrayLike) -> tuple[float, np.ndarray]:
+    """The number that lies in the most of some bands: the best answer of a regression that never looks.
+
+    Args:
+        low: Lower ends of the bands, shape (N,), finite.
+        high: Upper ends, shape (N,), none below its lower end.
+
+    Returns:
+        The number, the smallest of several as good, and which bands it lies in, shape (N,), bool.
+
+    Raises:
+        InputError: If there are no bands, or they are not so.
+
+    Examples:
+        >>> best_constant([0.0, 0.1, 0.5], [0.2, 0.3, 0.7])
+        (0.1, array([ True,  True, False]))
+    """
+    low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    if low.ndim != 1 or low.shape != high.shape or not len(low) or not (low <= high).all():
+        raise InputError("expected bands as two arrays of shape (N,), each with its lower end first")
+    # Only at a lower end does another band begin.
+    begins, ends = np.sort(low), np.sort(high)
+    inside = np.searchsorted(begins, begins, side="right") - np.searchsorted(ends, begins, side="left")
+    best = float(begins[inside.argmax()])
+    return best, (low <= best) & (best <= high)
+
+
 @dataclass(frozen=True, eq=False)
 class AgainstChance:
     """A classifier against always guessing the most frequent class, on the same images.

@@ -11,6 +11,7 @@ from robustkit.findings.clean.record import CleanRecord
 from robustkit.findings.finding import ModelRecords
 from robustkit.findings.hazard.record import HazardRecord
 from robustkit.findings.registry import built_in
+from robustkit.records import BAND
 
 NAMES = ["preflight", "better_than_chance", "calibration_error", "exposure_loss", "fault_loss", "flip_rate",
          "random_extreme"]  # fmt: skip
@@ -29,9 +30,8 @@ def _clean(labels, said, domain="images", available=5000, classes=3):
     probabilities[np.arange(len(labels)), said] = 0.9
     ids = np.arange(len(labels)).astype(str)
     names = ["a", "b", "c"][:classes]
-    return CleanRecord(
-        domain, "galaxies", "test", names, ids, labels, probabilities, available, 0.5, np.zeros(len(ids), dtype=bool)
-    )
+    nothing = np.zeros(len(ids), dtype=bool), float("nan"), np.zeros(0, bool)
+    return CleanRecord(domain, "galaxies", "test", names, ids, labels, probabilities, available, 0.5, *nothing)
 
 
 def _sweep(rng, n=200, right=0.9, **losses):
@@ -164,6 +164,18 @@ def test_there_may_be_no_more_images():
     check = _checks(_findings(clean={"images": found}))["better_than_chance"]
     assert check.status == "warn"
     assert "no more than 100 in this part" in check.advice
+
+
+def test_a_regression_is_held_against_the_best_constant_answer():
+    """150 of 200 numbers lie in their bands: 0.5 lies in 40 of these bands, or in 140."""
+    found = _clean(np.zeros(200, int), np.where(np.arange(200) < 150, 0, 2))
+    found = CleanRecord(**(vars(found) | {"class_names": list(BAND), "constant": 0.5}))
+    for share, status in ((40, "pass"), (140, "warn"), (180, "fail")):
+        record = CleanRecord(**(vars(found) | {"constant_right": np.arange(200) >= 200 - share}))
+        check = _checks(_findings(clean={"images": record}))["better_than_chance"]
+        assert check.status == status
+        assert check.claim == "It beats always answering 0.5"
+        assert check.decision.margin == pytest.approx(share / 200 + Thresholds().gain * (1 - share / 200))
 
 
 def test_chances_of_nought_have_their_bound():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +78,25 @@ def test_what_a_search_asks_besides_its_queries_is_said_and_kept(robustkit: Run,
     assert 40 < found["auto"]["stand_in_queries"] <= 25 * 40 + 1
     assert found["random"]["stand_in_queries"] == found["random"]["gradient_passes"] == 0
     assert f"besides its queries: {found['auto']['stand_in_queries']:,} queries of a stand-in image" in said
+    with open("run/attacks.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["search"]]
+    for name in ("auto", "random"):
+        mine = [row for row in rows if row["search"] == name]
+        assert {int(row["stand_in_queries"]) for row in mine} == {found[name]["stand_in_queries"]}
+        for kind in ("gradient_passes", "partial_passes"):
+            assert sum(int(row[kind]) for row in mine) == found[name][kind]
+    # Whoever flips among the cells that the stand-in ranks is sent back by no gradient.
+    assert {int(row["gradient_passes"]) for row in rows} <= {0, 2}
+
+
+def test_what_is_counted_of_an_image_depends_on_no_other(robustkit: Run, images: np.ndarray) -> None:
+    tables = []
+    for group in (2, 9):
+        given = ["--model", "net.pt", "--arch", "net.py:net", "--data", "d.npz", "--device", "cpu", "--budget", 200]
+        code, _, wrong = robustkit("attack", *given, "--search", "auto", "--group", group, "--out", f"group-{group}")
+        assert code == 0, wrong
+        tables.append(Path(f"group-{group}/attacks.csv").read_text())
+    assert tables[0] == tables[1]
 
 
 def test_gradients_are_counted_image_by_image_and_class_by_class(images: np.ndarray) -> None:
@@ -93,11 +113,12 @@ def test_gradients_are_counted_image_by_image_and_class_by_class(images: np.ndar
     )  # fmt: skip
     make_search("gradient").start(problem)
     assert problem.passes.gradient == 9 * 2
+    assert (problem.each.gradient, problem.each.stand_in) == (2, 0)
     assert problem.passes.stand_in == 0
     make_search("random").start(problem)
     assert problem.passes.gradient == 9 * 2
     make_search("universal").start(problem)
-    assert problem.passes.stand_in == 24 * 24 * 2 + 1
+    assert problem.passes.stand_in == problem.each.stand_in == 24 * 24 * 2 + 1
 
 
 def test_times_are_said_as_one_says_them() -> None:

@@ -6,6 +6,7 @@ from PIL import Image
 
 from robustkit.files import read_json
 from tests.audits import make_audit
+from tests.cli.forms.table import regression
 from tests.models.foreign.networks import CODE, settled
 from tests.models.foreign.payloads import FORMS
 
@@ -107,3 +108,16 @@ def test_images_of_another_size_are_brought_to_the_one_that_is_said(robustkit, f
     code, said, _ = robustkit("inspect", *foreign, "--input-size", 24, 24)
     assert code == 0
     assert "3 bands of 24x24" in said
+
+
+def test_what_a_constant_would_get_stands_beside_the_accuracy_of_a_regression(robustkit, tmp_path):
+    model = ["--model", *regression("0.1"), "--data", "d.npz", "--device", "cpu"]
+    values = np.load("d.npz")["labels"]
+    share = max(float((np.abs(values - (low + 0.1)) <= 0.1 + 1e-12).mean()) for low in values - 0.1)
+    code, said, wrong = robustkit("inspect", *model[:-2])
+    assert code == 0, wrong
+    assert f"would give {share:.3f}" in said
+    code, said, wrong = robustkit("attack", *model, "--n", 12, "--search", "random", "--budget", 4, "--out", "a")
+    assert code == 0, wrong
+    assert f"(a constant answer gets {share:.3g})" in said
+    assert read_json("a/summary.json")["chance"] == pytest.approx(share)

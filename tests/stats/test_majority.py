@@ -7,7 +7,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from robustkit.errors import InputError
-from robustkit.stats.majority import against_chance, chance
+from robustkit.stats.majority import against_chance, best_constant, chance
 from robustkit.stats.proportions import mcnemar
 
 LABELS = np.repeat([0, 1, 2], [90, 40, 20])
@@ -58,3 +58,21 @@ def test_an_accuracy_near_the_share_of_the_largest_class_is_chance():
 def test_refusals(predictions, labels, words):
     with pytest.raises(InputError, match=words):
         against_chance(predictions, labels)
+
+
+def test_the_best_constant_is_that_of_brute_force():
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 7, 60):
+        middle, half = rng.normal(size=n).round(1), rng.random(n).round(1)
+        answer, right = best_constant(middle - half, middle + half)
+        tried = np.unique(np.concatenate([middle - half, middle + half]))
+        counts = ((middle - half <= tried[:, None]) & (tried[:, None] <= middle + half)).sum(1)
+        assert right.sum() == counts.max()
+        assert answer == tried[counts.argmax()]
+        assert np.array_equal(right, (middle - half <= answer) & (answer <= middle + half))
+
+
+@pytest.mark.parametrize(("low", "high"), [([], []), ([1.0], [0.0]), ([0.0, 1.0], [2.0]), ([np.nan], [1.0])])
+def test_bands_that_are_none_have_no_best_constant(low, high):
+    with pytest.raises(InputError, match="expected bands"):
+        best_constant(low, high)

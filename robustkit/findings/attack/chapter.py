@@ -30,8 +30,8 @@ VALUE_WORDS = {
 SEARCH_WORDS = {
     "de": "differential evolution, the published algorithm; the published attack, --preset paper, is targeted, takes "
     "values in [0, 1] and flips more",
-    "auto": "the strongest: it ranks the cells beforehand, on one stand-in image and by gradients, which summary.json "
-    "counts beside the queries",
+    "auto": "the strongest: it ranks the cells beforehand, on one stand-in image and by gradients, which are counted "
+    "beside the queries",
     "random": "cells drawn at random, the baseline",
 }
 
@@ -51,6 +51,7 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
         attacked.setdefault(how, []).append(f"{one.label}: {int(record.correct.sum())} images attacked")
     text = [f"{'; '.join(counts)}. {how}" for how, counts in attacked.items()]
     for one, record in have:
+        text += _besides(one.label, record)
         broken = np.unique(record.image[record.not_finite > 0])
         if (front := record.settings.get("flagged_by")) is not None:
             text.append(
@@ -65,6 +66,21 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
                 f"({int((~record.flipped_images()[broken]).sum())}) are not shown to be safe."
             )
     return Chapter(CHAPTER, TITLE, tuple(text), tuple(sections), tuple(missing), ("flip-rates", "survival"))
+
+
+def _besides(label: str, record: AttackRecord) -> list[str]:
+    """What the searches asked of the network besides the queries of the images, in a sentence each."""
+    said = []
+    for name in record.searches:
+        asked = record.of_search(name)
+        stand_in = int(record.stand_in[asked].max(initial=0))
+        words = [f"{stand_in:,} queries of one stand-in image, which all images share"] if stand_in else []
+        for counts, what in ((record.gradient, "gradient passes"), (record.partial, "passes through the first layers")):
+            if (total := int(counts[asked].sum())) > 0:
+                words.append(f"{total:,} {what}, {total / asked.sum():.3g} per attempt on an image")
+        if words:
+            said.append(f"{label}: {name} asked, besides the queries below, {' and '.join(words)}.")
+    return said
 
 
 def _sections(have: Sequence[tuple[ModelRecords, AttackRecord]]) -> list[Section]:

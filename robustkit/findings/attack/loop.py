@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -212,9 +212,10 @@ def pursue(
         for row, attempt in _one_target(block, where, targets, turn, search, settings, cost):
             before = spent.get(attempt.image_id)
             if before is not None:
-                counts = ("queries", "unproved", "not_finite")
+                counts = ("queries", "unproved", "not_finite", "gradient", "partial")
                 both = {name: getattr(before, name) + getattr(attempt, name) for name in counts}
-                attempt = replace(attempt, **both)
+                # All targets share the queries of one stand-in image.
+                attempt = replace(attempt, **both, stand_in=max(before.stand_in, attempt.stand_in))
             if settings.targeted == "in-turn" and attempt.flip is None and turn + 1 < turns:
                 spent[attempt.image_id] = attempt
                 unfinished.append(int(where[row]))
@@ -379,6 +380,7 @@ class _Tally:
             unproved=int(self.unproved[row]),
             flip=flip,
             not_finite=int(self.not_finite[row]),
+            **asdict(self.problem.each),
         )
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 RECORD = "attack.npz"
 PRESETS = ("paper",)
 TARGETS = ("in-turn", "each")
+# What is counted of each attempt, and the class that it asks for.
+COUNTS = ("target", "generations", "queries", "unproved", "not_finite", "stand_in", "gradient", "partial")
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,9 @@ class Attempt:
         unproved: How many candidates flipped in a batch and not alone.
         flip: The proved flip, or `None`.
         not_finite: How many candidates had output that is not finite: neither flips nor the old class.
+        stand_in: Queries of a stand-in image that its cells were ranked by, which all images share.
+        gradient: How often the image was sent forward and back besides, once for each class differentiated.
+        partial: How often it was sent through the first layers besides.
     """
 
     image_id: str
@@ -142,6 +147,9 @@ class Attempt:
     unproved: int
     flip: Flip | None
     not_finite: int = 0
+    stand_in: int = 0
+    gradient: int = 0
+    partial: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +170,9 @@ class AttackRecord(Record):
         queries: How many candidates were scored, shape (A,).
         unproved: How many candidates flipped in a batch and not alone, shape (A,).
         not_finite: How many candidates had output that is not finite, shape (A,): neither flips nor the old class.
+        stand_in: Queries of a stand-in image that each attempt rests on, shape (A,); all images share them.
+        gradient: How often the image was sent forward and back besides, shape (A,).
+        partial: How often it was sent through the first layers besides, shape (A,).
         new_class: The class after the flip, shape (A,).
         row: Pixel rows, shape (A, L).
         column: Pixel columns, shape (A, L).
@@ -179,11 +190,10 @@ class AttackRecord(Record):
             summary holds them.
     """
 
-    version = 2
+    version = 3
     axis_letters: ClassVar[Mapping[str, str]] = {
         "ids": "N", "true": "N", "clean_class": "N", "clean_probabilities": "NK", "class_names": "K", "searches": "S",
-        **dict.fromkeys(("image", "search", "target", "flipped", "generations", "queries", "unproved", "not_finite",
-                         "new_class", "latent_distance"), "A"),
+        **dict.fromkeys(("image", "search", "flipped", *COUNTS, "new_class", "latent_distance"), "A"),
         "row": "AL", "column": "AL", "before": "ALC", "after": "ALC",
         "probabilities": "AK",
     }  # fmt: skip
@@ -203,6 +213,9 @@ class AttackRecord(Record):
     queries: np.ndarray
     unproved: np.ndarray
     not_finite: np.ndarray
+    stand_in: np.ndarray
+    gradient: np.ndarray
+    partial: np.ndarray
     new_class: np.ndarray
     row: np.ndarray
     column: np.ndarray
@@ -319,10 +332,7 @@ def attempt_arrays(
         "image": column((image_of[attempt.image_id] for attempt in found), np.int64),
         "search": column((search_of[attempt.search] for attempt in found), np.int64),
         "flipped": column((attempt.flip is not None for attempt in found), np.bool_),
-        **{
-            name: column((getattr(attempt, name) for attempt in found), np.int64)
-            for name in ("target", "generations", "queries", "unproved", "not_finite")
-        },
+        **{name: column((getattr(attempt, name) for attempt in found), np.int64) for name in COUNTS},
         "new_class": column((flip.new_class for flip in flips), np.int64),
         "row": column((flip.row for flip in flips), np.int64, pixels),
         "column": column((flip.column for flip in flips), np.int64, pixels),

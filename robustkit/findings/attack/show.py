@@ -73,7 +73,7 @@ def table(
     inverse = stretch if stretch is not None and stretch.invertible else None
     scales = ["", f"_{unit}"] if inverse is not None else [""]
     columns = ["id", "true", "clean", "search", "target", "flipped", "new", "generations", "queries", "unproved"]
-    columns += ["not_finite", "pixel", "row", "column"]
+    columns += ["not_finite", "stand_in_queries", "gradient_passes", "partial_passes", "pixel", "row", "column"]
     columns += [f"{band}_{when}{scale}" for scale in scales for when in ("before", "after") for band in bands]
     columns += ["p_true_before", "p_true_after", "p_new_before", "p_new_after", "latent_distance"]
     columns += [] if disagreement is None else ["disagreement_before", "disagreement_after"]
@@ -108,6 +108,9 @@ def _attempt_lines(
         "queries": record.queries[a],
         "unproved": record.unproved[a],
         "not_finite": record.not_finite[a],
+        "stand_in_queries": record.stand_in[a],
+        "gradient_passes": record.gradient[a],
+        "partial_passes": record.partial[a],
     }
     if not record.flipped[a]:
         yield line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ class SearchSummary:
         images_not_finite: How many images had such a candidate.
         unsettled: How many of these images were not flipped, and so are not shown to be safe from such candidates.
         candidates_per_second: Those of a stand-in image among them; nan for any of them.
-        stand_in: Queries of a stand-in image, which are nobody's queries.
+        stand_in: Queries of a stand-in image, which all images share and none counts as its own.
         gradient_passes: Images sent forward and back besides the queries.
         partial_passes: Images sent through the first layers besides.
     """
@@ -76,7 +77,7 @@ class AttackSummary:
         broken: How many gave an output that is not finite, or were flagged.
         out_of_memory: For how many memory ran out even alone.
         accuracy: Clean accuracy of the images drawn.
-        chance: Accuracy of the best constant answer on them; nan for a regression.
+        chance: Accuracy of the best constant answer on them; nan for a regression of which no true values are known.
         searches: By search, and last `any` where there is more than one.
         flagged_by: The front end that flags images, which then get no class; empty without one.
     """
@@ -172,7 +173,8 @@ class AttackResult(Result):
     @cached_property
     def numbers(self) -> AttackSummary:
         """The numbers, with intervals."""
-        return summarize(self.record)
+        constant = self.sample.constant
+        return summarize(self.record, math.nan if constant is None else float(constant[1].mean()))
 
     @property
     def flip_rate(self) -> Estimate:
@@ -258,8 +260,13 @@ class AttackResult(Result):
         return draw_gallery(self, n, ax)
 
 
-def summarize(record: AttackRecord) -> AttackSummary:
-    """The numbers of an attack."""
+def summarize(record: AttackRecord, constant: float = math.nan) -> AttackSummary:
+    """The numbers of an attack.
+
+    Args:
+        record: The attack.
+        constant: Accuracy of the best constant answer of a regression, whose record holds no true values.
+    """
     drawn, correct = len(record.ids), int(record.correct.sum())
     counts = np.bincount(record.true, minlength=len(record.class_names))
     names = [*record.searches, *([ANY] if len(record.searches) > 1 else [])]
@@ -269,7 +276,7 @@ def summarize(record: AttackRecord) -> AttackSummary:
         broken=int((record.clean_class == NOT_FINITE).sum()),
         out_of_memory=int((record.clean_class == OUT_OF_MEMORY).sum()),
         accuracy=wilson(correct, drawn),
-        chance=float("nan") if tuple(record.class_names) == BAND else float(counts.max() / drawn),
+        chance=constant if tuple(record.class_names) == BAND else float(counts.max() / drawn),
         searches={name: _summarize_search(record, name) for name in names},
         flagged_by=record.settings.get("flagged_by", ""),
     )
@@ -306,9 +313,9 @@ def _summarize_search(record: AttackRecord, name: str) -> SearchSummary:
         candidates_per_second=float("nan")
         if cost is None or not cost["seconds"]
         else (cost["candidates"] + cost.get("stand_in", 0)) / cost["seconds"],
-        stand_in=int((cost or {}).get("stand_in", 0)),
-        gradient_passes=int((cost or {}).get("gradient", 0)),
-        partial_passes=int((cost or {}).get("partial", 0)),
+        stand_in=int(record.stand_in[chosen].max(initial=0)),
+        gradient_passes=int(record.gradient[chosen].sum()),
+        partial_passes=int(record.partial[chosen].sum()),
     )
 
 

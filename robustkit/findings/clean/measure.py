@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ def predict_clean(sample: Sample, *, domain: str) -> CleanRecord:
     if not np.isfinite(probabilities).all():
         broken = int((~np.isfinite(probabilities)).any(1).sum())
         raise InputError(f"the classifier gives values that are not finite for {broken} images of {sample.path}")
+    constant, right = sample.constant or (math.nan, np.zeros(0, dtype=bool))
     return CleanRecord(
         domain=domain,
         data=str(sample.path),
@@ -56,6 +58,8 @@ def predict_clean(sample: Sample, *, domain: str) -> CleanRecord:
         available=sample.available,
         threshold=0.5 if decision is None or decision.threshold is None else decision.threshold,
         flagged=torch.cat(flags).numpy(),
+        constant=constant,
+        constant_right=right,
     )
 
 

@@ -30,6 +30,8 @@ class CleanRecord(Record):
             what is decided: odds are divided by those of the threshold.
         flagged: Which images a front end flags, shape (N,), bool: these get no class and count as wrong; probabilities
             are those of the network behind it.
+        constant: The best answer of a regression that never looks; nan for classes.
+        constant_right: For which images that would be right, shape (N,), bool; empty for classes.
     """
 
     domain: str
@@ -42,8 +44,10 @@ class CleanRecord(Record):
     available: int
     threshold: float
     flagged: np.ndarray
+    constant: float
+    constant_right: np.ndarray
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     axis_letters: ClassVar[Mapping[str, str]] = {
         "ids": "N",
         "labels": "N",

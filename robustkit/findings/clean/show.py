@@ -29,6 +29,10 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
     rows: list[tuple[str, str, Estimate]] = []
     for name, record in series:
         rows.append(("accuracy", name, wilson(int(record.right.sum()), len(record.labels))))
+    for name, record in series:
+        if not record.confident:
+            guess = f"always answering {record.constant:.4g}"
+            rows.append((guess, name, wilson(int(record.constant_right.sum()), len(record.labels))))
     for k, label in enumerate(have[0].class_names):
         for name, record in series:
             of_class = record.labels == k

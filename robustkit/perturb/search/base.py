@@ -46,6 +46,8 @@ class Problem:
         classifier: For searches that use gradients; `None` when only logits are available.
         budget: The most queries that an image will get; `None` lets the search end by its own settings.
         passes: Counts what the search asks of the network besides.
+        each: The same for one image that is still asked, so that it does not depend on which images are asked together;
+            the queries of a stand-in image count for each of those that share them.
     """
 
     images: Tensor
@@ -58,6 +60,7 @@ class Problem:
     classifier: AuditedClassifier | None = None
     budget: int | None = None
     passes: Passes = field(default_factory=Passes)
+    each: Passes = field(default_factory=Passes)
 
     def __len__(self) -> int:
         return len(self.images)

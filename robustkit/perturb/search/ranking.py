@@ -61,6 +61,8 @@ def rank_cells(cells: Cells, most: int, *, effort: float = 0.0, peaks: bool = Fa
                 scores = _peaks_first(scores)
             scores = scores.flatten(1).masked_fill(cells.tried[rows], -torch.inf)
             parts.append(scores.topk(min(most, cells.count), dim=1).indices)
+    problem.each.gradient += min(_RIVALS, problem.clean_logits.shape[1] - 1)
+    problem.each.partial += 0 if lattice is None else lattice.spacing**2 * problem.values.size
     return torch.cat(parts)
 
 

@@ -88,11 +88,11 @@ def rank_by_stand_in(cells: Cells, most: int, *, effort: int) -> Tensor:
 
 
 # Results of the last stand-in of each classifier, because an attack starts a search for every group of images.
-_known: WeakKeyDictionary[AuditedClassifier, tuple[Any, Tensor]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[AuditedClassifier, tuple[Any, tuple[Tensor, int]]] = WeakKeyDictionary()
 
 
 def _known_changes(cells: Cells, effort: int) -> Tensor:
-    """The result of `_changes`, computed once for a network and a value set."""
+    """The result of `_changes`, computed once for a network and a value set; counted for each image of the problem."""
     problem = cells.problem
     if problem.classifier is None:
         raise InputError("the universal search needs the classifier, to evaluate a stand-in image; use best-first")
@@ -102,11 +102,12 @@ def _known_changes(cells: Cells, effort: int) -> Tensor:
     known = _known.get(problem.classifier)
     if known is None or known[0][0] is not question[0] or known[0][1:] != question[1:]:
         known = _known[problem.classifier] = (question, _changes(cells, problem.classifier, effort))
-    return known[1]
+    problem.each.stand_in += known[1][1]
+    return known[1][0]
 
 
-def _changes(cells: Cells, classifier: AuditedClassifier, effort: int) -> Tensor:
-    """What each cell changes in the logits of the stand-in, shape (H W V, K)."""
+def _changes(cells: Cells, classifier: AuditedClassifier, effort: int) -> tuple[Tensor, int]:
+    """What each cell changes in the logits of the stand-in, shape (H W V, K), and with how many queries."""
     problem, device = cells.problem, cells.left.device
     image = stand_in(problem)
     step = max(1, math.ceil(math.sqrt(cells.count / effort)))
@@ -114,7 +115,8 @@ def _changes(cells: Cells, classifier: AuditedClassifier, effort: int) -> Tensor
     option = torch.arange(cells.options, device=device)
     asked = torch.cartesian_prod(row, column, option)
     evaluator = make_evaluator(classifier, image)
-    problem.passes.stand_in += len(asked) + 1
+    queries = len(asked) + 1
+    problem.passes.stand_in += queries
     placed, parts = Placed(problem.values, image), []
     for part in asked.split(_CANDIDATES):
         value = placed.at(part.new_zeros(len(part)), part[:, 0] * cells.width + part[:, 1], part[:, 2])
@@ -122,12 +124,12 @@ def _changes(cells: Cells, classifier: AuditedClassifier, effort: int) -> Tensor
         parts.append(evaluator(Candidates(part.new_zeros(1), rows, columns, value[None, :, None]))[0])
     change = torch.cat(parts) - evaluator.clean()
     if step == 1:
-        return change
+        return change, queries
     maps = change.unflatten(0, (len(row), len(column), cells.options)).permute(2, 3, 0, 1)  # (V, K, h, w)
     size = ((len(row) - 1) * step + 1, (len(column) - 1) * step + 1)
     maps = torch.nn.functional.interpolate(maps, size=size, mode="bilinear", align_corners=True)
     beyond = (0, cells.width - size[1], 0, cells.height - size[0])
-    return torch.nn.functional.pad(maps, beyond, mode="replicate").permute(2, 3, 0, 1).flatten(0, 2)
+    return torch.nn.functional.pad(maps, beyond, mode="replicate").permute(2, 3, 0, 1).flatten(0, 2), queries
 
 
 def stand_in(problem: Problem) -> Tensor:
