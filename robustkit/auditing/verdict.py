@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-
 from robustkit.auditing.claims import apart_of, claims_of, claims_of_pair, movers
 from robustkit.auditing.request import Thresholds
 from robustkit.auditing.sentences import Line, check_of, not_run
