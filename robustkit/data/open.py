@@ -27,6 +27,7 @@ from robustkit.data.readers import (
     zarr_store,
 )
 from robustkit.data.readers.assemble import assemble, checked, stepped
+from robustkit.data.readers.axes import check_axes
 from robustkit.data.readers.found import Channels, Found, Options
 from robustkit.data.readers.sets import name_classes
 from robustkit.data.readers.shards import shard_files
@@ -45,8 +46,11 @@ class Format:
 
 
 _COMMON = frozenset(
-    {"class_names", "class_count", "accepted", "numbers", "bands", "units", "bounds", "steps", "nan", "channels"}
-)
+    {
+        "class_names", "class_count", "accepted", "numbers", "bands", "units", "bounds", "steps", "nan", "channels",
+        "axes",
+    }
+)  # fmt: skip
 _LISTED = 16 << 20  # bytes that the first image may have which a catalogue names; those of all are known by then
 # How the command line spells what readers are told.
 _SPELLED = {
@@ -57,6 +61,7 @@ _SPELLED = {
     "numbers": "--tolerance",
     "bands": "--bands",
     "channels": "--channels",
+    "axes": "--axes",
     "units": "--units",
     "bounds": "--image-range",
     "nan": "--nan",
@@ -97,6 +102,7 @@ def open_images(
     numbers: bool = False,
     bands: Sequence[str] | None = None,
     channels: Channels | None = None,
+    axes: str | None = None,
     units: Units | None = None,
     bounds: tuple[float, float] | None = None,
     preprocess: Sequence[str] = (),
@@ -119,6 +125,8 @@ def open_images(
         bands: The C bands, in the order of the channels; for a folder with one FITS file per band, the ends of their
             names.
         channels: Where the bands of an image are: its `first` or `last` axis, or `none` for (N, H, W).
+        axes: A letter for each axis of an array, where that does not say it: N images, C bands, H rows, W columns, V
+            visits of which the mean is taken, a digit for that place alone: `HWN`, `NVCHW`, `N0CHW`.
         units: `electron` (sky-subtracted counts), `display` or `unknown`.
         bounds: Lowest and highest value that a pixel can physically take.
         preprocess: What is done to them, in this order, such as `resize 64 64`; see `robustkit.data.preprocess`.
@@ -140,6 +148,7 @@ def open_images(
         numbers=numbers,
         bands=_names(bands, "bands"),
         channels=channels,
+        axes=axes,
         units=units,
         bounds=bounds,
         steps=parse_steps([*preprocess, *(["fit {} {}".format(*_size_option(size))] if size is not None else [])]),
@@ -221,6 +230,10 @@ def _refuse_options(options: Options, understood: frozenset[str], name: str) -> 
 
 
 def _check_choices(options: Options) -> None:
+    if options.axes is not None:
+        check_axes(options.axes)
+        if options.channels is not None:
+            raise InputError("--axes says where the bands are too; omit --channels")
     known = {"channels": ("first", "last", "none"), "nan": ("refuse", "fill")}
     for name, choices in known.items():
         value = getattr(options, name)

@@ -208,10 +208,10 @@ def _section(hdu: Any, rows: Any, name: str) -> np.ndarray:
 
 
 def _cube_frames(path: Path, hdu: ImageHdu, layout: Layout) -> Frames:
-    count = 1 if layout.single else hdu.shape[0]
+    count = layout.count(hdu.shape)
 
     def blocks(rows: int | None) -> Iterator[np.ndarray]:
-        step = hdu.shape[0] if layout.single else rows or rows_per_block(hdu.shape, 8)
+        step = hdu.shape[0] if layout.whole else rows or rows_per_block(hdu.shape, 8)
         with _opened(path, path.name) as file:
             for start in range(0, hdu.shape[0], step):
                 yield layout.apply(_section(file[hdu.index], slice(start, start + step), path.name))

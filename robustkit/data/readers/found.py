@@ -29,6 +29,7 @@ class Options:
     accepted: tuple[str, ...] = ()
     bands: tuple[str, ...] | None = None
     channels: Channels | None = None
+    axes: str | None = None
     units: Units | None = None
     bounds: tuple[float, float] | None = None
     steps: tuple[ImageStep, ...] = ()

@@ -57,12 +57,12 @@ def read_hdf5(path: Path, options: Options) -> Found:
     packing = packing_of(attributes.get(chosen.images, {}), repr(chosen.images), notes)
 
     def blocks(rows: int | None) -> Iterator[np.ndarray]:
-        step = member.shape[0] if layout.single else rows or rows_per_block(member.shape, member.dtype.itemsize)
+        step = member.shape[0] if layout.whole else rows or rows_per_block(member.shape, member.dtype.itemsize)
         for stored in _stream(path, chosen.images, member, step):
             yield layout.apply(packing.unpack(stored))
 
     return Found(
-        frames=Frames(rows_of(chosen.images, 1 if layout.single else member.shape[0]), blocks),
+        frames=Frames(rows_of(chosen.images, layout.count(member.shape)), blocks),
         labels=labels,
         class_names=tuple(text(beside[chosen.class_names]).tolist()) if chosen.class_names else None,
         ids=beside.get(chosen.ids),

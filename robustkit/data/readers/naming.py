@@ -18,6 +18,7 @@ IDS = ("ids", "id", "names", "name", "filenames", "filename", "objid", "object_i
 CLASS_NAMES = ("class_names", "label_names", "classes")
 SPLIT = ("split", "splits", "part")
 
+_MOST_AXES = 6
 _TWINS = (("images", "labels"), ("image", "label"), ("X", "y"), ("X", "Y"), ("x", "y"), ("imgs", "labels"))
 
 
@@ -65,14 +66,15 @@ def choose(members: Mapping[str, Member], options: Options, name: str, notes: li
     Raises:
         InputError: If a named array is not there, or several could hold the images or the labels.
     """
-    images = _choose_images(members, options.images, name)
+    images = _choose_images(members, options, name)
     shape, dtype = members[images].shape, members[images].dtype
     notes.append(f"images: the array {images!r}, {shape} {dtype.name}")
-    columns = {key: member for key, member in members.items() if key != images and member.shape[:1] == shape[:1]}
+    count = _images_in(shape, members, options)
+    columns = {key: member for key, member in members.items() if key != images and member.shape[:1] == (count,)}
     labels = _choose_labels(columns, members, images, options.labels, name)
-    if len(shape) == 4:
+    if len(shape) >= 4:
         taken = {"labels": labels, "ids": options.ids} | ({"labels": ""} if options.labels is not None else {})
-        _refuse_other_lengths(members, columns, shape[0], taken, name)
+        _refuse_other_lengths(members, columns, count, taken, name)
     ids = _named(options.ids, members, name) if options.ids else _first(IDS, columns, "USiu", {1})
     split = _first(SPLIT, columns, TEXT, {1})
     class_names = _first([key for key in CLASS_NAMES if key != labels], members, TEXT, {1})
@@ -84,21 +86,40 @@ def choose(members: Mapping[str, Member], options: Options, name: str, notes: li
     return Choice(images, labels, ids, class_names, split)
 
 
-def _choose_images(members: Mapping[str, Member], stated: str | None, name: str) -> str:
-    if stated is not None:
-        return _named(stated, members, name)
-    able = [key for key, member in members.items() if _can_be_images(member)]
+def _choose_images(members: Mapping[str, Member], options: Options, name: str) -> str:
+    if options.images is not None:
+        return _named(options.images, members, name)
+    able = [key for key, member in members.items() if _can_be_images(member, options.axes)]
+    able = able or [key for key, member in members.items() if _can_be_images(member, None)]
     if len(able) == 1:
         return able[0]
     if "images" in able:
         return "images"
     listed = ", ".join(f"{key} {member.shape} {member.dtype}" for key, member in sorted(members.items())) or "nothing"
     several = f"several arrays could be the images ({', '.join(sorted(able))}); name one with --images"
-    raise InputError(f"{name}: {several}" if able else f"{name} holds no array of images; it holds {listed}")
+    raise InputError(
+        f"{name}: {several}"
+        if able
+        else f"{name} holds no array of images; it holds {listed}; name one with "
+        "--images, and what its axes are with --axes"
+    )
 
 
-def _can_be_images(member: Member) -> bool:
-    return member.dtype.kind in NUMBERS and len(member.shape) in (3, 4) and 0 not in member.shape
+def _can_be_images(member: Member, axes: str | None) -> bool:
+    """Whether an array has as many axes as images have, or as are named; some are left out where they say nothing."""
+    fits = len(member.shape) == len(axes) if axes else 3 <= len(member.shape) <= _MOST_AXES
+    return member.dtype.kind in NUMBERS and fits and 0 not in member.shape
+
+
+def _images_in(shape: tuple[int, ...], members: Mapping[str, Member], options: Options) -> int:
+    """How many images an array of a shape holds, as far as stated axes or labels beside it say."""
+    if options.axes and "N" in options.axes and len(options.axes) == len(shape):
+        return shape[options.axes.index("N")]
+    if options.channels is None and options.axes is None:
+        labels = [members[key].shape[0] for key in LABELS if key in members and len(members[key].shape) == 1]
+        if shape[-1] in labels and shape[0] not in labels:  # as MATLAB writes them
+            return shape[-1]
+    return shape[0]
 
 
 def _choose_labels(

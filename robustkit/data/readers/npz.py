@@ -101,10 +101,10 @@ def _exactly(file: IO[bytes], size: int, path: Path, key: str) -> bytes:
 
 
 def _frames(path: Path, key: str, header: NpyHeader, layout: Layout) -> Frames:
-    count = 1 if layout.single else header.shape[0]
+    count = layout.count(header.shape)
 
     def blocks(rows: int | None) -> Iterator[np.ndarray]:
-        if layout.single or header.fortran:  # neither can be read row by row
+        if layout.whole or header.fortran:  # neither can be read row by row
             images = layout.apply(read_member(path, key))
             step = rows or count
             yield from (images[start : start + step] for start in range(0, count, step))

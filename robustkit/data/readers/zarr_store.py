@@ -83,13 +83,13 @@ def read_zarr(path: Path, options: Options) -> Found:
                 max(1, (rows or rows_per_block(member.shape, member.dtype.itemsize)) // images.chunks[0])
                 * images.chunks[0]
             )
-            step = member.shape[0] if layout.single else step
+            step = member.shape[0] if layout.whole else step
             for start in range(0, member.shape[0], step):
                 with reading(path, _KIND):
                     values = np.asarray(images[start : start + step])
                 yield layout.apply(packing.unpack(values))
 
-    found.frames = Frames(rows_of(chosen.images, 1 if layout.single else member.shape[0]), blocks)
+    found.frames = Frames(rows_of(chosen.images, layout.count(member.shape)), blocks)
     found.class_names = tuple(text(beside[chosen.class_names]).tolist()) if chosen.class_names else None
     found.ids = beside[chosen.ids] if chosen.ids else None
     found.split = text(beside[chosen.split]) if chosen.split else None

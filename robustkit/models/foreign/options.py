@@ -15,6 +15,7 @@ from robustkit.code_gate import read_code, refuse_code
 from robustkit.data.guard import brief, reading
 from robustkit.data.imageset import Units
 from robustkit.data.preprocess import parse_steps
+from robustkit.data.readers.axes import check_axes
 from robustkit.data.readers.found import Channels
 from robustkit.errors import InputError
 from robustkit.files import MOST_TOML, clear_beside, read_text, read_toml, write_text
@@ -25,7 +26,7 @@ from robustkit.words import no_such, shown
 MOST_CLASSES = 100_000  # ImageNet's largest list has 21 841
 
 _DECISIONS = ("threshold", "multi_label", "tolerance", "question")
-_ABOUT_IMAGES = ("preprocess", "images", "labels", "channels", "units", "image_range", "nan")
+_ABOUT_IMAGES = ("preprocess", "images", "labels", "channels", "axes", "units", "image_range", "nan")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class ModelOptions:
         images: Which array, column of paths or FITS extension holds the images.
         labels: Which array or column holds the labels, or a .npy file with them.
         channels: Where the bands of an image are: `first`, `last` or `none`.
+        axes: A letter for each axis of the array of images; see `robustkit.data.open_images`.
         units: Of the images: `electron`, `display` or `unknown`.
         image_range: Lowest and highest value that a pixel of the images can take.
         nan: `refuse` or `fill` pixels that are not finite.
@@ -97,6 +99,7 @@ class ModelOptions:
     images: str | None = None
     labels: str | None = None
     channels: Channels | None = None
+    axes: str | None = None
     units: Units | None = None
     image_range: tuple[float, float] | None = None
     nan: Literal["refuse", "fill"] | None = None
@@ -131,6 +134,8 @@ class ModelOptions:
                 raise InputError(no_such(f"--{name}", value, get_args(known)))
         if self.nan not in (None, "refuse", "fill"):
             raise InputError(no_such("--nan", self.nan, ("refuse", "fill")))
+        if self.axes is not None:
+            check_axes(self.axes)
         parse_steps(self.preprocess or ())
 
     def _check_tolerance(self) -> None:
@@ -188,7 +193,7 @@ class ModelOptions:
     @property
     def about_images(self) -> dict[str, Any]:
         """What was said about the images and not about the network, as arguments of `open_images`."""
-        names = {name: name for name in ("images", "labels", "channels", "units", "nan", "preprocess")}
+        names = {name: name for name in ("images", "labels", "channels", "axes", "units", "nan", "preprocess")}
         names["image_range"] = "bounds"
         return {to: getattr(self, name) for name, to in names.items() if getattr(self, name) is not None}
 
@@ -346,8 +351,8 @@ def _checked(value: Mapping[str, Any], where: str) -> dict[str, Any]:
         "threshold": (int, float), "multi_label": bool, "question": str, "tolerance": (str, int, float),
         "members": tuple, "combine": str, "average": str, "arch_kwargs": dict, "stretch": (str, dict),
         "classes": tuple, "bands": tuple, "mean": tuple, "std": tuple, "bounds": tuple, "input_size": tuple,
-        "preprocess": tuple, "images": str, "labels": str, "channels": str, "units": str, "image_range": tuple,
-        "nan": str, "front": (str, dict),
+        "preprocess": tuple, "images": str, "labels": str, "channels": str, "axes": str, "units": str,
+        "image_range": tuple, "nan": str, "front": (str, dict),
     }  # fmt: skip
     for name, item in value.items():
         inside: dict[str, Any] = dict.fromkeys(("classes", "members", "bands", "preprocess"), str)
