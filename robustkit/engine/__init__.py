@@ -16,8 +16,10 @@ from robustkit.engine.front import FrontEvaluator
 from robustkit.engine.incremental import IncrementalEvaluator
 from robustkit.engine.patches import PatchEvaluator
 from robustkit.engine.plain import PlainEvaluator
+from robustkit.engine.together import TogetherEvaluator
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
+from robustkit.models.ensemble import Ensemble
 from robustkit.models.fronts.splitting import split_front
 from robustkit.words import no_such
 
@@ -30,6 +32,7 @@ __all__ = [
     "IncrementalEvaluator",
     "PatchEvaluator",
     "PlainEvaluator",
+    "TogetherEvaluator",
     "make_evaluator",
     "paint",
 ]
@@ -101,6 +104,16 @@ def make_evaluator(classifier: AuditedClassifier, images: Tensor, *, engine: Eng
     plain = PlainEvaluator(classifier, images)
     if engine == "plain" or len(images) == 0:
         return plain
+    if isinstance(classifier.module, Ensemble):
+        together = TogetherEvaluator(
+            classifier,
+            images,
+            classifier.module,
+            lambda member, seen: make_evaluator(member, seen, engine=engine),
+            plain,
+        )
+        if together.passed:
+            return together
     incremental = IncrementalEvaluator(classifier, images, plain=plain, compiled=engine != "incremental")
     if engine == "chain" and incremental.name != "chain":
         why = incremental.not_compiled or incremental.refusal

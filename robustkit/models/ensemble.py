@@ -39,6 +39,14 @@ class View:
         images = images.flip(3) if self.mirrored else images
         return torch.rot90(images, self.turns, (2, 3)) if self.turns else images
 
+    def places(self, row: Tensor, column: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Where pixels of images of this height and width stand when they are seen so."""
+        height, width = size
+        column = width - 1 - column if self.mirrored else column
+        for _ in range(self.turns):
+            row, column, height, width = width - 1 - column, row, width, height
+        return row, column
+
 
 def views_of(average: Average | None, shape: Sequence[int]) -> tuple[View, ...]:
     """The views over which a network is averaged; the image itself comes first.
@@ -69,6 +77,9 @@ class Ensemble(nn.Module):
         classifiers: The networks, of the same classes.
         views: The view of an image that each gets.
         combine: `mean` of their probabilities, or `votes`, one for each network.
+
+    Attributes:
+        classifiers: The networks.
     """
 
     def __init__(
@@ -79,6 +90,7 @@ class Ensemble(nn.Module):
             raise InputError(no_such("--combine", combine, get_args(Combine)))
         self.members = nn.ModuleList([classifier.module for classifier in classifiers])
         self.views, self.combine, self.classes = tuple(views), combine, classifiers[0].classes
+        self.classifiers = list(classifiers)
         self._outputs = [classifier.output for classifier in classifiers]
         self._single = [_is_one_logit(classifier) for classifier in classifiers]
         self.eval()
@@ -93,7 +105,11 @@ class Ensemble(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logarithms of what they say together, shape (N, K)."""
-        return self._together(self.answers(images)).clamp_min(_TINY).log()
+        return self.joined(self.answers(images))
+
+    def joined(self, found: Tensor) -> Tensor:
+        """Logarithms of what they say together, of probabilities of each, shape (members, N, K) to (N, K)."""
+        return self._together(found).clamp_min(_TINY).log()
 
     def _together(self, found: Tensor) -> Tensor:
         """Probabilities of them together, of those of each."""

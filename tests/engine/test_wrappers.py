@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import torch
@@ -10,10 +11,14 @@ from torch import Tensor, nn
 
 from robustkit.engine import make_evaluator
 from robustkit.engine.plain import PlainEvaluator
+from robustkit.engine.together import TogetherEvaluator
 from robustkit.engine.trial import trial_candidates
 from robustkit.models import AuditedClassifier
+from robustkit.models.choices import Average, Combine
 from robustkit.models.decision import cut_at, labels_of, parse_question
+from robustkit.models.ensemble import Ensemble, views_of
 from robustkit.models.outputs import Output
+from tests.engine.contract import random_candidates
 
 SHAPE = (3, 24, 24)
 
@@ -89,6 +94,59 @@ def test_what_is_put_around_a_network_costs_no_engine(wrapped: str) -> None:
     torch.testing.assert_close(answer, PlainEvaluator(classifier, images)(candidates), rtol=0, atol=1e-4)
     one = evaluator(candidates.select(torch.tensor([0])))
     torch.testing.assert_close(one, answer[:1], rtol=0, atol=1e-4)
+
+
+TOGETHER: dict[str, tuple[int, str | None, Combine]] = {
+    "three": (3, None, "mean"),
+    "three, votes": (3, None, "votes"),
+    "flips": (1, "flips", "mean"),
+    "rotations": (1, "rotations", "mean"),
+    "two over all views": (2, "both", "votes"),
+}
+
+
+def _together(name: str, size: tuple[int, int, int] = SHAPE) -> AuditedClassifier:
+    count, average, combine = TOGETHER[name]
+    members: list[AuditedClassifier] = []
+    for seed in range(count):
+        torch.manual_seed(seed)
+        network = Net(1).eval() if seed == 1 else Net(2).eval()
+        members.append(AuditedClassifier(network, input_shape=size))
+    made = Ensemble(members, views_of(cast(Average, average), size), combine)
+    return AuditedClassifier(made, input_shape=size, output=Output(decision=cut_at(0.45, "ab")))
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_networks_that_answer_together_keep_their_engines(name: str) -> None:
+    size = (3, 24, 24) if "flips" not in name else (3, 20, 26)
+    classifier = _together(name, size)
+    images = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
+    evaluator = make_evaluator(classifier, images)
+    assert isinstance(evaluator, TogetherEvaluator)
+    assert evaluator.name == "chain", evaluator.reason
+    assert evaluator.why_not_faster == ""
+    candidates = random_candidates(images)
+    expected = PlainEvaluator(classifier, images)(candidates)
+    torch.testing.assert_close(evaluator(candidates), expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(evaluator.clean(), classifier(images), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        evaluator(random_candidates(images, pixels=2)),
+        PlainEvaluator(classifier, images)(random_candidates(images, pixels=2)), rtol=0, atol=1e-4,
+    )  # fmt: skip
+
+
+def test_an_ensemble_of_networks_that_nothing_follows_is_scored_as_one() -> None:
+    class Odd(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) if float(x.sum()) > -1e9 else x
+
+    members = [_made(Odd()), _made(Odd())]
+    classifier = AuditedClassifier(Ensemble(members), input_shape=SHAPE)
+    assert make_evaluator(classifier, torch.rand(2, *SHAPE)).name == "plain"
+    mixed = AuditedClassifier(Ensemble([members[0], _made(Net())]), input_shape=SHAPE)
+    found = make_evaluator(mixed, torch.rand(2, *SHAPE))
+    assert isinstance(found, TogetherEvaluator)
+    assert "Odd does not trace" in found.why_not_faster
 
 
 def test_a_network_that_needs_two_images_for_another_reason_is_left_alone() -> None:
