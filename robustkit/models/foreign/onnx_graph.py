@@ -15,10 +15,11 @@ from robustkit.models.outputs import EndingKind
 
 # What may stand between the final affine layer and the scores.
 _PASSED = (
-    "Softmax", "LogSoftmax", "Sigmoid", "Identity", "Cast", "Add", "Reshape", "Flatten", "Squeeze", "Clip", "Log",
-    "Dropout", "ReduceMean", "GlobalAveragePool",
+    "Softmax", "LogSoftmax", "Sigmoid", "Identity", "Cast", "Add", "Sub", "Mul", "Div", "Neg", "Reshape", "Flatten",
+    "Squeeze", "Unsqueeze", "Transpose", "Clip", "Log", "Dropout", "ReduceMean", "ReduceSum", "GlobalAveragePool",
+    "AveragePool",
 )  # fmt: skip
-_AFFINE = ("Gemm", "MatMul", "Conv", "FusedMatMul", "FusedGemm", "FusedConv")
+_AFFINE = ("Gemm", "MatMul", "Conv", "Einsum", "FusedMatMul", "FusedGemm", "FusedConv")
 # More bands than this are taken for a width.
 _MOST_BANDS = 16
 

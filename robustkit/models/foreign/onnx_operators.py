@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from robustkit.models.foreign.onnx_node import NORMS, Node, Write, make_norm, tensor
 from robustkit.models.foreign.onnx_values import NotConverted, Value, Writer, counts_images
@@ -274,9 +276,34 @@ def _reduce(writer: Writer, node: Node) -> Value:
             return writer.layer(nn.Flatten(), pooled)
         return Value(pooled.node, pooled.meta.permute(*source.axes), source.axes)
     functions: dict[str, Any] = {
-        "ReduceMean": torch.mean, "ReduceSum": torch.sum, "ReduceMax": torch.amax, "ReduceMin": torch.amin
+        "ReduceMean": torch.mean, "ReduceSum": torch.sum, "ReduceMax": torch.amax, "ReduceMin": torch.amin,
+        "ReduceL2": torch.linalg.vector_norm,
     }  # fmt: skip
     return writer.call(functions[node.kind], source, dim=axes, keepdim=keep)
+
+
+def _einsum(writer: Writer, node: Node) -> Value:
+    """A product with a matrix of weights as a dense layer, which engines know; any other as it is."""
+    equation = str(node.settings["equation"]).replace(" ", "")
+    taken, _, made = equation.partition("->")
+    names, inputs = taken.split(","), list(node.inputs)
+    if len(inputs) == 2 and not isinstance(inputs[0], Value):
+        inputs, names = inputs[::-1], names[::-1]
+    if len(inputs) == 2 and isinstance(inputs[0], Value) and isinstance(inputs[1], np.ndarray):
+        (rows, weights), weight = names, inputs[1]
+        joined = [letter for letter in rows if letter in weights and letter not in made]
+        if len(rows) == len(weights) == len(made) == 2 and joined == [rows[1]] and made[0] == rows[0]:
+            weight = weight if weights[1] == rows[1] else weight.T  # (outputs, inputs)
+            product = copy(node)
+            product.inputs, product.settings = [inputs[0], weight.T], {}
+            return _dense(writer, product)
+    return writer.call(torch.einsum, equation, *node.inputs)
+
+
+def _normalize(writer: Writer, node: Node) -> Value:
+    """LpNormalization."""
+    order, axis = float(node.settings.get("p", 2)), int(node.settings.get("axis", -1))
+    return writer.call(functional.normalize, node.images(), p=order, dim=axis)
 
 
 def _hard_sigmoid(writer: Writer, node: Node) -> Value:
@@ -290,9 +317,10 @@ def _hard_sigmoid(writer: Writer, node: Node) -> Value:
 OPERATORS: dict[str, Write] = {
     "Conv": _convolution, "MaxPool": _max_pool, "AveragePool": _average_pool, "Pad": _pad,
     "GlobalAveragePool": _global_pool, "GlobalMaxPool": _global_pool, "Gemm": _dense, "MatMul": _dense,
+    "Einsum": _einsum, "LpNormalization": _normalize,
     **dict.fromkeys(_TWO, _two),
     **NORMS, "Clip": _clip, "PRelu": _slope, "Softmax": _softmax, "LogSoftmax": _softmax,
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), _reduce),
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"), _reduce),
     "Relu": _each(lambda node: nn.ReLU()), "Sigmoid": _each(lambda node: nn.Sigmoid()),
     "Tanh": _each(lambda node: nn.Tanh()), "Softplus": _each(lambda node: nn.Softplus()),
     "Softsign": _each(lambda node: nn.Softsign()), "HardSwish": _each(lambda node: nn.Hardswish()),

@@ -76,6 +76,22 @@ def _transpose(writer: Writer, node: Node) -> Value:
     return writer.transpose(source, [int(axis) for axis in node.settings.get("perm", range(len(source.shape))[::-1])])
 
 
+def _expand(writer: Writer, node: Node) -> Value:
+    source, wanted = node.images(), node.constant(1, "shape")
+    assert wanted is not None
+    try:
+        shape = np.broadcast_shapes(source.shape, tuple(int(size) for size in wanted.reshape(-1)))
+    except ValueError as error:
+        raise NotConverted("an expansion of the axis of images") from error
+    if len(shape) != len(source.shape):
+        raise NotConverted("an expansion by an axis")
+    source = writer.plain(source)
+    # -1 leaves the axis of images as long as it is.
+    sizes = [-1 if counts_images(size) else size for size in shape]
+    made = writer.graph.call_method("expand", (source.node, *sizes))
+    return Value(made, source.meta.expand(shape), source.axes)
+
+
 def _concat(writer: Writer, node: Node) -> Value:
     parts = list(node.inputs)
     values = [part for part in parts if isinstance(part, Value)]
@@ -183,6 +199,7 @@ def _depth_to_space(writer: Writer, node: Node) -> Value:
 
 
 MOVING: dict[str, Write] = {
+    "Expand": _expand,
     "Identity": _nothing, "Dropout": _nothing, "Cast": _cast, "Flatten": _flatten, "Reshape": _reshape,
     "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Transpose": _transpose, "Concat": _concat, "Slice": _slice,
     "Gather": _gather, "Resize": _resize, "Upsample": _resize, "DepthToSpace": _depth_to_space,

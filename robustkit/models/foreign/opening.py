@@ -40,6 +40,7 @@ from robustkit.models.foreign.state import StateDict, find_parts, load_state
 from robustkit.models.foreign.trusted import check_trust, open_trusted
 from robustkit.models.foreign.weights import Content, read_weights
 from robustkit.models.fronts.base import FrontEnd, Repaired, behind, in_network
+from robustkit.models.latents import MEAN_OF
 from robustkit.models.memory import images_in_memory
 from robustkit.models.outputs import Output, WrongClassCount, choose_part
 from robustkit.models.probing import bands_of
@@ -311,7 +312,9 @@ def _split(
         front.check(classifier.input_shape)
         classifier.latent_name = classifier.latent_name and in_network(classifier.latent_name)
         classifier.notes.append(f"repaired by the front end {front.name} before the network")
-    classifier.latent_name = found.latent_name or classifier.latent_name
+    if found.latent_name is not None:  # a tensor of a graph
+        mean = (classifier.latent_key or "").startswith(MEAN_OF)
+        classifier.latent_name = f"{MEAN_OF if mean else ''}{found.latent_name}"
     if decision is not None and decision.threshold is not None and shown is not None:
         _check_reach(classifier, decision, shown)
     return classifier

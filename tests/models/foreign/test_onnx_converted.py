@@ -10,7 +10,9 @@ from torch.nn import functional
 
 from robustkit.engine import make_evaluator
 from robustkit.latent import find_head
+from robustkit.latent.geometry import AffineHead
 from robustkit.models import ModelOptions, open_model
+from robustkit.models.foreign.onnx_values import NotConverted
 from tests.models.foreign.onnx_writing import keras_graph, save
 
 pytest.importorskip("onnx")
@@ -239,3 +241,54 @@ def test_half_precision_stays_with_onnxruntime(tmp_path):
     save(tmp_path / "net.onnx", nodes, [weight], bands=3, size=SIZE, outputs={"scores": 3}, kind=half)
     _, why = opened(tmp_path / "net.onnx")
     assert "it computes in float16" in why[0]
+
+
+class Head(nn.Module):
+    """A head that is a function, of a mean or of a map."""
+
+    def __init__(self, head, of="vector"):
+        super().__init__()
+        self.conv, self.W, self.b = nn.Conv2d(3, 6, 3), nn.Parameter(torch.randn(3, 6)), nn.Parameter(torch.randn(3))
+        self.head, self.of = head, of
+
+    def forward(self, x):
+        maps = torch.relu(self.conv(x))
+        return self.head(self, maps if self.of == "map" else maps.mean((2, 3)))
+
+
+HEADS = {
+    "matmul": (lambda s, z: z @ s.W.T + s.b, "vector"),
+    "einsum": (lambda s, z: torch.einsum("nd,kd->nk", z, s.W) + s.b, "vector"),
+    "einsum, weights first": (lambda s, z: torch.einsum("kd,nd->nk", s.W, z), "vector"),
+    "temperature": (lambda s, z: (functional.linear(z, s.W, s.b) / 1.7).log_softmax(1), "vector"),
+    "angles": (lambda s, z: 20 * functional.linear(functional.normalize(z), functional.normalize(s.W)), "vector"),
+    "squeezed": (lambda s, z: torch.matmul(z.unsqueeze(1), s.W.T).squeeze(1), "vector"),
+    "1x1 and mean": (lambda s, m: functional.conv2d(m, s.W[:, :, None, None], s.b).mean((2, 3)), "map"),
+    "pooled, 1x1, flattened": (
+        lambda s, m: functional.conv2d(functional.adaptive_avg_pool2d(m, 1), s.W[:, :, None, None]).flatten(1), "map",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("converted", [True, False])
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_that_are_functions_have_the_vector_that_they_take_as_latent(tmp_path, name, converted, monkeypatch):
+    torch.manual_seed(0)
+    network = Head(*HEADS[name]).eval()
+    export(network, tmp_path / "net.onnx")
+    if not converted:
+
+        def convert(*_):
+            raise NotConverted("for this test")
+
+        monkeypatch.setattr("robustkit.models.foreign.onnx_network.convert", convert)
+    classifier, why = opened(tmp_path / "net.onnx")
+    assert why[0].startswith("the graph runs as a network of PyTorch" if converted else "the graph stays"), why
+    images = torch.rand(5, 3, SIZE, SIZE)
+    with torch.inference_mode():
+        latents = classifier.embed(images)
+        assert latents.shape == (5, 6)
+        torch.testing.assert_close(
+            classifier.head(latents).softmax(1), network(images).softmax(1), rtol=1e-4, atol=1e-5
+        )
+    assert isinstance(find_head(classifier, latents.numpy()), AffineHead)
