@@ -37,7 +37,8 @@ class Paired(nn.Module):
         """What the network returns, of as many rows as images."""
         if len(images) != 1:
             return self.network(images)
-        return _first(self.network(torch.cat([images, images])))
+        # Not by torch.cat, whose calls may be counted to find the latent, see `robustkit.models.steps`.
+        return _first(self.network(images.expand(2, *images.shape[1:]).clone()))
 
 
 def _first(value: Any) -> Any:

@@ -231,6 +231,21 @@ def test_names_of_latents_go_behind_a_front_end_and_back():
     assert behind(LAST_STEP) == LAST_STEP
 
 
+def test_a_step_is_found_in_a_network_that_is_given_an_image_twice():
+    def squeezed(s, m):
+        both = torch.cat([m.mean((2, 3), keepdim=True), m.amax((2, 3), keepdim=True)], 1).squeeze()
+        return functional.linear(both, torch.cat([s.W, s.V], 1))
+
+    torch.manual_seed(0)
+    classifier = AuditedClassifier(Backbone(squeezed, "map").eval(), input_shape=SHAPE)
+    assert classifier.pairs
+    assert classifier.latent_name == LAST_STEP
+    one = torch.cat([classifier.embed(image[None]) for image in IMAGES])
+    torch.testing.assert_close(one, classifier.embed(IMAGES))
+    torch.testing.assert_close(classifier.head(one), classifier(IMAGES))
+    torch.testing.assert_close(classifier.head(one[:1]), classifier(IMAGES[:1]))
+
+
 def test_gradients_pass_through_a_step():
     network = Backbone(VECTORS["matmul"]).eval()
     classifier = AuditedClassifier(network, input_shape=SHAPE)
