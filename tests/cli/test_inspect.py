@@ -113,7 +113,7 @@ def test_images_of_another_size_are_brought_to_the_one_that_is_said(robustkit, f
 def test_what_a_constant_would_get_stands_beside_the_accuracy_of_a_regression(robustkit, tmp_path):
     model = ["--model", *regression("0.1"), "--data", "d.npz", "--device", "cpu"]
     values = np.load("d.npz")["labels"]
-    share = max(float((np.abs(values - (low + 0.1)) <= 0.1 + 1e-12).mean()) for low in values - 0.1)
+    share = max(float((np.abs(values - answer) <= 0.1 + 1e-12).mean()) for answer in values - 0.1)
     code, said, wrong = robustkit("inspect", *model[:-2])
     assert code == 0, wrong
     assert f"would give {share:.3f}" in said

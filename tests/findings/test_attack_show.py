@@ -70,7 +70,10 @@ def test_everything_is_written(tmp_path):
     classifier = SimpleNamespace(module=None)
     checkpoint = SimpleNamespace(card=SimpleNamespace(bands=BANDS), stretch=STRETCH, classifier=classifier)
     sample = SimpleNamespace(
-        checkpoint=checkpoint, whole=SimpleNamespace(units="electron"), inputs=torch.from_numpy(images())
+        checkpoint=checkpoint,
+        whole=SimpleNamespace(units="electron"),
+        inputs=torch.from_numpy(images()),
+        constant=None,
     )
     said = write_attack(tmp_path, AttackResult(record, sample, tmp_path), about)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -96,7 +96,7 @@ def open_attacked(
     record = AttackRecord.load(folder / RECORD)
     summary["data"] = _where(folder, summary["data"])
     mine = options.code_named if options else ()
-    options, sets = same_options(summary, options, folder), ImageSets()
+    options, sets = _with_labels(folder, same_options(summary, options, folder)), ImageSets()
     with word_of_file(f"the run in {folder}", [os.fspath(model), *mine]):
         checkpoint = open_model(
             model, options, images=lambda said: sets.open(data or summary["data"], said), device=device
@@ -136,6 +136,17 @@ def _labels(said: str | None, data: Path) -> str | None:
         return said
     beside = data.parent / said
     return str(beside) if beside.is_file() else said
+
+
+def _with_labels(folder: Path, options: ModelOptions | None) -> ModelOptions | None:
+    """The file of labels of a run where it lies: a summary has its name alone, which depends on no folder."""
+    labels = None if options is None else options.labels
+    if options is None or labels is None or os.path.exists(labels) or not (folder / MANIFEST).is_file():
+        return options
+    said = read_manifest(folder, request=dict)["request"].get("options")
+    asked = said.get("labels") if isinstance(said, dict) else None
+    there = isinstance(asked, str) and os.path.basename(asked) == labels and os.path.exists(asked)
+    return replace(options, labels=asked) if there else options
 
 
 def options_of(checkpoint: Checkpoint) -> ModelOptions:
