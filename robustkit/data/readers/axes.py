@@ -11,12 +11,14 @@ from robustkit.errors import InputError
 _LETTERS = "NCHWV"
 
 
-def check_axes(axes: str) -> None:
+def check_axes(axes: str | None) -> None:
     """Refuses letters that say nothing, twice, or not enough.
 
     Raises:
         InputError: If they do.
     """
+    if axes is None:
+        return
     letters = [letter for letter in axes if not letter.isdecimal()]
     wrong = [letter for letter in letters if letter not in _LETTERS or letters.count(letter) > 1]
     if wrong or not {"H", "W"} <= set(letters):

@@ -120,22 +120,17 @@ class ModelOptions:
             raise InputError(f"{names} each say what is decided; give one of them")
         if self.tolerance is not None:
             self._check_tolerance()
-        if self.output_kind is not None and self.output_kind not in get_args(OutputKind):
-            raise InputError(no_such("--output-kind", self.output_kind, get_args(OutputKind)))
         if self.class_count is not None and not 0 < self.class_count <= MOST_CLASSES:
             raise InputError(f"expected --classes between 1 and {MOST_CLASSES:,}, got {brief(self.class_count, 40)}")
         if self.bounds is not None and not -math.inf < self.bounds[0] < self.bounds[1] < math.inf:
             raise InputError(f"expected --bounds as the lowest and the highest value, got {self.bounds}")
         if self.image_range is not None and not -math.inf < self.image_range[0] < self.image_range[1] < math.inf:
             raise InputError(f"expected --image-range as the lowest and the highest value, got {self.image_range}")
-        for name, known in (("channels", Channels), ("units", Units)):
-            value = getattr(self, name)
-            if value is not None and value not in get_args(known):
-                raise InputError(no_such(f"--{name}", value, get_args(known)))
-        if self.nan not in (None, "refuse", "fill"):
-            raise InputError(no_such("--nan", self.nan, ("refuse", "fill")))
-        if self.axes is not None:
-            check_axes(self.axes)
+        kinds = {"output_kind": OutputKind, "channels": Channels, "units": Units, "nan": Literal["refuse", "fill"]}
+        for name, known in kinds.items():
+            if (value := getattr(self, name)) is not None and value not in get_args(known):
+                raise InputError(no_such("--" + name.replace("_", "-"), value, get_args(known)))
+        check_axes(self.axes)
         parse_steps(self.preprocess or ())
 
     def _check_tolerance(self) -> None:
