@@ -33,6 +33,7 @@ class TogetherEvaluator:
 
     Attributes:
         passed: Whether it gives the plain logits in a trial.
+        tolerance: How far a logit may lie from the plain evaluator's, by trials so far.
     """
 
     def __init__(
@@ -45,14 +46,14 @@ class TogetherEvaluator:
     ) -> None:
         self.classifier, self.images, self.ensemble, self.plain = classifier, images, ensemble, plain
         self.members = [[make(one, view(images)) for view in ensemble.views] for one in ensemble.classifiers]
-        self._apart = 0.0
+        self.tolerance = 0.0
         self.passed = False
         if self.fast:
             low, high = widened(images.amin((0, 2, 3)), images.amax((0, 2, 3)))
             tried = trial_candidates(images, low, high, work=_WORK * len(self._all))
             with torch.inference_mode():
                 trial = Trial.of(self(tried), plain(tried))
-            self.passed, self._apart = trial.passed, trial.tolerance
+            self.passed, self.tolerance = trial.passed, max(self.tolerance, trial.tolerance)
 
     @property
     def _all(self) -> list[Evaluator]:
@@ -62,11 +63,6 @@ class TogetherEvaluator:
     def fast(self) -> bool:
         """Whether some network is scored otherwise than by full forward passes."""
         return any(evaluator.name != "plain" for evaluator in self._all)
-
-    @property
-    def tolerance(self) -> float:
-        """How far a logit may lie from the plain one: a logarithm of a mean moves no further than its terms do."""
-        return max(self._apart, *(2 * evaluator.tolerance for evaluator in self._all))
 
     @property
     def name(self) -> str:
@@ -105,6 +101,8 @@ class TogetherEvaluator:
         seen = [self._seen(candidates, number) for number in range(len(self.ensemble.views))]
         found = self._answers(lambda evaluator, number: evaluator(seen[number]).flatten(0, 1))  # (members, M P, K)
         logits = self._logits(found)
+        # A logarithm of a mean of probabilities moves no further than those of its terms do.
+        self.tolerance = max(self.tolerance, *(2 * evaluator.tolerance for evaluator in self._all))
         if self.ensemble.combine == "votes":
             # A vote that rounding could turn is counted by the plain networks.
             best = found.topk(2, dim=2).values

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from robustkit.models.foreign.onnx_node import NORMS, Node, Write, make_norm, tensor
+from robustkit.models.foreign.onnx_node import NORMS, Node, Operand, Write, make_norm, tensor
 from robustkit.models.foreign.onnx_values import NotConverted, Value, Writer, counts_images
 
 
@@ -294,8 +294,8 @@ def _einsum(writer: Writer, node: Node) -> Value:
         joined = [letter for letter in rows if letter in weights and letter not in made]
         if len(rows) == len(weights) == len(made) == 2 and joined == [rows[1]] and made[0] == rows[0]:
             weight = weight if weights[1] == rows[1] else weight.T  # (outputs, inputs)
-            product = copy(node)
-            product.inputs, product.settings = [inputs[0], weight.T], {}
+            product, operands = copy(node), list[Operand]([inputs[0], weight.T])
+            product.inputs, product.settings = operands, {}
             return _dense(writer, product)
     return writer.call(torch.einsum, equation, *node.inputs)
 
