@@ -112,7 +112,9 @@ def _last_images(shape: tuple[int, ...], options: Options, labelled: int | None)
     if len(shape) == 3:
         return "HWN" if shape[0] == shape[1] else ""
     able = _fitting(shape[:3], len(options.bands)) if options.bands else _small(shape[:3])
-    return {("first",): "CHWN", ("last",): "HWCN"}.get(tuple(able), "") if len(shape) == 4 else ""
+    if len(shape) != 4 or len(able) != 1:
+        return ""
+    return "CHWN" if able[0] == "first" else "HWCN"
 
 
 def _more_axes(shape: tuple[int, ...], options: Options, name: str, labelled: int | None) -> Layout:
