@@ -19,8 +19,11 @@ from robustkit.models import AuditedClassifier
 
 # Sides of the boxes that changed pixels are put into, which are square up to the first; and of those that compiled code
 # may follow: what a front end of radius 1 or 2 makes of a single pixel.
-_BOXES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40)
+_BOXES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80)
 _SQUARE = 6
+# Each size of box has a plan, a trial and clean maps of its own. One with unequal sides, or above the largest of the
+# square ones, is worth that for so many candidates, and so many sizes are kept.
+_LARGEST_SQUARE, _MANY, _SIZES = 16, 256, 64
 _COMPILED = (1, 3, 5)
 # Bytes for the clean maps of one box size.
 _MEMORY = 1 << 30
@@ -151,9 +154,15 @@ class IncrementalEvaluator:
         for kind, (down, across) in enumerate(kinds.tolist()):
             rows = (which == kind).nonzero().squeeze(1)
             some = candidates.select(rows)
-            whole = down == len(_BOXES)
-            logits[rows] = self.plain(some)[:, 0] if whole else self._followed(some, (_BOXES[down], _BOXES[across]))
+            box = None if down == len(_BOXES) else self._box((_BOXES[down], _BOXES[across]), len(rows))
+            logits[rows] = self.plain(some)[:, 0] if box is None else self._followed(some, box)
         return logits
+
+    def _box(self, box: Box, candidates: int) -> Box | None:
+        """The box that so many candidates are followed in; None for whole images."""
+        if box in self._followers or (candidates >= _MANY and len(self._followers) < _SIZES):
+            return box
+        return (max(box), max(box)) if max(box) <= _LARGEST_SQUARE else None
 
     def _followed(self, candidates: Candidates, box: Box) -> Tensor:
         follower = self._follower(box)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from robustkit.engine import Candidates, IncrementalEvaluator, PlainEvaluator
+from robustkit.engine import Candidates, IncrementalEvaluator, PlainEvaluator, incremental
 from robustkit.engine.follower import Follower
 from robustkit.models import AuditedClassifier, ConvNet, DeepMerge, Output, ResNet18
 from tests.engine.contract import (
@@ -281,6 +281,7 @@ def test_images_used_last_stay_loaded(monkeypatch):
 
 @pytest.mark.parametrize("sides", [(1, 1), (2, 2), (4, 4), (9, 9), (3, 14), (22, 7), (38, 30)])
 def test_pixels_that_lie_together_are_followed_as_one_box(sides, monkeypatch):
+    monkeypatch.setattr(incremental, "_MANY", 1)
     classifier = _classifier(ConvNet(size=(64, 60)), (3, 64, 60))
     images = random_images(classifier)
     evaluator = everywhere(classifier, images)
@@ -293,3 +294,12 @@ def test_pixels_that_lie_together_are_followed_as_one_box(sides, monkeypatch):
     evaluator(close)  # the trial on these values, which asks the plain evaluator
     monkeypatch.setattr(evaluator, "plain", None)
     assert_agrees(evaluator, classifier, close)
+
+
+def test_few_candidates_make_no_box_of_their_own():
+    classifier = _classifier(ConvNet(size=(64, 60)), (3, 64, 60))
+    images = random_images(classifier)
+    evaluator = everywhere(classifier, images)
+    apart = random_candidates(images, pixels=3)  # all over the image
+    assert_agrees(evaluator, classifier, apart)
+    assert all(box[0] == box[1] <= 16 for box in evaluator._followers)
