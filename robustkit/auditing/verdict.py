@@ -199,6 +199,8 @@ def _why_not(name: str, found: ModelRecords) -> str:
         }
         if name in of_numbers:
             return of_numbers[name]
+    if found.certificate is not None and name == "random_extreme" and not found.certificate.correct.any():
+        name = ""  # none was tried, as none is classified correctly
     return {
         "better_than_chance": "All images are of one class, so one answer is correct for all of them.",
         "domain_gap": "The source and the target have no object in common.",

@@ -267,3 +267,16 @@ def test_few_images_are_said_and_settle_nothing(n):
     checks = _checks(found)
     assert {checks[name].status for name in NAMES[2:]} == {"warn"}
     assert all(checks[name].advice for name in NAMES[2:])
+
+
+@pytest.mark.parametrize(
+    ("correct", "words"), [([0, 0], "No image is left"), ([1, 0], "Not every cell of every image")]
+)
+def test_a_chance_that_was_not_measured_says_why(correct, words):
+    from robustkit.auditing.verdict import _why_not
+
+    certificate = SimpleNamespace(correct=np.array(correct, dtype=bool))
+    found = SimpleNamespace(
+        clean={"source": 1}, sweep=None, attack=None, certificate=certificate, class_names=("a", "b")
+    )
+    assert words in _why_not("random_extreme", found)
