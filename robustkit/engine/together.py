@@ -73,9 +73,10 @@ class TogetherEvaluator:
     @property
     def reason(self) -> str:
         """How candidates are scored and why, in one line for a summary."""
-        views = f", each in {len(self.ensemble.views)} views of the image" if len(self.ensemble.views) > 1 else ""
+        views = f", in {len(self.ensemble.views)} views of the image" if len(self.ensemble.views) > 1 else ""
         ways = dict.fromkeys(evaluator.reason for evaluator in self._all)
-        return f"{len(self.members)} networks, each by itself{views}; {next(iter(ways))}"
+        count = f"{len(self.members)} networks, each by itself" if len(self.members) > 1 else "one network"
+        return f"{count}{views}; {next(iter(ways))}"
 
     @property
     def why_not_faster(self) -> str:

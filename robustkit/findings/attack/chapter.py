@@ -74,7 +74,7 @@ def _besides(label: str, record: AttackRecord) -> list[str]:
     for name in record.searches:
         asked = record.of_search(name)
         stand_in = int(record.stand_in[asked].max(initial=0))
-        words = [f"{stand_in:,} queries of one stand-in image, which all images share"] if stand_in else []
+        words = [f"{stand_in:,} queries of one stand-in image (shared by all images)"] if stand_in else []
         for counts, what in ((record.gradient, "gradient passes"), (record.partial, "passes through the first layers")):
             if (total := int(counts[asked].sum())) > 0:
                 words.append(f"{total:,} {what}, {total / asked.sum():.3g} per attempt on an image")
