@@ -214,6 +214,8 @@ def killed(victim: Victim, whole: Path, took: float, folder: Path, rng: random.R
         moment = rng.uniform(0, took) * 0.9 ** max(number - wanted, 0)
         status = ended(started([*victim.arguments(place), *again], said), moment)
         if status is not None and status not in victim.allowed:
+            if kills and contents(place) == contents(whole):
+                return kills, ""  # it was finished when it was killed, and is not made twice
             return kills, f"not killed and ended with {status}: {said.read_text()[-600:]}"
         kills += status is None
         if kills == wanted or (kills and status is not None):

@@ -52,4 +52,4 @@ def test_damaged_files_that_are_read_back_are_refused_in_words(tmp_path):
 @pytest.mark.slow
 def test_commands_that_are_killed_go_on_to_what_they_would_have_left(tmp_path):
     said = []
-    assert kills.run(24, tmp_path, seed=1, say=said.append) == 0, said
+    assert kills.run(23, tmp_path, seed=1, say=said.append) == 0, said
