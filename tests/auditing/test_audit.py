@@ -217,10 +217,9 @@ def test_a_gate_on_a_number_that_does_not_exist_is_refused(copy):
         write_report(copy, fail_under=("fliprate<=1",), say=_quiet)
 
 
-def test_images_of_every_level_and_of_both_models_are_kept_for_the_page(audit):
+def test_images_of_every_level_are_kept_for_the_page(audit):
     out, _ = audit
     assert all((out / side / "sweep" / "strips.npz").is_file() for side in ("model", "base"))
-    assert all((out / side / "windows" / "stamps.npz").is_file() for side in ("model", "base"))
 
 
 def test_pairs_are_paired(audit):
