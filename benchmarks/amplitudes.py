@@ -56,7 +56,8 @@ def inside(lines: Lines, at: np.ndarray, distance: np.ndarray) -> np.ndarray:
     most = int(np.bincount(spans.line, minlength=1).max(initial=0))
     for k in range(most):
         i = np.minimum(first + k, max(len(spans.line) - 1, 0))
-        found |= (spans.line[i] == at) & (spans.start[i] < distance) & (distance < spans.stop[i])
+        before = (distance < spans.stop[i]) | (spans.stop[i] >= lines.end[at])  # a span may reach the line's end
+        found |= (spans.line[i] == at) & (spans.start[i] < distance) & before
     return found
 
 
