@@ -96,7 +96,7 @@ def run_audit(
             raise RunInterrupted(
                 "the audit was stopped; finished work is kept, continue with the same command"
             ) from error
-        report = draw_report(folder, own=request.findings, workers=workers, say=say)
+        report = draw_report(folder, request.findings, workers, say)
         say(said_after(time.monotonic() - started, expected))
     return report
 

@@ -131,25 +131,31 @@ def write_report(
     folder = Path(folder)
     _request(folder)  # nothing is written where no audit is, not even a lock
     with word_of_file(folder / FILE, own), trouble_in_words(folder, AGAIN), only_writer(folder / LOCK):
-        return draw_report(
-            folder, fail_under=fail_under, baseline=baseline, own=own, journal=journal, lite=lite, pdf=pdf,
-            workers=workers, say=say,
-        )  # fmt: skip
+        asked: dict[str, Any] = {"fail_under": fail_under, "baseline": baseline}
+        return draw_report(folder, own, workers, say, **asked, journal=journal, lite=lite, pdf=pdf)
 
 
 def draw_report(
     folder: Path,
+    own: Sequence[str],
+    workers: int,
+    say: Callable[[str], None],
     *,
     fail_under: Sequence[str] = (),
     baseline: str = "",
-    own: Sequence[str] = (),
-    journal: str = "",
-    lite: bool = False,
-    pdf: bool = False,
-    workers: int = 1,
-    say: Callable[[str], None] = print,
+    **sorts: Any,
 ) -> Report:
-    """Does the same in a folder whose lock this process holds."""
+    """Does the same as `write_report` in a folder whose lock this process holds.
+
+    Args:
+        folder: The folder of an audit.
+        own: As for `write_report`, like all others.
+        workers: How many processes draw.
+        say: Receives progress messages.
+        fail_under: Gates.
+        baseline: An earlier audit.
+        **sorts: `journal`, `lite` and `pdf`.
+    """
     request, kinds = _request(folder), findings(own)
     named = [name for name in (MODEL, BASE) if (folder / name / ABOUT).is_file()]
     if MODEL not in named:
@@ -157,7 +163,7 @@ def draw_report(
     models = _read([folder / name for name in named], kinds)
     gates, kept = tuple(fail_under) or request.fail_under, baseline or request.baseline
     request = replace(request, fail_under=gates, baseline=kept)
-    report = _write(folder, models, kinds, request, workers, say, journal=journal, lite=lite, pdf=pdf)
+    report = _write(folder, models, kinds, request, workers, say, **sorts)
     say(report.text())
     return report
 

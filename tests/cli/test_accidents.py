@@ -77,6 +77,8 @@ def run(command, places, tmp_path, capsys):
         ("hazard --data LSST --rate satellite=1001", "events per image from 0 to 1000"),
         ("hazard --data LSST --rate satellite=nan", "events per image from 0 to 1000"),
         ("hazard --data LSST --kept 1.5", "--kept must be between 0 and 1"),
+        ("hazard --data LSST --events 0", "--events must be at least 1, got 0"),
+        ("hazard --data LSST --events 1000000000000000000000", "--events must be from 1 to 1,000,000"),
         ("hazard --data LSST --depth Y30", "deeper than the images"),
         ("hazard --data LSST --survey sdss2", "sdss"),
         ("attack --threat hot-pixel,level=9:5 --data LSST", "two finite numbers"),

@@ -267,7 +267,7 @@ def test_images_without_units_are_refused(audit, tmp_path):
     [
         ({"faults": ("cosmic",)}, "did you mean 'cosmic-ray'"),
         ({"faults": ("cosmic-ray", "cosmic-ray")}, "given twice"),
-        ({"events": 0}, "--events must be at least 1"),
+        ({"events": 0}, "--events must be from 1 to"),
         ({"kept": 1.5}, "--kept must be between 0 and 1"),
         ({"rates": ("satellite=-1",)}, "events per image from 0 to 1000"),
         ({"rates": ("satellite=2000",)}, "events per image from 0 to 1000"),

@@ -25,6 +25,8 @@ EVENTS = 40
 KEPT = 0.01
 # An image hit more often than this is no longer an image with an accident.
 _MOST_EVENTS = 1000.0
+# Events that are tried on an image: their severities are drawn before the first.
+_MOST_TRIED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class HazardPart:
     """The accidents of an audit: how many events of each fault hit each image, one at a time."""
 
     events: int = 8
+
+    def __post_init__(self) -> None:
+        _check_events(self.events)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +75,7 @@ class HazardRequest(Selection):
                 raise InputError(no_such("fault", fault, HITS))
         if len(set(self.faults)) < len(self.faults):
             raise InputError("a fault is given twice; give each --fault once")
-        if self.events < 1:
-            raise InputError(f"--events must be at least 1, got {self.events}")
+        _check_events(self.events)
         if not 0 <= self.kept <= 1:
             raise InputError(f"--kept must be between 0 and 1, got {self.kept}")
         self.own_rates()
@@ -98,6 +102,11 @@ class HazardRequest(Selection):
                 )
             found[fault] = rate
         return found
+
+
+def _check_events(events: int) -> None:
+    if not 1 <= events <= _MOST_TRIED:
+        raise InputError(f"--events must be from 1 to {_MOST_TRIED:,}, got {events}")
 
 
 def depth_word(name: str) -> str:

@@ -33,7 +33,17 @@ TABLE, FIGURE = "hazard.csv", "hazard"
 def write_hazard(
     folder: Path, record: HazardRecord, shallower: Sequence[HazardRecord], about: dict[str, Any]
 ) -> list[str]:
-    """Writes everything about a hazard, and returns lines for the terminal; see `write_finding`."""
+    """Writes everything about a hazard; see `write_finding`.
+
+    Args:
+        folder: An existing folder.
+        record: Of the images as they are.
+        shallower: Of shorter exposures of them, the deepest first.
+        about: More for the summary.
+
+    Returns:
+        Lines for the terminal.
+    """
     records = [record, *shallower]
     where = write_finding(
         folder,
