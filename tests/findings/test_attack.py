@@ -226,7 +226,7 @@ def test_an_output_that_is_not_finite_is_no_flip(value):
     assert (record.not_finite > 0).all()
     summary = summarize(record)
     assert summary.searches["random"].images_not_finite == summary.searches["random"].unsettled == 3
-    assert "answers to" in summary.text()
+    assert "the outputs for" in summary.text()
     assert "3 of these images were not flipped and are not shown to be safe" in summary.text()
     bright = grey(3)
     bright[1, 0, 0, 0] = 1.0

@@ -114,5 +114,5 @@ def test_certificates_of_another_model_or_of_other_values_are_refused(world, tmp
     assert not (tmp_path / "out").exists()
     values = {**record.settings["values"], "high": [9.0, 9.0, 9.0]}
     other = replace(record, settings={**record.settings, "values": values})
-    with pytest.raises(InputError, match="cannot be had again"):
+    with pytest.raises(InputError, match="cannot be made again"):
         complete_twins(embedded.attacked.sample, embedded.record, other)

@@ -106,7 +106,7 @@ def test_the_suites():
         ({"perturbations": ("psf", "flat"), "levels": (1.0,)}, "of one perturbation"),
         ({"perturbations": ("exposure",), "levels": (1.0,)}, "nothing would happen"),
         ({"perturbations": ("exposure",), "levels": (2.0,)}, "exposure takes 0.0001 to 1"),
-        ({"perturbations": ("seeing",)}, "unknown perturbation 'seeing'; known are exposure"),
+        ({"perturbations": ("seeing",)}, "unknown perturbation 'seeing'; did you mean 'psf'"),
         ({"perturbations": ("psf",)}, "does not declare scale"),
         ({"suite": "lsst"}, "use --suite plain"),
         ({"perturbations": ("psf,restore=no",)}, "its options are restore_noise="),

@@ -50,7 +50,7 @@ def test_a_run_leaves_records_table_summary_and_pictures(run):
     summary = read_json(done.folder / "summary.json")
     assert summary["windows"] == int(done.latents.flipped.sum()) > 0
     assert summary["without"] == {"no one-pixel direction": int((~done.latents.flipped).sum())}
-    assert summary["pictures"]["rule"].startswith("for each pair of the classes")
+    assert summary["pictures"]["rule"].startswith("for up to 4 class changes")
     assert all((done.folder / name).stat().st_size > 1000 for name in summary["pictures"]["files"])
     axes = zip(done.record.axes, "xy", strict=True)
     assert summary["directions"] == {name: done.record.settings[axis] for name, axis in axes}

@@ -391,12 +391,21 @@ FAMILIES = (code, disguises, odd_files, edited_runs, names, numbers, doors)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an attack: one of `refused`, `ran`, `code`, `endless`, `memory`, `traceback`, `crash`."""
+    """What came of an attack: one of `refused`, `ran`, `code`, `endless`, `memory`, `traceback`, `crash`.
+
+    `memory` is what the command had at most beyond what it began with: it is a fork of a process that tests filled.
+    """
 
     word: str
     seconds: float
     memory: int
     said: str
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has now; 0 where Linux does not tell."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
 
 
 def tried(attack: Attack, folder: Path) -> Outcome:
@@ -408,7 +417,7 @@ def tried(attack: Attack, folder: Path) -> Outcome:
         return Outcome("traceback", 0, 0, str(error))
     except Exception as error:  # of the library that should write it
         return Outcome("not made", 0, 0, str(error))
-    start = time.monotonic()
+    start, before = time.monotonic(), _resident()
     said = folder / "said.txt"
     child = os.fork()
     if child == 0:
@@ -419,20 +428,20 @@ def tried(attack: Attack, folder: Path) -> Outcome:
         if not done and time.monotonic() - start > PATIENCE:
             os.kill(child, signal.SIGKILL)
             done, status, usage = os.wait4(child, 0)
-            return Outcome("endless", PATIENCE, usage.ru_maxrss << 10, _end_of(said))
+            return Outcome("endless", PATIENCE, (usage.ru_maxrss << 10) - before, _end_of(said))
         time.sleep(0 if done else 0.005)
     code_, text = os.waitstatus_to_exitcode(status), _end_of(said)
     word = "ran" if code_ == 0 else "refused" if code_ in (1, 2, 3, 75) else "crash"
     if "Traceback" in text:
         word = "traceback"
-    if usage.ru_maxrss << 10 > MOST:
+    if (usage.ru_maxrss << 10) - before > MOST:
         word = "memory"
     if (folder / "marker").exists():
         word = "code"
     mine = [folder / "victim", folder / "victims" / "file"]
     if any(path.exists() and path.read_text() != "mine" for path in mine):
         word = "overwritten"
-    return Outcome(word, time.monotonic() - start, usage.ru_maxrss << 10, text)
+    return Outcome(word, time.monotonic() - start, (usage.ru_maxrss << 10) - before, text)
 
 
 def _run(arguments: list[str], folder: Path, said: Path) -> None:

@@ -54,6 +54,7 @@ class CleanRecord(Record):
         "flagged": "N",
         "probabilities": "NK",
         "class_names": "K",
+        "constant_right": "B",
     }
     position_letters: ClassVar[Mapping[str, str]] = {"labels": "K"}
 
