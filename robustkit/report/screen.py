@@ -187,7 +187,8 @@ def _block(block: Block, looks: Looks, layout: dict[str, Any], number: str) -> I
             layout["images"].append(
                 {"source": picture(block.values), "xref": x, "yref": y, "x": (left + right) / 2, "y": (low + high) / 2,
                  "xanchor": "center", "yanchor": "middle", "sizex": abs(right - left), "sizey": abs(high - low),
-                 "sizing": "contain" if block.whole else "stretch", "layer": "below"}
+                 "sizing": "contain" if block.whole else "stretch",
+                 "layer": "above" if block.whole else "below"}
             )  # fmt: skip
         case Rings():
             for centre in block.places:
