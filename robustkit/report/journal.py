@@ -21,6 +21,7 @@ from robustkit.words import no_such
 WIDTHS = {"mnras": (240.0, 504.0), "apj": (252.0, 510.0), "aa": (250.4, 512.1)}
 _TEX_POINT = 1 / 72.27  # inches
 _HIGHEST = 9.0  # inches, which leaves room for a caption on every one of these pages
+_LEAST = 0.8  # inches, which hold a title of 8 points
 DPI = 300
 
 
@@ -58,19 +59,29 @@ def save_for_journal(page: Page, folder: Path, journal: str) -> Path:
 def fitted(drawing: Drawing, width: float) -> Drawing:
     """A drawing at another width: fewer panels side by side where it is narrower, and its panels in their proportion.
 
+    Of rows that would only fit with panels too small for their titles, those that fit are kept, the first first.
+
     Args:
         drawing: The drawing; what its note says belongs in the caption.
         width: Inches.
     """
     count, old = len(drawing.panels), max(1, min(drawing.columns, len(drawing.panels)))
-    columns = max(1, min(old, round(old * width / drawing.size[0])))
+    first = columns = max(1, min(old, round(old * width / drawing.size[0])))
     height = _height(drawing, width, columns, old)
     while height > _HIGHEST and columns < count:  # small panels beside each other are better than flat ones
         columns += 1
         while drawing.rows and old % columns and columns < old:  # parted evenly, or not at all
             columns += 1
         height = _height(drawing, width, columns, old)
+    if drawing.rows and columns > first and width / columns < _LEAST and count > old:
+        shorter = replace(drawing, panels=drawing.panels[: count - old], size=_without_row(drawing, count // old))
+        return fitted(shorter, width)
     return replace(drawing, size=(width, min(height, _HIGHEST)), columns=columns, note="")
+
+
+def _without_row(drawing: Drawing, rows: int) -> tuple[float, float]:
+    """The size of a drawing that has lost one of its rows."""
+    return drawing.size[0], drawing.size[1] * (rows - 1) / rows
 
 
 def _height(drawing: Drawing, width: float, columns: int, old: int) -> float:

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -56,8 +57,15 @@ def test_the_same_galaxies_under_two_networks_are_a_figure_of_a_journal(tmp_path
     where = save_for_journal(Page("Title", "", (), (), [Chapter("one", "One", sections=(paired,))]), tmp_path, "mnras")
     assert width_of(where / "paired-windows-page.pdf") == pytest.approx(504 / 72.27 * 72, abs=0.6)
     assert sizes_of(where / "paired-windows-page.pdf") == {8.0}
-    # In one column a row is kept whole, or parted evenly: one half for each network.
-    assert fitted(paired.drawing(), 240 / 72.27).columns in (3, 6)
+    # In one column a row is parted evenly, one half for each network; rows that do not fit then are left out.
+    whole = paired.drawing()
+    many = replace(whole, panels=[*whole.panels] * 5, size=(whole.size[0], 5 * whole.size[1]))
+    for drawing in (whole, many):
+        narrow = fitted(drawing, 240 / 72.27)
+        assert narrow.columns == 3
+        assert narrow.size[1] <= 9.0
+        assert len(narrow.panels) % 6 == 0
+    assert 6 < len(narrow.panels) < len(many.panels)
 
 
 def test_many_panels_stand_below_each_other_in_one_column():
