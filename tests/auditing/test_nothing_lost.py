@@ -118,7 +118,7 @@ def test_a_page_is_written_whatever_fails(world, tmp_path, monkeypatch):
 def no_page(monkeypatch):
     """Steps alone, without the page, which takes longest."""
     monkeypatch.setattr(
-        "robustkit.auditing.audit.draw_report", lambda folder, **how: read_model(folder / "model", "net")
+        "robustkit.auditing.audit.draw_report", lambda folder, *how, **more: read_model(folder / "model", "net")
     )
 
 

@@ -42,9 +42,9 @@ class Hungry(nn.Module):
 """
 
 REQUESTS = {
-    run_attack: AttackRequest(n=8, budget=30, group=8, searches=("random", "de")),
-    run_certify: CertifyRequest(n=8, budget=100, group=8),
-    run_sweep: SweepRequest(perturbations=("gaussian", "shift"), n=8, group=8),
+    run_attack: AttackRequest(n=4, budget=12, group=8, searches=("random", "de")),
+    run_certify: CertifyRequest(n=4, budget=30, group=8),
+    run_sweep: SweepRequest(perturbations=("gaussian", "shift"), n=4, group=8),
 }
 
 
@@ -60,7 +60,7 @@ def hungry(tmp_path_factory):
     torch.save(network.state_dict(), folder / "weights.pt")
     options = ModelOptions(arch=f"{folder / 'network.py'}:Hungry", stretch="arcsinh")
 
-    def start(run, out, *, n=8, **more):
+    def start(run, out, *, n=4, **more):
         request = replace(REQUESTS[run], data=data, options=options, n=n)
         return run(folder / "weights.pt", request, out=out, device="cpu", **{"say": silent, **more})
 
