@@ -93,7 +93,7 @@ def too_flat(dimensions: int, graph: NeighbourGraph | None) -> str:
         if away:
             return (
                 f"{away} of {len(nearest)} points lie so far from the rest that beside it nothing can be drawn in "
-                f"{dimensions} dimensions; look at these images, and leave them out"
+                f"{dimensions} dimensions; look at these images and remove them"
             )
     return f"the points do not spread over {dimensions} dimensions; there is no such map of them"
 

@@ -91,7 +91,7 @@ def _blank(sample: Sample) -> Iterator[Observation]:
         yield Observation(
             "blank", "warning",
             f"{len(blank)} of {len(bands)} images have a single value in each band ({sample.ids[blank[0]]} first), as "
-            "where nothing was written", "leave them out, or write the file again",
+            "where nothing was written", "remove these images, or write the file again",
         )  # fmt: skip
 
 

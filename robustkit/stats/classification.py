@@ -169,13 +169,22 @@ def _averages(confusion: np.ndarray) -> list[np.ndarray]:
 
 def _mean_auc(scores: np.ndarray, true: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean over the classes of the AUC of each against the rest, (B,); nan where no class has both sides."""
-    areas = np.stack([_auc(scores[:, k], true == k, weights) for k in range(scores.shape[1])])
+    areas = np.stack([rank_auc(scores[:, k], true == k, weights) for k in range(scores.shape[1])])
     defined = np.isfinite(areas)
     return _ratio(np.nan_to_num(areas).sum(axis=0), defined.sum(axis=0))
 
 
-def _auc(score: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Chance that a positive scores above a negative, ties counting half, (B,), for weights (B, N)."""
+def rank_auc(score: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve: the chance that a positive scores above a negative, ties counting half.
+
+    Args:
+        score: Shape (N,).
+        positive: Shape (N,), bool.
+        weights: How often each row counts, shape (B, N).
+
+    Returns:
+        Shape (B,), in [0, 1]; nan where one side has no weight.
+    """
     order = np.argsort(score, kind="stable")
     ranked, weights = score[order], weights[:, order]
     starts = np.flatnonzero(np.append(True, np.diff(ranked) > 0))  # of each group of equal scores

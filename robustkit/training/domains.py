@@ -108,6 +108,11 @@ def pair_of(
     return depths[0], depths[-1] if len(depths) > 1 else None
 
 
+def target_name(place: int) -> str:
+    """What logs, cards and tables call a target, by its place among several: `target`, `target 2` and so on."""
+    return "target" if place == 0 else f"target {place + 1}"
+
+
 def each_of(target: Targets) -> list[Any]:
     """The targets that were given: none, one or several."""
     if target is None:

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 
 from robustkit.data.split import Part
 from robustkit.errors import InputError
@@ -19,6 +18,7 @@ from robustkit.models import open_checkpoint
 from robustkit.progress import progress
 from robustkit.records import Record
 from robustkit.stats import Estimate, Scores, bootstrap, bootstrap_many, score_classifier
+from robustkit.stats.classification import rank_auc
 from robustkit.training.domains import make_part
 from robustkit.training.network import Trainee, predict
 from robustkit.training.recall import recall_domains
@@ -147,14 +147,14 @@ def predict_test(
             continue
         images = make_part(domain, part, checkpoint.stretch, device)
         assert images.labels is not None
-        probabilities = torch.softmax(predict(network, images.images).logits.cpu().double(), 1).cpu().numpy()
+        probabilities = torch.softmax(predict(network, images.images).logits.cpu().double(), 1).numpy()
         labels = images.labels.cpu().numpy()
         known = labels < len(card.class_names)
         if not known.all():
             names = ", ".join(domain.images.class_names[len(card.class_names) :])
             _log.warning(
-                "%d of the %d images of the %s are of classes that %s does not know (%s): the scores leave them out, "
-                "and unknown AUC says how well its confidence tells them from the others",
+                "%d of the %d images of the %s are of classes that %s was not trained on (%s): no score counts them; "
+                "unknown AUC says how well its confidence tells them from the others",
                 int((~known).sum()), len(known), name, path, names,
             )  # fmt: skip
         found.append(
@@ -271,11 +271,8 @@ def _unknown_auc(group: list[Predictions], *, draws: int, rng: np.random.Generat
     unknown = np.arange(len(scores)) >= len(group[0].labels)
 
     def area(scores: np.ndarray, unknown: np.ndarray) -> float:
-        count = int(unknown.sum())
-        if count in (0, len(unknown)):
-            return float("nan")
-        ranks = rankdata(scores, axis=0)[unknown].sum(0)
-        return float(np.mean((ranks - count * (count + 1) / 2) / (count * (len(unknown) - count))))
+        once = np.ones((1, len(unknown)))
+        return float(np.mean([rank_auc(one, unknown, once) for one in scores.T]))
 
     return bootstrap(area, scores, unknown, draws=draws, rng=rng)
 

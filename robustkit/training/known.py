@@ -97,11 +97,6 @@ class KnownTargets:
     domains: tuple[Domain, ...]
     sha256: str
 
-    @property
-    def count(self) -> int:
-        """How many images there are."""
-        return sum(len(domain.images) for domain in self.domains)
-
 
 def known_targets(targets: Sequence[Domain], known: KnownLabels, class_names: tuple[str, ...]) -> KnownTargets:
     """The images of targets that a table knows the classes of.

@@ -12,7 +12,7 @@ from robustkit.errors import InputError
 from robustkit.files import reading
 from robustkit.models import Card
 from robustkit.models.foreign.arrange import arrange
-from robustkit.training.domains import Domain
+from robustkit.training.domains import Domain, target_name
 
 
 def recall_domains(model: Path, card: Card) -> dict[str, Domain]:
@@ -33,8 +33,7 @@ def recall_domains(model: Path, card: Card) -> dict[str, Domain]:
         domains = {"source": _recall(model, card.data, "source")}
         if card.data.get("target"):
             for k, target in enumerate([card.data["target"], *card.data.get("more_targets", [])]):
-                name = "target" if k == 0 else f"target {k + 1}"
-                domains[name] = _recall(model, target, name)
+                domains[target_name(k)] = _recall(model, target, target_name(k))
     for name, domain in domains.items():
         images = domain.images
         if (images.bands, images.images.shape[1:]) != (card.bands, card.input_shape):

@@ -37,6 +37,7 @@ from robustkit.training.domains import (
     make_part,
     open_domains,
     open_labelled,
+    target_name,
 )
 from robustkit.training.feed import Feed
 from robustkit.training.judge import Judge
@@ -76,7 +77,8 @@ class Setup:
     def hashes(self) -> dict[str, Any]:
         """Hashes that must be unchanged when a run resumes."""
         hashes = {}
-        for name, domain in {"source": self.source, **named_targets(self.targets)}.items():
+        targets = {target_name(k): target for k, target in enumerate(self.targets)}
+        for name, domain in {"source": self.source, **targets}.items():
             hashes[f"{name} split"] = domain.split.sha256
             hashes |= {f"{name} {file}": value for file, value in domain.images.provenance.items()}
         if self.known is not None:
@@ -157,13 +159,6 @@ class Setup:
             return None
         share = SHARE if settings.pixel_share is None else settings.pixel_share
         return BadPixels(tries_of(settings.pixels), share, ends, settings.seed)
-
-    @property
-    def batches(self) -> dict[str, int]:
-        """How many images a step takes, by what they are."""
-        batch = self.settings.batch
-        assert batch is not None
-        return {"images": batch} | ({"labelled target images": min(batch, self.known.count)} if self.known else {})
 
     def part(
         self, domain: Domain | Sequence[Domain], which: Part, device: torch.device | str, *, calibrated: bool = False
@@ -261,11 +256,6 @@ def make_setup(
     dihedral = first.images.units == "electron" if settings.dihedral is None else settings.dihedral
     settings = replace(settings, dihedral=dihedral, stretch=stretch.name, batch=_batch(settings, taught, targets))
     return Setup(settings, first, targets, taught, stretch, noise, oracle, known)
-
-
-def named_targets(targets: Sequence[Domain]) -> dict[str, Domain]:
-    """The targets by the names that logs and tables give them: `target`, `target 2` and so on."""
-    return {"target" if k == 0 else f"target {k + 1}": target for k, target in enumerate(targets)}
 
 
 def _batch(settings: Settings, taught: Domain, targets: Sequence[Domain]) -> int:

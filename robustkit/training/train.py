@@ -102,8 +102,7 @@ def train(
     setup = make_setup(source, target, settings or Settings(), report_oracle=report_oracle, target_labels=target_labels)
     with open_world(device or choose_device(None)) as world:
         assert setup.settings.batch is not None
-        for name, batch in setup.batches.items():
-            world.check_batch(batch, name)
+        world.check_batch(setup.settings.batch)
         keeper = Keeper(out, setup.settings, setup.hashes, world)
         found = keeper.found()
         if found and not resume:
@@ -118,9 +117,10 @@ def train(
 
 def _train(setup: Setup, keeper: Keeper, world: World) -> Trained:
     settings, device, out = setup.settings, world.device, keeper.out
+    feed, judge = setup.feed(device), setup.judge(device)
+    world.check_batch(feed.known_batch, "labelled target images")
     if world.first:
         out.parent.mkdir(parents=True, exist_ok=True)
-    feed, judge = setup.feed(device), setup.judge(device)
     with repeatable(settings.seed), signals_to(keeper):
         module = share_batch_norm(setup.network(), world)
         module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

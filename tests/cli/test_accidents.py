@@ -10,26 +10,7 @@ from robustkit.data import ImageSet
 from robustkit.data.stretch import MinMaxStretch
 from robustkit.data.survey import LSST, Depth
 from tests.audits import make_audit
-
-GLOW = '''
-from dataclasses import dataclass
-from robustkit.perturb.perturbation import Perturbation, Stage
-
-@dataclass(frozen=True)
-class Glow(Perturbation):
-    """An amplifier glows at a corner that each image draws."""
-    name, unit, stage = "glow", "electrons", Stage.DETECTOR
-    levels, valid, draws = (10.0, 100.0, 1e3, 1e4, 1e5), (0.0, 1e6), ("corner",)
-    ranges = {"width": RANGE}
-    width: int = 2
-
-    def apply(self, images, conditions, streams):
-        corner, made = streams.integers(4, 1)[:, 0], images.clone()
-        for i, c in enumerate(corner):
-            rows = slice(0, self.width) if c < 2 else slice(-self.width, None)
-            made[i, :, rows, slice(0, self.width) if c % 2 else slice(-self.width, None)] += self.level
-        return made
-'''
+from tests.own_fault import own_fault
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +21,7 @@ def places(tmp_path_factory):
     lsst = replace(images, meta=Depth(LSST, 10, 10).meta())
     own = {"OWN": "(1, 4)", "ENDLESS": '(1, float("inf"))', "EMPTY": "(4, 1)"}
     for name, ends in own.items():
-        (folder / f"{name.lower()}.py").write_text(GLOW.replace("RANGE", ends))
+        (folder / f"{name.lower()}.py").write_text(own_fault(ends, ("corner",)))
     bright = np.array(images.images)
     bright[0, 0, 3, 4] = 9000.0  # beyond the bounds
     squeezed = MinMaxStretch()
@@ -52,7 +33,7 @@ def places(tmp_path_factory):
         "SQUEEZED": replace(lsst, images=squeezed(bright).astype(np.float32), stretch=squeezed, bounds=None).save(
             folder / "squeezed"
         ),
-        **{name: f"{folder / name.lower()}.py:Glow" for name in own},
+        **{name: f"{folder / name.lower()}.py:Corner" for name in own},
     }
 
 
@@ -93,7 +74,7 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(places, tmp_path, capsy
     code, _, err = run(command, places, tmp_path, capsys)
     assert code == 2
     assert why in err
-    refusal = [line for line in err.strip().splitlines() if not line.startswith("robustkit: running Glow")]
+    refusal = [line for line in err.strip().splitlines() if not line.startswith("robustkit: running Corner")]
     assert len(refusal) == 1, err
     assert not (tmp_path / "run" / "summary.json").exists()
 

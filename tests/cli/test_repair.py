@@ -129,15 +129,21 @@ def test_without_its_images_a_model_is_repaired_and_nothing_measured(robustkit, 
     assert "joint needs the noise of the images" in wrong
 
 
-def test_a_network_of_others_is_copied_with_a_card(robustkit, tmp_path):
-    (tmp_path / "network.py").write_text(CODE)
+def strangers(count):
+    """A network of others, its code and its weights, and so many images, in the working folder."""
+    Path("network.py").write_text(CODE)
     names = {}
     exec(CODE, names)
     torch.manual_seed(0)
     network = names["Net"]().eval()
     torch.save(network.state_dict(), "best.pth")
     rng = np.random.default_rng(0)
-    np.savez("images.npz", images=rng.random((12, 3, 12, 12), dtype=np.float32), labels=np.arange(12) % 2)
+    np.savez("images.npz", images=rng.random((count, 3, 12, 12), dtype=np.float32), labels=np.arange(count) % 2)
+    return network
+
+
+def test_a_network_of_others_is_copied_with_a_card(robustkit, tmp_path):
+    network = strangers(12)
     how = ["--arch", "network.py:Net", "--data", "images.npz"]
     code, said, _ = robustkit("repair", "--model", "best.pth", "--out", "fixed/best.pth", "--front", "clip:2", *how)
     assert code == 0, said
@@ -312,14 +318,7 @@ def test_detect_needs_a_front_end(robustkit, model, front, words):
 
 
 def test_a_network_of_others_is_tuned_behind_a_front_end(robustkit, tmp_path):
-    (tmp_path / "network.py").write_text(CODE)
-    names = {}
-    exec(CODE, names)
-    torch.manual_seed(0)
-    network = names["Net"]().eval()
-    torch.save(network.state_dict(), "best.pth")
-    rng = np.random.default_rng(0)
-    np.savez("images.npz", images=rng.random((40, 3, 12, 12), dtype=np.float32), labels=np.arange(40) % 2)
+    network = strangers(40)
     code, _, wrong = robustkit(
         "train", "--data", "images.npz", "--stretch", "none", "--arch", "network.py:Net", "--init", "best.pth",
         "--front", "clip", "--pixels", "worst:2", "--epochs", 1, "--learning-rate", 1e-12, "--weight-decay", 0,

@@ -19,28 +19,7 @@ from robustkit.perturb.fault_scorer import FaultScorer, every_point
 from robustkit.perturb.faults.space import FaultSpace
 from robustkit.runs.measurement import start
 from tests.audits import make_audit
-
-OWN = '''
-from dataclasses import dataclass
-from robustkit.perturb.perturbation import Perturbation, Stage
-import torch
-
-@dataclass(frozen=True)
-class Corner(Perturbation):
-    """Charge in a square at a corner that each image draws."""
-    name, unit, stage = "corner", "electrons", Stage.DETECTOR
-    levels, valid = (10.0, 100.0, 1e3, 1e4, 1e5), (0.0, 1e6)
-    ranges = {"width": RANGE}
-    width: int = 2
-
-    def apply(self, images, conditions, streams):
-        which, made = streams.integers(4, 1)[:, 0], images.clone()
-        for i, corner in enumerate(which):
-            rows = slice(0, self.width) if corner < 2 else slice(-self.width, None)
-            columns = slice(0, self.width) if corner % 2 else slice(-self.width, None)
-            made[i, :, rows, columns] += self.level
-        return made
-'''
+from tests.own_fault import own_fault
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +111,7 @@ def test_the_command_leaves_table_record_and_pictures(audit, tmp_path, capsys):
 
 
 def test_a_fault_of_ones_own_becomes_a_threat_by_its_ranges(audit, tmp_path):
-    (tmp_path / "own.py").write_text(OWN.replace("RANGE", "(1, 4)"))
+    (tmp_path / "own.py").write_text(own_fault("(1, 4)"))
     measure = threat_of(audit, f"{tmp_path}/own.py:Corner", searches=("complete", "random"), budget=50, footprints=3)
     record = measure.result(measure.measure(slice(0, 2), None), None).record
     assert record.names == ["level (electrons)", "width", "draw 1"]
@@ -165,7 +144,7 @@ def test_what_does_not_go_with_a_threat_is_refused(audit, tmp_path):
     plain = replace(images, units="unknown", meta={}, bounds=None).save(tmp_path / "plain")
     with pytest.raises(InputError, match="needs images in electrons"):
         threat_of((audit[0], plain), "hot-pixel")
-    (tmp_path / "endless.py").write_text(OWN.replace("RANGE", '(1, float("inf"))'))
+    (tmp_path / "endless.py").write_text(own_fault('(1, float("inf"))'))
     with pytest.raises(InputError, match="two finite numbers"):
         threat_of(audit, f"{tmp_path}/endless.py:Corner")
 

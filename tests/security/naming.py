@@ -39,7 +39,7 @@ def each_field(document, names=NAMES):
 
 
 def quietly(call, *arguments, **more):
-    """Calls; only errors in words may leave it."""
+    """Calls a function, which may raise no error but those that robustkit words."""
     try:
         call(*arguments, **more)
     except RobustkitError as error:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from robustkit.errors import InputError
-from robustkit.stats.classification import _auc, score_classifier
+from robustkit.stats.classification import rank_auc, score_classifier
 from robustkit.stats.proportions import wilson
 
 
@@ -62,7 +62,7 @@ def test_two_classes_are_scikit_learns():
 def test_weighted_auc_is_scikit_learns(seed):
     rng = _rng(seed)
     score, positive, weights = rng.integers(5, size=30), rng.random(30) < 0.4, rng.integers(4, size=(3, 30))
-    ours = _auc(score, positive, weights.astype(float))
+    ours = rank_auc(score, positive, weights.astype(float))
     for area, weight in zip(ours, weights, strict=True):
         if weight @ positive and weight @ ~positive:
             assert area == pytest.approx(metrics.roc_auc_score(positive, score, sample_weight=weight))

@@ -81,7 +81,7 @@ def test_known_target_labels_are_learned_from_and_never_tested_on(tmp_path, meth
     settings = Settings(method=method, **QUICK)
     setup = make_setup(squares(), replace(target, labels=None), settings, target_labels=known)
     assert setup.known is not None
-    assert setup.known.count == 24
+    assert sum(len(one.images) for one in setup.known.domains) == 24
     assert set(target.ids[:24]) <= set(setup.targets[0].split.train)
     feed = setup.feed("cpu")
     _, batch = next(feed.epoch(0))
@@ -149,7 +149,7 @@ def test_labels_of_objects_that_the_source_tests_are_left_out_and_said(tmp_path,
     with caplog.at_level(logging.WARNING):
         setup = make_setup(squares(), target, MMD, target_labels=known)
     assert setup.known is not None
-    assert setup.known.count == len(setup.source.rows("train"))
+    assert sum(len(one.images) for one in setup.known.domains) == len(setup.source.rows("train"))
     assert "in the validation or test part" in caplog.text
 
 
