@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image
 
 from robustkit.report.blocks import PAGE, Axis, Block, Cells, Drawing, Panel, Picture, Rings, Words
 from robustkit.report.palette import SCALES, channels
@@ -267,6 +268,14 @@ def picture_limits(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What is shown as black and as white in each band of an image (C, H, W), two arrays of shape (C, 1, 1)."""
     low, high = np.percentile(image, (0.5, 99.8), axis=(1, 2))[..., None, None]
     return low, high
+
+
+def to_stamp(
+    image: np.ndarray, bands: Sequence[str], side: int, limits: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
+    """The same as a small square picture, shape (side, side, 3), uint8; see `to_picture`."""
+    shown = Image.fromarray(to_picture(image, bands, limits))
+    return np.asarray(shown.resize((side, side), Image.Resampling.BILINEAR))
 
 
 def _exhibit(one: Exhibit) -> Panel:

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from robustkit.findings.attack.gallery import to_picture
+from robustkit.findings.attack.gallery import to_stamp
 from robustkit.findings.pictures.record import MOST, SIDE, Pictures
 from robustkit.lazy import torch
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 def take_pictures(sample: Sample) -> Pictures:
     """Small pictures of a sample and the noise of its sky."""
     images, checkpoint = sample.images.numpy(), sample.checkpoint
-    small = np.stack([_small(to_picture(image, checkpoint.card.bands)) for image in images[:MOST]])
+    small = np.stack([to_stamp(image, checkpoint.card.bands, SIDE) for image in images[:MOST]])
     inverse = inverse_of(checkpoint)
     sky = np.full((len(images), images.shape[1]), np.nan)
     if inverse is not None:
@@ -64,10 +63,6 @@ def sky_noise(image: np.ndarray) -> np.ndarray:
     values = image[:, border]
     middle = np.median(values, axis=1, keepdims=True)
     return 1.4826 * np.median(np.abs(values - middle), axis=1)
-
-
-def _small(shown: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(shown).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
 def inverse_of(checkpoint: Checkpoint) -> Callable[[np.ndarray], np.ndarray] | None:

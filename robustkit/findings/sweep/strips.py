@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from robustkit.findings.attack.gallery import picture_limits, to_picture
+from robustkit.findings.attack.gallery import picture_limits, to_stamp
 from robustkit.findings.sweep.measure import Sweep
 from robustkit.findings.sweep.record import STRIP_SIDE, Strips, SweepRequest
 from robustkit.perturb.perturbation import Stage
@@ -28,8 +27,7 @@ def take_strips(sample: Sample, request: SweepRequest) -> Strips:
         limits = picture_limits(seen[0].numpy())
 
         def picture(image: Tensor) -> np.ndarray:
-            shown = Image.fromarray(to_picture(image[0].numpy(), bands, limits))
-            return np.asarray(shown.resize((STRIP_SIDE, STRIP_SIDE), Image.Resampling.BILINEAR))
+            return to_stamp(image[0].numpy(), bands, STRIP_SIDE, limits)
 
         pictures = []
         for step in job.perturbations:

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from robustkit.engine import paint
-from robustkit.findings.attack.gallery import picture_limits, to_picture
+from robustkit.findings.attack.gallery import picture_limits, to_stamp
 from robustkit.findings.distances.nearest import load_certificates
 from robustkit.findings.latents.measure import Embedded
 from robustkit.findings.latents.twins import make_twins
@@ -52,7 +51,7 @@ def take_stamps(found: Embedded, certificates: Any = None, *, noisy: Any = None,
             row, column = (int(part.reshape(-1)[0]) for part in pixels[i][:2])
             spot[i] = (column + 0.5) / clean.shape[3], (row + 0.5) / clean.shape[2]
         for name, image in shown.items():
-            pictures[name][i] = _small(to_picture(image[0].numpy(), bands, limits))
+            pictures[name][i] = to_stamp(image[0].numpy(), bands, SIDE, limits)
     rows = sorted(pixels)
     if rows:
 
@@ -91,7 +90,3 @@ def _nearest(found: Embedded, folder: Any) -> dict[int, Pixel]:
 
 def _painted(clean: Tensor, row: Tensor, column: Tensor, value: Tensor) -> Tensor:
     return paint(clean, row[None], column[None], value[None].to(clean.dtype))
-
-
-def _small(shown: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(shown).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
