@@ -73,14 +73,14 @@ class Forest:
         """Points with their intervals."""
         parts = self.parts or {"": self.labels}
         most = max(map(len, parts.values()))
-        ticks = [(0.0, "\n".join(textwrap.wrap(one, _LABEL)) or one) for one in self.labels][:most]
-        rows = sum(text.count("\n") + 1 for _, text in ticks)
+        labels = [_wrapped(one) for one in self.labels][:most]
+        lines = sum(text.count("\n") + 1 for text in labels)
         return Drawing(
-            [self._panel(title, labels) for title, labels in parts.items()],
-            size=(PAGE * 0.75, 0.9 + 0.16 * max(rows, len(ticks) * (0.6 + len(self.series)))),
-            height=100 + max(20 * rows, (10 + 17 * len(self.series)) * len(ticks)),
+            [self._panel(title, rows) for title, rows in parts.items()],
+            size=(PAGE * 0.75, 0.9 + 0.16 * max(lines, len(labels) * (0.6 + len(self.series)))),
+            height=100 + max(20 * lines, (10 + 17 * len(self.series)) * len(labels)),
             columns=len(parts),
-            least=_LEAST if any("\n" in text for _, text in ticks) else 0,
+            least=_LEAST if any("\n" in text for text in labels) else 0,
             narrow=self.narrow,
             legend="above" if len(self.series) > 1 else "none",
         )
@@ -90,7 +90,7 @@ class Forest:
         rules = [] if self.reference is None else [Rule(self.reference)]
         span = None if self.span is None else (self.span[0] - 0.02, self.span[1] + 0.02)
         names = [label.removeprefix(f"{title} ") for label in labels]
-        ticks = [(float(i), "\n".join(textwrap.wrap(one, _LABEL)) or one) for i, one in enumerate(names)]
+        ticks = [(float(i), _wrapped(one)) for i, one in enumerate(names)]
         y = Axis(ticks=ticks, span=(len(ticks) - 0.5, -0.5), grid=False)
         return Panel([*rules, *blocks], title, Axis(self.axis, span), y)
 
@@ -104,6 +104,10 @@ class Forest:
 
     def _height(self, row: int, place: int) -> float:
         return row + 0.22 * (place - (len(self.series) - 1) / 2)
+
+
+def _wrapped(label: str) -> str:
+    return "\n".join(textwrap.wrap(label, _LABEL)) or label
 
 
 _ENDS = ("value", "low", "high")
