@@ -273,7 +273,14 @@ def picture_limits(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def to_stamp(
     image: np.ndarray, bands: Sequence[str], side: int, limits: tuple[np.ndarray, np.ndarray] | None = None
 ) -> np.ndarray:
-    """The same as a small square picture, shape (side, side, 3), uint8; see `to_picture`."""
+    """The same as a small square picture, shape (side, side, 3), uint8.
+
+    Args:
+        image: Shape (C, H, W).
+        bands: The C bands.
+        side: In pixels.
+        limits: As in `to_picture`.
+    """
     shown = Image.fromarray(to_picture(image, bands, limits))
     return np.asarray(shown.resize((side, side), Image.Resampling.BILINEAR))
 
