@@ -165,7 +165,7 @@ def _ad22(paper: Paper, scale: str) -> PaperPlan:
         )  # fmt: skip
     seeds = {method: 5 if method in pair else 3 for method in ALL}
     parts = (
-        NetworkPlan("convnet", 4300, None, _LEARN | {"epochs": 20}, seeds, AttackPlan()),
+        NetworkPlan("convnet", 2000, None, _LEARN | {"epochs": 15}, seeds, AttackPlan()),
         NetworkPlan(
             "resnet18",
             800,
