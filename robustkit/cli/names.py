@@ -158,7 +158,7 @@ TAKES: dict[str, Any] = {
     "reproduce paper": Names("ad22", "da20", what="paper"),
     "--require": GateText(),
     "--journal": Names("mnras", "apj", "aa", what="journal"),
-    "--scale": Names("tiny", "short", "small", "paper", what="scale"),
+    "--scale": Names("tiny", "small", "paper", what="scale"),
 }  # fmt: skip
 
 _COUNT, _FROM_ZERO = Within(1), Within(0)

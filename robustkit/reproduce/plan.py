@@ -12,7 +12,7 @@ from robustkit.training import Settings
 from robustkit.training.presets import preset
 from robustkit.words import no_such
 
-SCALES = ("tiny", "short", "small", "paper")
+SCALES = ("tiny", "small", "paper")
 CONTROLS = ("adabn", "augment")  # their gains need no alignment of latents
 ALL = ("source", "adabn", "augment", "mmd", "dann", "coral", "sinkhorn", "mcc", "cdan", "oracle")
 
@@ -109,9 +109,6 @@ _OWN_RECIPE = (
     "Lupton's: under the published arcsinh, nearly linear up to the brightest pixel, simulated galaxies of these "
     "magnitudes are as well classified after one year as after ten."
 )
-_ONE_NETWORK = (
-    "The larger network of the paper is left out, and so are methods that the paper does not have, but for one control."
-)
 _LEARN = {"stretch": "lupton"}
 
 
@@ -120,9 +117,8 @@ def plan_paper(name: str, scale: str, *, published: bool = False) -> PaperPlan:
 
     Args:
         name: A name in `PAPERS`.
-        scale: A name in `SCALES`: `tiny` shows in minutes that everything runs, and its numbers mean nothing; `short`
-            is the small network alone, on 800 galaxies; `small` is for two processor cores and 90 minutes; `paper`
-            has the numbers of the paper, for a GPU.
+        scale: A name in `SCALES`: `tiny` shows in minutes that everything runs, and its numbers mean nothing; `small`
+            is for two processor cores and an hour; `paper` has the numbers of the paper, for a GPU.
         published: Whether the published images are used.
 
     Raises:
@@ -156,13 +152,6 @@ def _ad22(paper: Paper, scale: str) -> PaperPlan:
         return PaperPlan(
             paper, scale, 32, _AD22_SHARES, parts, draws=199, differences=(_OWN_RECIPE, *_unlike_ad22(parts))
         )
-    if scale == "short":
-        seeds = dict.fromkeys(pair, 4) | {"augment": 2}
-        parts = (NetworkPlan("convnet", 800, None, _LEARN | {"epochs": 15}, seeds, AttackPlan(30, 4)),)
-        return PaperPlan(
-            paper, scale, 100, _AD22_SHARES, parts, draws=999,
-            differences=(_OWN_RECIPE, _ONE_NETWORK, *_unlike_ad22(parts)),
-        )  # fmt: skip
     seeds = {method: 5 if method in pair else 3 for method in ALL}
     parts = (
         NetworkPlan("convnet", 2000, None, _LEARN | {"epochs": 15}, seeds, AttackPlan()),
@@ -192,13 +181,6 @@ def _da20(paper: Paper, scale: str) -> PaperPlan:
         return PaperPlan(
             paper, scale, 32, _DA20_SHARES, parts, binary=True, years=_PRISTINE, draws=199, differences=(_OWN_RECIPE,)
         )
-    if scale == "short":
-        seeds = dict.fromkeys(methods, 4) | {"augment": 2}
-        parts = (NetworkPlan("deepmerge", 800, None, _LEARN | {"epochs": 15}, seeds),)
-        return PaperPlan(
-            paper, scale, 75, _DA20_SHARES, parts, binary=True, years=_PRISTINE, draws=999,
-            differences=(_OWN_RECIPE, _ONE_NETWORK),
-        )  # fmt: skip
     parts = (
         NetworkPlan(
             "deepmerge", 2000, None, _LEARN | {"epochs": 20}, dict.fromkeys(methods, 5) | dict.fromkeys(CONTROLS, 3)

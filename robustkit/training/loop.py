@@ -72,7 +72,7 @@ def run_epochs(
         warn(run, settings)
         if is_first():
             shown = ", ".join(f"{name} {row[name]:.3f}" for name in ("task", "gate", "score") if name in row)
-            without_terminal(bar, f"epoch {row['epoch']} of {settings.epochs}: {shown}")
+            without_terminal(bar, f"{settings.title}, epoch {row['epoch']} of {settings.epochs}: {shown}")
         if row.get("best"):
             keep()
         keeper.after_epoch(run)

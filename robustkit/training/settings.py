@@ -183,6 +183,11 @@ class Settings:
         return self.method.rpartition(":")[2]
 
     @property
+    def title(self) -> str:
+        """What a run is called where several are trained at once."""
+        return f"{self.network_label}, {self.label}, seed {self.seed}"
+
+    @property
     def uses_target(self) -> bool:
         """Whether every step uses target images."""
         return self.aligned or self.entropy > 0

@@ -87,4 +87,4 @@ def warn(run: Run, settings: Settings) -> None:
     row = run.history[-1]
     row["alarm"] = "; ".join(alarms(row, settings, len(run.objective.weights)))
     if row["alarm"] and not any(earlier["alarm"] for earlier in run.history[-2:-1]):
-        _log.warning("epoch %d: %s", row["epoch"], row["alarm"])
+        _log.warning("%s, epoch %d: %s", settings.title, row["epoch"], row["alarm"])

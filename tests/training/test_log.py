@@ -131,7 +131,7 @@ def test_the_bar_shows_epoch_losses_and_how_well_the_domains_are_told_apart(tmp_
 def test_a_batch_job_logs_one_line_an_epoch(tmp_path, capsys, monkeypatch, terminal):
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
     trained = train(squares(), out=tmp_path / "a.pt", settings=settings(method="source"))
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch ")]
-    first = f"epoch 1 of 3: task {trained.history[0]['task']:.3f}, gate {trained.history[0]['gate']:.3f}, "
+    said = [line for line in capsys.readouterr().err.splitlines() if ", epoch " in line]
+    first = f"convnet, source, seed 0, epoch 1 of 3: task {trained.history[0]['task']:.3f}, gate {trained.history[0]['gate']:.3f}, "
     assert len(said) == (0 if terminal else len(trained.history))
     assert terminal or said[0].startswith(first)

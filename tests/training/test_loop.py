@@ -357,5 +357,7 @@ def test_the_first_alarm_is_logged(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(watch, "alarms", lambda row, settings, classes: ["something is wrong"])
     with caplog.at_level(logging.WARNING, "robustkit.training"):
         trained = train(squares(), out=tmp_path / "a.pt", settings=Settings(**QUICK))
-    assert [record.getMessage() for record in caplog.records] == ["epoch 1: something is wrong"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "convnet, source, seed 0, epoch 1: something is wrong"
+    ]
     assert all(row["alarm"] for row in trained.history)
