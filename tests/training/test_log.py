@@ -132,6 +132,7 @@ def test_a_batch_job_logs_one_line_an_epoch(tmp_path, capsys, monkeypatch, termi
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
     trained = train(squares(), out=tmp_path / "a.pt", settings=settings(method="source"))
     said = [line for line in capsys.readouterr().err.splitlines() if ", epoch " in line]
-    first = f"convnet, source, seed 0, epoch 1 of 3: task {trained.history[0]['task']:.3f}, gate {trained.history[0]['gate']:.3f}, "
+    row = trained.history[0]
+    first = f"convnet, source, seed 0, epoch 1 of 3: task {row['task']:.3f}, gate {row['gate']:.3f}, "
     assert len(said) == (0 if terminal else len(trained.history))
     assert terminal or said[0].startswith(first)
