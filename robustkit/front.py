@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -344,6 +344,7 @@ def _measure(
     more: dict[str, Any],
 ) -> Any:
     from robustkit.errors import InputError
+    from robustkit.records import settings_from
     from robustkit.runs.running import run_measurement
 
     about = {name: more.pop(name) for name in _SAMPLE if name in more}
@@ -357,14 +358,14 @@ def _measure(
     if images is None:
         how |= {name: about[name] for name in ("options", "device") if name in about}
         if out is not None:
-            return run_measurement(kind, model, request(**asked, **more), out=out, **how)
+            return run_measurement(kind, model, settings_from(request, asked | more), out=out, **how)
         from robustkit.progress import quiet
         from robustkit.runs.measurement import start
 
-        settings = request(**asked, **more, options=how.get("options"))
+        settings = settings_from(request, {**asked, **more, "options": how.get("options")})
         return start(kind, model, settings, how.get("device"), how.get("say", quiet)).found()
     sample = _sample(model, images, labels, about)
-    settings = request(n=len(sample), part="all", take_all=True, **asked, **more)
+    settings = settings_from(request, {"n": len(sample), "part": "all", "take_all": True, **asked, **more})
     if out is not None:
         return run_measurement(kind, sample, settings, out=out, **how)
     opened = kind(sample, settings)
@@ -394,4 +395,4 @@ def _sample(model: Any, images: Any, labels: Any, about: dict[str, Any]) -> Samp
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+    return (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)

@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+import sys
 import zipfile
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import numpy as np
 
 from robustkit.errors import InputError, RobustkitError
 from robustkit.files import atomic_write, check_plain
-from robustkit.words import brief
+from robustkit.words import brief, named_type
 
 # In place of a predicted class.
 NOT_FINITE, OUT_OF_MEMORY = -1, -2
@@ -231,6 +232,33 @@ def fits(value: Any, hint: Any) -> bool:
     if isinstance(value, bool):
         return made in (bool, Any)
     return made is Any or not isinstance(made, type) or isinstance(value, (int, float) if made is float else made)
+
+
+def settings_from(kind: type[T], given: Mapping[str, Any]) -> T:
+    """A settings dataclass from the arguments of a call in Python.
+
+    Args:
+        kind: The dataclass.
+        given: By field; numbers of NumPy become those of Python.
+
+    Raises:
+        InputError: If an argument is of another type than its field.
+    """
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+    for one in dataclasses.fields(kind):
+        hint = _hint(kind, one.name)
+        if one.name in plain and not fits(plain[one.name], hint):
+            raise InputError(f"expected {one.name} as {named_type(hint)}, got {brief(repr(plain[one.name]), 60)}")
+    return kind(**plain)
+
+
+def _hint(kind: type[Any], name: str) -> Any:
+    owner = next(each for each in kind.__mro__ if name in vars(each).get("__annotations__", {}))
+    hint = vars(owner)["__annotations__"][name]
+    try:
+        return eval(hint, vars(sys.modules[owner.__module__])) if isinstance(hint, str) else hint
+    except NameError:  # what is imported for type checkers alone
+        return Any
 
 
 @functools.cache

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+from robustkit.errors import InputError
 
 # Other words for names of ours, which spelling alone would take for another name or for none.
 _MEANT = {
@@ -87,3 +92,27 @@ def guess(name: object, known: Iterable[str]) -> str:
     lowered = {one.lower().replace("_", "-"): one for one in known}
     near = get_close_matches(str(name)[:80].lower().replace("_", "-"), lowered, n=1, cutoff=0.6)
     return lowered[near[0]] if near else ""
+
+
+def named_type(hint: Any) -> str:
+    """A type annotation as a reader of an error needs it: `str or None`."""
+    parts = [part for part in get_args(hint) if isinstance(part, type)] if str(hint).count("|") else []
+    names = [part.__name__ if isinstance(part, type) else str(part) for part in parts or [hint]]
+    shown = [name.replace("collections.abc.", "").replace("typing.", "").replace("NoneType", "None") for name in names]
+    return " or ".join(shown)
+
+
+def to_path(given: object, what: str, instead: str = "") -> Path:
+    """The path that an argument in Python is.
+
+    Args:
+        given: The argument.
+        what: What it must be a path of, such as `a model file`.
+        instead: What to do with a value that is no path.
+
+    Raises:
+        InputError: If it is none.
+    """
+    if isinstance(given, str | os.PathLike):
+        return Path(given)  # type: ignore[arg-type]
+    raise InputError(f"expected the path of {what}, not a {type(given).__name__}{f'; {instead}' if instead else ''}")

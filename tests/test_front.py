@@ -156,6 +156,30 @@ def test_refusals_are_one_sentence(change, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda net, x, y: rk.open_model(net), "expected the path of a model file, not a Net; a network in memory"),
+        (lambda net, x, y: rk.open_images(x), "expected the path of an image set, not a ndarray; arrays in memory"),
+        (lambda net, x, y: rk.open_checkpoint(3), "expected the path of a checkpoint, not a int"),
+        (lambda net, x, y: rk.evaluate([net]), "expected the path of a checkpoint or of a folder of them, not a Net"),
+        (lambda net, x, y: rk.evaluate("nothere"), "nothere"),
+        (lambda net, x, y: rk.train(x, out="a.pt"), "expected the path of one image set, not a ndarray"),
+        (lambda net, x, y: rk.simulate("many", out="a"), "n must be a whole number of at least 1, got 'many'"),
+        (lambda net, x, y: rk.make_front(5), "expected the name of a front end, such as 'clip', got 5"),
+        (lambda net, x, y: rk.Repaired(net, "clip"), r"expected a front end, not a Net; rk.make_front\('clip'\)"),
+        (lambda net, x, y: rk.certify(net, x, y, values=5), "expected values as str, got 5"),
+        (lambda net, x, y: rk.attack(net, x, y, budget="ten"), "expected budget as int or None, got 'ten'"),
+        (lambda net, x, y: rk.sweep(net, x, y, 5), r"expected perturbations as Sequence\[str\], got \(5,\)"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_in_a_sentence(call, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=words):
+        call(*world(n=4))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_network_in_training_mode_and_one_that_is_always_wrong_are_refused():
     net, images, labels = world(n=4)
     with pytest.raises(InputError, match=r"training mode.*module\.eval\(\)"):

@@ -33,7 +33,7 @@ from robustkit.data.readers.sets import name_classes
 from robustkit.data.readers.shards import shard_files
 from robustkit.data.readers.single import find_files, names_of
 from robustkit.errors import InputError
-from robustkit.words import no_such
+from robustkit.words import no_such, to_path
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def open_images(
         InputError: If the source is missing, damaged, leaves a choice open, or does not fit what was said.
         MissingExtra: If astropy, h5py, zarr or pyarrow is needed and not installed.
     """
-    path = Path(path)
+    path = to_path(path, "an image set", "arrays in memory go to rk.attack, rk.audit and the like as they are")
     options = Options(
         images=images,
         labels=_label_option(labels),

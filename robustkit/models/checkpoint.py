@@ -26,7 +26,7 @@ from robustkit.models.foreign.in_front import Said, choose_front
 from robustkit.models.foreign.weights import Content, read_weights
 from robustkit.models.fronts.base import Repaired, behind
 from robustkit.models.networks import NETWORKS
-from robustkit.words import no_such, shown
+from robustkit.words import no_such, shown, to_path
 
 _MOST_VALUES = 1 << 26  # of an image that a card claims
 FORMAT = "robustkit-checkpoint-1"
@@ -185,7 +185,7 @@ def open_checkpoint(
         InputError: If the file is missing, truncated, not a robustkit checkpoint, or does not fit its own card.
         SecurityError: If opening it would need code from the file.
     """
-    content = read_weights(Path(path))
+    content = read_weights(to_path(path, "a checkpoint"))
     if not is_own(content):
         raise InputError(f"{path} is not a robustkit checkpoint; train one with `robustkit train`")
     return checkpoint_of(content, device=device, arch=arch)

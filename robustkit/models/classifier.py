@@ -17,7 +17,7 @@ from robustkit.models.fronts.base import flagged, without_class
 from robustkit.models.latents import LAST_STEP, MEAN_OF, Place, latent_candidates, place_of, shortened
 from robustkit.models.memory import is_out_of_memory
 from robustkit.models.outputs import Output, WrongClassCount, check_kind, choose_part
-from robustkit.models.probing import Paired, advice_for, in_float32, probed_shape
+from robustkit.models.probing import OfBatch, Paired, advice_for, batch_taken, in_float32, probed_shape, why_refused
 
 # How far head(embed(x)) may lie from model(x), relative to the size of the logits: float32 rounding and no more.
 _SPLIT_TOLERANCE = 1e-4
@@ -73,7 +73,7 @@ class AuditedClassifier:
         examples: Tensor | None = None,
         steps: bool = True,
     ) -> None:
-        if module.training:
+        if module.training and "eval" not in vars(module):  # an exported graph has no modes
             raise InputError("the network is in training mode, where its output changes; call module.eval() first")
         self.module, self.notes = in_float32(module)
         self.output = output or Output()
@@ -212,15 +212,14 @@ class AuditedClassifier:
                     raise OutOfMemory(
                         "memory ran out for two images at once; use a device with more, or smaller images"
                     ) from error
+                if batch := batch_taken(self._network, images):
+                    self.module = self._network = OfBatch(self._network, batch)
+                    self.notes.append(f"the network takes batches of {batch} alone, and gets all images in such")
+                    return self._look(class_names)
                 if self._turn_to_examples("are refused"):
                     return self._look(class_names)
-                advice = advice_for(self.module, self.input_shape, error)
-                if self._examples is None:
-                    advice += "; it was tried on random values from 0 to 1, and --data names images to try it on"
-                raise InputError(
-                    f"the network refuses images of shape (N, {', '.join(map(str, self.input_shape))}): "
-                    f"{first_line(error)}; {advice}"
-                ) from error
+                why = why_refused(self.module, self.input_shape, error, on_random=self._examples is None)
+                raise InputError(why) from error
             if self.output.part is None and not isinstance(returned, Tensor):
                 choice = choose_part(returned, len(class_names) if class_names else None)
                 if choice is not None:

@@ -179,7 +179,7 @@ class _Last:
 def _last_step(network: nn.Module, images: Tensor, output: Output) -> _Last | None:
     tape = Tape(network, images)
     scores = output.select(tape.returned)
-    kinds = {name: type(layer).forward for name, layer in network.named_modules()}
+    kinds = {name: getattr(type(layer), "forward", None) for name, layer in network.named_modules()}
     found: tuple[int, list[int]] | None = None
     for number, mixing in tape.through(scores):
         result = tape.calls[number].result

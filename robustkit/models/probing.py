@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from robustkit.errors import InputError, first_line
 # Sides of square images, the usual ones of galaxy classifiers and of image networks; the first that fits is taken.
 SIDES = (100, 64, 224, 75, 128, 96, 69, 80, 84, 120, 150, 160, 192, 200, 256, 299, 300, 384, 424, 48, 50, 32, 28, 512)
 
+
+# Sizes of a batch with which a network is traced or exported, but for those with which it was just tried.
+_BATCHES = (1, 4, 8, 16, 32, 64, 128, 3, 5, 10, 100)
 
 # What to do about a forward(x, alpha).
 _MORE_THAN_IMAGES = (
@@ -39,6 +43,48 @@ class Paired(nn.Module):
             return self.network(images)
         # Not by torch.cat, whose calls may be counted to find the latent, see `robustkit.models.steps`.
         return _first(self.network(images.expand(2, *images.shape[1:]).clone()))
+
+
+class OfBatch(nn.Module):
+    """A network that takes batches of one size alone, as traced and exported ones may.
+
+    Args:
+        network: The network.
+        batch: How many images it takes; what is missing is filled up with the last image.
+    """
+
+    def __init__(self, network: nn.Module, batch: int) -> None:
+        super().__init__()
+        self.network, self.batch = network, batch
+        self.training = False  # an exported network has no eval()
+
+    def forward(self, images: Tensor) -> Any:
+        """What the network returns, of as many rows as images."""
+        parts = images.split(self.batch)
+        short = self.batch - len(parts[-1])
+        filled = [*parts[:-1], torch.cat([parts[-1], parts[-1][-1:].expand(short, *images.shape[1:])])]
+        return _joined([self.network(part) for part in filled], len(images))
+
+
+def batch_taken(module: nn.Module, images: Tensor) -> int | None:
+    """The one size of batch that a network takes which refuses these images, of the usual sizes."""
+    for batch in () if isinstance(module, OfBatch) else _BATCHES:
+        with contextlib.suppress(Exception):  # the network's own code, on a batch that it was not made for
+            returned = _tensors(module(images[:1].repeat(batch, 1, 1, 1)))
+            if returned and all(len(part) == batch for part in returned):
+                return batch
+    return None
+
+
+def _joined(values: list[Any], count: int) -> Any:
+    first = values[0]
+    if isinstance(first, Tensor):
+        return torch.cat(values)[:count] if first.ndim else first
+    if isinstance(first, dict):
+        return {key: _joined([value[key] for value in values], count) for key in first}
+    if isinstance(first, list | tuple):
+        return [_joined([value[k] for value in values], count) for k in range(len(first))]
+    return first
 
 
 def _first(value: Any) -> Any:
@@ -71,10 +117,10 @@ def accepts(module: nn.Module, shape: tuple[int, int, int]) -> bool:
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     dtype = next((parameter.dtype for parameter in module.parameters()), torch.float32)
     try:
-        returned = module(torch.zeros(3, *shape, device=device, dtype=dtype))
+        returned = _tensors(module(torch.zeros(3, *shape, device=device, dtype=dtype)))
     except Exception:  # the network's own code, on a size that it was not made for
-        return False
-    return all(len(part) == 3 for part in _tensors(returned)) and bool(_tensors(returned))
+        return batch_taken(module, torch.zeros(1, *shape, device=device, dtype=dtype)) == 1
+    return all(len(part) == 3 for part in returned) and bool(returned)
 
 
 def probe_shapes(module: nn.Module, *, most: int = 2) -> list[tuple[int, int, int]]:
@@ -169,3 +215,18 @@ def advice_for(module: nn.Module, shape: Sequence[int], error: BaseException | N
         shown = " or ".join(f"{height}x{width}" for height, width in sizes)
         return f"it takes {shown}; bring the images there with --resize {sizes[0][0]} {sizes[0][1]}"
     return "check bands, size and band order, and that forward(x) takes a tensor (N, C, H, W) and nothing else"
+
+
+def why_refused(module: nn.Module, shape: Sequence[int], error: Exception, *, on_random: bool) -> str:
+    """Why a network takes no images (C, H, W) of the size that was said or found, and what to do.
+
+    Args:
+        module: The network.
+        shape: Of one image.
+        error: What it raised.
+        on_random: Whether it was tried on random values alone.
+    """
+    advice = advice_for(module, shape, error)
+    if on_random:
+        advice += "; it was tried on random values from 0 to 1, and --data names images to try it on"
+    return f"the network refuses images of shape (N, {', '.join(map(str, shape))}): {first_line(error)}; {advice}"

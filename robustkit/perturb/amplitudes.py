@@ -169,9 +169,9 @@ class Amplitudes:
         return values if self.stretch is None else self.stretch.inverse(values[:, :, None, None])[:, :, 0, 0]
 
 
-def is_line(name: str) -> bool:
+def is_line(name: object) -> bool:
     """Whether a value set by this name is lines."""
-    return name.partition(":")[0] == "line"
+    return isinstance(name, str) and name.partition(":")[0] == "line"
 
 
 def make_amplitudes(

@@ -24,6 +24,7 @@ from robustkit.errors import InputError
 from robustkit.files import real_path
 from robustkit.models.foreign.arrange import in_order
 from robustkit.training.holding import hold
+from robustkit.words import to_path
 
 Where = ImageSet | str | os.PathLike[str]
 Targets = Where | Sequence[Where] | None
@@ -294,20 +295,15 @@ def input_range(part: PartTensors, stretch: Stretch) -> tuple[tuple[float, float
     return tuple(zip(low.tolist(), high.tolist(), strict=True))
 
 
+def _path(where: object) -> Path:
+    return to_path(where, "one image set", "training takes one source, and one target or a list of them")
+
+
 def _open(where: Where) -> tuple[ImageSet, Path | None]:
     if isinstance(where, ImageSet):
         return where, None
     path = _path(where)
     return open_images(path), path
-
-
-def _path(where: object) -> Path:
-    if isinstance(where, str | os.PathLike):
-        return Path(where)  # type: ignore[arg-type]
-    raise InputError(
-        f"expected the path of one image set, not a {type(where).__name__}; training takes one source, and one target "
-        "or a list of them"
-    )
 
 
 def _check_fit(source: ImageSet, target: ImageSet) -> None:

@@ -22,6 +22,7 @@ from robustkit.stats.classification import rank_auc
 from robustkit.training.domains import make_part
 from robustkit.training.network import Trainee, predict
 from robustkit.training.recall import recall_domains
+from robustkit.words import to_path
 
 _log = logging.getLogger("robustkit.training")
 
@@ -215,7 +216,8 @@ def find_models(models: Iterable[str | os.PathLike[str]]) -> list[Path]:
     Raises:
         InputError: If there are none.
     """
-    given = [Path(model) for model in models]
+    several = [models] if isinstance(models, str | os.PathLike) else models
+    given = [to_path(model, "a checkpoint or of a folder of them") for model in several]
     paths = [path for model in given for path in (sorted(model.glob("*.pt")) if model.is_dir() else [model])]
     if not paths:
         raise InputError(f"no checkpoints (.pt) in {', '.join(map(str, given)) or 'nothing'}; name at least one")

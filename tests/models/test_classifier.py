@@ -1,8 +1,10 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 # pyright: reportIndexIssue=false
+import warnings
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier, ConvNet, DeepMerge, Output, ResNet18
@@ -346,3 +348,33 @@ def test_rounding_is_relative_to_the_scores_and_not_to_a_close_decision():
     images = torch.rand(4, *SMALL)
     batch = classifier(images) + torch.tensor([0.0, -0.002])  # as another batch may round
     assert torch.equal(settled(classifier, images, batch), torch.cat([classifier(one[None]) for one in images]))
+
+
+class _Flat(nn.Module):
+    """A network whose trace holds the size of the batch, and which returns its features beside the scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(2, 4, 3, padding=1), nn.Linear(4 * 64, 3)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        maps = torch.relu(self.first(images)).view(int(images.shape[0]), 256)
+        return {"logits": self.last(maps), "features": maps}
+
+
+@pytest.mark.parametrize("how", ["traced", "exported"])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_network_of_one_size_of_batch_gets_all_images_in_such(how, batch):
+    network, images = _Flat().eval(), torch.rand(batch, 2, 8, 8)
+    if how == "traced":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fixed = torch.jit.trace(network, images, strict=False)
+    else:
+        fixed = torch.export.export(network, (images,)).module()
+        fixed.training = False
+    classifier = AuditedClassifier(fixed, input_shape=(2, 8, 8), output=Output(part="logits"))
+    assert f"the network takes batches of {batch} alone, and gets all images in such" in classifier.notes
+    for n in (1, 3, 4, 9):
+        given = torch.rand(n, 2, 8, 8)
+        torch.testing.assert_close(classifier(given), network(given)["logits"])

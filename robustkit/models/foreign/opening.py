@@ -44,6 +44,7 @@ from robustkit.models.latents import MEAN_OF
 from robustkit.models.memory import images_in_memory
 from robustkit.models.outputs import Output, WrongClassCount, choose_part
 from robustkit.models.probing import bands_of
+from robustkit.words import to_path
 
 
 def open_model(
@@ -72,7 +73,8 @@ def open_model(
         SecurityError: If opening it would run code that nobody has named.
         MissingExtra: If a package is needed and not installed.
     """
-    path, options = Path(path), options or ModelOptions()
+    path = to_path(path, "a model file", "a network in memory goes to rk.attack, rk.audit and the like as it is")
+    options = options or ModelOptions()
     if options.members or options.average:
         return open_several(path, options, images, device, _open_member)
     kind = kind_of(path)

@@ -50,6 +50,8 @@ def make_front(name: str, constants: Mapping[str, Any] | None = None) -> FrontEn
         >>> make_front("nan+clip:2").radius
         2
     """
+    if not isinstance(name, str):
+        raise InputError(f"expected the name of a front end, such as 'clip', got {brief(repr(name))}")
     parts = [_make_part(part.strip(), constants or {}) for part in split_names(name)]
     front = parts[0] if len(parts) == 1 else InTurn(parts)
     front.name, front.constants = "+".join(split_names(name)), dict(constants or {})
