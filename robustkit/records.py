@@ -245,10 +245,10 @@ def settings_from(kind: type[T], given: Mapping[str, Any]) -> T:
         InputError: If an argument is of another type than its field.
     """
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
-    for one in dataclasses.fields(kind):
-        hint = _hint(kind, one.name)
-        if one.name in plain and not fits(plain[one.name], hint):
-            raise InputError(f"expected {one.name} as {named_type(hint)}, got {brief(repr(plain[one.name]), 60)}")
+    for name, value in plain.items():
+        hint = _hint(kind, name)
+        if not fits(value, hint):
+            raise InputError(f"expected {name} as {named_type(hint)}, got {brief(repr(value), 60)}")
     return kind(**plain)
 
 
