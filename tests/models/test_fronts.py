@@ -1,5 +1,6 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -238,6 +239,26 @@ def test_a_file_never_chooses_the_code_of_its_front_end(tmp_path):
     for options in (ModelOptions(), ModelOptions(card=str(tmp_path / "weights.toml"))):
         with pytest.raises(SecurityError, match="names code to run"):
             open_model(tmp_path / "weights.pth", options)
+
+
+def test_the_code_of_a_front_end_is_found_where_the_user_says(tmp_path):
+    code = Path(__file__).read_text().partition("class Darker")[2].partition("\n\n\n")[0]
+    for folder in ("then", "now"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "dark.py").write_text(
+            f"from robustkit.models.fronts import FrontEnd\n\n\nclass Darker{code}\n"
+        )
+    save_checkpoint(tmp_path / "a.pt", _network(), _card(front={"name": "clip+dark.py:Darker", "constants": {}}))
+    with pytest.raises(SecurityError, match="names code to run"):
+        open_model(tmp_path / "a.pt")
+    images = torch.rand(2, 3, 16, 16)
+    wanted = _network()(make_front("clip")(images) * 0.5)
+    for folder in ("then", "now"):
+        opened = open_model(tmp_path / "a.pt", ModelOptions(front=f"clip+{tmp_path / folder}/dark.py:Darker"))
+        torch.testing.assert_close(opened.classifier(images), wanted, rtol=0, atol=0)
+    for other in ("dark.py:Lighter", "light.py:Darker", "clip"):
+        with pytest.raises(InputError, match="and --front says"):
+            open_model(tmp_path / "a.pt", ModelOptions(front=f"clip+{tmp_path}/{other}"))
 
 
 @pytest.mark.parametrize("value", ["clip", 3, {"name": 3}, {"name": "clip", "constants": []}, {}])

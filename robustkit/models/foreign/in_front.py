@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from robustkit.errors import InputError
 from robustkit.models.fronts.base import FrontEnd
-from robustkit.models.fronts.registry import front_from_json, make_front
+from robustkit.models.fronts.registry import front_from_json, make_front, split_names
 
 # What is said of a front end: its name, or its name and constants.
 Said = str | dict[str, Any]
@@ -31,19 +32,26 @@ def choose_front(
     mine, its = (None if said is None else _as_json(said) for said in (asked, found))
     if mine is None and its is None:
         return None
-    if mine is not None and its is not None and mine["name"] != its["name"]:
+    if mine is not None and its is not None and _without_folders(mine["name"]) != _without_folders(its["name"]):
         raise InputError(
             f"{file} has the front end {its['name']!r} and --front says {mine['name']!r}; leave --front out, or put "
             "another before it with `robustkit repair`"
         )
     if its is not None:
-        front = front_from_json(its, file=file, named=None if mine is None else mine["name"])
+        # Where the file of its code lies is the word of the person: it may have been written in another folder.
+        named = None if mine is None else mine["name"]
+        front = front_from_json({**its, "name": named or its["name"]}, file=file, named=named)
     else:
         assert mine is not None
         front, its = make_front(mine["name"], mine.get("constants")), mine
     if shape is not None:
         front.check(shape)
     return {"name": its["name"], "constants": its.get("constants") or {}}, front
+
+
+def _without_folders(name: str) -> list[str]:
+    """The parts of a name of a front end, code in files by the names of the files alone."""
+    return [part if ".py:" not in part else os.path.basename(part) for part in split_names(name)]
 
 
 def _as_json(said: Said) -> dict[str, Any]:
