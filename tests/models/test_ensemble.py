@@ -116,6 +116,18 @@ def test_an_ensemble_is_followed_by_the_engine(world):
     assert not evaluator.why_not_traced
 
 
+def test_a_member_that_is_there_twice_is_told(world, tmp_path):
+    path, _, shown, said = world("Net", 3, ("a", "b", "c"))
+    copied = tmp_path / "copy.pt"
+    copied.write_bytes(path.read_bytes())
+    for members, twice in ((said["members"], []), ((*said["members"], str(path)), [path]), ((str(copied),), [copied])):
+        notes = open_model(path, ModelOptions(**said | {"members": members}), images=shown).origin.notes
+        told = [
+            f"warning: {each} is the same file as {path}, so the ensemble counts its answer twice" for each in twice
+        ]
+        assert [note for note in notes if "same file" in note] == told
+
+
 def test_what_cannot_answer_together_is_refused(world, tmp_path):
     path, _, shown, said = world("Net", 2, ("a", "b", "c"))
     other, *_ = world("Gate", 1, ("a", "b", "c"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,7 +73,8 @@ def open_several(
     seen = f", each over {len(views)} views of the image" if len(views) > 1 else ""
     how = {"mean": "the mean of their probabilities", "votes": "a vote of each"}[combine]
     told = [note for one in opened for note in one.origin.notes if not note.startswith("latent:")]
-    notes = [f"{count} as one: {how}{seen}", *told, *classifier.notes]
+    notes = [f"{count} as one: {how}{seen}", *_counted_twice([path, *map(Path, options.members or ())], opened)]
+    notes += [*told, *classifier.notes]
     if options.combine is not None and not options.members:
         notes.append(NOTHING_TO_COMBINE)
     if decision is not None:
@@ -85,6 +86,17 @@ def open_several(
     )  # fmt: skip
     card = replace(first.card, class_names=names, latent=classifier.latent_name or "")
     return Checkpoint(classifier.to(device), card, first.stretch, origin)
+
+
+def _counted_twice(paths: Sequence[Path], opened: Sequence[Checkpoint]) -> list[str]:
+    """Which members are one file, as warnings."""
+    first: dict[str, Path] = {}
+    said: list[str] = []
+    for path, one in zip(paths, opened, strict=True):
+        earlier = first.setdefault(one.origin.sha256, path)
+        if earlier is not path:
+            said.append(f"{WARNING}{path} is the same file as {earlier}, so the ensemble counts its answer twice")
+    return said
 
 
 def _examples(first: Checkpoint, images: ImageSet | None) -> torch.Tensor | None:
