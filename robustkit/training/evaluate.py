@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from robustkit.stats.classification import rank_auc
 from robustkit.training.domains import make_part
 from robustkit.training.network import Trainee, predict
 from robustkit.training.recall import recall_domains
+from robustkit.training.settings import Settings
 from robustkit.words import to_path
 
 _log = logging.getLogger("robustkit.training")
@@ -55,6 +56,7 @@ class Predictions(Record):
         probabilities: Shape (N, K), float64.
         unknown: 1 minus the largest probability of each image of a class that the network does not know, shape (U,);
             these images are in no other field.
+        trained: The settings of the training but for method and seed, and the hash of the target labels it was given.
     """
 
     axis_letters: ClassVar[Mapping[str, str]] = {
@@ -72,6 +74,7 @@ class Predictions(Record):
     labels: np.ndarray
     probabilities: np.ndarray
     unknown: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    trained: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def objects(self) -> np.ndarray:
@@ -170,6 +173,8 @@ def predict_test(
                 labels=labels[known],
                 probabilities=probabilities[known],
                 unknown=1 - probabilities[~known].max(1),
+                trained={name: value for name, value in settings.items() if name not in ("method", "seed")}
+                | {"target_labels": card.training.get("data", {}).get("target labels")},
             )
         )
     network.release()
@@ -227,13 +232,33 @@ def find_models(models: Iterable[str | os.PathLike[str]]) -> list[Path]:
 def compare(predictions: Sequence[Predictions], *, seed: int = 0, draws: int = 1999) -> list[Row]:
     """Rows from existing predictions; see `evaluate`."""
     groups: dict[tuple[str, str, str], list[Predictions]] = {}
-    for each in predictions:
+    for each in _named_apart(predictions):
         groups.setdefault((each.network, each.method, each.domain), []).append(each)
-    order = sorted(groups, key=lambda key: (key[0], key[1] != BASE, key[1] == "oracle", key[1], key[2]))
+    order = sorted(groups, key=lambda key: (key[0], key[1] != BASE, key[1].startswith("oracle"), key[1], key[2]))
     return [
         _row(groups[key], groups.get((key[0], BASE, key[2])) if key[1] != BASE else None, seed=seed, draws=draws)
         for key in order
     ]
+
+
+def _named_apart(predictions: Sequence[Predictions]) -> list[Predictions]:
+    """The same, where one method was trained in several ways with these ways in its name."""
+    kinds: dict[tuple[str, str], list[Predictions]] = {}
+    for each in predictions:
+        kinds.setdefault((each.network, each.method), []).append(each)
+    usual: dict[str, Any] = Settings().to_json() | {"target_labels": None}
+    named: dict[int, str] = {}
+    for group in kinds.values():
+        keys = dict.fromkeys(key for each in group for key in each.trained)
+        apart = [key for key in keys if any(each.trained.get(key) != group[0].trained.get(key) for each in group)]
+        for each in group:
+            own = [key for key in apart if each.trained.get(key, usual.get(key)) != usual.get(key)]
+            named[id(each)] = ", ".join([each.method, *(_said(key, each.trained.get(key)) for key in own)])
+    return [replace(each, method=named[id(each)]) for each in predictions]
+
+
+def _said(key: str, value: Any) -> str:
+    return "target labels" if key == "target_labels" else f"{key.replace('_', ' ')} {value}"
 
 
 def _row(group: list[Predictions], base: list[Predictions] | None, *, seed: int, draws: int) -> Row:
@@ -242,6 +267,13 @@ def _row(group: list[Predictions], base: list[Predictions] | None, *, seed: int,
         if not np.array_equal(each.ids, first.ids):
             raise InputError(
                 f"{each.model} and {first.model} have other test images; train all seeds with one --split-seed"
+            )
+    seen: dict[int, Predictions] = {}
+    for each in group:
+        twin = seen.setdefault(each.seed, each)
+        if twin is not each and np.array_equal(twin.probabilities, each.probabilities):
+            raise InputError(
+                f"{each.model} and {twin.model} are one training twice (seed {each.seed}); name one of them"
             )
     scores = [_scores(each, seed=seed, draws=draws) for each in group]
     values = {name: np.array([_value(score, name) for score in scores]) for name in METRICS}

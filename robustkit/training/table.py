@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ def _save(rows: Sequence[Row], folder: Path) -> None:
     (folder / "predictions").mkdir()
     for row in rows:
         for each in row.predictions:
-            each.save(folder / "predictions" / f"{each.network}-{each.method}-seed{each.seed}-{each.domain}.npz")
+            method = re.sub(r"[^\w:.-]+", "-", each.method)
+            each.save(folder / "predictions" / f"{each.network}-{method}-seed{each.seed}-{each.domain}.npz")
     save_figures(rows, folder)
 
 

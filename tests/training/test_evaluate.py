@@ -254,6 +254,29 @@ def test_seeds_with_other_test_images_are_not_averaged():
         compare([predictions(), other], draws=99)
 
 
+def test_one_method_trained_in_several_ways_has_a_row_for_each(tmp_path):
+    ways = ({}, {"weight": "learned"}, {"target_labels": "abc", "epochs": 60}, {"pixels": "worst:8"})
+    plain = {"weight": 1.0, "epochs": 60, "pixels": None}
+    group = [
+        replace(predictions(method=m, seed=s, offset=k), trained=plain | way)
+        for m in ("mmd", "source") for k, way in enumerate(ways) for s in (0, 1)
+    ]  # fmt: skip
+    rows = compare(group, draws=99)
+    names = ["", ", pixels worst:8", ", target labels", ", weight learned"]
+    assert sorted(row.method for row in rows) == [m + name for m in ("mmd", "source") for name in names]
+    assert {row.seeds for row in rows} == {(0, 1)}
+    assert [row.method for row in rows if row.gain is None] == ["source"]
+    save_evaluation(rows, tmp_path / "out")
+    assert len(list((tmp_path / "out" / "predictions").iterdir())) == len(group)
+    assert compare([replace(each, trained={}) for each in group[:2]], draws=9)[0].method == "mmd"
+
+
+def test_one_training_is_not_counted_as_two_seeds():
+    once = predictions()
+    with pytest.raises(InputError, match=r"copy.pt and source0.pt are one training twice \(seed 0\)"):
+        compare([once, replace(once, model="copy.pt")], draws=9)
+
+
 def test_the_roc_curve_has_the_area_that_the_table_prints():
     for classes in (2, 3):
         row = compare([predictions(classes=classes, n=600)], draws=9)[0]
