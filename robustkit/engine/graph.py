@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from robustkit.errors import first_line
 from robustkit.models.outputs import part_of
-from robustkit.models.probing import Paired
+from robustkit.models.probing import OfBatch, Paired
 from robustkit.models.tracing import symbolic_trace
 
 M = TypeVar("M", bound=nn.Module)
@@ -63,7 +63,7 @@ def trace(module: nn.Module, images: Tensor, *, part: int | str | None = None) -
         graph_module = symbolic_trace(_OneInput(copied))
     except Exception as error:  # tracing runs the network's own code, which may raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        name = type(module.network if isinstance(module, Paired) else module).__name__
+        name = type(module.network if isinstance(module, Paired | OfBatch) else module).__name__
         raise Untraceable(f"{name} does not trace ({reason})") from error
     with torch.no_grad():
         _return_part(graph_module, part)
