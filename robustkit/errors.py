@@ -39,6 +39,10 @@ class OutOfMemory(RobustkitError):
     """Memory ran out even with the smallest batch."""
 
 
+class NoGraph(TypeError):
+    """What runs outside of PyTorch was asked for its graph; the message says what it is."""
+
+
 class RunInterrupted(BaseException):
     """The run was stopped by a signal after saving what it had; it can be resumed.
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.utils._pytree import tree_leaves
 
-from robustkit.errors import first_line
+from robustkit.errors import NoGraph, first_line
 from robustkit.models.outputs import part_of
 from robustkit.models.probing import OfBatch, Paired
 from robustkit.models.tracing import symbolic_trace
@@ -61,6 +61,8 @@ def trace(module: nn.Module, images: Tensor, *, part: int | str | None = None) -
     try:
         copied = copy.deepcopy(module.network if isinstance(module, Paired) else module).eval().requires_grad_(False)
         graph_module = symbolic_trace(_OneInput(copied))
+    except NoGraph as error:
+        raise Untraceable(str(error)) from error
     except Exception as error:  # tracing runs the network's own code, which may raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         name = type(module.network if isinstance(module, Paired | OfBatch) else module).__name__

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from robustkit.errors import NoGraph
 from robustkit.models.classifier import AuditedClassifier
 from robustkit.models.outputs import Output
 
@@ -65,7 +66,7 @@ class Calls(nn.Module):
     def forward(self, images: Tensor) -> Any:
         """What the function returns, with arrays as tensors."""
         if isinstance(images, fx.Proxy):
-            raise TypeError("a black box has no graph")
+            raise NoGraph("a black box has no graph")
         predict = self._held[0]
         with torch.no_grad():
             if isinstance(predict, nn.Module):
@@ -73,7 +74,7 @@ class Calls(nn.Module):
             return _tensors(predict(images.detach().cpu().numpy().astype(np.float32)), images.device)
 
     def __deepcopy__(self, memo: Any) -> Calls:
-        raise TypeError("a black box has no graph")
+        raise NoGraph("a black box has no graph")
 
 
 def _tensors(value: Any, device: torch.device) -> Any:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from robustkit.data.guard import brief, reading
-from robustkit.errors import InputError
+from robustkit.errors import InputError, NoGraph
 from robustkit.extras import require
 from robustkit.files import sha256_file
 from robustkit.models.foreign import kinds
@@ -78,7 +78,7 @@ class OnnxPart(nn.Module):
     def forward(self, values: Tensor) -> Any:
         """The outputs for a batch; one alone comes as a tensor."""
         if isinstance(values, fx.Proxy):
-            raise TypeError("an ONNX graph runs outside of PyTorch")
+            raise NoGraph("an ONNX graph runs outside of PyTorch")
         array = values.detach().cpu().numpy()
         if self.bands_last:
             array = np.moveaxis(array, 1, -1)
@@ -102,7 +102,7 @@ class OnnxPart(nn.Module):
         return [output[:count] if output.ndim and len(output) == len(rows) else output for output in found]
 
     def __deepcopy__(self, memo: Any) -> OnnxPart:
-        raise TypeError("an ONNX graph runs outside of PyTorch")
+        raise NoGraph("an ONNX graph runs outside of PyTorch")
 
 
 class OnnxNetwork(nn.Module):
