@@ -145,6 +145,9 @@ def test_splitting_agrees_with_what_trying_every_pixel_counts(audit):
     assert (found.rare >= 0).all()
     assert (found.rare <= 1).all()
     assert rarely(found, 0)["value"] == pytest.approx(found.rare.mean())
+    parts = [hazard.measure(part, None)["hazard"] for part in (slice(0, 1), slice(1, 4), slice(4, 6))]
+    np.testing.assert_array_equal(np.concatenate([part.rare for part in parts], 2), found.rare)
+    np.testing.assert_array_equal(np.concatenate([part.became for part in parts], 1), found.became)
     assert "by splitting" in describe(found)
 
 

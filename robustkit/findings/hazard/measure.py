@@ -16,7 +16,7 @@ from robustkit.data import rates
 from robustkit.data.survey import open_survey
 from robustkit.errors import InputError
 from robustkit.findings.hazard.depths import DepthOfHazard, depths_of
-from robustkit.findings.hazard.rare import RUNS, Events, rare_chances
+from robustkit.findings.hazard.rare import BLOCK, RUNS, Events, rare_chances
 from robustkit.findings.hazard.record import NAME, HazardRecord, HazardRequest, depth_word, record_name
 from robustkit.findings.hazard.show import write_hazard
 from robustkit.findings.hazard.summary import HazardResult
@@ -102,21 +102,24 @@ class Hazard(Measurement):
 
     def measure(self, part: slice, bar: tqdm[Any] | None) -> Records:
         """Hits some of the images."""
-        classifier, ids = self.sample.checkpoint.classifier, self.sample.ids[part]
-        whole = calibrated(self.sample.whole.select(self.sample.rows[part]))
+        records: Records = {}
         with torch.inference_mode():
-            stored = torch.from_numpy(np.array(whole.images, np.float32)).to(classifier.device)
-            records: Records = {}
             for k, depth in enumerate(self.depths):
-                seen = depth.images(stored, self.conditions, Streams(self.request.seed, ids, f"hazard {depth.name}"))
-                hits = self._hits(depth, seen, ids, bar)
-                records[record_name(k, depth.name)] = self._record(depth, part, *hits)
+                hits = self._hits(depth, self._stored(depth, part), self.sample.ids[part], bar)
+                records[record_name(k, depth.name)] = self._record(depth, part, *hits, self._rare(depth, part))
         return records
+
+    def _stored(self, depth: DepthOfHazard, part: slice) -> Tensor:
+        """The images of a part at a depth, as they were taken, shape (N, C, H, W)."""
+        whole = calibrated(self.sample.whole.select(self.sample.rows[part]))
+        stored = torch.from_numpy(np.array(whole.images, np.float32)).to(self.sample.checkpoint.classifier.device)
+        streams = Streams(self.request.seed, self.sample.ids[part], f"hazard {depth.name}")
+        return depth.images(stored, self.conditions, streams)
 
     def _hits(
         self, depth: DepthOfHazard, stored: Tensor, ids: np.ndarray, bar: tqdm[Any] | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The classes of images, how many events of each fault gave each class, and the chances of rare changes."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The classes of images, and how many events of each fault gave each class."""
         clean, faults = self.classes_of(stored), self.asked[depth.name]
         became = np.zeros((len(faults), len(ids), len(self.sample.checkpoint.card.class_names) + 1), np.int64)
         for f, fault in enumerate(faults):
@@ -127,25 +130,36 @@ class Hazard(Measurement):
                 became[f, np.arange(len(ids)), self.classes_of(hit)] += 1
             if bar is not None:
                 bar.update(len(ids))
-        return clean, became, self._rare(depth, stored, clean, ids)
+        return clean, became
 
-    def _rare(self, depth: DepthOfHazard, stored: Tensor, clean: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """The mean chances over these images, for each of them, shape (F, R, N)."""
-        faults = self.asked[depth.name]
-        made, known = np.full((len(faults), RUNS if self.request.rare else 0, len(ids)), np.nan), clean >= 0
-        if not self.request.rare or not known.any():
-            return made
+    def _rare(self, depth: DepthOfHazard, part: slice) -> np.ndarray:
+        """The mean chances over the block of each image of a part, shape (F, R, N).
+
+        Blocks lie in the sample and not in the part, so that groups, shards and short memory change no answer.
+        """
+        runs = RUNS if self.request.rare else 0
+        made = np.full((len(self.asked[depth.name]), runs, part.stop - part.start), np.nan)
+        for start in range(part.start - part.start % BLOCK, part.stop if runs else 0, BLOCK):
+            stop = min(start + BLOCK, len(self.sample))
+            inside = slice(max(start - part.start, 0), stop - part.start)
+            made[:, :, inside] = self._chances(depth, slice(start, stop))[..., None]
+        return made
+
+    def _chances(self, depth: DepthOfHazard, block: slice) -> np.ndarray:
+        """The mean chances over the images of a block, shape (F, R)."""
+        stored, ids = self._stored(depth, block), self.sample.ids[block]
+        clean, faults = self.classes_of(stored), self.asked[depth.name]
+        made, known = np.full((len(faults), RUNS), np.nan), clean >= 0
         assert self.stretch is not None
         for f, fault in enumerate(faults):
-            if np.isnan(self.rates[depth.name][fault]):
+            if np.isnan(self.rates[depth.name][fault]) or not known.any():
                 continue
             events = Events(
                 self.sample.checkpoint.classifier, self.stretch, stored[np.flatnonzero(known)], clean[known], fault,
                 self.levels[fault], depth.conditions,
             )  # fmt: skip
             streams = Streams(self.request.seed, ids[:1], f"hazard rare {depth.name} {fault}")
-            rng = np.random.default_rng(streams.integers(2**31, 4)[0])
-            made[f] = rare_chances(events, rng)[:, None]
+            made[f] = rare_chances(events, np.random.default_rng(streams.integers(2**31, 4)[0]))
         return made
 
     def unknown(self, part: slice) -> Records:

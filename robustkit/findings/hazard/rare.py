@@ -14,8 +14,8 @@ from robustkit.perturb.faults.registry import PERTURBATIONS
 from robustkit.perturb.faults.space import Chosen
 from robustkit.perturb.rare import Floats, Whole, rare_chance
 
-# Independent estimates of each group of images, which say how far they are off.
-RUNS = 2
+# How many images of the sample share an estimate, and how many independent estimates say how far they are off.
+BLOCK, RUNS = 8, 2
 _AT_ONCE = 64
 
 
