@@ -13,17 +13,20 @@ from robustkit.runs import interruptible
 from robustkit.runs.shards import Shard
 from robustkit.runs.sharing import check_sharing
 
-GROUP = 16
 
-
-def _options(group: int) -> tuple[Callable[..., Any], ...]:
+def _options(group: int | None) -> tuple[Callable[..., Any], ...]:
     return (
         click.option(
             "--device", help="cpu or cuda; `cuda:0,cuda:1` for a worker on each.  [default: cuda if there is one]"
         ),
         click.option("--workers", type=int, help="Worker processes on this machine, with one thread each."),
         click.option(
-            "--group", default=group, show_default=True, help="Images a worker takes at once; what a kill can lose."
+            "--group",
+            type=int,
+            default=group,
+            show_default=group is not None,
+            help="Images a worker takes at once; what a kill can lose."
+            + ("" if group else "  [default: 16, fewer for large networks]"),
         ),
         click.option(
             "--shard", help="Work on a part of the groups only: 3/64 is the third of 64.  See `robustkit merge`."
@@ -38,11 +41,11 @@ def _options(group: int) -> tuple[Callable[..., Any], ...]:
     )
 
 
-def sharing_options(group: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def sharing_options(group: int | None) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Adds the options; the command is given `cluster`, which makes of them what a run takes.
 
     Args:
-        group: How many images a worker takes at once, unless it is said.
+        group: How many images a worker takes at once, unless it is said; `None` where the network decides.
     """
     return partial(_with_options, _options(group))
 
@@ -77,4 +80,4 @@ def _with_options(options: Sequence[Callable[..., Any]], command: Callable[..., 
     return with_cluster
 
 
-cluster_options = sharing_options(GROUP)
+cluster_options = sharing_options(None)

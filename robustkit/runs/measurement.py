@@ -7,7 +7,7 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from robustkit.devices import choose_device
 from robustkit.errors import InputError
 from robustkit.models.checkpoint import versions
+from robustkit.models.products import images_in_group
 from robustkit.progress import progress, quiet
 from robustkit.records import Record
 from robustkit.runs.folder import differences
@@ -55,6 +56,9 @@ class Measurement(ABC):
     kinds: Mapping[str, type[Record]]
 
     def __init__(self, sample: Sample, request: Any) -> None:
+        if request.group is None:
+            classifier = sample.checkpoint.classifier
+            request = replace(request, group=images_in_group(classifier.module, classifier.example))
         self.sample, self.request = sample, request
         self.about = sample.about()
         self.inputs: dict[str, Any] = {**self.about["inputs"], "group": request.group}

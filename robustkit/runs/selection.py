@@ -26,6 +26,7 @@ class Selection:
         options: Options for a third-party model.
         group: How many images are measured together: the unit of work of a worker, and what a killed run loses at
             most. It decides how arithmetic is batched, so on one device a group gives one answer to the last bit.
+            By default 16, and fewer for networks that compute much.
     """
 
     n: int = option(150, "Images to draw.", shown="150, or all there are")
@@ -36,10 +37,10 @@ class Selection:
     seed: int = option(0, "Random seed, for drawing images and for everything random.")
     take_all: bool = option(False, "Use all images if there are fewer than --n, instead of stopping.", flag="--all")
     options: ModelOptions | None = None
-    group: int = 16
+    group: int | None = None
 
     def __post_init__(self) -> None:
         if self.n < 1:
             raise InputError(f"expected at least 1 image, got --n {self.n}")
-        if self.group < 1:
+        if self.group is not None and self.group < 1:
             raise InputError(f"--group must be at least 1, got {self.group}")

@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch import nn
 
 from robustkit.models import ConvNet, DeepMerge, ResNet18
+from robustkit.models.products import images_in_group, products_per_image
 
 
 def _parameters(module):
@@ -38,3 +40,24 @@ def test_resnet_has_torchvisions_names():
 def test_any_band_count_class_count_and_size(network, bands, classes, size):
     module = network(bands=bands, classes=classes, size=size).eval()
     assert module(torch.rand(2, bands, *size)).shape == (2, classes)
+
+
+class _ByHand(nn.Module):
+    """A network without layers."""
+
+    def forward(self, images):
+        return images.mean((2, 3)) @ torch.eye(3)
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "group"),
+    [(ConvNet, 100, 16), (DeepMerge, 75, 16), (ResNet18, 96, 4), (ResNet18, 224, 1), (_ByHand, 32, 4)],
+)
+def test_a_network_that_computes_much_is_taken_in_small_groups(network, size, group):
+    module = (network() if network is _ByHand else network(size=(size, size))).eval()
+    assert images_in_group(module, torch.rand(1, 3, size, size)) == group
+
+
+def test_multiply_adds_are_those_of_a_count_by_hand():
+    module = nn.Sequential(nn.Conv2d(2, 3, 3, groups=1), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 36, 5)).eval()
+    assert products_per_image(module, torch.rand(2, 2, 8, 8)) == 3 * 36 * 2 * 9 + 3 * 36 * 5

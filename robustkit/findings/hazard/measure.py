@@ -88,6 +88,7 @@ class Hazard(Measurement):
             fault: "given" if fault in own else "unknown" if rate is None else f"{rate.source} ({rate.year})"
             for fault, rate in zip(self.faults, found, strict=True)
         }
+        self._known: dict[tuple[str, int], np.ndarray] = {}  # chances by depth and first image of the block
         self.levels = {fault: _levels(fault, request.events) for fault in self.faults}
         self.inputs["settings"] = {
             "seed": request.seed, "events": request.events, "faults": list(self.faults), "survey": survey,
@@ -142,7 +143,10 @@ class Hazard(Measurement):
         for start in range(part.start - part.start % BLOCK, part.stop if runs else 0, BLOCK):
             stop = min(start + BLOCK, len(self.sample))
             inside = slice(max(start - part.start, 0), stop - part.start)
-            made[:, :, inside] = self._chances(depth, slice(start, stop))[..., None]
+            key = depth.name, start
+            if key not in self._known:
+                self._known[key] = self._chances(depth, slice(start, stop))
+            made[:, :, inside] = self._known[key][..., None]
         return made
 
     def _chances(self, depth: DepthOfHazard, block: slice) -> np.ndarray:
