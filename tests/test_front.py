@@ -167,7 +167,7 @@ def test_refusals_are_one_sentence(change, words):
         (lambda net, x, y: rk.train(x, out="a.pt"), "expected the path of one image set, not a ndarray"),
         (lambda net, x, y: rk.simulate("many", out="a"), "n must be a whole number of at least 1, got 'many'"),
         (lambda net, x, y: rk.make_front(5), "expected the name of a front end, such as 'clip', got 5"),
-        (lambda net, x, y: rk.Repaired(net, "clip"), r"expected a front end, not a Net; rk.make_front\('clip'\)"),
+        (lambda net, x, y: rk.Repaired(net, "clip"), r"expected a front end, not a Net; rk.make_front\('across'\)"),
         (lambda net, x, y: rk.certify(net, x, y, values=5), "expected values as str, got 5"),
         (lambda net, x, y: rk.attack(net, x, y, budget="ten"), "expected budget as int or None, got 'ten'"),
         (lambda net, x, y: rk.sweep(net, x, y, 5), r"expected perturbations as Sequence\[str\], got \(5,\)"),

@@ -130,8 +130,8 @@ TAKES: dict[str, Any] = {
     "--search": Names(*SEARCHES, what="search", own=OWN_CODE),
     "--perturb": Names(*PERTURBATIONS, what="perturbation", own=OWN, cut=","),
     "--front": Names(
-        "clip", "clip:", "joint:", "median", "line", "line:", "nan", "detect:", what="front end", own=OWN, each="+",
-        numbers=("clip", "joint", "line"),
+        "across", "across:", "clip", "clip:", "joint:", "median", "line", "line:", "nan", "detect:",
+        what="front end", own=OWN, each="+", numbers=("across", "clip", "joint", "line"),
     ),
     "--suite": Names(*SUITES, what="suite"),
     "--survey": Names("lsst", "des", "hsc", "sdss", "hst", what="survey"),

@@ -108,7 +108,7 @@ _MODEL: tuple[tuple[str, dict[str, Any]], ...] = (
         "--multi-label",
         {"is_flag": True, "default": None, "help": "Each output is a label, and any that changes a flip."},
     ),
-    ("--front", {"help": "A front end before the network: clip, clip:2, line, median, or package.module:Class."}),
+    ("--front", {"help": "A front end before the network: across, clip:2, line, median, or package.module:Class."}),
     ("--trust-checkpoint", {"metavar": "SHA256", "help": "Open this file although it can run code."}),
 )
 

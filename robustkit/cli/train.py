@@ -47,7 +47,7 @@ _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--dihedral/--no-dihedral", {"default": None, "help": "Turn and mirror at random.  [for electrons]"}),
     ("--pixels", {"help": "A bad pixel in images of each step: random, or worst:8 by the loss.  [none]"}),
     ("--pixel-share", {"type": float, "help": "Share of the images that get one.  [0.5]"}),
-    ("--front", {"help": "A front end before the network: clip, joint:5 ...  [none]"}),
+    ("--front", {"help": "A front end before the network: across, joint:5 ...  [none]"}),
     ("--init", {"help": "Begin with the weights of this checkpoint or state_dict.  [random]"}),
     ("--precision", {"help": "float32 or bf16.  [float32]"}),
     ("--compile/--no-compile", {"default": None, "help": "Use torch.compile.  [no]"}),

@@ -36,7 +36,7 @@ def _images(n, size=(13, 18)):
 
 @pytest.mark.parametrize(
     "name",
-    ["clip", "clip:2", "median", "line:2", "joint:3", "nan+clip+joint:3", "detect:joint:12", "detect:joint:3+clip"],
+    ["clip", "across", "median", "line:2", "joint:3", "nan+clip+joint:3", "detect:joint:12", "detect:joint:3+clip"],
 )
 @pytest.mark.parametrize("engine", ["auto", "incremental"])
 def test_every_cell_is_that_of_the_plain_network_borders_included(name, engine):

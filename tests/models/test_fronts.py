@@ -20,8 +20,8 @@ from robustkit.testing import check_front
 
 NOISE = {"low": [0.0] * 3, "high": [1.0] * 3, "sigma": [np.linspace(0.02, 0.1, 9).tolist()] * 3}
 NAMES = (
-    "clip", "clip:2", "clip:3", "clip:4", "median", "line", "line:2", "joint:3", "joint:5", "nan", "clip+joint:5",
-    "nan+line:2+clip", "detect:joint:5+clip",
+    "across", "across:1", "clip", "clip:2", "clip:3", "clip:4", "median", "line", "line:2", "joint:3", "joint:5", "nan",
+    "clip+joint:5", "nan+line:2+clip", "detect:joint:5+clip", "detect:across:2",
 )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_clip_is_that_of_a_loop():
         np.testing.assert_array_equal(make_front(f"clip:{rank}")(image)[0].numpy(), expected)
 
 
-@pytest.mark.parametrize("name", ["clip", "median", "joint:5", "line"])
+@pytest.mark.parametrize("name", ["across", "across:3", "clip", "median", "joint:5", "line"])
 def test_one_bad_pixel_in_an_even_sky_is_gone_and_nothing_else_changes(name):
     image = torch.full((1, 3, 9, 9), 0.5)
     bad = image.clone()
@@ -76,6 +76,22 @@ def test_a_line_of_bad_pixels_is_gone(name, width, direction):
             bad[0, 0].diagonal(offset).fill_(1.0)
     inside = (slice(None), slice(None), slice(2, -2), slice(2, -2))  # the border is mirrored, and with it the line
     torch.testing.assert_close(make_front(name)(bad)[inside], image[inside], rtol=0, atol=0)
+
+
+def test_across_expects_a_slope_to_go_on_and_leaves_the_noise_alone():
+    slope = (torch.arange(9.0)[:, None] * 2 + torch.arange(9.0) * 8).expand(1, 2, 9, 9)
+    bad = slope.clone()
+    bad[0, 0, 4, 4] = 45.0  # within the range of its neighbours, and not what they expect: 40
+    inside = (slice(None), slice(None), slice(1, -1), slice(1, -1))  # the border is mirrored, and with it the slope
+    assert torch.equal(make_front("clip")(bad)[inside], bad[inside])
+    assert torch.equal(make_front("across")(bad)[inside], slope[inside])
+    bad[0, 1, 3, 3], bad[0, 1, 4, 4] = 30 + 6, 1000.0  # of the means across (4, 4) one is 43, and three are 40
+    for name, end in (("across:0", 43.0), ("across:1", 46.0), ("across", 49.0)):
+        assert make_front(name)(bad)[0, :, 4, 4].tolist() == [40.0, end]
+    noise = torch.randn(1, 3, 200, 200, generator=torch.Generator().manual_seed(0))
+    moved = [(make_front(name)(noise) != noise).double().mean().item() for name in ("clip", "across")]
+    assert moved[0] == pytest.approx(2 / 9, abs=0.005)
+    assert moved[1] < 0.04
 
 
 def test_a_pair_of_bad_pixels_needs_the_second_rank():
@@ -116,7 +132,7 @@ def test_the_noise_is_that_of_the_images_through_the_stretch():
     at = float(stretch(np.full((2, 1, 1), 2000.0))[0, 0, 0])
     declared = [np.interp(at, grid, sigma) for sigma in noise["sigma"]]
     np.testing.assert_allclose(declared, spread, rtol=0.05)
-    with pytest.raises(InputError, match="use --front clip"):
+    with pytest.raises(InputError, match="use --front across"):
         noise_constants(stretch, {}, ("g", "r"), [(0.0, 1.0)] * 2)
 
 
@@ -127,6 +143,8 @@ def test_the_noise_is_that_of_the_images_through_the_stretch():
         ("clip:5", "clip:1 to clip:4"),
         ("clip:x", "expected a number"),
         ("clip:inf", "expected a number"),
+        ("across:x", "as in --front across:2"),
+        ("across:-1", "at least 0"),
         ("median:3", "takes no number"),
         ("joint", "expected a number"),
         ("joint:-1", "above 0"),

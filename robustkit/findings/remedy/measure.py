@@ -218,7 +218,7 @@ def _measured(
             hazard = [every[name] for name in ("value", "low", "high")]
     except InputError as error:
         notes.append(f"accidents were not tried: {error}")
-    right = [_right(one.checkpoint.classifier, domain) for domain in domains.values()]
+    right = [correct(one.checkpoint.classifier, domain) for domain in domains.values()]
     cost = read_json(folder / _COST)
     return {
         "right": certified.correct, "flipped": certified.flippable, "certified": certified.certified, "hazard": hazard,
@@ -262,8 +262,8 @@ def _search(whole: Sample, request: CertifyRequest, folder: Path, resume: bool) 
     return record
 
 
-def _right(classifier: AuditedClassifier, domain: Sample) -> np.ndarray:
-    """Which images of a domain are classified correctly, shape (T,), bool."""
+def correct(classifier: AuditedClassifier, domain: Sample) -> np.ndarray:
+    """Which images of a domain a classifier classifies correctly, shape (T,), bool."""
     found: list[np.ndarray] = []
     for start in range(0, len(domain), _BATCH):
         part = slice(start, min(start + _BATCH, len(domain)))

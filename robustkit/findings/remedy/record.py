@@ -14,8 +14,8 @@ from robustkit.records import Record
 
 RECORD = "remedy.npz"
 NONE = "none"
-TRIED = ("clip", "clip:2", "median", "joint:5")
-QUICK = ("clip", "clip:2")
+TRIED = ("across", "across:1", "clip", "joint:5")
+QUICK = ("across", "clip")
 _QUICK_IMAGES = 12
 # No path and no package: a file never chooses the code that runs.
 _PART = r"(detect:)?[a-z]+(:[0-9.]+)?"

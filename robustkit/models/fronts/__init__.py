@@ -7,11 +7,12 @@ neighbours before the network gets it. It has no weights. `Repaired` is a front 
 from __future__ import annotations
 
 from robustkit.models.fronts.base import Detect, FrontEnd, Repaired
-from robustkit.models.fronts.kinds import Clip, FillNaN, Joint, Line, Median
+from robustkit.models.fronts.kinds import Across, Clip, FillNaN, Joint, Line, Median
 from robustkit.models.fronts.registry import FRONTS, front_from_json, make_front, noise_constants
 
 __all__ = [
     "FRONTS",
+    "Across",
     "Clip",
     "Detect",
     "FillNaN",

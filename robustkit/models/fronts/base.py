@@ -175,7 +175,7 @@ class Repaired(nn.Module):
     def __init__(self, front: FrontEnd, network: nn.Module) -> None:
         super().__init__()
         if not isinstance(front, FrontEnd):
-            raise InputError(f"expected a front end, not a {type(front).__name__}; rk.make_front('clip') makes one")
+            raise InputError(f"expected a front end, not a {type(front).__name__}; rk.make_front('across') makes one")
         self.front, self.network = front, network
         self.train(network.training)
         own = getattr(network, "latent", None)

@@ -1,4 +1,4 @@
-"""Front ends by name: `clip`, `clip:2`, `joint:5`, `nan+clip`, or one of your own as package.module:Class."""
+"""Front ends by name: `across`, `clip:2`, `joint:5`, `nan+clip`, or one of your own as package.module:Class."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from robustkit.code_gate import import_code, read_code, refuse_code
 from robustkit.data import ImageSet, Stretch
 from robustkit.errors import InputError
 from robustkit.models.fronts.base import Detect, FrontEnd, InTurn
-from robustkit.models.fronts.kinds import Clip, FillNaN, Joint, Line, Median
+from robustkit.models.fronts.kinds import Across, Clip, FillNaN, Joint, Line, Median
 from robustkit.words import brief, no_such
 
 OPTION = "--front"
-DEFAULT = "clip"
 
 # By name: what it does, in a line for the help and the docs.
 FRONTS: dict[str, str] = {
+    "across": "each pixel clipped to the means of the neighbours across it, with room for noise; across:1 leaves less",
     "clip": "each pixel clipped to the range of its 8 neighbours; clip:2 to their second lowest and highest, up to 4",
     "joint": "joint:K, a pixel more than K sigmas from its neighbours, bands together, becomes their median",
     "median": "the median of 3 x 3 pixels",
@@ -51,7 +51,7 @@ def make_front(name: str, constants: Mapping[str, Any] | None = None) -> FrontEn
         2
     """
     if not isinstance(name, str):
-        raise InputError(f"expected the name of a front end, such as 'clip', got {brief(repr(name))}")
+        raise InputError(f"expected the name of a front end, such as 'across', got {brief(repr(name))}")
     parts = [_make_part(part.strip(), constants or {}) for part in split_names(name)]
     front = parts[0] if len(parts) == 1 else InTurn(parts)
     front.name, front.constants = "+".join(split_names(name)), dict(constants or {})
@@ -125,12 +125,12 @@ def noise_constants(
     declared = meta.get("noise_sigma")
     if not isinstance(declared, Mapping) or any(band not in declared for band in bands):
         raise InputError(
-            "joint needs the noise of the images, and they do not declare noise_sigma for each band; use --front clip, "
+            "joint needs the noise of the images, and they do not declare noise_sigma for each band; use --front across, "
             "which needs none"
         )
     if not stretch.invertible:
         raise InputError(
-            f"joint needs the noise in network input, and the stretch {stretch.name} has no inverse; use clip"
+            f"joint needs the noise in network input, and the stretch {stretch.name} has no inverse; use across"
         )
     sky = np.array([float(declared[band]) for band in bands])
     slope = float(meta.get("scale", 0.0))
@@ -222,10 +222,12 @@ def _make_part(text: str, constants: Mapping[str, Any]) -> FrontEnd:
         raise InputError(f"the front end {name} takes no number, got {brief(text)!r}")
     if name == "joint":
         if "noise" not in constants:
-            raise InputError("joint needs the noise of the images; make it with `robustkit repair`, or use clip")
+            raise InputError("joint needs the noise of the images; make it with `robustkit repair`, or use across")
         return Joint(_number(text, number, float), constants["noise"])
     if name == "nan":
         return FillNaN(constants.get("fill", 0.0))
+    if name == "across":
+        return Across(_number(text, number, float)) if colon else Across()
     made: Callable[[int], FrontEnd] = Clip if name == "clip" else Line
     return made(_number(text, number, int) if colon else 1) if name != "median" else Median()
 
@@ -236,7 +238,8 @@ def _number(text: str, number: str, kind: type[Any]) -> Any:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        example = "joint:5" if kind is float else f"{text.partition(':')[0]}:2"
+        name = text.partition(":")[0]
+        example = "joint:5" if name == "joint" else f"{name}:2"
         raise InputError(f"expected a number as in {OPTION} {example}, got {brief(text)!r}")
     return value
 
