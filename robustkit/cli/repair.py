@@ -23,8 +23,8 @@ from robustkit.cli.saying import say
 def command(model: Path, out: Path, options: Any, **draw: Any) -> None:
     """Puts a front end before a trained network, which draws bad pixels back to their neighbours.
 
-    Without --front, the first of across, across:3 and joint:5 that costs at most 0.02 of accuracy is taken. Every command
-    audits the repaired model as one.
+    Without --front, the first of across, across:3 and joint:5 that costs at most 0.02 of accuracy is taken. Every
+    command audits the repaired model as one.
     """
     from robustkit.auditing.repair import repair_model
     from robustkit.runs import Selection

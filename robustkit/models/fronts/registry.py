@@ -125,8 +125,8 @@ def noise_constants(
     declared = meta.get("noise_sigma")
     if not isinstance(declared, Mapping) or any(band not in declared for band in bands):
         raise InputError(
-            "joint needs the noise of the images, and they do not declare noise_sigma for each band; use --front across, "
-            "which needs none"
+            "joint needs the noise of the images, and they do not declare noise_sigma for each band; use --front "
+            "across, which needs none"
         )
     if not stretch.invertible:
         raise InputError(
