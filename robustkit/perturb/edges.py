@@ -60,12 +60,14 @@ class Edged:
 
     @cached_property
     def directions(self) -> Tensor:
-        """Unit vectors from the middle of the threshold, shape (E, C)."""
+        """From the middle of the threshold to it, in half axes, shape (E, C)."""
         bands = len(self.base.low)
         alone = torch.eye(bands).repeat_interleave(2, 0) * torch.tensor([1.0, -1.0]).repeat(bands)[:, None]
         if bands == 1:
             return alone.to(self.base.low)
-        together = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=bands))) / math.sqrt(bands)
+        together = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=bands)))
+        if not self.front.boxed:
+            together /= math.sqrt(bands)
         return torch.cat([alone, together]).to(self.base.low)
 
     def option(self, clean: Tensor, index: Tensor) -> Tensor:

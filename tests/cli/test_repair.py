@@ -58,6 +58,23 @@ def test_a_model_is_repaired_and_every_command_takes_it_as_it_is(robustkit, mode
     assert "front end across" in said
 
 
+@pytest.mark.parametrize(
+    ("right", "words"),
+    [
+        ((18, 10, 18), "across loses 0.400, across:3 loses none: across:3 is taken"),
+        ((18, 10, 12), "than 0.02 of the accuracy 0.900 (across loses 0.400, across:3 loses 0.300): across"),
+    ],
+)
+def test_without_a_name_the_first_that_keeps_the_accuracy_is_taken(robustkit, model, monkeypatch, right, words):
+    from robustkit.auditing import repair
+
+    found = iter([np.arange(20) < n for n in right])
+    monkeypatch.setattr(repair, "correct", lambda *_: next(found))  # joint:5 is omitted: no noise is declared
+    code, said, _ = robustkit("repair", "--model", model, "--out", "repaired.pt")
+    assert code == 0
+    assert words in said.replace("\n", " ")
+
+
 def test_a_repaired_model_is_repaired_again_and_says_so(robustkit, model):
     robustkit("repair", "--model", model, "--out", "once.pt", "--front", "clip")
     code, said, _ = robustkit("repair", "--model", "once.pt", "--out", "twice.pt", "--front", "nan")

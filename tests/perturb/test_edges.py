@@ -74,6 +74,22 @@ def test_a_threshold_flatters_itself_on_corners_and_not_at_its_edge():
     assert classifier(flipped).argmax(1).item() == 1
 
 
+@pytest.mark.parametrize("name", ["detect:clip", "detect:line", "detect:across:3", "nan+detect:clip"])
+def test_what_a_front_end_that_flags_leaves_alone_is_searched_where_it_looks_by_clipping(name):
+    images, front = _sky(), make_front(name)
+    placed = Placed(Edged(CORNERS, front), images)
+    middle, reach = front.hides(images)
+    assert placed.values.size == 8 + 6 + 8
+    for option in range(8, placed.values.size):
+        value = placed.at(torch.tensor([1]), torch.tensor([40]), torch.tensor([option]))[0]
+        for far, flagged in ((1.0, False), (1.01, True)):
+            changed = images[1:].clone()
+            changed[0, :, 4, 4] = middle[1, :, 4, 4] + far * (value - middle[1, :, 4, 4])
+            assert bool(front.seen(changed)[0, 4, 4]) == flagged
+    # In all bands together each is at its end.
+    torch.testing.assert_close(value, middle[1, :, 4, 4] + 0.999 * reach[1, :, 4, 4])
+
+
 def test_one_band_has_two_edges():
     noise = {"low": [0.0], "high": [1.0], "sigma": [[0.02, 0.02]]}
     values = Edged(Corners(torch.zeros(1), torch.ones(1)), make_front("joint:4", {"noise": noise}))

@@ -66,6 +66,11 @@ class FrontEnd(nn.Module):
         return None
 
     @property
+    def boxed(self) -> bool:
+        """Whether `hides` describes a box, of which all bands may be at their ends, and no ellipsoid."""
+        return False
+
+    @property
     def flags(self) -> bool:
         """Whether some images get no class."""
         return False
@@ -81,6 +86,26 @@ class FrontEnd(nn.Module):
     def extra_repr(self) -> str:
         """What `print` shows."""
         return f"radius={self.radius}"
+
+
+class Clipping(FrontEnd):
+    """Clips each pixel, band by band, to ends that follow from its neighbours."""
+
+    def ends(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Between what values a pixel is left as it is.
+
+        Args:
+            images: Shape (N, C, H, W).
+
+        Returns:
+            Lowest and highest, (N, C, H, W) each, which must not depend on the pixel itself.
+        """
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W), repaired."""
+        low, high = self.ends(images)
+        return torch.minimum(torch.maximum(images, low), high)
 
 
 class Detect(FrontEnd):
@@ -108,8 +133,16 @@ class Detect(FrontEnd):
         return (self.looks(images) != images).any(1)
 
     def hides(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
-        """What the other front end would leave alone."""
-        return self.looks.hides(images)
+        """What the other front end would leave alone: where it clips, what lies between the ends is not flagged."""
+        if not isinstance(self.looks, Clipping):
+            return self.looks.hides(images)
+        low, high = self.looks.ends(images)
+        return (low + high) / 2, (high - low) / 2
+
+    @property
+    def boxed(self) -> bool:
+        """Where the other front end clips."""
+        return isinstance(self.looks, Clipping)
 
     def check(self, shape: Sequence[int]) -> None:
         """Refuses images that are too small for the other front end."""
@@ -156,6 +189,15 @@ class InTurn(FrontEnd):
                 return found
             images = front(images)
         return None
+
+    @property
+    def boxed(self) -> bool:
+        """As the first of them that has a threshold says."""
+        for front in self.fronts:
+            assert isinstance(front, FrontEnd)
+            if front.boxed or not (isinstance(front, Detect) or type(front).hides is FrontEnd.hides):
+                return front.boxed
+        return False
 
     def check(self, shape: Sequence[int]) -> None:
         """Refuses images that are too small for one of them."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustkit.errors import InputError
-from robustkit.models.fronts.base import FrontEnd, ranked, ring
+from robustkit.models.fronts.base import Clipping, FrontEnd, ranked, ring
 
 # The quartiles of a normal distribution, from one to the other, over its standard deviation.
 _QUARTILES = 1.35
@@ -18,7 +18,7 @@ _QUARTILES = 1.35
 ROOM = 2.0
 
 
-class Clip(FrontEnd):
+class Clip(Clipping):
     """Each pixel clipped to the range of its eight neighbours, band by band; no constants, no threshold to hide under.
 
     Args:
@@ -32,12 +32,13 @@ class Clip(FrontEnd):
             raise InputError(f"expected clip:1 to clip:4, the rank among 8 neighbours, got clip:{rank}")
         self.rank = rank
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W), repaired."""
-        return _clipped(images, ring(images), self.rank)
+    def ends(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The lowest and highest of the eight neighbours, or those of the rank."""
+        low, high = ranked(ring(images), [self.rank - 1, 8 - self.rank])
+        return low, high
 
 
-class Across(FrontEnd):
+class Across(Clipping):
     """Each pixel clipped to what its neighbours across it expect, band by band, with room for noise.
 
     Two neighbours that face each other have a mean; the four means across a pixel all expect it, also on the slope of
@@ -56,15 +57,15 @@ class Across(FrontEnd):
             raise InputError(f"expected across:K with K at least 0, as in across:2, got across:{room:g}")
         self.room = room
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W), repaired."""
+    def ends(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The lowest and highest mean across, and the room beyond them."""
         around = ring(images)  # row by row, so that the first faces the last
         low, high = ranked([(one + other) / 2 for one, other in zip(around[:4], around[:3:-1], strict=True)], [0, 3])
         room = self.room * (high - low)
-        return torch.minimum(torch.maximum(images, low - room), high + room)
+        return low - room, high + room
 
 
-class Line(FrontEnd):
+class Line(Clipping):
     """Each pixel clipped so that a straight line of bad pixels through it, in any direction, has no say.
 
     Args:
@@ -78,10 +79,10 @@ class Line(FrontEnd):
             raise InputError(f"expected line or line:2, got line:{width}")
         self.width = self.radius = width
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W), repaired."""
-        # A line of one pixel covers 2 of the 8 pixels around; a line of two covers 4 of the 16.
-        return _clipped(images, ring(images, self.width), 2 * self.width + 1)
+    def ends(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """A line of one pixel covers 2 of the 8 pixels around; a line of two covers 4 of the 16."""
+        low, high = ranked(ring(images, self.width), [2 * self.width, 6 * self.width - 1])
+        return low, high
 
 
 class Median(FrontEnd):
@@ -172,8 +173,3 @@ class FillNaN(FrontEnd):
         count = torch.stack(ring(known)).sum(0)
         mean = torch.stack(ring(value)).sum(0) / count.clamp(min=1)
         return torch.where(finite, images, torch.where(count > 0, mean, self.fill.expand_as(mean)))
-
-
-def _clipped(images: Tensor, around: Sequence[Tensor], rank: int) -> Tensor:
-    low, high = ranked(around, [rank - 1, len(around) - rank])
-    return torch.minimum(torch.maximum(images, low), high)
