@@ -49,11 +49,13 @@ class Row:
         name: What it is.
         run: Scores once, and says how many candidates that were.
         note: What it says of itself.
+        batch: Images at once, of a bare row.
     """
 
     name: str
     run: Callable[[], int]
     note: str = ""
+    batch: int = 0
 
 
 def classifier_for(name: str, size: int) -> AuditedClassifier:
@@ -85,28 +87,44 @@ def candidates_for(images: Tensor, each: int) -> Candidates:
     return Candidates(torch.arange(n), row, column, torch.rand(n, each, 1, bands, generator=generator))
 
 
-def bare_rows(classifier: AuditedClassifier, images: Tensor, *, small: bool) -> Iterator[Row]:
-    """Bare forward passes of ready batches, each way with its best batch size."""
-    contiguous = images.repeat(-(-256 // len(images)), 1, 1, 1)[:256].contiguous()
+def bare_rows(
+    classifier: AuditedClassifier, images: Tensor, *, small: bool, sizes: Sequence[int] = BATCHES, each: int = 64
+) -> Iterator[Row]:
+    """Bare forward passes of ready batches, each way with its best batch size.
+
+    Args:
+        classifier: The network.
+        images: Shape (N, C, H, W), repeated to fill a batch.
+        small: Only the ways that are ready within seconds, with the two smallest sizes.
+        sizes: Batch sizes to try.
+        each: Images by which a size is timed; a row runs on twice as many.
+    """
+    contiguous = images.repeat(-(-max(sizes) // len(images)), 1, 1, 1)[: max(sizes)].contiguous()
     last = contiguous.contiguous(memory_format=torch.channels_last)
     module = classifier.module
-    folded = fuse(copy.deepcopy(module)).eval().to(memory_format=torch.channels_last)
-    sizes = BATCHES[:2] if small else BATCHES
-    yield bare("eager, contiguous", module, contiguous, sizes)
-    yield bare("eager, folded, channels last", folded, last, sizes)
+    folded = copy.deepcopy(module)
+    try:
+        folded = fuse(folded)
+    except Exception as error:  # torch's own tracing, which follows fewer networks than ours
+        print(f"not folded: {str(error).splitlines()[0]}")
+    folded = folded.eval().to(memory_format=torch.channels_last)
+    sizes = sizes[:2] if small else sizes
+    yield bare("eager, contiguous", module, contiguous, sizes, each)
+    yield bare("eager, folded, channels last", folded, last, sizes, each)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated, and still the fastest on a CPU
         traced = torch.jit.trace(folded, last[:8], check_trace=False)
         frozen = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
-        yield bare("torch.jit, frozen for inference", frozen, last, sizes)
+        row = bare("torch.jit, frozen for inference", frozen, last, sizes, each)
+        yield row
         if small:
             return
         try:
-            yield bare("torch.compile", torch.compile(folded, dynamic=False), last, sizes)
+            yield bare("torch.compile", torch.compile(folded, dynamic=False), last, [row.batch], each)
         except Exception as error:
             print(f"torch.compile failed: {str(error).splitlines()[0]}")
         if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
-            yield bare("onnxruntime", onnx_session(module, contiguous[:8]), contiguous, sizes)
+            yield bare("onnxruntime", onnx_session(module, contiguous[:8]), contiguous, sizes, each)
 
 
 def onnx_session(module: nn.Module, example: Tensor) -> Callable[[Tensor], object]:
@@ -121,26 +139,26 @@ def onnx_session(module: nn.Module, example: Tensor) -> Callable[[Tensor], objec
     return lambda batch: session.run(None, {"x": batch.numpy()})
 
 
-def bare(name: str, function: Callable[[Tensor], object], images: Tensor, sizes: Sequence[int]) -> Row:
+def bare(name: str, function: Callable[[Tensor], object], images: Tensor, sizes: Sequence[int], each: int) -> Row:
     """A bare loop, with the batch size that gives most images in a second."""
     speeds = {}
     for batch in sizes:
-        part = images[:batch]
+        part, rounds = images[:batch], max(1, each // batch)
         function(part)
         function(part)
         start = time.perf_counter()
-        for _ in range(max(1, 64 // batch)):
+        for _ in range(rounds):
             function(part)
-        speeds[batch] = max(1, 64 // batch) * batch / (time.perf_counter() - start)
+        speeds[batch] = rounds * batch / (time.perf_counter() - start)
     batch = max(speeds, key=lambda size: speeds[size])
-    parts = images.split(batch)[: max(1, 128 // batch)]
+    parts = images.split(batch)[: max(1, 2 * each // batch)]
 
     def run() -> int:
         for part in parts:
             function(part)
         return sum(map(len, parts))
 
-    return Row(f"bare: {name}", run, f"batches of {batch}")
+    return Row(f"bare: {name}", run, f"batches of {batch}", batch)
 
 
 def our_rows(classifier: AuditedClassifier, images: Tensor, *, each: dict[str, int]) -> Iterator[Row]:
@@ -151,13 +169,7 @@ def our_rows(classifier: AuditedClassifier, images: Tensor, *, each: dict[str, i
             f"{len(images)} images x {count}": candidates_for(images, count),
             "1 image x 400": candidates_for(images[:1], min(400, count * len(images))),
         }.items():
-            evaluator(candidates)  # trials and caches are made at the first call
-
-            def run(candidates: Candidates = candidates) -> int:
-                evaluator(candidates)
-                return len(candidates)
-
-            yield Row(f"robustkit: {evaluator.name}, {words}", run, evaluator.reason)
+            yield our_row(evaluator, candidates, words)
 
     plain = PlainEvaluator(classifier, images)
     yield from rows(plain, each["plain"])
@@ -167,6 +179,17 @@ def our_rows(classifier: AuditedClassifier, images: Tensor, *, each: dict[str, i
         yield from rows(chain, each["chain"])
     else:
         print(f"no chain: {chain.not_compiled}")
+
+
+def our_row(evaluator: Evaluator, candidates: Candidates, words: str) -> Row:
+    """An evaluator on some candidates."""
+    evaluator(candidates)  # trials and caches are made at the first call
+
+    def run() -> int:
+        evaluator(candidates)
+        return len(candidates)
+
+    return Row(f"robustkit: {evaluator.name}, {words}", run, evaluator.reason)
 
 
 def published_rows(classifier: AuditedClassifier, images: Tensor) -> Iterator[Row]:

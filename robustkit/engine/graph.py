@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.utils._pytree import tree_leaves
 
+from robustkit.engine.layout import put_channels_first
 from robustkit.errors import NoGraph, first_line
 from robustkit.models.outputs import part_of
 from robustkit.models.probing import OfBatch, Paired
@@ -80,6 +81,7 @@ def trace(module: nn.Module, images: Tensor, *, part: int | str | None = None) -
         two[1] = 3 * (two[1].flip(-1) - two[1].mean())
         _Observer(graph_module).run(two)
         _flatten(graph_module)
+        put_channels_first(graph_module)
         returned = module(two.clone())
         _compare(module, _Observer(graph_module).run(two), part_of(returned, part))
         if paired:
@@ -223,7 +225,7 @@ def _fold(graph_module: fx.GraphModule) -> None:
     """Removes layers that do nothing, and folds batch norms and dense layers into the layer before them."""
     for node in list(graph_module.graph.nodes):
         module = layer(node)
-        if isinstance(module, _NOTHING):
+        if isinstance(module, _NOTHING) or _keeps_depth(node):
             _replace(node, node.all_input_nodes[0])
             continue
         if module is None or len(node.args) != 1 or not isinstance(node.args[0], fx.Node):
@@ -238,6 +240,14 @@ def _fold(graph_module: fx.GraphModule) -> None:
             parent, _, name = str(before.target).rpartition(".")
             setattr(graph_module.get_submodule(parent), name, folded)
             _replace(node, before)
+
+
+def _keeps_depth(node: fx.Node) -> bool:
+    """Whether a node is torchvision's stochastic depth, which does nothing in evaluation mode."""
+    return getattr(node.target, "__name__", "") == "stochastic_depth" and False in (
+        *node.args[3:],
+        *node.kwargs.values(),
+    )
 
 
 def _fused(first: nn.Module, second: nn.Module) -> nn.Module | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from torch import fx
+from torch import fx, nn
 
 from robustkit.engine.dense import Ending, flattens, read_ending
 from robustkit.engine.graph import layer
@@ -77,6 +77,30 @@ def plan_windows(graph_module: fx.GraphModule, shape: Sequence[int], *, box: Box
     positions = min(size - side + 1 for size, side in zip(shape[1:], box, strict=True))
     plans = [_plan(graph_module, shape, box, bands, worth) for bands in _BANDS if bands <= positions]
     return min(plans, key=lambda plan: plan.work + _CALL * len(plan.steps) * len(plan.bands[0]) ** 2)
+
+
+def reached_share(graph_module: fx.GraphModule, shape: Sequence[int]) -> float:
+    """The share of a network's multiply-adds that one changed pixel reaches, on average over all pixels.
+
+    Args:
+        graph_module: The network, as `trace` gives it.
+        shape: (C, H, W) of the images.
+    """
+    plan = _plan(graph_module, shape, (1, 1), 1, math.inf)
+    reached = total = 0.0
+    for node in graph_module.graph.nodes:
+        sliding, module = read_sliding(node), layer(node)
+        if sliding is not None and sliding.weight is not None:
+            work = math.prod(node.meta["shape"][2:]) * sliding.work
+        elif type(module) is nn.Linear:
+            work = float(math.prod(node.meta["shape"][1:]) * module.in_features)
+        else:
+            continue
+        total += work
+        ending = read_ending(node)
+        known = plan.reaches.get(node if ending is None else ending.source, ())
+        reached += work * math.prod(float((reach.last - reach.first + 1).mean()) / reach.size for reach in known)
+    return reached / total
 
 
 def _plan(graph_module: fx.GraphModule, shape: Sequence[int], box: Box, bands: int, worth: float) -> WindowPlan:

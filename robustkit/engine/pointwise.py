@@ -10,12 +10,9 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from robustkit.engine.graph import layer
+from robustkit.engine.layout import ELEMENTWISE, ChannelNorm
 
-_LAYERS = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.RReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid,
-    nn.LogSigmoid, nn.Tanh, nn.Tanhshrink, nn.Softplus, nn.Softsign, nn.Softshrink, nn.Hardshrink, nn.Hardtanh,
-    nn.Hardsigmoid, nn.Hardswish, nn.Threshold, nn.BatchNorm2d, nn.PReLU, nn.LocalResponseNorm,
-)  # fmt: skip
+_LAYERS = (*ELEMENTWISE, nn.BatchNorm2d, nn.PReLU, nn.LocalResponseNorm, ChannelNorm)
 # Of one tensor and numbers.
 _NAMES = {
     "relu", "relu6", "leaky_relu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "sigmoid", "logsigmoid",

@@ -87,6 +87,31 @@ class Mobile(nn.Module):
         return self.fc(self.code(self.down(x)))
 
 
+class Turning(nn.Module):
+    """ConvNeXt-like: maps turned to have their channels last, for layer norms and dense layers."""
+
+    latent = "code"
+
+    def __init__(self, bands: int = 3) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(bands, 6, 2, 2)
+        self.norm, self.between = nn.LayerNorm(6), nn.LayerNorm(6, eps=1e-2)
+        self.deep = nn.Conv2d(6, 6, 5, padding=2, groups=6)
+        self.mix = nn.Sequential(nn.Linear(6, 12), nn.GELU(), nn.Linear(12, 6))
+        self.scale = nn.Parameter(torch.rand(6, 1, 1))
+        self.down = nn.Conv2d(6, 8, 2, 2)
+        self.code = nn.Linear(8, 6)
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).permute(0, 2, 3, 1)
+        x = F.layer_norm(x, (6,), self.norm.weight, self.norm.bias, self.norm.eps).permute(0, 3, 1, 2)
+        turned = self.between(torch.permute(self.deep(x), [0, 2, 3, 1]))
+        turned = F.silu(self.mix(turned) * 0.5) + turned
+        x = x + self.scale * torch.permute(turned, [0, 3, 1, 2])
+        return self.fc(F.relu(self.code(self.down(x).mean((2, 3)))))
+
+
 class Inception(nn.Module):
     """Branches of several reaches, dilated and not square, joined; ceil_mode and padded average pools between."""
 

@@ -22,7 +22,7 @@ from tests.engine.contract import (
     random_images,
     randomise,
 )
-from tests.engine.networks import Branching, Dense, Inception, Mobile, Random, Residual
+from tests.engine.networks import Branching, Dense, Inception, Mobile, Random, Residual, Turning
 
 # Windows wherever they can be followed, also where whole maps would be cheaper.
 everywhere = partial(IncrementalEvaluator, worth=50.0, compiled=False)
@@ -45,8 +45,9 @@ def _classifier(module, shape, **options):
         (Residual, (3, 45, 38)),
         (Dense, (3, 30, 27)),
         (Mobile, (3, 35, 32)),
+        (Turning, (3, 34, 40)),
     ],
-    ids=["ConvNet", "DeepMerge", "Residual", "Dense", "Mobile"],
+    ids=["ConvNet", "DeepMerge", "Residual", "Dense", "Mobile", "Turning"],
 )
 def test_contract(network, shape, make):
     evaluator = check_evaluator(make, _classifier(network(), shape), n=2, extra=6)
