@@ -129,14 +129,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     names, sizes, rounds = (SMALL, [64], 1) if options.small else (options.networks, options.sizes, options.rounds)
-    kept = options.out is not None and options.out.exists()
-    rows: dict[str, Any] = json.loads(options.out.read_text()) if kept else {}
+    out: Path | None = options.out
+    rows: dict[str, Any] = json.loads(out.read_text()) if out is not None and out.exists() else {}
     for size in sizes:
         for name in names:
             if f"{name} {size}" not in rows:
                 rows[f"{name} {size}"] = row_for(name, size, small=options.small, rounds=rounds)
-                if options.out is not None:
-                    options.out.write_text(json.dumps(rows, indent=1))
+                if out is not None:
+                    out.write_text(json.dumps(rows, indent=1))
     print("\n".join(f"- {key}: {value}" for key, value in environment().items()), end="\n\n")
     print(f"| {' | '.join(HEADER)} |")
     print("|---" * len(HEADER) + "|")

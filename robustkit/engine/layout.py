@@ -35,6 +35,9 @@ class ChannelNorm(nn.Module):
         eps: Added to the variance.
     """
 
+    weight: Tensor | None
+    bias: Tensor | None
+
     def __init__(self, channels: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> None:
         super().__init__()
         self.channels, self.eps = channels, eps
