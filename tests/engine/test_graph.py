@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from robustkit.engine.graph import Untraceable, layer, subgraph, trace
+from robustkit.engine.plan import reached_share
 from robustkit.models import ConvNet, ResNet18
 from tests.engine.contract import randomise
-from tests.engine.networks import Branching, Dense, Inception, Mobile, Residual
+from tests.engine.networks import Branching, Dense, Inception, Mobile, Residual, Turning
 
 
 def _layers(graph):
@@ -176,3 +177,14 @@ def test_shapes_and_constants_are_known():
     assert constant.meta["value"].flatten().tolist() == [1.0, 2.0, 3.0]
     assert torch.flatten in {node.target for node in by_name.values()}
     assert "size" not in {node.target for node in by_name.values()}
+
+
+def test_turned_maps_are_turned_no_more():
+    graph = trace(randomise(Turning()), torch.rand(1, 3, 24, 20)).graph
+    assert not [node for node in graph.nodes if node.target in ("permute", torch.permute)]
+
+
+def test_the_share_of_the_work_that_a_pixel_reaches():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(32, 1)).eval()
+    # A pixel reaches 3 cells along an axis and 2 at the borders, in the dense layer too.
+    assert reached_share(trace(network, torch.rand(1, 1, 4, 4)), (1, 4, 4)) == pytest.approx((2.5 / 4) ** 2)
