@@ -83,7 +83,7 @@ def row_for(name: str, size: int, *, small: bool, rounds: int) -> dict[str, obje
     one = candidates_for(images[:1], 1)
     evaluator(one)
     ready = time.process_time() - start
-    each = 16 if small else 256  # as in a search
+    each = 16 if small else 512  # as in a search
     with torch.inference_mode():
         painted = candidates_for(images[:1], 8)
         expected = make_evaluator(classifier, images, engine="plain")(painted)
