@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.jit import ScriptModule
 
 # How many multiply-adds the images of a group cost in one forward pass each, and how many images are in one at most.
-_GROUP_PRODUCTS, _MOST_IMAGES = 1.6e9, 16
+_GROUP_PRODUCTS, _MOST_IMAGES = 3.2e9, 16
 # Of a network whose layers cannot be seen.
 _UNSEEN_IMAGES = 4
 
