@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from robustkit.auditing.fixed import fix_claims
-from robustkit.auditing.forecast import forecast, said_after, said_before
+from robustkit.auditing.forecast import budget_in_time, forecast, paces_of, said_after, said_before
 from robustkit.auditing.machine import check_names
 from robustkit.auditing.recorded import ABOUT, SCHEMA
 from robustkit.auditing.report import BASE, MODEL, NOTE, Report, date_of, draw_report
-from robustkit.auditing.request import FILE, AuditRequest, of_effort, read_gate, save_request
+from robustkit.auditing.request import FILE, QUICK_BUDGETS, AuditRequest, of_effort, read_gate, save_request
 from robustkit.auditing.subject import Subject, about_subject, check_same_images, open_subject, options_for, subject_of
 from robustkit.devices import choose_device
 from robustkit.errors import InputError, RunInterrupted
-from robustkit.files import is_unfinished, new_folder, own_folder, read_object, refuse_shared, write_json
+from robustkit.files import is_unfinished, new_folder, own_folder, read_object, read_toml, refuse_shared, write_json
 from robustkit.findings.finding import Finding
 from robustkit.findings.registry import findings
 from robustkit.models import ModelOptions
@@ -60,7 +61,7 @@ def run_audit(
         RobustkitError: If the disk is full, or a file cannot be written.
         RunInterrupted: If a signal stopped the audit; what was finished is kept.
     """
-    request, folder = of_effort(request), Path(out)
+    free, request, folder = request.effort == "quick" and not request.attack.budget, of_effort(request), Path(out)
     kinds = findings(request.findings)
     check_names([read_gate(gate) for gate in request.fail_under], kinds)
     for name in request.attack.searches:
@@ -81,7 +82,11 @@ def run_audit(
     _check_out(folder)
     again = "continue with the same command, finished steps are kept"
     with trouble_in_words(folder, again), only_writer(folder / LOCK), interruptible():
-        expected = forecast(subjects, request)
+        paces = paces_of(subjects)
+        if free and paces:
+            request = _in_time(request, folder, budget_in_time(subjects, request, paces), say)
+            subjects = {name: replace(subject, request=request) for name, subject in subjects.items()}
+        expected = None if paces is None else forecast(subjects, request, paces)
         if expected is not None:
             say(said_before(expected))
         started = time.monotonic()
@@ -99,6 +104,21 @@ def run_audit(
         report = draw_report(folder, request.findings, workers, say)
         say(said_after(time.monotonic() - started, expected))
     return report
+
+
+def _in_time(request: AuditRequest, folder: Path, budget: int, say: Callable[[str], None]) -> AuditRequest:
+    """The request of a quick audit with the budget of the attack that the time allows, or that it began with."""
+    if (folder / FILE).is_file():
+        begun = read_toml(folder / FILE, "an audit file in TOML")
+        part = begun.get("attack")
+        kept = part.get("budget") if begun.get("effort") == "quick" and isinstance(part, dict) else None
+        budget = kept if kept in QUICK_BUDGETS else budget
+    if budget < request.attack.budget:
+        say(
+            f"--quick: at most {budget:,} queries per image and search, in place of {request.attack.budget:,}, so that "
+            "the attack takes about five minutes; [attack] budget in an audit.toml sets another number"
+        )
+    return replace(request, attack=replace(request.attack, budget=budget))
 
 
 def _run_steps(subject: Subject, kinds: Sequence[Finding], folder: Path, say: Callable[[str], None]) -> None:

@@ -27,6 +27,8 @@ from robustkit.words import no_such
 
 FILE = "audit.toml"
 EFFORTS = ("quick", "standard", "full")
+# Queries per image of each search under --quick: the first of them that the time allows, or the last.
+QUICK_BUDGETS = (4000, 2000, 1000, 500, 250)
 SUITES = ("auto", "quick", "lsst", "plain")
 # What an audit.toml may say that can name code.
 CODE = ("model", "base", "perturbations", "searches", "findings")
@@ -187,7 +189,7 @@ def of_effort(request: AuditRequest) -> AuditRequest:
         if request.certify == plain.certify:
             request = replace(request, certify=CertifyPart(seconds=60.0))
         if request.attack.budget == 0:
-            request = replace(request, attack=replace(request.attack, budget=4000))
+            request = replace(request, attack=replace(request.attack, budget=QUICK_BUDGETS[0]))
         request = replace(request, remedy=quick(request.remedy))
     if request.effort == "full":
         request = replace(request, remedy=replace(request.remedy, tried=True))

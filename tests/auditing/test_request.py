@@ -1,6 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 
+from robustkit.auditing.audit import _in_time
+from robustkit.auditing.forecast import Pace, budget_in_time
 from robustkit.auditing.request import (
+    FILE,
     AttackPart,
     AuditRequest,
     CertifyPart,
@@ -111,3 +116,20 @@ def test_a_gate_is_read_part_by_part(text, parts):
 def test_what_is_no_gate_is_refused(text):
     with pytest.raises(InputError, match="expected a gate such as"):
         read_gate(text)
+
+
+@pytest.mark.parametrize(
+    ("rates", "budget"),
+    [((300_000,), 4000), ((3_000,), 2000), ((3_000, 3_000), 1000), ((500,), 250), ((5,), 250), ((), 4000)],
+)
+def test_a_quick_attack_gets_the_queries_that_five_minutes_allow(rates, budget, tmp_path):
+    request = of_effort(AuditRequest("a.pt", effort="quick"))
+    names = ("model", "base")[: len(rates)]
+    subjects = {name: SimpleNamespace(sample=range(150)) for name in names}
+    paces = {name: Pace(0.01, rate) for name, rate in zip(names, rates, strict=True)}
+    assert budget_in_time(subjects, request, paces) == budget
+    said = []
+    bounded = _in_time(request, tmp_path, budget, said.append)
+    assert (bounded.attack.budget, len(said)) == (budget, int(budget < 4000))
+    save_request(bounded, tmp_path / FILE)
+    assert _in_time(request, tmp_path, 500, said.append) == bounded  # the machine is slower when the audit goes on
