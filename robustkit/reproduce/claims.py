@@ -81,9 +81,13 @@ def adjust(claims: list[Claim]) -> list[Claim]:
 
 def spoken(claims: list[Claim]) -> str:
     """The number of claims with each verdict, in a sentence."""
-    words = {AGREES: "hold", DIFFERS: "do not", OPEN: "are not settled", INCOMPARABLE: "cannot be compared"}
-    counts = {said: sum(claim.verdict == verdict for claim in claims) for verdict, said in words.items()}
-    return f"Of {len(claims)} claims {', '.join(f'{count} {said}' for said, count in counts.items())}."
+    words = {
+        AGREES: ("holds", "hold"), DIFFERS: ("does not", "do not"), OPEN: ("is not settled", "are not settled"),
+        INCOMPARABLE: ("cannot be compared", "cannot be compared"),
+    }  # fmt: skip
+    counts = {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in words}
+    said = (f"{count} {words[verdict][count != 1]}" for verdict, count in counts.items())
+    return f"Of {len(claims)} claims {', '.join(said)}."
 
 
 def verdict(found: Estimate | None, threshold: float) -> str:

@@ -118,7 +118,7 @@ def plan_paper(name: str, scale: str, *, published: bool = False) -> PaperPlan:
     Args:
         name: A name in `PAPERS`.
         scale: A name in `SCALES`: `tiny` shows in minutes that everything runs, and its numbers mean nothing; `small`
-            is for two processor cores and an hour; `paper` has the numbers of the paper, for a GPU.
+            is for two processor cores and 100 minutes; `paper` has the numbers of the paper, for a GPU.
         published: Whether the published images are used.
 
     Raises:

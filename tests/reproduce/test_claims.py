@@ -167,7 +167,7 @@ def test_no_number_is_no_verdict():
 
 def test_claims_are_counted():
     claims = [Claim(f"{i}", "convnet", "", "", "", v, "") for i, v in enumerate([AGREES, AGREES, DIFFERS, OPEN])]
-    assert spoken(claims) == "Of 4 claims 2 hold, 1 do not, 1 are not settled, 0 cannot be compared."
+    assert spoken(claims) == "Of 4 claims 2 hold, 1 does not, 1 is not settled, 0 cannot be compared."
 
 
 def test_numbers_of_other_images_are_not_judged_and_those_of_the_paper_are(found):
