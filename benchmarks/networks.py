@@ -88,7 +88,7 @@ def row_for(name: str, size: int, *, small: bool, rounds: int) -> dict[str, obje
         painted = candidates_for(images[:1], 8)
         expected = make_evaluator(classifier, images, engine="plain")(painted)
         apart = float((evaluator(painted) - expected).abs().max() / expected.abs().max())
-        bare = list(bare_rows(classifier, images, small=small, sizes=(8,), each=8))
+        bare = list(bare_rows(classifier, images, small=small, sizes=(2, 8), each=8))
         ours = our_row(evaluator, candidates_for(images[:1], each), f"{each} candidates")
         measured = measure([*bare, ours], rounds)
     speeds = {way: statistics.median(taken) for way, taken in measured.items()}
