@@ -142,6 +142,11 @@ def _with_card(path: Path, options: ModelOptions) -> ModelOptions:
 
 def _find(path: Path, kind: Kind, content: Content | None, options: ModelOptions, images: ImageSet | None) -> Found:
     size = options.input_size or (None if images is None else images.images.shape[2:])
+    if options.trust is not None and kind in (kinds.SAFETENSORS, kinds.ONNX, kinds.KERAS_WEIGHTS):
+        check_trust(path, options.trust)
+        found = _find(path, kind, content, replace(options, trust=None), images)
+        found.notes.append(f"--trust-checkpoint has no effect: nothing in {kind.name} is run")
+        return found
     if options.trust is not None:
         plain = _without_trust(path, kind, options)
         if plain is None:

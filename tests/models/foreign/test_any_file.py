@@ -3,10 +3,12 @@
 import os
 import sys
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from robustkit.data import ImageSet
@@ -132,6 +134,13 @@ def test_trust_is_needed_only_where_no_class_is_named(tmp_path, code):
     trust = sha256_file(path)
     made = open_model(path, ModelOptions(arch=f"{code}:Galaxies", trust=trust, input_size=(32, 32)))
     assert any("--trust-checkpoint has no effect" in note for note in made.origin.notes)
+    weights = tmp_path / "weights.safetensors"
+    save_file(made.classifier.module.state_dict(), weights)
+    options = ModelOptions(arch=f"{code}:Galaxies", trust=sha256_file(weights), input_size=(32, 32))
+    made = open_model(weights, options)
+    assert "--trust-checkpoint has no effect: nothing in a safetensors file is run" in made.origin.notes
+    with pytest.raises(SecurityError, match="names another"):
+        open_model(weights, replace(options, trust="0" * 64))
     with pytest.raises(InputError, match=r"is whole, but the code.*--arch path/to/file.py:Galaxies"):
         open_model(path, ModelOptions(trust=trust))
     with pytest.raises(SecurityError, match="names another"):
@@ -157,6 +166,7 @@ def test_names_of_wrappers_are_taken_out_wherever_they_stand(tmp_path, code, how
 
 NET = """
 import torch
+from safetensors.torch import save_file
 from torch import nn
 {imports}
 
@@ -294,6 +304,7 @@ def test_images_may_show_fewer_classes_than_the_network_has(tmp_path, code):
 
 PROBED = """
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 
