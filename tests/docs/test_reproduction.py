@@ -25,7 +25,7 @@ def test_page_and_claims_are_of_one_run(folder):
     with open(folder / "tables" / "claims.csv") as file:
         rows = list(csv.DictReader(file))
     here, verdict = "here, 95% by itself", "verdict over all claims"
-    assert [(row["network"], row["claim"], row[here], row[verdict]) for row in rows] == [
+    assert [(row["network"], row["claim"], row[here].removeprefix("'"), row[verdict]) for row in rows] == [
         (claim["network"], claim["text"], claim["found"], claim["verdict"]) for claim in found["claims"]
     ]
     assert {row[verdict] for row in rows} <= {AGREES, DIFFERS, OPEN, INCOMPARABLE}
