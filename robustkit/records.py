@@ -7,7 +7,6 @@ import functools
 import json
 import math
 import os
-import sys
 import zipfile
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -245,20 +244,24 @@ def settings_from(kind: type[T], given: Mapping[str, Any]) -> T:
         InputError: If an argument is of another type than its field.
     """
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+    hints = _known_hints(kind)
     for name, value in plain.items():
-        hint = _hint(kind, name)
+        hint = hints[name]
         if not fits(value, hint):
             raise InputError(f"expected {name} as {named_type(hint)}, got {brief(repr(value), 60)}")
     return kind(**plain)
 
 
-def _hint(kind: type[Any], name: str) -> Any:
-    owner = next(each for each in kind.__mro__ if name in vars(each).get("__annotations__", {}))
-    hint = vars(owner)["__annotations__"][name]
-    try:
-        return eval(hint, vars(sys.modules[owner.__module__])) if isinstance(hint, str) else hint
-    except NameError:  # what is imported for type checkers alone
-        return Any
+def _known_hints(kind: type[Any]) -> dict[str, Any]:
+    """The types of fields, anything where one names what is imported for type checkers alone."""
+    unknown: dict[str, Any] = {}
+    while True:
+        try:
+            return get_type_hints(kind, localns=unknown)
+        except NameError as error:
+            if error.name is None or error.name in unknown:
+                raise
+            unknown[error.name] = Any
 
 
 @functools.cache

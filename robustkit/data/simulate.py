@@ -147,8 +147,10 @@ def _depths(style: Style, survey: str | Survey | None, years: Sequence[float] | 
 
 def _check(n: int, seed: int, workers: int | None, size: int, classes: Mapping[str, float]) -> None:
     for name, value, least in (("n", n, 1), ("seed", seed, 0), ("workers", workers, 1), ("size", size, 16)):
-        if value is not None and (not isinstance(value, int | np.integer) or value < least):
-            raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if value is not None and not isinstance(value, int | np.integer):
+            raise InputError(f"expected {name} as a whole number, got {value!r}")
+        if value is not None and value < least:
+            raise InputError(f"{name} must be at least {least}, got {value}")
     unknown = [name for name in classes if name not in CLASSES]
     if unknown:
         raise InputError(no_such("class", unknown[0], CLASSES))

@@ -56,7 +56,7 @@ class OfBatch(nn.Module):
     def __init__(self, network: nn.Module, batch: int) -> None:
         super().__init__()
         self.network, self.batch = network, batch
-        self.training = False  # an exported network has no eval()
+        self.training = False  # an exported network takes no other mode
 
     def forward(self, images: Tensor) -> Any:
         """What the network returns, of as many rows as images."""
