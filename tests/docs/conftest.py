@@ -39,8 +39,9 @@ def given_folder(world, reader_folder):
 
 def make_quick(patch):
     """An audit sweeps less, and figures are saved without what is drawn in them; other tests look at both."""
-    import robustkit.report.page  # noqa: F401  # before what it imports from `saving` is replaced
     from matplotlib.figure import Figure
+
+    import robustkit.report.page  # noqa: F401  # before what it imports from `saving` is replaced
 
     def blank(figure, folder, name, kinds):
         for kind in kinds:
