@@ -18,7 +18,7 @@ from robustkit.engine.dense import GlobalMean, flattens, read_mean
 from robustkit.engine.graph import layer, layer_of
 from robustkit.engine.pointwise import called_name
 from robustkit.engine.sliding import Sliding, arguments, read_sliding
-from robustkit.engine.windows import Slide
+from robustkit.engine.windows import Box, Slide
 from robustkit.errors import InputError
 
 # A full forward pass uses a processor better than windows do; below this it is as fast.
@@ -153,7 +153,7 @@ class Chain:
     full_work: float
 
 
-def read_chain(graph_module: fx.GraphModule, *, box: int = 1, least_saving: float = _LEAST_SAVING) -> Chain:
+def read_chain(graph_module: fx.GraphModule, *, box: Box = (1, 1), least_saving: float = _LEAST_SAVING) -> Chain:
     """Reads the chain that a traced network is.
 
     Args:
@@ -280,9 +280,9 @@ def _averaged(node: fx.Node, ending: GlobalMean) -> tuple[fx.Node, Tensor]:
     return after, dense.weight.cpu().double() @ spread
 
 
-def _chain(stages: Sequence[ConvStage], ending: fx.Node, weight: Tensor, box: int, least_saving: float) -> Chain:
+def _chain(stages: Sequence[ConvStage], ending: fx.Node, weight: Tensor, box: Box, least_saving: float) -> Chain:
     stages = tuple(stage.simplified() for stage in stages)
-    axes = tuple(zip(_axes(stages, 0, box), _axes(stages, 1, box), strict=True))
+    axes = tuple(zip(_axes(stages, 0, box[0]), _axes(stages, 1, box[1]), strict=True))
     taps = [float(stage.weight.numel()) for stage in stages]
     full = [n * y.out * y.pool * x.out * x.pool for n, (y, x) in zip(taps, axes, strict=True)]
     saving = sum(full) / sum(n * y.reach * x.reach for n, (y, x) in zip(taps, axes, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Protocol
 
 import torch
@@ -12,19 +13,21 @@ from robustkit.engine.chain import UnsupportedChain
 from robustkit.engine.follower import Follower
 from robustkit.engine.kernel import KernelFollower
 from robustkit.engine.plain import PlainEvaluator
-from robustkit.engine.plan import Box, plan_windows
+from robustkit.engine.plan import plan_windows
 from robustkit.engine.trial import Trial, trial_candidates, widened
+from robustkit.engine.windows import Box
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
 
-# Sides of the boxes that changed pixels are put into, which are square up to the first; and of those that compiled code
-# may follow: what a front end of radius 1 or 2 makes of a single pixel.
+# Sides of the boxes that changed pixels are put into, which are square up to the first.
 _BOXES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80)
 _SQUARE = 6
 # Each size of box has a plan, a trial and clean maps of its own. One with unequal sides, or above the largest of the
 # square ones, is worth that for so many candidates, and so many sizes are kept.
 _LARGEST_SQUARE, _MANY, _SIZES = 16, 256, 64
-_COMPILED = (1, 3, 5)
+# Compiled code is made at once for a single pixel and for what a front end of radius 1 or 2 makes of one; for other
+# boxes after so many pixels, whose windows take as long as the compiler.
+_AT_ONCE, _WORTH_COMPILING = ((1, 1), (3, 3), (5, 5)), 1 << 19
 # Bytes for the clean maps of one box size.
 _MEMORY = 1 << 30
 
@@ -91,6 +94,7 @@ class IncrementalEvaluator:
         self._note = ""
         self._refusal = self.plain.why_not_traced or ("" if len(images) else "there are no images")
         self._followers: dict[Box, _Follows | None] = {}
+        self._asked: Counter[Box] = Counter()  # pixels of all boxes of a size
         if not self._refusal:
             self._low, self._high = widened(images.amin((0, 2, 3)), images.amax((0, 2, 3)))
 
@@ -165,6 +169,10 @@ class IncrementalEvaluator:
         return (max(box), max(box)) if max(box) <= _LARGEST_SQUARE else None
 
     def _followed(self, candidates: Candidates, box: Box) -> Tensor:
+        before = self._asked[box]
+        self._asked[box] += len(candidates.image) * box[0] * box[1]
+        if before < _WORTH_COMPILING <= self._asked[box] and box not in _AT_ONCE:
+            self._followers[box] = self._compiled(box) or self._follower(box)
         follower = self._follower(box)
         return self.plain(candidates)[:, 0] if follower is None else follower(candidates)
 
@@ -172,13 +180,12 @@ class IncrementalEvaluator:
         """What follows boxes of one size; None where full forward passes are as good."""
         if box not in self._followers:
             self._followers[box] = None
-            self._followers[box] = self._compiled(box) or self._planned(box)
+            self._followers[box] = (self._compiled(box) if box in _AT_ONCE else None) or self._planned(box)
         return self._followers[box]
 
-    def _compiled(self, sides: Box) -> KernelFollower | None:
+    def _compiled(self, box: Box) -> KernelFollower | None:
         """The kernel if it can be had and agrees; otherwise notes why not, of single pixels."""
-        box = sides[0]
-        if sides[1] != box or box not in _COMPILED or box > min(self.images.shape[2:]):
+        if any(side > size for side, size in zip(box, self.images.shape[2:], strict=True)):
             return None
         if self.plain.graph is None or self.not_compiled:
             return None
@@ -186,17 +193,17 @@ class IncrementalEvaluator:
         try:
             kernel = KernelFollower(self.plain.graph, self.images, self.classifier.output, self.memory, box)
         except UnsupportedChain as error:
-            self.not_compiled = str(error) if box == 1 else ""
+            self.not_compiled = str(error) if box == (1, 1) else ""
             return None
         except Exception as error:  # a machine without llvmlite, or that forbids new code; PyTorch does it as well
             why = (str(error).splitlines() or [type(error).__name__])[0]
         else:
-            trial = self._trial(kernel, sides)
+            trial = self._trial(kernel, box)
             if trial.passed:
                 return kernel
             why = f"the compiled kernel's logits are {trial.error:.3g} from the plain ones"
-        self._note = f"; not compiled{f' on boxes of {box}' if box > 1 else ''}: {why}"
-        self.not_compiled = why if box == 1 else ""
+        self._note = f"; not compiled{f' on boxes of {box[0]}x{box[1]}' if box != (1, 1) else ''}: {why}"
+        self.not_compiled = why if box == (1, 1) else ""
         return None
 
     def _planned(self, box: Box) -> Follower | None:

@@ -25,6 +25,7 @@ from robustkit.engine.dense import WindowProduct
 from robustkit.engine.graph import subgraph
 from robustkit.engine.kernel_code import FunctionCode, KernelCode, StageCode, llvm, this_processor
 from robustkit.engine.kernel_ir import emit
+from robustkit.engine.windows import Box
 from robustkit.models import Output
 
 # What stands outside a map. Any change is lost in it by rounding, so that a cell outside never differs from its clean
@@ -57,7 +58,7 @@ class KernelFollower:
 
     reason = "compiled kernel"
 
-    def __init__(self, graph: fx.GraphModule, images: Tensor, output: Output, memory: int, box: int = 1) -> None:
+    def __init__(self, graph: fx.GraphModule, images: Tensor, output: Output, memory: int, box: Box = (1, 1)) -> None:
         if images.device.type != "cpu":
             raise UnsupportedChain("compiled code runs on the CPU only")
         chain = read_chain(graph, box=box)
@@ -106,16 +107,18 @@ class KernelFollower:
         return self._batches.run(score, len(image))
 
     def _boxes(self, candidates: Candidates) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Image, first row and column of each changed box, (B,), and its pixels by rows, shape (B, box x box x C)."""
+        """Image, first row and column of each changed box, (B,), and its pixels by rows, shape (B, cells x C)."""
         image, value = candidates.image, candidates.value[:, 0].float()  # (B, L, C)
-        if self.box == 1:
+        if self.box == (1, 1):
             return image, candidates.row[:, 0, -1], candidates.column[:, 0, -1], value[:, -1]
-        height, width = self._images.shape[2:]
-        row = candidates.row[:, 0].amin(1).clamp_max(height - self.box)
-        column = candidates.column[:, 0].amin(1).clamp_max(width - self.box)
-        windows = self._images.unfold(2, self.box, 1).unfold(3, self.box, 1)[image, :, row, column]
-        boxes = windows.flatten(2).transpose(1, 2).contiguous()  # (B, box x box, C)
-        cell = (candidates.row[:, 0] - row[:, None]) * self.box + candidates.column[:, 0] - column[:, None]  # (B, L)
+        (tall, wide), (height, width) = self.box, self._images.shape[2:]
+        row = candidates.row[:, 0].amin(1).clamp_max(height - tall)
+        column = candidates.column[:, 0].amin(1).clamp_max(width - wide)
+        cell = (candidates.row[:, 0] - row[:, None]) * wide + candidates.column[:, 0] - column[:, None]  # (B, L)
+        if cell.shape[1] == tall * wide and torch.equal(cell, torch.arange(tall * wide).expand_as(cell)):
+            return image, row, column, value.flatten(1)  # whole boxes, by rows
+        windows = self._images.unfold(2, tall, 1).unfold(3, wide, 1)[image, :, row, column]
+        boxes = windows.flatten(2).transpose(1, 2).contiguous()  # (B, cells, C)
         each = torch.arange(len(image))
         for pixel in range(value.shape[1]):  # one after the other: of pixels in one place the last holds
             boxes[each, cell[:, pixel]] = value[:, pixel]

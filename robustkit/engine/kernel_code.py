@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from robustkit.engine.chain import Axis
+from robustkit.engine.windows import Box
 from robustkit.extras import require
 
 # A function of one number as data: ("clamp", low, high), ("leaky", slope), or ("affine", row of its scale).
@@ -95,6 +96,21 @@ class StageCode:
         return min(self.x.changed, self.sums)
 
     @property
+    def tiles(self) -> list[tuple[range, int]]:
+        """Those columns, tile after tile: the first of so many tiles that lie side by side, and how many they are.
+
+        In a wide window all taps meet all columns but a few at either side, so that one code does for the rest.
+        """
+        width, edge = self.columns, self.x.kernel - 1
+        inside = self.x.reach - edge
+        if edge > width or inside < 2 * width:
+            return [(range(at, min(at + width, self.x.changed)), 1) for at in range(0, self.x.changed, width)]
+        rest = edge + inside // width * width
+        tiles = [(range(edge), 1), (range(edge, edge + width), inside // width)]
+        tiles += [(range(rest, self.x.reach), 1), (range(self.x.reach, self.x.changed), 1)]
+        return [(columns, times) for columns, times in tiles if columns]
+
+    @property
     def block(self) -> int:
         """Channels whose sums are held at a time, a divisor of all channels."""
         vectors = self.channels // self.lanes
@@ -132,7 +148,7 @@ class KernelCode:
     """
 
     bands: int
-    box: int
+    box: Box
     height: int
     width: int
     stages: tuple[StageCode, ...]
@@ -141,7 +157,7 @@ class KernelCode:
     @property
     def pixel(self) -> int:
         """Numbers kept of the changed pixels."""
-        return _whole_lines(self.box * self.box * self.bands)
+        return _whole_lines(self.box[0] * self.box[1] * self.bands)
 
     @property
     def scratch(self) -> int:

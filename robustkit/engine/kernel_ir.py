@@ -35,13 +35,15 @@ def _candidate(b: Builder, code: KernelCode, pointers: Mapping[str, Value], n: V
     plane = code.height * code.width
     pixel = b.sum(b.times(image, code.bands * plane), b.times(y, code.width), x)
     change = pointers["scratch"]
-    numbers = code.box * code.box * code.bands
-    for cell in range(code.box * code.box):
-        place = cell // code.box * code.width + cell % code.box
+    tall, wide = code.box
+    value = b.at(pointers["value"], b.times(n, tall * wide * code.bands))
+    with b.loop(0, tall) as down, b.loop(0, wide) as across:
+        cell = b.times(b.sum(b.times(down, wide), across), code.bands)
+        place = b.sum(pixel, b.times(down, code.width), across)
         for band in range(code.bands):
-            new = b.number(pointers["value"], b.sum(b.times(n, numbers), cell * code.bands + band))
-            old = b.number(pointers["images"], b.sum(pixel, band * plane + place))
-            b.put(b.ops.fsub(new, old), b.at(change, cell * code.bands + band))
+            new = b.number(value, b.sum(cell, band))
+            old = b.number(pointers["images"], b.sum(place, band * plane))
+            b.put(b.ops.fsub(new, old), b.at(change, b.sum(cell, band)))
     free = b.at(change, code.pixel)
     cell_y, cell_x = y, x
     for number, stage in enumerate(code.stages):
@@ -156,29 +158,31 @@ class _Stage:
     def _convolve(self, change: Value, target: Value) -> None:
         """Adds the change times the kernel, which lies turned round: input i and tap k meet in output i + k."""
         b, y, x, c, c_in = self.b, self.stage.y, self.stage.x, self.stage.channels, self.stage.channels_in
-        block, width = self.stage.block, self.stage.columns
+        block = self.stage.block
         with b.loop(0, c, block) as channel, b.loop(0, y.changed) as ty:
             row = b.at(target, b.sum(b.times(ty, x.frame * c), channel))
             taps = b.at(self.pointers["weight"], b.times(channel, y.kernel * x.kernel * c_in))
             first = b.either(b.minus(ty, y.kernel - 1), ">", 0)
             stop = b.either(b.sum(ty, 1), "<", y.reach)
-            for left in range(0, x.changed, width):
-                columns = range(left, min(left + width, x.changed))
-                places = {
-                    (t, v): b.at(row, t * c + v * self.lanes) for t in columns for v in range(block // self.lanes)
-                }
-                sums = {key: b.variable(b.vector(place, self.lanes)) for key, place in places.items()}
-                with b.loop(first, stop) as iy, b.loop(0, c_in) as ci:
-                    values = b.at(change, b.sum(b.times(iy, x.reach * c_in), ci))
-                    tap = b.sum(b.times(b.minus(ty, iy), c_in), ci)
-                    self._multiply(columns, values, b.at(taps, b.times(tap, x.kernel * block)), sums)
-                for key, place in places.items():
-                    b.put(b.get(sums[key], self.lanes), place)
+            for columns, times in self.stage.tiles:
+                with b.loop(0, times * len(columns), len(columns)) as along:
+                    vectors = range(block // self.lanes)
+                    begin = b.at(row, b.times(along, c))
+                    places = {(t, v): b.at(begin, t * c + v * self.lanes) for t in columns for v in vectors}
+                    sums = {key: b.variable(b.vector(place, self.lanes)) for key, place in places.items()}
+                    with b.loop(first, stop) as iy, b.loop(0, c_in) as ci:
+                        cell = b.sum(b.times(iy, x.reach), along)
+                        values = b.at(change, b.sum(b.times(cell, c_in), ci))
+                        tap = b.sum(b.times(b.minus(ty, iy), c_in), ci)
+                        self._multiply(columns, values, b.at(taps, b.times(tap, x.kernel * block)), sums)
+                    for key, place in places.items():
+                        b.put(b.get(sums[key], self.lanes), place)
 
     def _multiply(self, columns: range, values: Value, taps: Value, sums: Mapping[tuple[int, int], Value]) -> None:
         """One row of one input channel times one row of the kernel, for a block of channels."""
         b, x, lanes, block = self.b, self.stage.x, self.lanes, self.stage.block
-        inputs = [b.spread(b.number(values, i * self.stage.channels_in), lanes) for i in range(x.reach)]
+        met = range(max(0, columns.start - x.kernel + 1), min(columns.stop, x.reach))
+        inputs = {i: b.spread(b.number(values, i * self.stage.channels_in), lanes) for i in met}
         for kx in range(x.kernel):
             reached = [t for t in columns if 0 <= t - kx < x.reach]
             for v in range(block // lanes if reached else 0):

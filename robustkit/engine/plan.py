@@ -14,7 +14,7 @@ from robustkit.engine.dense import Ending, flattens, read_ending
 from robustkit.engine.graph import layer
 from robustkit.engine.pointwise import is_pointwise
 from robustkit.engine.sliding import Sliding, read_sliding
-from robustkit.engine.windows import Reach
+from robustkit.engine.windows import Box, Reach
 
 # What passing a number through memory costs, in multiplications.
 _MEMORY = 10.0
@@ -24,7 +24,6 @@ _BANDS = (1, 2, 3, 5, 7)
 _CALL = 5e6 / 2048
 
 Reaches = tuple[Reach, Reach]
-Box = tuple[int, int]  # height and width of pixels that change
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Table = NDArray[np.int64]
+Box = tuple[int, int]  # height and width of pixels that change
 
 
 @dataclass(frozen=True)

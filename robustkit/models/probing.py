@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.jit import ScriptModule
 
 from robustkit.errors import InputError, first_line
 
@@ -15,8 +17,10 @@ from robustkit.errors import InputError, first_line
 SIDES = (100, 64, 224, 75, 128, 96, 69, 80, 84, 120, 150, 160, 192, 200, 256, 299, 300, 384, 424, 48, 50, 32, 28, 512)
 
 
-# Sizes of a batch with which a network is traced or exported, but for those with which it was just tried.
+# Sizes of a batch with which a network is traced or exported, but for those with which it was just tried; and numbers
+# in such a batch while the size of the images is a guess too, for a wrong guess may go through most of the network.
 _BATCHES = (1, 4, 8, 16, 32, 64, 128, 3, 5, 10, 100)
+_MOST_GUESSED = 1 << 22
 
 # What to do about a forward(x, alpha).
 _MORE_THAN_IMAGES = (
@@ -66,9 +70,17 @@ class OfBatch(nn.Module):
         return _joined([self.network(part) for part in filled], len(images))
 
 
-def batch_taken(module: nn.Module, images: Tensor) -> int | None:
-    """The one size of batch that a network takes which refuses these images, of the usual sizes."""
-    for batch in () if isinstance(module, OfBatch) else _BATCHES:
+def batch_taken(module: nn.Module, images: Tensor, most: float = math.inf) -> int | None:
+    """The one size of batch that a traced or exported network takes which refuses these images, of the usual sizes.
+
+    Args:
+        module: The network. Any other kind depends on the size of its batch for reasons of its own, and is not tried.
+        images: Images that it refused, shape (N, C, H, W).
+        most: Numbers in a batch that is tried.
+    """
+    recorded = any(isinstance(part, ScriptModule | fx.GraphModule) for part in module.modules())
+    batches = _BATCHES if recorded and not isinstance(module, OfBatch) else ()
+    for batch in (batch for batch in batches if batch * images[:1].numel() <= most):
         with contextlib.suppress(Exception):  # the network's own code, on a batch that it was not made for
             returned = _tensors(module(images[:1].repeat(batch, 1, 1, 1)))
             if returned and all(len(part) == batch for part in returned):
@@ -119,7 +131,7 @@ def accepts(module: nn.Module, shape: tuple[int, int, int]) -> bool:
     try:
         returned = _tensors(module(torch.zeros(3, *shape, device=device, dtype=dtype)))
     except Exception:  # the network's own code, on a size that it was not made for
-        return batch_taken(module, torch.zeros(1, *shape, device=device, dtype=dtype)) == 1
+        return batch_taken(module, torch.zeros(1, *shape, device=device, dtype=dtype), _MOST_GUESSED) is not None
     return all(len(part) == 3 for part in returned) and bool(returned)
 
 

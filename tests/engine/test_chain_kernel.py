@@ -1,6 +1,7 @@
 """The compiled kernel's parts: instructions that compute what they say, and code for processors of other widths."""
 
 import ctypes
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from robustkit.engine import Candidates, kernel, kernel_code, paint
+from robustkit.engine.chain import read_chain
 from robustkit.engine.graph import trace
 from robustkit.engine.kernel import KernelFollower
 from robustkit.engine.kernel_builder import INT, POINTER, Builder
@@ -84,22 +86,26 @@ def test_loops_and_variables(count):
     assert out[0] == expected
 
 
+@pytest.mark.parametrize("box", [(1, 1), (2, 3), (9, 17), (20, 4)])
 @pytest.mark.parametrize(("lanes", "sums"), [(4, 12), (8, 12), (16, 3)])
-def test_code_for_other_processors_gives_the_same(lanes, sums, monkeypatch):
+def test_code_for_other_processors_gives_the_same(lanes, sums, box, monkeypatch):
     torch.manual_seed(0)
     layers = [nn.Conv2d(2, 9, (5, 4), padding=2), nn.MaxPool2d(2), nn.LeakyReLU(0.3)]
     layers += [nn.Conv2d(9, 20, 3, padding=1), nn.BatchNorm2d(20).eval(), nn.Hardtanh(-0.2, 0.3), nn.AvgPool2d(3)]
     network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(20 * 3 * 3, 5)).eval()
     images = torch.rand(2, 2, 20, 21)
-    row, column = torch.randint(20, (300, 1, 1)), torch.randint(21, (300, 1, 1))
-    candidates = Candidates(torch.randint(2, (300,)), row, column, torch.rand(300, 1, 1, 2))
+    down, across = (at.flatten() for at in torch.meshgrid(*(torch.arange(side) for side in box), indexing="ij"))
+    row = torch.randint(21 - box[0], (300, 1, 1)) + down
+    column = torch.randint(22 - box[1], (300, 1, 1)) + across
+    candidates = Candidates(torch.randint(2, (300,)), row, column, torch.rand(300, 1, len(down), 2))
     painted = paint(images[candidates.image], row[:, 0], column[:, 0], candidates.value[:, 0])
     own = this_processor()
     other = Processor(own.name, own.features, lanes, sums)
     for module in (kernel, kernel_code):
         monkeypatch.setattr(module, "this_processor", lambda: other)
     with torch.inference_mode():
-        follower = KernelFollower(trace(network, images), images, Output(), 1 << 30)
+        monkeypatch.setattr(kernel, "read_chain", partial(read_chain, least_saving=0.0))
+        follower = KernelFollower(trace(network, images), images, Output(), 1 << 30, box)
         assert all(stage.channels % 4 == 0 for stage in follower._code.stages)
         torch.testing.assert_close(follower(candidates), network(painted), rtol=1e-5, atol=1e-5)
 

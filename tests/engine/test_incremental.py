@@ -12,6 +12,7 @@ from torch import nn
 
 from robustkit.engine import Candidates, IncrementalEvaluator, PlainEvaluator, incremental
 from robustkit.engine.follower import Follower
+from robustkit.engine.kernel import KernelFollower
 from robustkit.models import AuditedClassifier, ConvNet, DeepMerge, Output, ResNet18
 from tests.engine.contract import (
     ROUNDING,
@@ -161,6 +162,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")  # PyTorch, once per process
 @pytest.mark.parametrize("name", LAYERS)
 def test_each_layer_is_followed(name):
     layer = LAYERS[name]
@@ -280,12 +282,16 @@ def test_images_used_last_stay_loaded(monkeypatch):
     assert ask(1) == []
 
 
+@pytest.mark.parametrize("make", [IncrementalEvaluator, everywhere], ids=["compiled", "everywhere"])
 @pytest.mark.parametrize("sides", [(1, 1), (2, 2), (4, 4), (9, 9), (3, 14), (22, 7), (38, 30)])
-def test_pixels_that_lie_together_are_followed_as_one_box(sides, monkeypatch):
+def test_pixels_that_lie_together_are_followed_as_one_box(sides, make, monkeypatch):
     monkeypatch.setattr(incremental, "_MANY", 1)
+    monkeypatch.setattr(incremental, "_WORTH_COMPILING", 1)
+    if make is IncrementalEvaluator and min(sides) > 20:
+        pytest.skip("most of the maps change")
     classifier = _classifier(ConvNet(size=(64, 60)), (3, 64, 60))
     images = random_images(classifier)
-    evaluator = everywhere(classifier, images)
+    evaluator = make(classifier, images)
     candidates = random_candidates(images, pixels=3)
     generator = torch.Generator().manual_seed(1)
     down, across = (torch.randint(side, candidates.row.shape, generator=generator) for side in sides)
@@ -295,6 +301,21 @@ def test_pixels_that_lie_together_are_followed_as_one_box(sides, monkeypatch):
     evaluator(close)  # the trial on these values, which asks the plain evaluator
     monkeypatch.setattr(evaluator, "plain", None)
     assert_agrees(evaluator, classifier, close)
+
+
+def test_boxes_are_compiled_once_so_many_were_asked_for(monkeypatch):
+    monkeypatch.setattr(incremental, "_WORTH_COMPILING", 12 * 64)
+    classifier = _classifier(ConvNet(size=(64, 60)), (3, 64, 60))
+    images = random_images(classifier)
+    evaluator = IncrementalEvaluator(classifier, images)
+    down, across = (at.flatten() for at in torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij"))
+    generator = torch.Generator().manual_seed(2)
+    row, column = (torch.randint(50, (1, 8, 1), generator=generator) for _ in range(2))
+    value = torch.rand(1, 8, 64, 3, generator=generator)
+    some = Candidates(torch.tensor([0]), row + down, column + across, value)
+    for kind in (Follower, KernelFollower):
+        assert_agrees(evaluator, classifier, some)
+        assert isinstance(evaluator._followers[8, 8], kind)
 
 
 def test_few_candidates_make_no_box_of_their_own():

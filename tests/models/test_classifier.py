@@ -158,6 +158,50 @@ def test_a_network_that_cannot_take_one_image_is_given_it_twice(kind):
     assert any("goes through it twice" in note for note in classifier.notes)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["traced", "script", "exported"])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_recorded_network_of_one_batch_size_is_opened_without_data(kind, batch):
+    class Fixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3, stride=4), nn.Linear(4 * 16 * 16, 3)
+
+        def forward(self, x):
+            return self.fc(torch.relu(self.conv(x)).reshape(batch, -1))
+
+    example = torch.rand(batch, 3, 64, 64)
+    if kind == "script":
+        module = torch.jit.trace(nn.Sequential(Fixed().eval()), example)
+    elif kind == "traced":
+        module = nn.Sequential(torch.jit.trace(Fixed().eval(), example))  # inside a network of the user's
+    else:
+        module = torch.export.export(Fixed().eval(), (example,)).module()
+    network = module if kind == "exported" else module.eval()
+    classifier = AuditedClassifier(network)
+    assert classifier.input_shape == (3, 64, 64)
+    images = torch.rand(batch + 1, 3, 64, 64)
+    torch.testing.assert_close(classifier(images)[:batch], module(images[:batch]))
+
+
+def test_a_network_that_is_run_as_code_is_not_tried_with_batches_of_many_images():
+    largest = 0
+
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 1, 3)
+
+        def forward(self, x):
+            nonlocal largest
+            largest = max(largest, len(x))
+            raise RuntimeError("not this size")
+
+    with pytest.raises(InputError, match="no usual image size"):
+        AuditedClassifier(Counting().eval())
+    assert largest == 3
+
+
 def test_a_latent_is_proposed_and_said():
     for module, name in (
         (nn.Sequential(nn.Flatten(), nn.Linear(27, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 2)), "3"),
