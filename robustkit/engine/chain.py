@@ -21,8 +21,8 @@ from robustkit.engine.sliding import Sliding, arguments, read_sliding
 from robustkit.engine.windows import Box, Slide
 from robustkit.errors import InputError
 
-# A full forward pass uses a processor better than windows do; below this it is as fast.
-_LEAST_SAVING = 3.0
+# By how much fewer multiplications windows must do with to be worth their overhead.
+_LEAST_SAVING = 1.5
 
 _NOTHING = {"contiguous", "float", "clone", "dropout"}
 _FUNCTIONS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -19,15 +20,12 @@ from robustkit.engine.windows import Box
 from robustkit.errors import InputError
 from robustkit.models import AuditedClassifier
 
-# Sides of the boxes that changed pixels are put into, which are square up to the first.
-_BOXES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80)
+# Sides of the boxes that changed pixels are put into, which are square up to 6: the least side of the others.
+_BOXES = (1, 2, 3, 4, 5, 6, 8, 12, 18, 27, 40, 60, 90)
 _SQUARE = 6
-# Each size of box has a plan, a trial and clean maps of its own. One with unequal sides, or above the largest of the
-# square ones, is worth that for so many candidates, and so many sizes are kept.
-_LARGEST_SQUARE, _MANY, _SIZES = 16, 256, 64
-# Compiled code is made at once for a single pixel and for what a front end of radius 1 or 2 makes of one; for other
-# boxes after so many pixels, whose windows take as long as the compiler.
-_AT_ONCE, _WORTH_COMPILING = ((1, 1), (3, 3), (5, 5)), 1 << 19
+# Each size of box has code or a plan, a trial and clean maps of its own. One with unequal sides, or above the largest
+# of the square ones, is worth that for so many candidates, and so many sizes are kept.
+_LARGEST_SQUARE, _MANY, _SIZES = 18, 512, 64
 # Bytes for the clean maps of one box size.
 _MEMORY = 1 << 30
 
@@ -94,7 +92,6 @@ class IncrementalEvaluator:
         self._note = ""
         self._refusal = self.plain.why_not_traced or ("" if len(images) else "there are no images")
         self._followers: dict[Box, _Follows | None] = {}
-        self._asked: Counter[Box] = Counter()  # pixels of all boxes of a size
         if not self._refusal:
             self._low, self._high = widened(images.amin((0, 2, 3)), images.amax((0, 2, 3)))
 
@@ -149,16 +146,13 @@ class IncrementalEvaluator:
         if candidates.pixels == 1:
             return self._followed(candidates, (1, 1))
         spread = torch.stack([_spread(candidates.row), _spread(candidates.column)], 1)  # (B, 2)
-        spread = torch.where(spread.amax(1, keepdim=True) <= _SQUARE, spread.amax(1, keepdim=True), spread)
-        sides = torch.tensor(_BOXES, device=spread.device)
-        rank = torch.searchsorted(sides, spread)
-        rank[(rank == len(_BOXES)).any(1)] = len(_BOXES)  # too large on one side: whole images
+        sizes = box_sizes(spread, self.images.shape[2:])
         logits = self.images.new_empty(len(candidates), self.classifier.classes)
-        kinds, which = torch.unique(rank, dim=0, return_inverse=True)
-        for kind, (down, across) in enumerate(kinds.tolist()):
+        kinds, which = torch.unique(sizes, dim=0, return_inverse=True)
+        for kind, (tall, wide) in enumerate(kinds.tolist()):
             rows = (which == kind).nonzero().squeeze(1)
             some = candidates.select(rows)
-            box = None if down == len(_BOXES) else self._box((_BOXES[down], _BOXES[across]), len(rows))
+            box = self._box((tall, wide), len(rows))
             logits[rows] = self.plain(some)[:, 0] if box is None else self._followed(some, box)
         return logits
 
@@ -166,13 +160,12 @@ class IncrementalEvaluator:
         """The box that so many candidates are followed in; None for whole images."""
         if box in self._followers or (candidates >= _MANY and len(self._followers) < _SIZES):
             return box
-        return (max(box), max(box)) if max(box) <= _LARGEST_SQUARE else None
+        if max(box) <= min(_LARGEST_SQUARE, *self.images.shape[2:]):
+            return (max(box), max(box))
+        made = (one for one, follower in self._followers.items() if follower is not None)
+        return min((one for one in made if one[0] >= box[0] and one[1] >= box[1]), key=math.prod, default=None)
 
     def _followed(self, candidates: Candidates, box: Box) -> Tensor:
-        before = self._asked[box]
-        self._asked[box] += len(candidates.image) * box[0] * box[1]
-        if before < _WORTH_COMPILING <= self._asked[box] and box not in _AT_ONCE:
-            self._followers[box] = self._compiled(box) or self._follower(box)
         follower = self._follower(box)
         return self.plain(candidates)[:, 0] if follower is None else follower(candidates)
 
@@ -180,7 +173,7 @@ class IncrementalEvaluator:
         """What follows boxes of one size; None where full forward passes are as good."""
         if box not in self._followers:
             self._followers[box] = None
-            self._followers[box] = (self._compiled(box) if box in _AT_ONCE else None) or self._planned(box)
+            self._followers[box] = self._compiled(box) or self._planned(box)
         return self._followers[box]
 
     def _compiled(self, box: Box) -> KernelFollower | None:
@@ -246,6 +239,22 @@ class IncrementalEvaluator:
                 if follower is not None and not self._passes(follower, box):
                     break
         return not self.refusal
+
+
+def box_sizes(spread: Tensor, size: Sequence[int]) -> Tensor:
+    """Heights and widths of the boxes that changes are followed in.
+
+    Args:
+        spread: Heights and widths of the changes, at least 1, shape (B, 2), int64.
+        size: Height and width of the images.
+
+    Returns:
+        Shape (B, 2), int64; the images' size where a box would be larger.
+    """
+    sides = torch.tensor((*_BOXES, max(*_BOXES, *size)), device=spread.device)
+    longest = spread.amax(1, keepdim=True)
+    spread = torch.where(longest <= _SQUARE, longest, spread.clamp_min(_SQUARE))
+    return torch.minimum(sides[torch.searchsorted(sides, spread)], torch.tensor(tuple(size), device=spread.device))
 
 
 def _spread(at: Tensor) -> Tensor:

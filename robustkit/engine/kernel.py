@@ -206,7 +206,7 @@ def _columns(chain: Chain, idle: int) -> Tensor:
     return columns
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _compiled(code: KernelCode) -> Callable[[int, int, Sequence[Tensor]], None]:
     """Machine code as a function of (start, stop, arguments); it runs without Python's lock."""
     binding = llvm()

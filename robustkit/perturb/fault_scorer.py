@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from robustkit.engine import Candidates, Evaluator
+from robustkit.engine.incremental import box_sizes
 from robustkit.models import AuditedClassifier
 from robustkit.perturb.faults.space import Chosen, FaultSpace, Floats
 from robustkit.perturb.perturbation import Perturbation
 
-# Points that are made at a time, and numbers of a band of their cuts; whole images that are run at a time.
-_POINTS, _NUMBERS, _IMAGES = 2048, 1 << 21, 64
-# Windows of one size that go through the network as they are; of fewer, the sides are rounded up to a multiple.
-_MANY, _MULTIPLE = 256, 8
+# Points that are made at a time, and numbers of a band of their cuts, which stay in the cache of a processor; numbers
+# of a band in windows of one size that wait for more of them; whole images that are run at a time.
+_POINTS, _NUMBERS, _WAITING, _IMAGES = 2048, 1 << 19, 1 << 21, 64
+
+
+class _Windows(NamedTuple):
+    """What points change, in windows of one size: their numbers, first rows and columns, and values (R, cells, C)."""
+
+    rows: Tensor
+    top: Tensor
+    left: Tensor
+    values: Tensor
 
 
 class FaultScorer:
@@ -42,11 +55,21 @@ class FaultScorer:
     def __call__(self, points: Floats) -> Tensor:
         """Logits, shape (P, K), on the CPU; points as for `FaultSpace.hit`."""
         made = torch.empty(len(points), self.classifier.classes)
+        waiting: dict[tuple[int, int], list[_Windows]] = {}
         for rows, fault in self.space.groups(points):
-            side = 1 if fault.reach is None else 2 * fault.reach + 3
-            most = max(64, min(_POINTS, _NUMBERS // side**2))
+            cut = self._cut(fault)
+            if cut is None:
+                made[rows] = self._whole(fault, points[rows]).cpu()
+                continue
+            made[rows] = self.evaluator.clean()[0].cpu()  # what changes nothing
+            most = max(64, min(_POINTS, _NUMBERS // math.prod(cut)))
             for some in np.array_split(rows, -(-len(rows) // most)):
-                made[some] = self._group(fault, points[some]).cpu()
+                for size, windows in self._windows(fault, cut, points[some], torch.from_numpy(some)):
+                    waiting.setdefault(size, []).append(windows)
+                    if sum(len(one.rows) for one in waiting[size]) * math.prod(size) >= _WAITING:
+                        self._score(size, waiting.pop(size), made)
+        for size, windows in waiting.items():
+            self._score(size, windows, made)
         return made
 
     @torch.inference_mode()
@@ -55,13 +78,21 @@ class FaultScorer:
         seen = self.space.stretch(self.space.hit(self.stored, point[None]))
         return seen[0], self.classifier(seen)[0].cpu()
 
-    def _group(self, fault: Perturbation, points: Floats) -> Tensor:
-        reach, draws = fault.reach, self.space.draws
+    def _cut(self, fault: Perturbation) -> tuple[int, int] | None:
+        """The size of the cuts that hold all that a fault does; None where only whole images will do."""
+        known = self.space.draws[:2] == ["row", "column"] or self.space.draws[:1] == ["pixel"]
+        if fault.reach is None or not known or not self.by_pixel:
+            return None
         height, width = self.space.size
-        side = None if reach is None else 2 * reach + 3
-        known = draws[:2] == ["row", "column"] or draws[:1] == ["pixel"]
-        if side is None or not known or not self.by_pixel or side >= min(height, width):
-            return self._whole(fault, points)
+        return min(2 * fault.reach + 3, height), min(2 * fault.reach + 3, width)
+
+    def _windows(
+        self, fault: Perturbation, cut: tuple[int, int], points: Floats, rows: Tensor
+    ) -> Iterator[tuple[tuple[int, int], _Windows]]:
+        """What some points change, by the size of the box that it is followed in."""
+        reach, draws = fault.reach, self.space.draws
+        assert reach is not None
+        (height, width), (tall, wide) = self.space.size, cut
         drawn = points[:, len(self.space.ranges) :].copy()
         if draws[0] == "pixel":
             place = np.minimum(np.floor(drawn[:, 0] * height * width), height * width - 1)
@@ -69,45 +100,38 @@ class FaultScorer:
         else:
             # As the fault will see them, rounded to single precision.
             row, column = (drawn[:, i].astype(np.float32).astype(np.float64) * n for i, n in enumerate((height, width)))
-        top = np.clip(np.floor(row) - reach - 1, 0, height - side).astype(np.int64)
-        left = np.clip(np.floor(column) - reach - 1, 0, width - side).astype(np.int64)
+        top = np.clip(np.floor(row) - reach - 1, 0, height - tall).astype(np.int64)
+        left = np.clip(np.floor(column) - reach - 1, 0, width - wide).astype(np.int64)
         if draws[0] == "pixel":
-            drawn[:, 0] = ((row - top) * side + column - left + 0.5) / side**2
+            drawn[:, 0] = ((row - top) * wide + column - left + 0.5) / (tall * wide)
         else:
-            drawn[:, 0], drawn[:, 1] = (row - top) / side, (column - left) / side
-        over = torch.arange(side)
-        down, across = torch.from_numpy(top)[:, None] + over, torch.from_numpy(left)[:, None] + over  # (P, side)
-        cut = self.stored[0][:, down[:, :, None], across[:, None, :]].permute(1, 0, 2, 3)
-        clean = self.seen[0][:, down[:, :, None], across[:, None, :]].permute(1, 0, 2, 3)
-        hit = self.space.stretch(fault(cut.contiguous(), conditions=self.space.conditions, streams=Chosen(drawn)))
-        return self._windows(hit, hit != clean, down, across)
-
-    def _windows(self, hit: Tensor, changed: Tensor, down: Tensor, across: Tensor) -> Tensor:
-        """Logits of cuts by the window that changed in each."""
-        side, touched = hit.shape[-1], changed.any(1)
+            drawn[:, 0], drawn[:, 1] = (row - top) / tall, (column - left) / wide
+        down, across = torch.from_numpy(top), torch.from_numpy(left)
+        stored, clean = (_cuts(image, cut)[down, across] for image in (self.stored, self.seen))
+        hit = self.space.stretch(fault(stored, conditions=self.space.conditions, streams=Chosen(drawn)))
+        touched = (hit != clean).any(1)
         ends = [_ends(touched.any(2 - axis)) for axis in (0, 1)]
-        sizes = torch.stack([(last - first + 1).clamp(min=0) for first, last in ends], 1)  # (P, 2)
-        made = self.evaluator.clean().to(hit.device)[:1].repeat(len(hit), 1)  # what changed nothing
-        _, which, count = torch.unique(sizes, dim=0, return_inverse=True, return_counts=True)
-        up = (-(-sizes // _MULTIPLE) * _MULTIPLE).clamp(max=side)
-        sizes = torch.where((count[which] < _MANY)[:, None] & (sizes > 0), up, sizes)
-        kinds, which = torch.unique(sizes, dim=0, return_inverse=True)
-        for kind, (tall, wide) in enumerate(kinds.tolist()):
-            if tall == 0 or wide == 0:
+        sizes = torch.stack([last - first + 1 for first, last in ends], 1)  # (P, 2)
+        changed = (sizes > 0).all(1)
+        sizes = torch.minimum(box_sizes(sizes.clamp_min(1), self.space.size), torch.tensor(cut))
+        kinds, which = torch.unique(sizes[:, 0] * width + sizes[:, 1] - 1, return_inverse=True)
+        for kind, number in enumerate(kinds.tolist()):
+            box = number // width, number % width + 1
+            some = ((which == kind) & changed).nonzero().squeeze(1)
+            if len(some) == 0:
                 continue
-            rows = (which == kind).nonzero().squeeze(1)
-            corner = [first[rows].clamp(max=side - size) for (first, _), size in zip(ends, (tall, wide), strict=True)]
-            y, x = (one[:, None] + torch.arange(size) for one, size in zip(corner, (tall, wide), strict=True))
-            values = hit[rows[:, None, None], :, y[:, :, None], x[:, None, :]]  # (R, tall, wide, C)
-            at = [
-                torch.gather(down[rows], 1, y)[:, :, None].expand(-1, -1, wide),
-                torch.gather(across[rows], 1, x)[:, None, :].expand(-1, tall, -1),
-            ]
-            one = torch.zeros(len(rows), dtype=torch.int64, device=hit.device)
-            y_at, x_at = (place.flatten(1)[:, None] for place in at)
-            found = Candidates(one, y_at, x_at, values.flatten(1, 2)[:, None])
-            made[rows] = self.evaluator(found)[:, 0].to(made)
-        return made
+            y, x = (one[some].clamp(max=side - n) for (one, _), side, n in zip(ends, cut, box, strict=True))
+            down_in, across_in = (at[:, None] + torch.arange(n) for at, n in zip((y, x), box, strict=True))
+            values = hit[some[:, None, None], :, down_in[:, :, None], across_in[:, None, :]]  # (R, tall, wide, C)
+            yield box, _Windows(rows[some], down[some] + y, across[some] + x, values.flatten(1, 2))
+
+    def _score(self, box: tuple[int, int], windows: list[_Windows], made: Tensor) -> None:
+        """Puts the logits of windows of one size where they belong."""
+        rows, top, left, values = (torch.cat(parts) for parts in zip(*windows, strict=True))
+        down, across = (axis.flatten() for axis in torch.meshgrid(*(torch.arange(n) for n in box), indexing="ij"))
+        image = torch.zeros(len(rows), dtype=torch.int64)
+        found = Candidates(image, (top[:, None] + down)[:, None], (left[:, None] + across)[:, None], values[:, None])
+        made[rows] = self.evaluator(found)[:, 0].cpu()
 
     def _whole(self, fault: Perturbation, points: Floats) -> Tensor:
         made: list[Tensor] = []
@@ -117,6 +141,11 @@ class FaultScorer:
             hit = fault(self.stored.expand(len(some), -1, -1, -1), conditions=self.space.conditions, streams=streams)
             made.append(self.classifier(self.space.stretch(hit)))
         return torch.cat(made)
+
+
+def _cuts(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """All cuts of one image (1, C, H, W) as a view, shape (rows, columns, C, *size)."""
+    return image[0].unfold(1, size[0], 1).unfold(2, size[1], 1).permute(1, 2, 0, 3, 4)
 
 
 def _ends(touched: Tensor) -> tuple[Tensor, Tensor]:

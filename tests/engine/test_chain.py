@@ -275,7 +275,7 @@ REFUSED = {
     "no linear layer": lambda: nn.Sequential(nn.Conv2d(3, 4, 32), nn.Flatten(), nn.Softmax(1), nn.Linear(4, 2)),
     "Flatten comes before": lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(2)),
     "of the work is saved": lambda: nn.Sequential(
-        *[nn.Conv2d(bands, 4, 9, padding=4) for bands in (3, 4, 4, 4, 4)], nn.Flatten(), nn.LazyLinear(2)
+        *[nn.Conv2d(bands, 4, 9, padding=4) for bands in (3, *[4] * 9)], nn.Flatten(), nn.LazyLinear(2)
     ),
 }
 

@@ -286,7 +286,6 @@ def test_images_used_last_stay_loaded(monkeypatch):
 @pytest.mark.parametrize("sides", [(1, 1), (2, 2), (4, 4), (9, 9), (3, 14), (22, 7), (38, 30)])
 def test_pixels_that_lie_together_are_followed_as_one_box(sides, make, monkeypatch):
     monkeypatch.setattr(incremental, "_MANY", 1)
-    monkeypatch.setattr(incremental, "_WORTH_COMPILING", 1)
     if make is IncrementalEvaluator and min(sides) > 20:
         pytest.skip("most of the maps change")
     classifier = _classifier(ConvNet(size=(64, 60)), (3, 64, 60))
@@ -303,19 +302,25 @@ def test_pixels_that_lie_together_are_followed_as_one_box(sides, make, monkeypat
     assert_agrees(evaluator, classifier, close)
 
 
-def test_boxes_are_compiled_once_so_many_were_asked_for(monkeypatch):
-    monkeypatch.setattr(incremental, "_WORTH_COMPILING", 12 * 64)
+def test_many_candidates_make_a_box_of_their_own_and_few_use_it(monkeypatch):
+    monkeypatch.setattr(incremental, "_MANY", 8)
     classifier = _classifier(ConvNet(size=(64, 60)), (3, 64, 60))
     images = random_images(classifier)
     evaluator = IncrementalEvaluator(classifier, images)
-    down, across = (at.flatten() for at in torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij"))
     generator = torch.Generator().manual_seed(2)
-    row, column = (torch.randint(50, (1, 8, 1), generator=generator) for _ in range(2))
-    value = torch.rand(1, 8, 64, 3, generator=generator)
-    some = Candidates(torch.tensor([0]), row + down, column + across, value)
-    for kind in (Follower, KernelFollower):
-        assert_agrees(evaluator, classifier, some)
-        assert isinstance(evaluator._followers[8, 8], kind)
+
+    def ask(tall, wide, count):
+        down, across = (at.flatten() for at in torch.meshgrid(torch.arange(tall), torch.arange(wide), indexing="ij"))
+        row, column = (torch.randint(max(1, 60 - side), (1, count, 1), generator=generator) for side in (tall, wide))
+        value = torch.rand(1, count, tall * wide, 3, generator=generator)
+        assert_agrees(evaluator, classifier, Candidates(torch.tensor([0]), row + down, column + across, value))
+        return {box for box, follower in evaluator._followers.items() if isinstance(follower, KernelFollower)}
+
+    assert ask(7, 30, 7) == {(1, 1)}  # by whole images
+    assert ask(9, 33, 8) == {(1, 1), (12, 40)}
+    assert ask(7, 30, 7) == {(1, 1), (12, 40)}  # in the larger one
+    assert ask(3, 7, 7) == {(1, 1), (12, 40), (8, 8)}
+    assert ask(64, 52, 8) == {(1, 1), (12, 40), (8, 8)}  # most of the image
 
 
 def test_few_candidates_make_no_box_of_their_own():
@@ -324,4 +329,4 @@ def test_few_candidates_make_no_box_of_their_own():
     evaluator = everywhere(classifier, images)
     apart = random_candidates(images, pixels=3)  # all over the image
     assert_agrees(evaluator, classifier, apart)
-    assert all(box[0] == box[1] <= 16 for box in evaluator._followers)
+    assert all(box[0] == box[1] <= 18 for box in evaluator._followers)
