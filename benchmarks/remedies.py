@@ -30,11 +30,12 @@ from robustkit.stats import wilson
 TRAINING = ("--pixels", "worst:8", "--pixel-share", "0.5", "--device", "cpu", "--resume")
 
 
-def train(data: Path, front: str, epochs: int, seed: int, out: Path) -> None:
+def train(data: Path, front: str, stretch: str | None, epochs: int, seed: int, out: Path) -> None:
     """Trains one seed, unless it is there."""
     if out.exists():
         return
     behind = () if front == "none" else ("--front", front)
+    behind += ("--stretch", stretch) if stretch else ()
     options = ("--data", str(data), "--epochs", str(epochs), "--seed", str(seed), "--out", str(out))
     subprocess.run([sys.executable, "-m", "robustkit", "train", *options, *TRAINING, *behind], check=True)
 
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="of the data, in the table")
     parser.add_argument("--front", default="none", help="that the network is trained behind")
     parser.add_argument("--repair", default="none", help="a front end that is put before the trained network")
+    parser.add_argument("--stretch", help="default: that of `robustkit train`")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--n", type=int, default=120, help="right images of each domain")
@@ -68,6 +70,7 @@ def main() -> None:
     depths = given.data / "galaxies.json"
     domains = json.loads(depths.read_text())["depths"] if depths.exists() else [""]
     asked = {"data": given.name, "front": given.front, "repair": given.repair, "epochs": given.epochs, "n": given.n}
+    asked |= {"stretch": given.stretch} if given.stretch else {}
     for seed in range(given.seeds):
         model = given.out / f"{given.name}-{given.front.replace(':', '')}-{seed}.pt"
         for domain in domains:
@@ -76,7 +79,7 @@ def main() -> None:
                 continue
             if time.monotonic() - began > 60 * given.minutes:
                 break
-            train(given.data, given.front, given.epochs, seed, model)
+            train(given.data, given.front, given.stretch, given.epochs, seed, model)
             lines.append(search(model, given.data / domain if domain else given.data, given.repair, given.n) | about)
             with kept.open("a") as file:
                 file.write(json.dumps(lines[-1]) + "\n")
