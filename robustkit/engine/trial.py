@@ -18,8 +18,8 @@ _FLOOR = 1e-6
 
 _IMAGES = 4
 _PER_IMAGE, _LEAST_PER_IMAGE = 64, 24
-# Multiplications that a trial may cost, about a second on one core.
-_WORK = 5e10
+# Multiplications that a trial may cost, about a quarter of a second on one core; every group of a run makes one.
+_WORK = 1e10
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,15 @@ def trial_candidates(
         images: Shape (N, C, H, W).
         low: Lowest value of each band, shape (C,).
         high: Highest value of each band, shape (C,).
-        work: Multiplications of one full forward pass; where it is large, there are fewer candidates.
+        work: Multiplications of one full forward pass; where it is large, there are fewer images and candidates.
         box: Height and width of the box of pixels that each changes.
 
     Returns:
         The same candidates at every call, each in a row of its own.
     """
     n, bands, height, width = images.shape
-    m, p = min(n, _IMAGES), _PER_IMAGE
+    most = int(_WORK / (work + 1))
+    m, p = min(n, _IMAGES, max(1, most // _LEAST_PER_IMAGE)), _PER_IMAGE
     generator = torch.Generator().manual_seed(0)
     row = torch.randint(height, (m, p), generator=generator)
     column = torch.randint(width, (m, p), generator=generator)
@@ -76,7 +77,7 @@ def trial_candidates(
     unit[:, ::2] = unit[:, ::2].round()  # corners of the box
     device = images.device
     value = low + (high - low) * unit.to(device)
-    kept = min(p, max(_LEAST_PER_IMAGE, int(_WORK / (work + 1) / m)))
+    kept = min(p, max(_LEAST_PER_IMAGE, most // m))
     cells = torch.arange(box[0] * box[1])
     row = row[:, :kept, None].clamp_max(height - box[0]) + cells // box[1]
     column = column[:, :kept, None].clamp_max(width - box[1]) + cells % box[1]
