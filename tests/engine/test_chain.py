@@ -409,6 +409,7 @@ def test_strided_candidates_are_read_as_what_they_are(classifier):
 
 
 def test_what_the_kernel_cannot_score_goes_other_ways(classifier, monkeypatch):
+    monkeypatch.setattr(incremental, "_LARGEST_SQUARE", 6)
     images = images_for(classifier)
     evaluator = IncrementalEvaluator(classifier, images)
     assert evaluator.name == "chain"

@@ -25,6 +25,7 @@ from robustkit.models import AuditedClassifier
 from robustkit.models.fronts.splitting import flagging
 from robustkit.perturb.decision import answers, decide
 from robustkit.perturb.proof import FlipRule
+from robustkit.perturb.search.auto import Auto
 from robustkit.perturb.search.base import UNTARGETED, SearchSettings
 from robustkit.perturb.search.differential_evolution import DifferentialEvolution
 from robustkit.perturb.search.registry import DEFAULT_SEARCHES, make_search
@@ -368,7 +369,8 @@ class Attack(Measurement):
             rule = FlipRule(0.5)
             return AttackSettings(searches, values, request.seed, targeted="in-turn", rule=rule, report="best")
         self._check_complete(values)
-        searches = tuple(make_search(name) for name in request.searches or DEFAULT_SEARCHES)
+        made = (make_search(name) for name in request.searches or DEFAULT_SEARCHES)
+        searches = tuple(one.of_run(len(self.sample.ids)) if isinstance(one, Auto) else one for one in made)
         return AttackSettings(
             searches, values, request.seed, budget=request.budget, pixels=request.pixels, targeted=request.targeted
         )

@@ -86,6 +86,10 @@ class Auto:
         """Name on the command line."""
         return "auto"
 
+    def of_run(self, images: int) -> Auto:
+        """The settings for a run over so many images, whose stand-in costs at most a quarter of their queries."""
+        return replace(self, shared=max(1, min(self.shared, images // 4)))
+
     def start(self, problem: Problem) -> Search:
         """Begins the search on a problem; without a budget it ends with the complete pass."""
         return self.stages(problem).start(problem)
