@@ -24,6 +24,17 @@ _MEANT = {
 }  # fmt: skip
 
 
+def signed(value: float, form: str = ".3f") -> str:
+    """A change with its sign, and without one where it is rounded to nothing.
+
+    Examples:
+        >>> [signed(value, ".2f") for value in (0.126, -0.3, -0.001)]
+        ['+0.13', '-0.30', '0.00']
+    """
+    text = format(value, f"+{form}")
+    return text if any(digit in text for digit in "123456789") else text[1:]
+
+
 def shown(text: object) -> str:
     r"""A text with every character that is not printed written out, and its line ends and tabs kept.
 

@@ -10,6 +10,7 @@ from robustkit.findings.hazard.record import CHANGES, depth_word
 from robustkit.findings.sweep.threshold import Threshold
 from robustkit.report.section import Answer, Check
 from robustkit.stats import Estimate, as_percent, as_points, holm
+from robustkit.words import signed
 
 # When a difference between two models is called one, over all paired questions of a page.
 ALPHA = 0.05
@@ -132,7 +133,7 @@ def _against(base: str, rows: Sequence[Mapping[str, Any]]) -> str:
     for row, p in zip(rows, adjusted, strict=True):
         change = row["difference"]["value"]
         if p <= ALPHA and change:
-            sides[(change > 0) == row["better"]].append(f"{row['name']} ({100 * change:+.0f} points)")
+            sides[(change > 0) == row["better"]].append(f"{row['name']} ({signed(100 * change, '.0f')} points)")
     gained = f"gained {_listed(sides[True])}" if sides[True] else "no gain is shown"
     lost = f"lost {_listed(sides[False])}" if sides[False] else "no loss is shown"
     asked = "1 paired question" if len(rows) == 1 else f"{len(rows)} paired questions, Holm"

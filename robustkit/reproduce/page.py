@@ -20,6 +20,7 @@ from robustkit.reproduce.figures import Methods, ScoreBars, latent_sections
 from robustkit.reproduce.papers import TARGET
 from robustkit.reproduce.plan import CONTROLS
 from robustkit.reproduce.results import NetworkStudy, Study, paired
+from robustkit.words import signed
 
 JSON, MARKDOWN = "reproduction.json", "index.md"
 _STATUS: dict[str, Status] = {AGREES: "pass", DIFFERS: "fail", OPEN: "warn", INCOMPARABLE: "not run"}
@@ -172,16 +173,16 @@ def _controls(study: Study) -> list[str]:
         simple = {name: gain for name, gain in gains.items() if name in CONTROLS}
         if not simple or adapted not in gains:
             continue
-        parts = ", ".join(f"{name} {gain:+.3f}" for name, gain in simple.items())
+        parts = ", ".join(f"{name} {signed(gain)}" for name, gain in simple.items())
         best = max(simple, key=lambda name: simple[name])
         closes = (
             f"{best} alone closes as much of the gap"
             if simple[best] >= gains[adapted] - COST
             else "none of these controls closes as much of the gap"
         )
-        bound = f", and with target labels the gain would be {gains['oracle']:+.3f}" if "oracle" in gains else ""
+        bound = f", and with target labels the gain would be {signed(gains['oracle'])}" if "oracle" in gains else ""
         said.append(
-            f"{one.network}: {adapted.upper()} gains {gains[adapted]:+.3f} of accuracy on "
+            f"{one.network}: {adapted.upper()} gains {signed(gains[adapted])} of accuracy on "
             f"{study.plan.paper.domains[1]}; without aligning anything {parts}: {closes}{bound}."
         )
     return said

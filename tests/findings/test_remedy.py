@@ -141,6 +141,11 @@ def test_the_rule_takes_the_most_certified_of_those_that_cost_no_accuracy():
     assert row(record, 1)["accuracy"]["target"]["lost"] == 1
 
 
+def test_a_change_that_is_rounded_to_nothing_has_no_sign():
+    domain_right = np.ones((3, 200), bool)
+    assert "accuracy changes by 0.000" in " ".join(advice(_record(domain_right=domain_right)))
+
+
 def test_nothing_is_recommended_where_nothing_helps():
     record = _record(certified=np.array([[0, 1, 1, 1], [0, 1, 1, 1], [1, 1, 1, 1]], bool))
     assert recommended(record) is None

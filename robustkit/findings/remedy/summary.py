@@ -9,6 +9,7 @@ import numpy as np
 
 from robustkit.findings.remedy.record import RemedyRecord
 from robustkit.stats import Estimate, McNemar, mcnemar, wilson
+from robustkit.words import signed
 
 # Of accuracy that a remedy may cost on any domain.
 ALLOWED = 0.02
@@ -63,7 +64,9 @@ def advice(record: RemedyRecord) -> list[str]:
         said = f"None of the remedies tried certifies more of the {m} images than the model as it is, within the rule."
         return [RULE, said]
     before, after = flip_rate(record, 0), flip_rate(record, k)
-    said = f"{record.remedies[k]}: flipped {before} before, {after} after; accuracy changes by {-lost(record, k):+.3f}"
+    said = (
+        f"{record.remedies[k]}: flipped {before} before, {after} after; accuracy changes by {signed(-lost(record, k))}"
+    )
     where = " on the domain where it loses most" if len(record.domains) > 1 else ""
     sentences = [RULE, f"{said}{where}."]
     others = [i for i in range(1, len(record.remedies)) if i != k and lost(record, i) <= ALLOWED + 1e-9]

@@ -13,6 +13,7 @@ from robustkit.report.blocks import PAGE, Axis, Block, Cells, Drawing, Panel, Pi
 from robustkit.report.palette import Meaning, make_palette
 from robustkit.report.section import Table
 from robustkit.stats.estimate import Estimate
+from robustkit.words import signed
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +144,7 @@ class SweepGrid:
         found = []
         for model, curves in self.curves.items():
             worst = sorted(curves, key=lambda one: float(np.min(self._change(one))))[:3]
-            spoken = [f"{one.name} ({100 * float(np.min(self._change(one))):+.0f} points)" for one in worst]
+            spoken = [f"{one.name} ({signed(100 * float(np.min(self._change(one))), '.0f')} points)" for one in worst]
             found.append(f"{model}: {', '.join(spoken)}")
         return (
             f"The largest losses, {'; '.join(found)}. Change of accuracy against the clean images in points, levels "
@@ -174,7 +175,7 @@ class SweepGrid:
 
     def _drawn(self, place: int, model: str) -> Panel:
         values, said = self._panel(model, self.curves[model])
-        text = [["" if np.isnan(v) else _points(v) for v in row] for row in values]
+        text = [["" if np.isnan(v) else signed(v, ".0f") for v in row] for row in values]
         label = "change of accuracy, points" if place == len(self.curves) - 1 else ""
         levels = [(float(j), f"s{j + 1}") for j in range(values.shape[1])]
         rows = [(float(i), row) for i, row in enumerate(self.rows)]
@@ -329,11 +330,6 @@ def _told(what: str, one: SweepCurve, values: Estimate) -> list[str]:
 def _rows(values: Estimate) -> list[Estimate]:
     """One estimate for each class of a table of them."""
     return [values[k] for k in range(len(np.asarray(values.value)))]
-
-
-def _points(change: float) -> str:
-    """A change in points, 0 without a sign."""
-    return f"{change:+.0f}" if abs(change) >= 0.5 else "0"
 
 
 def _levels(one: SweepCurve) -> list[str]:
