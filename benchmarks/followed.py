@@ -2,8 +2,9 @@
 
     python -m benchmarks.followed [--size 32] [--random 20000] [--out followed.json]
 
-Random weights, one image, moved close to the boundary. Contradictions are counted among random amplitudes whose margin, by the plain network, is
-larger than the error bound: where a network is followed none may be; on a grid they say what lies between its values.
+Random weights, one image, moved close to the boundary. Contradictions are counted among random amplitudes whose
+margin, by the plain network, is larger than the error bound: where a network is followed none may be; on a grid they
+say what lies between its values.
 """
 
 from __future__ import annotations
