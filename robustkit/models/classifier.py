@@ -313,11 +313,10 @@ class AuditedClassifier:
             what = "which the scores follow from" if candidate == LAST_STEP else "the last layer before the final one"
             self.notes.append(f"latent: {self.latent_name}, {what}; name another with --latent")
             return
-        why, names = (
-            "no layer was found that the answer follows from alone",
-            list(dict(self._network.named_modules()))[1:],
-        )
-        self._without_latent(f"{why}; if there is one, name it with --latent, of {shortened(names)}" if names else why)
+        why = "no layer was found that the answer follows from alone"
+        if names := list(dict(self._network.named_modules()))[1:]:
+            why += f"; if there is one, name it with --latent, of {shortened(names, 8)}"
+        self._without_latent(why)
         self.notes.append(f"latent: none, because {self.why_no_latent}")
 
     def _without_latent(self, why: str) -> None:

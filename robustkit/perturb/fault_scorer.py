@@ -109,7 +109,7 @@ class FaultScorer:
         down, across = torch.from_numpy(top), torch.from_numpy(left)
         stored, clean = (_cuts(image, cut)[down, across] for image in (self.stored, self.seen))
         hit = self.space.stretch(fault(stored, conditions=self.space.conditions, streams=Chosen(drawn)))
-        touched = (hit != clean).any(1)
+        touched, hit = (hit != clean).any(1).cpu(), hit.cpu()  # many small steps, which a GPU would only wait for
         ends = [_ends(touched.any(2 - axis)) for axis in (0, 1)]
         sizes = torch.stack([last - first + 1 for first, last in ends], 1)  # (P, 2)
         changed = (sizes > 0).all(1)
@@ -129,9 +129,10 @@ class FaultScorer:
         """Puts the logits of windows of one size where they belong."""
         rows, top, left, values = (torch.cat(parts) for parts in zip(*windows, strict=True))
         down, across = (axis.flatten() for axis in torch.meshgrid(*(torch.arange(n) for n in box), indexing="ij"))
-        image = torch.zeros(len(rows), dtype=torch.int64)
-        found = Candidates(image, (top[:, None] + down)[:, None], (left[:, None] + across)[:, None], values[:, None])
-        made[rows] = self.evaluator(found)[:, 0].cpu()
+        pixels = (top[:, None] + down)[:, None], (left[:, None] + across)[:, None], values[:, None]
+        device = self.evaluator.images.device
+        image = torch.zeros(len(rows), dtype=torch.int64, device=device)
+        made[rows] = self.evaluator(Candidates(image, *(part.to(device) for part in pixels)))[:, 0].cpu()
 
     def _whole(self, fault: Perturbation, points: Floats) -> Tensor:
         made: list[Tensor] = []

@@ -53,7 +53,7 @@ def draw_sample(
     """
     if n < 1:
         raise InputError(f"expected at least 1 image, got --n {n}")
-    path = Path(os.path.normpath(data if data is not None else _card_path(checkpoint, Path(model))))
+    path = Path(os.path.normpath(data if data is not None else trained_on(checkpoint, Path(model))))
     image_set = opener(path) if images is None else images
     image_set = in_order(image_set, checkpoint.card.class_names)
     check_fit(checkpoint, image_set, path)
@@ -97,7 +97,7 @@ def every_image(
     Raises:
         InputError: If the image set is missing, or does not fit the network.
     """
-    path = Path(os.path.normpath(data if data is not None else _card_path(checkpoint, Path(model))))
+    path = Path(os.path.normpath(data if data is not None else trained_on(checkpoint, Path(model))))
     image_set = opener(path) if images is None else images
     image_set = arrange(image_set, None, checkpoint.card.bands)
     check_pixels_fit(checkpoint, image_set, path)
@@ -141,7 +141,12 @@ def one_an_object(ids: Sequence[str]) -> list[str]:
     return list(chosen.values())
 
 
-def _card_path(checkpoint: Checkpoint, model: Path) -> Path:
+def trained_on(checkpoint: Checkpoint, model: Path) -> Path:
+    """Where the images are that a checkpoint was trained on, as its card says: relative to its file first.
+
+    Raises:
+        InputError: If it does not say so, or they are not there.
+    """
     data = checkpoint.card.data
     named = [model.parent / data["relative"]] if data.get("relative") else []
     named += [Path(data["path"])] if data.get("path") else []

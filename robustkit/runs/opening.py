@@ -14,9 +14,12 @@ from robustkit.data import ImageSet, open_images
 from robustkit.data.readers.bandfiles import may_be_joined
 from robustkit.errors import InputError
 from robustkit.models import Checkpoint, ModelOptions, open_model
+from robustkit.models.checkpoint import checkpoint_of, is_own
+from robustkit.models.foreign import kinds
 from robustkit.models.foreign.arrange import arrange
-from robustkit.models.foreign.weights import Content
-from robustkit.runs.draw import draw_sample, every_image
+from robustkit.models.foreign.kinds import kind_of
+from robustkit.models.foreign.weights import Content, read_weights
+from robustkit.runs.draw import draw_sample, every_image, trained_on
 from robustkit.runs.looking import look
 from robustkit.runs.sample import Sample
 from robustkit.runs.selection import Selection
@@ -80,7 +83,7 @@ def open_sample(
         )
         part = "all"
     sample = draw_sample(
-        checkpoint, opened.path, data=selection.data, part=part, n=selection.n, seed=selection.seed,
+        checkpoint, opened.path, data=opened.data, part=part, n=selection.n, seed=selection.seed,
         take_all=selection.take_all, images=opened.images, said=opened.said, opener=opened.read_at,
     )  # fmt: skip
     return opened.looked_at(sample, check=check)
@@ -112,7 +115,13 @@ def open_objects(
     opened = _Opening(Path(model), data, options, ImageSets(), say)
     checkpoint = opened.model(device, None)
     sample = every_image(
-        checkpoint, opened.path, data=data, part=part, images=opened.images, said=opened.said, opener=opened.read_at
+        checkpoint,
+        opened.path,
+        data=opened.data,
+        part=part,
+        images=opened.images,
+        said=opened.said,
+        opener=opened.read_at,
     )
     return opened.looked_at(sample, check=True)
 
@@ -139,9 +148,16 @@ class _Opening:
 
     def read(self, options: ModelOptions) -> ImageSet:
         if self.data is None:
-            raise InputError(f"{self.path} does not say where its images are; name them with --data")
+            self.data = self._of_first()
         self.asked = options  # with those of a card
         return self.sets.open(self.data, options)
+
+    def _of_first(self) -> Path:
+        """The images that the first of several checkpoints of ours was trained on."""
+        kind = kind_of(self.path)
+        if kind not in (kinds.TORCH, kinds.LEGACY, kinds.SAFETENSORS) or not is_own(content := read_weights(self.path)):
+            raise InputError(f"{self.path} does not say where its images are; name them with --data")
+        return trained_on(checkpoint_of(content), self.path)
 
     def read_at(self, where: Path) -> ImageSet:
         return self.sets.open(where, self.asked)

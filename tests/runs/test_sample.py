@@ -7,8 +7,10 @@ import torch
 
 from robustkit.data import MeanStdStretch, open_images
 from robustkit.errors import InputError
-from robustkit.models import open_checkpoint, save_checkpoint
+from robustkit.models import ModelOptions, open_checkpoint, save_checkpoint
 from robustkit.runs.draw import draw, draw_sample
+from robustkit.runs.opening import open_objects, open_sample
+from robustkit.runs.selection import Selection
 from tests.audits import make_audit
 
 
@@ -134,3 +136,29 @@ def test_a_checkpoint_that_does_not_know_its_images_asks_for_them(audit, tmp_pat
     shutil.rmtree(path)
     with pytest.raises(InputError, match="are not at"):
         draw_sample(checkpoint, model, n=5, seed=0)
+
+
+@pytest.mark.parametrize("said", [{"average": "flips"}, {"members": ("other.pt",)}])
+def test_checkpoints_that_answer_together_know_the_images_of_the_first(audit, tmp_path, monkeypatch, said):
+    monkeypatch.chdir(tmp_path)
+    model, _ = audit
+    shutil.copy(model, "other.pt")
+    alone = open_sample(model, Selection(n=5), say=lambda line: None)
+    joined = open_sample(model, Selection(n=5, options=ModelOptions(**said)), say=lambda line: None)
+    assert joined.part == "test"
+    assert list(joined.ids) == list(alone.ids)
+    every = open_objects(model, options=ModelOptions(**said), say=lambda line: None)
+    assert len(every.ids) == len(every.whole)
+
+
+def test_a_member_of_another_split_is_said(audit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, _ = audit
+    checkpoint = open_checkpoint(model)
+    split = checkpoint.card.data["split"]
+    other = {**split, "test": split["train"], "train": split["test"]}
+    card = dataclasses.replace(checkpoint.card, data={**checkpoint.card.data, "split": other})
+    save_checkpoint("other.pt", checkpoint.classifier.module, card)
+    said = []
+    open_sample(model, Selection(n=5, options=ModelOptions(members=("other.pt",))), say=said.append)
+    assert any("other.pt was trained on another split than" in line for line in said)

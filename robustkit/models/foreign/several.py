@@ -53,11 +53,15 @@ def open_several(
     if called is not None:
         raise InputError(f"the members of an ensemble are files, and {called} is code; write one function of all")
     opened: list[Checkpoint] = []
+    split_apart: list[str] = []
     for place in (path, *map(Path, options.members or ())):
         # A checkpoint of ours takes no options, and labelled images name no classes of a decision that comes later.
         one = open_one(place, bare, images)
         opened.append(one)
         _check_same(path, opened[0], place, one)
+        if one.origin.own and one.card.data.get("split") != opened[0].card.data.get("split"):
+            apart = f"{place} was trained on another split than {path}, whose test images it may have been trained on"
+            split_apart.append(WARNING + apart)
     first = opened[0]
     views = views_of(options.average, first.card.input_shape)
     # The vote of one network would hide its margins, and is its own answer.
@@ -74,6 +78,7 @@ def open_several(
     how = {"mean": "the mean of their probabilities", "votes": "a vote of each"}[combine]
     told = [note for one in opened for note in one.origin.notes if not note.startswith("latent:")]
     notes = [f"{count} as one: {how}{seen}", *_counted_twice([path, *map(Path, options.members or ())], opened)]
+    notes += split_apart
     notes += [*told, *classifier.notes]
     if options.combine is not None and not options.members:
         notes.append(NOTHING_TO_COMBINE)
