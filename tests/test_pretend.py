@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from robustkit.data import ImageSet
+from robustkit.data.survey import LSST, Depth
 from robustkit.findings.attack.record import AttackRecord
 from robustkit.findings.certify.record import CertificateRecord
+from tests.audits import make_audit
 
 ROOT = Path(__file__).parents[1]
 # How each command is called, in an order in which each finds what it needs.
@@ -24,6 +28,11 @@ COMMANDS = {
     "sweep": "sweep --model m.pt --n 4 --all --suite plain --out sweep",
     "window": "window --model m.pt --run attack --out window",
     "distances": "distances --model m.pt --run attack --out distances",
+    "isomap": "isomap --model m.pt --run attack --out isomap",
+    "views": "attack --model m.pt --average flips --n 3 --all --budget 40 --out views",
+    "threat": "attack --model net.pt --data lsst --n 2 --all --threat hot-pixel --search random --budget 9 --out t",
+    "hazard": "hazard --model net.pt --data lsst --n 2 --all --events 2 --out hazard",
+    "every amplitude": "certify --model net.pt --n 1 --all --values line --out line",
     "prediction sets": "certify --model m.pt --n 12 --all --conformal 0.6 --out sets",
     "flag": "flag --model m.pt --data a.npz --out f.csv",
     "repair": "repair --model m.pt --front clip --out r.pt",
@@ -43,6 +52,8 @@ def run(folder: Path, device: str, **environment: str) -> dict[str, str]:
     for name, noise in (("a", 0.0), ("b", 0.1)):
         noisy = images + random.normal(0, noise, images.shape) if noise else images
         np.savez(folder / f"{name}.npz", images=noisy.astype(np.float32), labels=labels)
+    _, data = make_audit(folder)  # net.pt, and galaxies in electrons
+    replace(ImageSet.load(data), meta=Depth(LSST, 10, 10).meta()).save(folder / "lsst")
     words: list[str] = []
     for command in COMMANDS.values():
         words += [*command.split(), *(() if command.split()[0] in HERE else ("--device", device)), "then"]
