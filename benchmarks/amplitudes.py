@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ import numpy as np
 import torch
 
 from benchmarks.chain import classifier_for, galaxies
-from robustkit.engine import PlainEvaluator
+from robustkit.engine import PlainEvaluator, make_evaluator
 from robustkit.engine.lines import LineNetwork
+from robustkit.findings.amplitudes.measure import LEVELS
 from robustkit.perturb.amplitudes import Amplitudes, make_amplitudes
 from robustkit.perturb.line_survey import Lines, LineSurvey
 
@@ -117,14 +119,16 @@ def main() -> None:
     done: dict[str, dict[str, Any]] = json.loads(options.out.read_text()) if options.out.exists() else {}
     asked = f"{options.images} images, {options.random} amplitudes, {options.ends} ends, {options.threads} threads"
     for name, classifier, images, calibrated, amplitudes in subjects(options):
-        network, mine = LineNetwork(classifier, images), done.setdefault(f"{name}, {asked}", {})
-        network.follow(images[0], 0, np.zeros((1, 2), int), np.eye(1, 3), np.ones(1))  # compiled before it is timed
+        mine = done.setdefault(f"{name}, {asked}", {})
+        network = LineNetwork(classifier, images) if amplitudes.straight else None  # as `robustkit certify` decides
+        if network is not None:  # compiled before it is timed
+            network.follow(images[0], 0, np.zeros((1, 2), int), np.eye(1, 3), np.ones(1))
         for i in range(len(images)):
             if str(i) in mine:
                 continue
             survey = LineSurvey(
                 classifier, images[i], calibrated[i], int(classifier(images[i : i + 1]).argmax()), amplitudes,
-                network=network, evaluator=lambda: None, levels=2,  # pyright: ignore[reportArgumentType]
+                network=network, evaluator=partial(make_evaluator, classifier, images[i : i + 1]), levels=LEVELS,
             )  # fmt: skip
             mine[str(i)] = one(survey, i, options)
             options.out.write_text(json.dumps(done, indent=1))

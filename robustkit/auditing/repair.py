@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -91,7 +92,8 @@ def repair_model(
     if sample is not None:
         for line in measured(checkpoint, repaired, front, sample):
             say(line)
-    say(f"audit it with `{how}`")
+    where = f" --data {shlex.quote(str(draw.data))}" if draw is not None and draw.data is not None else ""
+    say(f"audit it with `{how}{where}`")
     return repaired
 
 

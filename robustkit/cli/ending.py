@@ -24,21 +24,22 @@ def say_for(form: str) -> Callable[..., None]:
     return partial(say, err=True) if form == "json" else say
 
 
-def say_next(command: str, *words: object, model: object = None, to: str) -> None:
+def say_next(command: str, *words: object, model: object = None, omit: str = "", to: str) -> None:
     """Says a command that one gives next.
 
     Args:
         command: Its name.
         words: What follows.
         model: The checkpoint; what was said about it, and where its images are, is repeated.
+        omit: An option that is not repeated, because the checkpoint holds it now.
         to: What it is for.
     """
-    about = () if model is None else ("--model", model, *_said_about_model())
+    about = () if model is None else ("--model", model, *_said_about_model(omit))
     line = shlex.join(str(word) for word in (command, *about, *words))
     say(f"next: robustkit {line}  ({to})")
 
 
-def _said_about_model() -> list[object]:
+def _said_about_model(omit: str) -> list[object]:
     """The options about a model and its images, as they were typed to this command."""
     context = click.get_current_context()
     members: list[object] = []
@@ -46,6 +47,8 @@ def _said_about_model() -> list[object]:
     known = {one.name: one for one in context.command.params}
     for name, value in context.params.items():  # in the order in which they were typed, which decides for steps
         one = known[name]
+        if one.opts[0] == omit:
+            continue
         if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE or one.opts[0] not in REPEATED:
             continue
         if name == "members":

@@ -30,4 +30,5 @@ def command(model: Path, out: Path, options: Any, **draw: Any) -> None:
     from robustkit.runs import Selection
 
     repair_model(model, out, options, draw=Selection(take_all=True, **draw), say=say)
-    say_next("audit", "--model", out, "--base", model, "--quick", to="what it gained and what it cost, on one page")
+    to = "what it gained and what it cost, on one page"
+    say_next("audit", "--base", model, "--quick", model=out, omit="--front", to=to)

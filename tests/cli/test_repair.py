@@ -199,7 +199,9 @@ def test_an_onnx_graph_needs_its_file_alone(robustkit, tmp_path):
                           input_names=["x"])  # fmt: skip
     rng = np.random.default_rng(0)
     np.savez("images.npz", images=rng.random((12, 3, 12, 12), dtype=np.float32), labels=np.arange(12) % 2)
-    code, _, wrong = robustkit("repair", "--model", "net.onnx", "--data", "images.npz", "--out", "fixed.onnx")
+    code, said, wrong = robustkit("repair", "--model", "net.onnx", "--data", "images.npz", "--out", "fixed.onnx")
+    assert "audit it with `robustkit audit --model fixed.onnx --card fixed.toml --data images.npz`" in said + wrong
+    assert "next: robustkit audit --model fixed.onnx --data images.npz --base net.onnx --quick" in said + wrong
     assert code == 0, wrong
     images = torch.rand(2, 3, 12, 12)
     opened = open_model("fixed.onnx")
