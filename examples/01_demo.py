@@ -25,7 +25,7 @@ def commands(folder: Path, *, n: int = 1200, epochs: int = 20, attacked: int = 1
         f"simulate --n {n} --survey lsst --years 10 1 --seed 0 --out {galaxies}",
         f"{learn} --epochs {epochs} --seed 0 --out {source}",
         f"{learn} --method mmd --epochs {epochs} --seed 0 --out {mmd}",
-        f"audit --model {mmd} --base {source} --quick --n {attacked} --out {audit}",
+        f"audit --model {mmd} --base {source} --quick --remedy --n {attacked} --out {audit}",
     ]
     return [shlex.split(line) for line in lines]
 

@@ -290,8 +290,10 @@ def command_of(request: AuditRequest, start: Path) -> str:
             words += [f"--{name}", str(Path(value).relative_to(start) if beneath else value)]
     words += ["--all"] if request.take_all else []
     words += [] if request.effort == plain.effort else [f"--{request.effort}"]
+    words += ["--remedy"] if request.remedy.tried and request.effort != "full" else []
     for flag, values in (("--perturb", request.sweep.perturbations), ("--search", request.attack.searches),
-                         ("--finding", request.findings), ("--require", request.fail_under)):  # fmt: skip
+                         ("--remedy-model", request.remedy.models), ("--finding", request.findings),
+                         ("--require", request.fail_under)):  # fmt: skip
         words += [word for value in values for word in (flag, value)]
     return shlex.join(words)
 

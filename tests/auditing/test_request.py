@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from robustkit.auditing.request import (
     AuditRequest,
     CertifyPart,
     SweepPart,
+    command_of,
     of_effort,
     read_gate,
     read_request,
@@ -17,6 +19,7 @@ from robustkit.auditing.request import (
     save_request,
 )
 from robustkit.errors import InputError
+from robustkit.findings.remedy.record import RemedyPart
 
 NASTY = '</script><img src=x onerror=alert(1)> $\\frac{$ "quoted" ü\n\t\x7f'
 
@@ -133,3 +136,9 @@ def test_a_quick_attack_gets_the_queries_that_five_minutes_allow(rates, budget, 
     assert (bounded.attack.budget, len(said)) == (budget, int(budget < 4000))
     save_request(bounded, tmp_path / FILE)
     assert _in_time(request, tmp_path, 500, said.append) == bounded  # the machine is slower when the audit goes on
+
+
+def test_the_command_of_a_page_says_what_would_help_was_tried():
+    request = AuditRequest("m.pt", effort="quick", remedy=RemedyPart(tried=True, models=("r.pt",)))
+    assert command_of(request, Path.cwd()) == "robustkit audit --model m.pt --quick --remedy --remedy-model r.pt"
+    assert "--remedy" not in command_of(AuditRequest("m.pt"), Path.cwd())

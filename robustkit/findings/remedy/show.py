@@ -9,6 +9,7 @@ import numpy as np
 from robustkit.findings.finding import ModelRecords, section_name
 from robustkit.findings.remedy.record import RemedyRecord
 from robustkit.findings.remedy.summary import (
+    RULE,
     accuracy,
     advice,
     against_none,
@@ -29,9 +30,10 @@ def chapter(models: Sequence[ModelRecords]) -> Chapter:
     have = [(one, one.records[NAME]) for one in models if NAME in one.records]
     missing = tuple(_missing(one) for one in models if NAME not in one.records)
     sections: list[Section] = []
-    text: list[str] = []
+    text = [RULE] if have else []
     for one, record in have:
-        text += [f"{one.label}: {line}" if len(models) > 1 else line for line in (*advice(record), *record.notes)]
+        said = (line for line in (*advice(record), *record.notes) if line != RULE)
+        text += [f"{one.label}: {line}" if len(models) > 1 else line for line in said]
         sections += [
             _flips(one, record, models), _accuracies(one, record, models), _table(one, record, models),
         ]  # fmt: skip
