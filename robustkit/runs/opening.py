@@ -83,7 +83,7 @@ def open_sample(
         )
         part = "all"
     sample = draw_sample(
-        checkpoint, opened.path, data=opened.data, part=part, n=selection.n, seed=selection.seed,
+        checkpoint, opened.path, data=selection.data, part=part, n=selection.n, seed=selection.seed,
         take_all=selection.take_all, images=opened.images, said=opened.said, opener=opened.read_at,
     )  # fmt: skip
     return opened.looked_at(sample, check=check)
@@ -115,13 +115,7 @@ def open_objects(
     opened = _Opening(Path(model), data, options, ImageSets(), say)
     checkpoint = opened.model(device, None)
     sample = every_image(
-        checkpoint,
-        opened.path,
-        data=opened.data,
-        part=part,
-        images=opened.images,
-        said=opened.said,
-        opener=opened.read_at,
+        checkpoint, opened.path, data=data, part=part, images=opened.images, said=opened.said, opener=opened.read_at
     )
     return opened.looked_at(sample, check=True)
 

@@ -122,6 +122,8 @@ def test_images_that_changed_since_training_are_refused(audit):
     with pytest.raises(InputError, match=r"images.npy.* changed since the model was trained"):
         draw_sample(open_checkpoint(model), model, n=5, seed=0)
     assert len(draw_sample(open_checkpoint(model), model, data=path, n=5, seed=0).images) == 5
+    with pytest.raises(InputError, match=r"images.npy.* changed since the model was trained"):
+        open_sample(model, Selection(n=5, options=ModelOptions(average="flips")), say=lambda line: None)
 
 
 def test_a_checkpoint_that_does_not_know_its_images_asks_for_them(audit, tmp_path):
